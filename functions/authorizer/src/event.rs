@@ -1,0 +1,121 @@
+//! The four authorizer events of API Gateway, as far as a decision needs them.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+/// A REST API's REQUEST or TOKEN event, or an HTTP API's of payload 1.0 or 2.0.
+///
+/// Of the headers, only `Authorization` is kept: the rest of the request is none of the
+/// authorizer's business, and skipping it costs nothing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizerEvent {
+    /// "1.0" or "2.0" of HTTP APIs.
+    version: Option<String>,
+    method_arn: Option<String>,
+    /// The whole header, in TOKEN events.
+    authorization_token: Option<String>,
+    #[serde(default, deserialize_with = "authorization")]
+    headers: Vec<String>,
+    #[serde(default, deserialize_with = "authorization")]
+    multi_value_headers: Vec<String>,
+}
+
+/// What the asking gateway takes for an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gateway {
+    /// An IAM policy over this stage of this API.
+    Policy {
+        /// `arn:…:execute-api:<region>:<account>:<api>/<stage>`
+        stage_arn: String,
+    },
+    /// Yes or no.
+    Simple,
+}
+
+/// An event that comes from no gateway.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an authorizer event of API Gateway: {0}")]
+pub struct UnknownEvent(&'static str);
+
+impl AuthorizerEvent {
+    /// Who asks, and so how to answer.
+    ///
+    /// # Errors
+    ///
+    /// An event that names no method of an API.
+    pub fn gateway(&self) -> Result<Gateway, UnknownEvent> {
+        if self.version.as_deref() == Some("2.0") {
+            return Ok(Gateway::Simple);
+        }
+        let method = self
+            .method_arn
+            .as_deref()
+            .ok_or(UnknownEvent("it has no methodArn"))?;
+        let mut parts = method.splitn(3, '/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(api), Some(stage), Some(_)) => Ok(Gateway::Policy {
+                stage_arn: format!("{api}/{stage}"),
+            }),
+            _ => Err(UnknownEvent("its methodArn names no stage and method")),
+        }
+    }
+
+    /// The `Authorization` header, if there is exactly one.
+    #[must_use]
+    pub fn authorization(&self) -> Option<&str> {
+        // REST APIs send each header in both maps, and a doubled one whole in the second only.
+        let values = match &self.authorization_token {
+            Some(token) => std::slice::from_ref(token),
+            None if self.multi_value_headers.is_empty() => &self.headers,
+            None => &self.multi_value_headers,
+        };
+        match values {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+}
+
+/// Takes the values of `Authorization`, in whatever case, out of a map of headers.
+fn authorization<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Values {
+        One(String),
+        Several(Vec<String>),
+    }
+
+    struct Headers;
+
+    impl<'de> Visitor<'de> for Headers {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map of headers or null")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut headers: A) -> Result<Self::Value, A::Error> {
+            let mut found = Vec::new();
+            while let Some(name) = headers.next_key::<std::borrow::Cow<'de, str>>()? {
+                if !name.eq_ignore_ascii_case("authorization") {
+                    headers.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                match headers.next_value()? {
+                    Values::One(value) => found.push(value),
+                    Values::Several(values) => found.extend(values),
+                }
+            }
+            Ok(found)
+        }
+    }
+
+    deserializer.deserialize_any(Headers)
+}

@@ -1,0 +1,112 @@
+//! The authorizer: an API Gateway authorizer event becomes a decision, and that an answer.
+
+mod event;
+
+use std::collections::BTreeMap;
+
+use aws_lambda_events::apigw::{
+    ApiGatewayCustomAuthorizerResponse, ApiGatewayV2CustomAuthorizerSimpleResponse,
+};
+use aws_lambda_events::iam::{IamPolicyEffect, IamPolicyStatement};
+use aws_sdk_dynamodb::Client;
+use chrono::{DateTime, Utc};
+use lambda_runtime::Error;
+use serde::Serialize;
+use session_lifecycle::authorize::{Authorize, Decision};
+use session_lifecycle::config::AuthorizerConfig;
+use session_lifecycle::dynamodb::Table;
+
+pub use event::{AuthorizerEvent, Gateway, UnknownEvent};
+
+/// What goes to the handlers behind the authorizer, or why a request is refused.
+type Context = BTreeMap<String, String>;
+
+/// The answer, in the form that the asking gateway understands.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum AuthorizerAnswer {
+    /// To REST APIs, and to HTTP APIs with payload 1.0.
+    Policy(ApiGatewayCustomAuthorizerResponse<Context>),
+    /// To HTTP APIs with payload 2.0.
+    Simple(ApiGatewayV2CustomAuthorizerSimpleResponse<Context>),
+}
+
+/// The function.
+#[derive(Debug)]
+pub struct Authorizer {
+    authorize: Authorize<Table>,
+}
+
+impl Authorizer {
+    /// The function as configured.
+    #[must_use]
+    pub fn new(config: AuthorizerConfig, client: Client) -> Self {
+        let AuthorizerConfig {
+            table_name,
+            shards,
+            retention,
+            verifier,
+        } = config;
+        let table = Table::new(client, table_name, shards);
+        Self {
+            authorize: Authorize::new(table, verifier, retention, shards),
+        }
+    }
+
+    /// Answers one event.
+    ///
+    /// # Errors
+    ///
+    /// An event of no gateway, or a store that cannot be asked: API Gateway answers 500, and
+    /// nobody is let in.
+    pub async fn handle(
+        &self,
+        event: AuthorizerEvent,
+        now: DateTime<Utc>,
+    ) -> Result<AuthorizerAnswer, Error> {
+        let gateway = event.gateway()?;
+        let decision = self.authorize.decide(event.authorization(), now).await?;
+        Ok(answer(&gateway, decision))
+    }
+}
+
+fn answer(gateway: &Gateway, decision: Decision) -> AuthorizerAnswer {
+    let (effect, principal, context) = match decision {
+        Decision::Allow(claims) => (
+            IamPolicyEffect::Allow,
+            claims.user.to_string(),
+            Context::from([
+                ("user_id".to_owned(), claims.user.to_string()),
+                ("session_id".to_owned(), claims.session.to_string()),
+                ("scope".to_owned(), claims.scope),
+            ]),
+        ),
+        Decision::Refuse(refusal) => (
+            IamPolicyEffect::Deny,
+            "anonymous".to_owned(),
+            Context::from([("error".to_owned(), refusal.to_string())]),
+        ),
+    };
+    match gateway {
+        Gateway::Simple => {
+            let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::default();
+            response.is_authorized = effect == IamPolicyEffect::Allow;
+            response.context = context;
+            AuthorizerAnswer::Simple(response)
+        }
+        Gateway::Policy { stage_arn } => {
+            let mut statement = IamPolicyStatement::default();
+            statement.action = vec!["execute-api:Invoke".to_owned()];
+            statement.effect = effect;
+            // The whole stage: with a single method, a policy that a gateway caches would keep
+            // its user from every other method.
+            statement.resource = vec![format!("{stage_arn}/*")];
+            let mut response = ApiGatewayCustomAuthorizerResponse::default();
+            response.principal_id = Some(principal);
+            response.policy_document.version = Some("2012-10-17".to_owned());
+            response.policy_document.statement = vec![statement];
+            response.context = context;
+            AuthorizerAnswer::Policy(response)
+        }
+    }
+}

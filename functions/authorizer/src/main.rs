@@ -1,0 +1,21 @@
+//! The Lambda function `authorizer`.
+
+use std::process::ExitCode;
+
+use authorizer::Authorizer;
+use lambda_runtime::{LambdaEvent, service_fn};
+use session_lifecycle::config::AuthorizerConfig;
+use session_lifecycle::dynamodb::{Patience, connect};
+use session_lifecycle::{clock, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::run_function(async |variables| {
+        let config = AuthorizerConfig::read(&variables)?;
+        let authorizer = &Authorizer::new(config, connect(Patience::LOGIN).await);
+        let handle =
+            async |event: LambdaEvent<_>| authorizer.handle(event.payload, clock::now()).await;
+        lambda_runtime::run(service_fn(handle)).await
+    })
+    .await
+}

@@ -1,0 +1,23 @@
+//! The Lambda function `cleanup`.
+
+use std::process::ExitCode;
+
+use cleanup::Cleanup;
+use lambda_runtime::{LambdaEvent, service_fn};
+use session_lifecycle::config::CleanupConfig;
+use session_lifecycle::dynamodb::{Patience, connect};
+use session_lifecycle::{clock, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::run_function(async |variables| {
+        let config = CleanupConfig::read(&variables)?;
+        let cleanup = &Cleanup::new(config, connect(Patience::RUN).await);
+        let handle = async |event: LambdaEvent<_>| {
+            let left = clock::until(event.context.deadline());
+            cleanup.handle(event.payload, clock::now(), left).await
+        };
+        lambda_runtime::run(service_fn(handle)).await
+    })
+    .await
+}

@@ -1,0 +1,93 @@
+//! The cleanup over HTTP: at once, and without waiting for native TTL.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use chrono::{DateTime, Utc};
+use lambda_http::http::Method;
+use lambda_http::{Body, Request, RequestExt as _, Response};
+use session_lifecycle::clean_up::{Order, Settings, clean_up, time_limit};
+use session_lifecycle::config::ForceCleanupConfig;
+use session_lifecycle::domain::{CleanupReport, Hours, Trigger};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::http::{Failure, Scope, authorize, query, respond};
+use uuid::Uuid;
+
+/// The function.
+#[derive(Debug)]
+pub struct ForceCleanup {
+    table: Table,
+    settings: Settings,
+}
+
+impl ForceCleanup {
+    /// The function as configured.
+    #[must_use]
+    pub fn new(config: ForceCleanupConfig, client: Client) -> Self {
+        let ForceCleanupConfig {
+            table_name,
+            settings,
+        } = config;
+        Self {
+            table: Table::new(client, table_name, settings.shards),
+            settings,
+        }
+    }
+
+    /// Answers one request, whose invocation ends in `left`. A long list is worked off as far as
+    /// that allows; the report says then that it is not complete.
+    pub async fn handle(
+        &self,
+        request: &Request,
+        now: DateTime<Utc>,
+        left: Duration,
+    ) -> Response<Body> {
+        respond(self.answer(request, now, left).await)
+    }
+
+    async fn answer(
+        &self,
+        request: &Request,
+        now: DateTime<Utc>,
+        left: Duration,
+    ) -> Result<CleanupReport, Failure> {
+        // An API's own domain may put something before the path.
+        let path = request.raw_http_path().trim_end_matches('/');
+        if !path.ends_with("/monitoring/sessions/cleanup") {
+            return Err(Failure::NotFound);
+        }
+        if request.method() != Method::POST {
+            return Err(Failure::MethodNotAllowed);
+        }
+        let caller = authorize(request, Scope::Admin)?;
+        let parameters = query(request, &["dry_run"])?;
+        let dry_run = match parameters.get("dry_run").map(String::as_str) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                return Err(Failure::BadRequest(
+                    "dry_run must be true or false".to_owned(),
+                ));
+            }
+        };
+        let order = Order {
+            run_id: Uuid::new_v4(),
+            trigger: Trigger::Api,
+            requested_by: Some(caller.user_id),
+            dry_run,
+            adopt: false,
+            sweep_grace: Hours(0),
+            started_at: now,
+            time_limit: time_limit(left),
+        };
+        clean_up(&self.table, &self.settings, &order)
+            .await
+            .map_err(|failed| {
+                tracing::error!(
+                    error = &failed as &dyn std::error::Error,
+                    "the cleanup failed"
+                );
+                Failure::Internal
+            })
+    }
+}

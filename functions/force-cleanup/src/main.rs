@@ -1,0 +1,24 @@
+//! The Lambda function `force-cleanup`.
+
+use std::process::ExitCode;
+
+use force_cleanup::ForceCleanup;
+use lambda_http::{Request, RequestExt as _, service_fn};
+use session_lifecycle::config::ForceCleanupConfig;
+use session_lifecycle::dynamodb::{Patience, connect};
+use session_lifecycle::{clock, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::run_function(async |variables| {
+        let config = ForceCleanupConfig::read(&variables)?;
+        let force_cleanup = &ForceCleanup::new(config, connect(Patience::RUN).await);
+        let handle = move |request: Request| async move {
+            let left = clock::until(request.lambda_context().deadline());
+            let answer = force_cleanup.handle(&request, clock::now(), left).await;
+            Ok::<_, lambda_runtime::Error>(answer)
+        };
+        lambda_http::run(service_fn(handle)).await
+    })
+    .await
+}

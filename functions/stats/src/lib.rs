@@ -1,0 +1,111 @@
+//! The statistics and the list of reports, over HTTP.
+
+use aws_sdk_dynamodb::Client;
+use chrono::{DateTime, Utc};
+use lambda_http::http::Method;
+use lambda_http::{Body, Request, RequestExt as _, Response};
+use serde::Serialize;
+use session_lifecycle::config::StatsConfig;
+use session_lifecycle::domain::{CleanupReport, Shards, Statistics};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::http::{Failure, Scope, authorize, query, respond};
+use session_lifecycle::ports::ReadReports as _;
+use session_lifecycle::reports::{self, Cursor};
+use session_lifecycle::statistics;
+
+/// The function.
+#[derive(Debug)]
+pub struct Stats {
+    table: Table,
+    shards: Shards,
+}
+
+/// The statistics as the API gives them.
+#[derive(Debug, Serialize)]
+struct StatsAnswer {
+    #[serde(flatten)]
+    statistics: Statistics,
+    /// The newest report of a run that was not a dry one.
+    last_cleanup: Option<CleanupReport>,
+}
+
+/// An answer to one of the two calls.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Stats(Box<StatsAnswer>),
+    Reports(reports::Page),
+}
+
+impl Stats {
+    /// The function as configured.
+    #[must_use]
+    pub fn new(config: StatsConfig, client: Client) -> Self {
+        let StatsConfig { table_name, shards } = config;
+        Self {
+            table: Table::new(client, table_name, shards),
+            shards,
+        }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: &Request, now: DateTime<Utc>) -> Response<Body> {
+        respond(self.answer(request, now).await)
+    }
+
+    async fn answer(&self, request: &Request, now: DateTime<Utc>) -> Result<Answer, Failure> {
+        // An API's own domain may put something before the path.
+        let path = request.raw_http_path().trim_end_matches('/');
+        let stats = path.ends_with("/monitoring/sessions/stats");
+        if !stats && !path.ends_with("/monitoring/sessions/cleanups") {
+            return Err(Failure::NotFound);
+        }
+        if request.method() != Method::GET {
+            return Err(Failure::MethodNotAllowed);
+        }
+        authorize(request, Scope::Read)?;
+        if stats {
+            query(request, &[])?;
+            self.stats(now)
+                .await
+                .map(|answer| Answer::Stats(Box::new(answer)))
+        } else {
+            self.reports(request).await.map(Answer::Reports)
+        }
+    }
+
+    async fn stats(&self, now: DateTime<Utc>) -> Result<StatsAnswer, Failure> {
+        let statistics = statistics::count(&self.table, self.shards, now.into());
+        let (statistics, last_cleanup) = tokio::try_join!(statistics, self.table.last_cleanup())
+            .map_err(|error| Failure::from_store(&error))?;
+        Ok(StatsAnswer {
+            statistics,
+            last_cleanup,
+        })
+    }
+
+    async fn reports(&self, request: &Request) -> Result<reports::Page, Failure> {
+        const DEFAULT: u8 = 20;
+        let parameters = query(request, &["limit", "cursor"])?;
+        let limit = parameters
+            .get("limit")
+            .map_or(Some(DEFAULT), |limit| {
+                limit.parse().ok().filter(|it| (1..=100).contains(it))
+            })
+            .ok_or_else(|| {
+                Failure::BadRequest("limit must be a whole number from 1 to 100".to_owned())
+            })?;
+        let cursor = parameters
+            .get("cursor")
+            .map(|cursor| Cursor::parse(cursor))
+            .map(|cursor| {
+                cursor.ok_or_else(|| {
+                    Failure::BadRequest("cursor must be the next of an earlier answer".to_owned())
+                })
+            })
+            .transpose()?;
+        reports::list(&self.table, limit, cursor.as_ref())
+            .await
+            .map_err(|error| Failure::from_store(&error))
+    }
+}

@@ -1,0 +1,516 @@
+//! `cargo demo`: the main job, from an open table to a clean one, every figure checked.
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Method, Request, StatusCode};
+use chrono::{DateTime, TimeDelta, Utc};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use session_lifecycle::clock::{self, Stopwatch};
+use session_lifecycle::domain::RecordKey;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::dynamodb::{self, TABLE_NAME};
+use crate::sample::{self, Sample, UserSession};
+use crate::server;
+use crate::stack::{Stack, scheduled_event};
+use crate::template::FunctionName;
+use crate::terminal::{BAD, BOLD, DIM, GOOD, Progress, say, styled, table};
+use crate::tokens::Bearer;
+
+const STATS: &str = "/api/v1/monitoring/sessions/stats";
+const CLEANUP: &str = "/api/v1/monitoring/sessions/cleanup";
+const CLEANUPS: &str = "/api/v1/monitoring/sessions/cleanups";
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Compares figures with what the contract says they must be.
+#[derive(Default)]
+struct Checks {
+    right: usize,
+    wrong: Vec<String>,
+}
+
+impl Checks {
+    fn equal(&mut self, what: &str, found: &Value, expected: impl Into<Value>) {
+        let expected = expected.into();
+        if *found == expected {
+            self.right += 1;
+        } else {
+            self.wrong
+                .push(format!("{what} is {found}, and must be {expected}"));
+        }
+    }
+
+    /// Compares members of an object, each by name.
+    fn members(&mut self, what: &str, found: &Value, expected: &Value) {
+        for (name, value) in expected.as_object().into_iter().flatten() {
+            self.equal(&format!("{what}: {name}"), &found[name], value.clone());
+        }
+    }
+}
+
+/// The running demonstration.
+struct Demo {
+    stack: Stack,
+    api: SocketAddr,
+    http: Client<HttpConnector, Full<axum::body::Bytes>>,
+    now: DateTime<Utc>,
+    checks: Checks,
+}
+
+/// Runs it; whether every figure was right.
+///
+/// # Errors
+///
+/// What keeps it from running at all.
+pub async fn run() -> Result<bool, Failure> {
+    let watch = Stopwatch::start(Duration::MAX);
+    let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let stack = Stack::start(dynamodb::open(None)?, loopback().await?)?;
+    let listener = loopback().await?;
+    let api = listener.local_addr()?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server::serve(
+        listener,
+        Arc::clone(&stack.gateway),
+        Arc::clone(&stack.functions),
+        async {
+            let _ = stopped.await;
+        },
+    ));
+
+    say(styled(
+        BOLD,
+        "Session Cleanup, the whole stack in this process",
+    ))?;
+    table(&[
+        [
+            "DynamoDB, embedded".into(),
+            format!("http://{}", stack.dynamodb.address()),
+        ],
+        ["API Gateway, local".into(), format!("http://{api}")],
+    ])?;
+
+    let http = Client::builder(TokioExecutor::new()).build_http();
+    let mut demo = Demo {
+        stack,
+        api,
+        http,
+        now: clock::now(),
+        checks: Checks::default(),
+    };
+    let sample = demo.fill().await?;
+    demo.statistics_before(&sample).await?;
+    demo.meet_an_expired_session(&sample.expired).await?;
+    demo.hourly_cleanup().await?;
+    demo.statistics_after(&sample).await?;
+    demo.forced_cleanup(&sample).await?;
+    demo.look_at_the_table().await?;
+
+    let Demo {
+        checks,
+        stack,
+        http,
+        ..
+    } = demo;
+    drop(http);
+    drop(stop);
+    serving.await??;
+    stack.dynamodb.stop().await;
+    conclude(&checks, &watch)
+}
+
+fn conclude(checks: &Checks, watch: &Stopwatch) -> Result<bool, Failure> {
+    say("")?;
+    for wrong in &checks.wrong {
+        say(format!("{} {wrong}", styled(BAD, "wrong:")))?;
+    }
+    let seconds = watch.elapsed().as_secs_f64();
+    if checks.wrong.is_empty() {
+        let figures = format!("{} figures checked, all right", checks.right);
+        say(format!("{} in {seconds:.1} s", styled(GOOD, figures)))?;
+    } else {
+        let figures = format!(
+            "{} of {} figures wrong",
+            checks.wrong.len(),
+            checks.wrong.len() + checks.right
+        );
+        say(styled(BAD, figures))?;
+    }
+    Ok(checks.wrong.is_empty())
+}
+
+impl Demo {
+    fn heading(&self, number: u8, text: &str) -> std::io::Result<()> {
+        say("")?;
+        say(styled(BOLD, format!("{number}  {text}")))
+    }
+
+    async fn fill(&self) -> Result<Sample, Failure> {
+        self.heading(1, "A service whose sessions nobody closes")?;
+        let progress = Progress::new(sample::RECORDS, "filling the table");
+        let filled =
+            sample::fill(&self.stack.sessions(), self.now.into(), || progress.step()).await?;
+        progress.finish();
+        let row = |what: &str, count: u64| [what.to_owned(), count.to_string()];
+        table(&[
+            row("expired sessions, still active", sample::EXPIRED_SESSIONS),
+            row("live sessions", sample::LIVE_SESSIONS),
+            row(
+                "sessions inactive for more than 30 days",
+                sample::OLD_INACTIVE_SESSIONS,
+            ),
+            row(
+                "sessions inactive for less",
+                sample::YOUNG_INACTIVE_SESSIONS,
+            ),
+            row("refresh tokens, expired", sample::EXPIRED_REFRESH_TOKENS),
+            row("refresh tokens, live", sample::LIVE_REFRESH_TOKENS),
+            row(
+                "blacklisted tokens, expired",
+                sample::EXPIRED_BLACKLISTED_TOKENS,
+            ),
+            row("blacklisted tokens, live", sample::LIVE_BLACKLISTED_TOKENS),
+        ])?;
+        Ok(filled)
+    }
+
+    async fn statistics_before(&mut self, sample: &Sample) -> Result<(), Failure> {
+        self.heading(2, &format!("GET {STATS}, with a reader's token"))?;
+        let (status, body) = self
+            .call(Method::GET, STATS, Some(&self.reader(sample)))
+            .await?;
+        let sessions = sample::EXPIRED_SESSIONS + sample::LIVE_SESSIONS;
+        let inactive = sample::OLD_INACTIVE_SESSIONS + sample::YOUNG_INACTIVE_SESSIONS;
+        self.checks
+            .equal("the status of the statistics", &json!(status), 200);
+        self.checks.members(
+            "the statistics before",
+            &body["data"],
+            &json!({
+                "total_sessions": sessions + inactive,
+                "active_sessions": sessions,
+                "expired_sessions": sample::EXPIRED_SESSIONS,
+                "cleanup_needed": true,
+                "inactive_sessions": inactive,
+                "last_cleanup": null,
+            }),
+        );
+        let age = body["data"]["oldest_expired_age_seconds"]
+            .as_i64()
+            .unwrap_or_default();
+        self.checks.equal(
+            "whether the oldest expired session has an age",
+            &json!(age > 0),
+            true,
+        );
+        Ok(statistics(&body["data"])?)
+    }
+
+    async fn meet_an_expired_session(&mut self, expired: &UserSession) -> Result<(), Failure> {
+        self.heading(
+            3,
+            "An expired session meets the authorizer, with a token that is still good",
+        )?;
+        let (status, body) = self
+            .call(Method::GET, STATS, Some(&self.token(expired, "")))
+            .await?;
+        say(format!("    {status} {body}"))?;
+        self.checks
+            .equal("the status for an expired session", &json!(status), 401);
+        self.checks
+            .equal("the answer", &body, json!({ "error": "Session expired" }));
+
+        let key = RecordKey::session(&expired.user, &expired.session);
+        let row = self
+            .stack
+            .dynamodb
+            .client()
+            .get_item()
+            .table_name(TABLE_NAME)
+            .key("pk", text(key.partition()))
+            .key("sk", text(key.sort()))
+            .send()
+            .await?
+            .item
+            .unwrap_or_default();
+        let is_active = row.get("is_active").and_then(|it| it.as_bool().ok());
+        let reason = row.get("deactivation_reason").and_then(|it| it.as_s().ok());
+        let number = |name: &str| row.get(name)?.as_n().ok()?.parse::<i64>().ok();
+        self.checks
+            .equal("is_active of its row", &json!(is_active), false);
+        self.checks.equal(
+            "deactivation_reason",
+            &json!(reason),
+            "expired_on_validation",
+        );
+        let kept = number("due_at")
+            .zip(number("deactivated_at"))
+            .map(|(due, at)| due - at);
+        self.checks.equal(
+            "the seconds that its row is kept",
+            &json!(kept),
+            30 * 86_400,
+        );
+        say(format!(
+            "    its row: is_active {}, {}",
+            json!(is_active),
+            json!(reason)
+        ))?;
+        Ok(())
+    }
+
+    async fn hourly_cleanup(&mut self) -> Result<(), Failure> {
+        self.heading(4, "The hourly event of EventBridge")?;
+        let event = scheduled_event(self.now);
+        let report = self
+            .stack
+            .functions
+            .invoke(FunctionName::Cleanup, &event, clock::now())
+            .await?;
+        self.checks.members(
+            "the hourly report",
+            &report,
+            &json!({
+                "trigger": "schedule",
+                "requested_by": null,
+                "dry_run": false,
+                "complete": true,
+                // One less: the authorizer met it first.
+                "sessions_deactivated": sample::EXPIRED_SESSIONS - 1,
+                "sessions_deleted":
+                    sample::OLD_INACTIVE_SESSIONS - sample::OLD_INACTIVE_SESSIONS_IN_GRACE,
+                "refresh_tokens_deleted":
+                    sample::EXPIRED_REFRESH_TOKENS - sample::REFRESH_TOKENS_IN_GRACE,
+                "blacklisted_tokens_deleted":
+                    sample::EXPIRED_BLACKLISTED_TOKENS - sample::BLACKLISTED_TOKENS_IN_GRACE,
+                "changed_elsewhere": 0,
+                "reindexed": 0,
+                "adopted": 0,
+                "malformed": 0,
+                "failed": 0,
+            }),
+        );
+        show_report(&report)?;
+        say(styled(
+            DIM,
+            "    What has been due for less than 48 hours is left to native TTL, which deletes for free.",
+        ))?;
+        Ok(())
+    }
+
+    async fn statistics_after(&mut self, sample: &Sample) -> Result<(), Failure> {
+        self.heading(5, "The statistics after it")?;
+        let (_, body) = self
+            .call(Method::GET, STATS, Some(&self.reader(sample)))
+            .await?;
+        let inactive = sample::OLD_INACTIVE_SESSIONS
+            + sample::YOUNG_INACTIVE_SESSIONS
+            + sample::EXPIRED_SESSIONS
+            - (sample::OLD_INACTIVE_SESSIONS - sample::OLD_INACTIVE_SESSIONS_IN_GRACE);
+        self.checks.members(
+            "the statistics after",
+            &body["data"],
+            &json!({
+                "total_sessions": inactive + sample::LIVE_SESSIONS,
+                "active_sessions": sample::LIVE_SESSIONS,
+                "expired_sessions": 0,
+                "cleanup_needed": false,
+                "inactive_sessions": inactive,
+                "oldest_expired_age_seconds": null,
+            }),
+        );
+        let trigger = &body["data"]["last_cleanup"]["trigger"];
+        self.checks
+            .equal("the trigger of the last cleanup", trigger, "schedule");
+        Ok(statistics(&body["data"])?)
+    }
+
+    async fn forced_cleanup(&mut self, sample: &Sample) -> Result<(), Failure> {
+        self.heading(6, &format!("POST {CLEANUP}"))?;
+        let (reader, admin) = (
+            self.reader(sample),
+            self.token(&sample.admin, "sessions:admin"),
+        );
+        for (who, token, status, answer) in [
+            (
+                "without a token",
+                None,
+                401,
+                json!({ "error": "Missing bearer token" }),
+            ),
+            (
+                "as a reader",
+                Some(&reader),
+                403,
+                json!({ "error": "Forbidden" }),
+            ),
+        ] {
+            let (found, body) = self.call(Method::POST, CLEANUP, token).await?;
+            say(format!("    {who:<16} {found} {body}"))?;
+            self.checks
+                .equal(&format!("the status {who}"), &json!(found), status);
+            self.checks
+                .equal(&format!("the answer {who}"), &body, answer);
+        }
+        let (status, body) = self.call(Method::POST, CLEANUP, Some(&admin)).await?;
+        say(format!("    {:<16} {status}", "as administrator"))?;
+        self.checks
+            .equal("the status as administrator", &json!(status), 200);
+        self.checks.members(
+            "the administrator's report",
+            &body["data"],
+            &json!({
+                "trigger": "api",
+                "requested_by": sample::ADMIN,
+                "complete": true,
+                "sessions_deactivated": 0,
+                "sessions_deleted": sample::OLD_INACTIVE_SESSIONS_IN_GRACE,
+                "refresh_tokens_deleted": sample::REFRESH_TOKENS_IN_GRACE,
+                "blacklisted_tokens_deleted": sample::BLACKLISTED_TOKENS_IN_GRACE,
+                "changed_elsewhere": 0,
+                "failed": 0,
+            }),
+        );
+        show_report(&body["data"])?;
+
+        let (_, body) = self.call(Method::GET, CLEANUPS, Some(&reader)).await?;
+        let triggers: Vec<&Value> = body["data"]["reports"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|report| &report["trigger"])
+            .collect();
+        self.checks.equal(
+            "the reports, newest first",
+            &json!(triggers),
+            json!(["api", "schedule"]),
+        );
+        Ok(())
+    }
+
+    /// Counts what is left in the table, with another client than the functions use.
+    async fn look_at_the_table(&mut self) -> Result<(), Failure> {
+        self.heading(7, "What is left in the table")?;
+        let items = self
+            .stack
+            .dynamodb
+            .client()
+            .scan()
+            .table_name(TABLE_NAME)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await?;
+        let mut rows = Vec::new();
+        let sessions =
+            sample::EXPIRED_SESSIONS + sample::LIVE_SESSIONS + sample::YOUNG_INACTIVE_SESSIONS;
+        for (what, prefix, expected) in [
+            ("sessions", "SESSION#", sessions),
+            ("refresh tokens", "REFRESH#", sample::LIVE_REFRESH_TOKENS),
+            (
+                "blacklisted tokens",
+                "BLACKLIST#",
+                sample::LIVE_BLACKLISTED_TOKENS,
+            ),
+            ("reports", "RUN#", 2),
+        ] {
+            let found = items
+                .iter()
+                .filter_map(|item| item.get("sk")?.as_s().ok())
+                .filter(|sort| sort.starts_with(prefix))
+                .count();
+            self.checks.equal(
+                &format!("the number of {what} left"),
+                &json!(found),
+                expected,
+            );
+            rows.push([what.to_owned(), found.to_string()]);
+        }
+        Ok(table(&rows)?)
+    }
+
+    fn reader(&self, sample: &Sample) -> String {
+        self.token(&sample.reader, "sessions:read")
+    }
+
+    fn token(&self, session: &UserSession, scope: &str) -> String {
+        self.stack.tokens.sign(Bearer {
+            user: session.user.as_str(),
+            session: session.session.as_str(),
+            scope,
+            expires_at: self.now + TimeDelta::minutes(15),
+        })
+    }
+
+    /// Calls the API over HTTP; the status and the body.
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&String>,
+    ) -> Result<(u16, Value), Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.api));
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let response = self.http.request(request.body(Full::default())?).await?;
+        let status: StatusCode = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok((status.as_u16(), serde_json::from_slice(&body)?))
+    }
+}
+
+fn text(value: &str) -> aws_sdk_dynamodb::types::AttributeValue {
+    aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned())
+}
+
+/// Shows named members of an object.
+fn show(object: &Value, names: &[&str]) -> std::io::Result<()> {
+    let rows: Vec<_> = names
+        .iter()
+        .map(|name| [(*name).to_owned(), object[name].to_string()])
+        .collect();
+    table(&rows)
+}
+
+fn statistics(data: &Value) -> std::io::Result<()> {
+    show(
+        data,
+        &[
+            "total_sessions",
+            "active_sessions",
+            "expired_sessions",
+            "cleanup_needed",
+            "inactive_sessions",
+            "oldest_expired_age_seconds",
+        ],
+    )
+}
+
+fn show_report(report: &Value) -> std::io::Result<()> {
+    show(
+        report,
+        &[
+            "sessions_deactivated",
+            "sessions_deleted",
+            "refresh_tokens_deleted",
+            "blacklisted_tokens_deleted",
+            "failed",
+            "complete",
+            "capacity_units",
+        ],
+    )
+}

@@ -1,0 +1,159 @@
+//! The embedded `DynamoDB`, with its endpoint for any AWS client.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use dynoxide::types::Item;
+use dynoxide::{Database, DynoxideError, ImportOptions};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The table's name in the local stack.
+pub const TABLE_NAME: &str = "sessions";
+
+/// An embedded `DynamoDB` that is being served.
+pub struct EmbeddedDynamoDb {
+    database: Database,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), String>>,
+}
+
+/// What keeps the embedded `DynamoDB` from starting or from doing something.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// The database says so.
+    #[error(transparent)]
+    Database(#[from] DynoxideError),
+    /// The template's table is not one that `CreateTable` takes.
+    #[error("the table of template.yaml cannot be created: {0}")]
+    Table(#[from] serde_json::Error),
+    /// The system says so.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Opens a database in a file, or in memory.
+///
+/// # Errors
+///
+/// A file that cannot be opened, or is no database.
+pub fn open(file: Option<&Path>) -> Result<Database, DynoxideError> {
+    match file {
+        Some(file) => Database::new(&file.to_string_lossy()),
+        None => Database::memory(),
+    }
+}
+
+impl EmbeddedDynamoDb {
+    /// Serves `database` on `listener`, and creates the template's table where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// A table that cannot be created.
+    pub fn start(
+        database: Database,
+        listener: TcpListener,
+        table: &Value,
+    ) -> Result<Self, EmbeddedError> {
+        let address = listener.local_addr()?;
+        if database.get_table_metadata(TABLE_NAME)?.is_none() {
+            create_table(&database, table)?;
+        }
+        let (stop, stopped) = oneshot::channel();
+        let serving = dynoxide::server::serve_with_shutdown(listener, database.clone(), async {
+            // A sender that is gone stops the server too.
+            let _ = stopped.await;
+        });
+        Ok(Self {
+            database,
+            address,
+            stop,
+            server: tokio::spawn(serving),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        client(self.address)
+    }
+
+    /// Deletes what native TTL would have deleted by now; how many records that were.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub fn sweep_ttl(&self) -> Result<usize, DynoxideError> {
+        self.database.sweep_ttl()
+    }
+
+    /// Stores items, all or none; how many.
+    ///
+    /// # Errors
+    ///
+    /// An item that the table does not take.
+    pub fn import(&self, items: Vec<Item>) -> Result<usize, DynoxideError> {
+        let done = self
+            .database
+            .import_items(TABLE_NAME, items, ImportOptions::default())?;
+        Ok(done.items_imported)
+    }
+
+    /// Handles for what runs beside it.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        self.database.clone()
+    }
+
+    /// Stops to listen, and waits for the requests under way.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.server.await;
+    }
+}
+
+/// A client of a local endpoint. Its credentials are no secret: nobody checks them there.
+#[must_use]
+pub fn client(address: SocketAddr) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(format!("http://{address}"))
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .build();
+    Client::from_conf(config)
+}
+
+/// Makes the table as the template describes it: its properties bear the API's own names.
+fn create_table(database: &Database, properties: &Value) -> Result<(), EmbeddedError> {
+    fn request<T: DeserializeOwned>(properties: &Value, names: &[&str]) -> serde_json::Result<T> {
+        let mut request = serde_json::json!({ "TableName": TABLE_NAME });
+        for name in names {
+            request[name] = properties[name].clone();
+        }
+        serde_json::from_value(request)
+    }
+    database.create_table(request(
+        properties,
+        &[
+            "AttributeDefinitions",
+            "KeySchema",
+            "GlobalSecondaryIndexes",
+            "BillingMode",
+        ],
+    )?)?;
+    database.update_time_to_live(request(properties, &["TimeToLiveSpecification"])?)?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The four functions, invoked with JSON and answering with JSON, as Lambda does it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use authorizer::Authorizer;
+use aws_sdk_dynamodb::Client;
+use chrono::{DateTime, Utc};
+use cleanup::Cleanup;
+use force_cleanup::ForceCleanup;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Body, Request, Response, Service, service_fn};
+use lambda_runtime::{Context, Error, LambdaEvent};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use session_lifecycle::config::{
+    AuthorizerConfig, CleanupConfig, ForceCleanupConfig, InvalidConfiguration, StatsConfig,
+    Variables,
+};
+use stats::Stats;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::template::FunctionName;
+
+/// The four functions.
+#[derive(Debug)]
+pub struct Functions {
+    authorizer: Authorizer,
+    cleanup: Cleanup,
+    stats: Stats,
+    force_cleanup: ForceCleanup,
+    timeouts: BTreeMap<FunctionName, Duration>,
+}
+
+impl Functions {
+    /// The functions as these variables configure them.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the variables.
+    pub fn new(
+        variables: &Variables,
+        client: &Client,
+        timeouts: BTreeMap<FunctionName, Duration>,
+    ) -> Result<Self, InvalidConfiguration> {
+        Ok(Self {
+            authorizer: Authorizer::new(AuthorizerConfig::read(variables)?, client.clone()),
+            cleanup: Cleanup::new(CleanupConfig::read(variables)?, client.clone()),
+            stats: Stats::new(StatsConfig::read(variables)?, client.clone()),
+            force_cleanup: ForceCleanup::new(ForceCleanupConfig::read(variables)?, client.clone()),
+            timeouts,
+        })
+    }
+
+    /// Invokes a function at `now`.
+    ///
+    /// # Errors
+    ///
+    /// The function's, an event that it cannot read among them.
+    pub async fn invoke(
+        &self,
+        function: FunctionName,
+        event: &Value,
+        now: DateTime<Utc>,
+    ) -> Result<Value, Error> {
+        let request_id = Uuid::new_v4().to_string();
+        // The span that the Lambda runtime makes, under the same name.
+        let span = tracing::info_span!(
+            target: "lambda_runtime::layers::trace",
+            "Lambda runtime invoke",
+            requestId = request_id,
+            function = function.as_str()
+        );
+        self.dispatch(function, event, now).instrument(span).await
+    }
+
+    async fn dispatch(
+        &self,
+        function: FunctionName,
+        event: &Value,
+        now: DateTime<Utc>,
+    ) -> Result<Value, Error> {
+        let left = self
+            .timeouts
+            .get(&function)
+            .copied()
+            .unwrap_or(Duration::from_secs(3));
+        match function {
+            FunctionName::Authorizer => {
+                let answer = self.authorizer.handle(received(event)?, now).await?;
+                Ok(serde_json::to_value(answer)?)
+            }
+            FunctionName::Cleanup => {
+                let report = self.cleanup.handle(received(event)?, now, left).await?;
+                Ok(serde_json::to_value(report)?)
+            }
+            FunctionName::Stats => {
+                over_http(event, |request| async move {
+                    self.stats.handle(&request, now).await
+                })
+                .await
+            }
+            FunctionName::ForceCleanup => {
+                over_http(event, |request| async move {
+                    self.force_cleanup.handle(&request, now, left).await
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// Passes an event through the adapter that `lambda_http::run` uses, there and back.
+async fn over_http<F: Future<Output = Response<Body>> + Send>(
+    event: &Value,
+    handle: impl Fn(Request) -> F,
+) -> Result<Value, Error> {
+    let service = service_fn(|request| {
+        let answer = handle(request);
+        async move { Ok::<_, Error>(answer.await) }
+    });
+    let event = LambdaEvent::new(received::<LambdaRequest>(event)?, Context::default());
+    Ok(serde_json::to_value(
+        Adapter::from(service).call(event).await?,
+    )?)
+}
+
+/// The event as a function receives it: as text, and read by its own type.
+fn received<T: DeserializeOwned>(event: &Value) -> Result<T, Error> {
+    Ok(serde_json::from_str(&event.to_string())?)
+}

@@ -1,0 +1,217 @@
+//! Reading one's own items: the lines of a table export, plain or gzip, or what
+//! `aws dynamodb scan` prints.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+use std::path::Path;
+
+use dynoxide::AttributeValue;
+use dynoxide::types::Item;
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+
+/// How many unreadable lines are named.
+const NAMED: usize = 20;
+
+/// Why a file is not imported. Nothing of it is, then.
+#[derive(Debug)]
+pub enum ImportError {
+    /// The file itself.
+    Unreadable(io::Error),
+    /// Lines that are no items, by number and with what is wrong; and how many there are.
+    Lines(Vec<(usize, String)>, usize),
+    /// There is nothing in it.
+    Empty,
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => error.fmt(f),
+            Self::Empty => f.write_str("there is no item in it"),
+            Self::Lines(named, count) => {
+                write!(
+                    f,
+                    "nothing was imported, for it has what is no item in DynamoDB JSON"
+                )?;
+                for (line, problem) in named {
+                    write!(f, "; line {line}: {problem}")?;
+                }
+                match count - named.len() {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more lines"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ImportError {}
+
+/// One line of a table export.
+#[derive(Deserialize)]
+struct ExportLine {
+    #[serde(rename = "Item")]
+    item: KeyedItem,
+}
+
+/// The output of a scan.
+#[derive(Deserialize)]
+struct ScanOutput {
+    #[serde(rename = "Items")]
+    items: Vec<KeyedItem>,
+}
+
+/// An item that has the table's key.
+#[derive(Deserialize)]
+#[serde(try_from = "Item")]
+struct KeyedItem(Item);
+
+impl TryFrom<Item> for KeyedItem {
+    type Error = String;
+
+    fn try_from(item: Item) -> Result<Self, String> {
+        for name in ["pk", "sk"] {
+            match item.get(name) {
+                Some(AttributeValue::S(part)) if !part.is_empty() => {}
+                _ => return Err(format!("the item has no key attribute {name} of type S")),
+            }
+        }
+        Ok(Self(item))
+    }
+}
+
+/// Reads all items of a file.
+///
+/// # Errors
+///
+/// A file that cannot be read, or holds anything that is no item.
+pub fn read(file: &Path) -> Result<Vec<Item>, ImportError> {
+    let mut bytes = Vec::new();
+    BufReader::new(File::open(file).map_err(ImportError::Unreadable)?)
+        .read_to_end(&mut bytes)
+        .map_err(ImportError::Unreadable)?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        let packed = std::mem::take(&mut bytes);
+        MultiGzDecoder::new(packed.as_slice())
+            .read_to_end(&mut bytes)
+            .map_err(ImportError::Unreadable)?;
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        ImportError::Unreadable(io::Error::new(io::ErrorKind::InvalidData, error))
+    })?;
+    parse(text.trim_start_matches('\u{feff}'))
+}
+
+fn parse(text: &str) -> Result<Vec<Item>, ImportError> {
+    let items = if is_scan_output(text) {
+        serde_json::from_str::<ScanOutput>(text)
+            .map_err(|error| ImportError::Lines(vec![(error.line(), without_place(&error))], 1))?
+            .items
+    } else {
+        parse_lines(text)?
+    };
+    if items.is_empty() {
+        return Err(ImportError::Empty);
+    }
+    Ok(items.into_iter().map(|item| item.0).collect())
+}
+
+/// Lines of an export each begin with their item; a scan's output is one object with a list, over
+/// one line or many.
+fn is_scan_output(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    serde_json::from_str::<ExportLine>(first).is_err()
+        && (first.trim() == "{" || first.contains("\"Items\""))
+}
+
+fn parse_lines(text: &str) -> Result<Vec<KeyedItem>, ImportError> {
+    let (mut items, mut named, mut count) = (Vec::new(), Vec::new(), 0);
+    for (index, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
+        match serde_json::from_str::<ExportLine>(line) {
+            Ok(line) => items.push(line.item),
+            Err(error) => {
+                count += 1;
+                if named.len() < NAMED {
+                    named.push((index + 1, without_place(&error)));
+                }
+            }
+        }
+    }
+    if count > 0 {
+        Err(ImportError::Lines(named, count))
+    } else {
+        Ok(items)
+    }
+}
+
+/// What is wrong, without the place, which is said in lines of the file, and without the marks
+/// that the embedded database puts before its own messages.
+fn without_place(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    message.trim_start_matches("VALIDATION:").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const ITEM: &str = r#"{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"1"}}"#;
+
+    fn lines(error: ImportError) -> Vec<usize> {
+        match error {
+            ImportError::Lines(named, _) => named.into_iter().map(|(line, _)| line).collect(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn an_export_is_read_line_by_line() {
+        let text = format!("{{\"Item\":{ITEM}}}\n\n{{\"Item\":{ITEM}}}\n");
+        assert_eq!(parse(&text).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_scan_is_read_over_one_line_or_many() {
+        let one = format!("{{\"Items\":[{ITEM},{ITEM}],\"Count\":2}}");
+        assert_eq!(parse(&one).unwrap().len(), 2);
+        let many =
+            format!("{{\n  \"Items\": [\n    {ITEM},\n    {ITEM}\n  ],\n  \"Count\": 2\n}}\n");
+        assert_eq!(parse(&many).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn gzip_is_unpacked() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut packer = flate2::write::GzEncoder::new(&mut file, flate2::Compression::fast());
+        writeln!(packer, "{{\"Item\":{ITEM}}}").unwrap();
+        packer.finish().unwrap();
+        assert_eq!(read(file.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn every_unreadable_line_is_named() {
+        let text = [
+            format!("{{\"Item\":{ITEM}}}"),
+            "not json".into(),
+            r#"{"Item":{"pk":{"S":"USER#a"}}}"#.into(),
+            r#"{"Item":{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"many"}}}"#.into(),
+            r#"{"Item":{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"X":"1"}}}"#.into(),
+            ITEM.into(),
+        ]
+        .join("\n");
+        assert_eq!(lines(parse(&text).unwrap_err()), [2, 3, 4, 5, 6]);
+        let scan = format!("{{\n\"Items\": [\n{ITEM},\n{{\"pk\":{{\"S\":\"USER#a\"}}}}\n]}}");
+        assert_eq!(lines(parse(&scan).unwrap_err()), [4]);
+        assert!(matches!(parse("\n"), Err(ImportError::Empty)));
+    }
+}

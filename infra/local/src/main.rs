@@ -1,0 +1,74 @@
+//! The two commands: `demo` and `serve`.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use session_cleanup_local::terminal::{BAD, complain, styled};
+use session_cleanup_local::{demo, serve};
+use session_lifecycle::config::Variables;
+use session_lifecycle::telemetry;
+
+/// Session Cleanup on one machine, without an AWS account and without Docker
+#[derive(Parser)]
+#[command(bin_name = "cargo", disable_help_subcommand = true)]
+struct Command {
+    #[command(subcommand)]
+    run: Run,
+}
+
+#[derive(Subcommand)]
+enum Run {
+    /// Run the main job once, and check every figure
+    Demo,
+    /// Serve the stack until Ctrl-C
+    #[command(name = "local")]
+    Serve(serve::Options),
+}
+
+/// A command that was used wrongly, or cannot be carried out as it was given.
+const USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            error.exit()
+        }
+        Err(error) => {
+            // Its first line says what is wrong; the rest is usage.
+            let message = error.to_string();
+            complain(message.lines().next().unwrap_or_default());
+            return ExitCode::from(USAGE);
+        }
+    };
+    match command.run {
+        Run::Demo => match demo::run().await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => fail(&error, 1),
+        },
+        Run::Serve(options) => {
+            telemetry::start(&Variables::of_the_process(), std::io::stderr);
+            let stop = async {
+                // Where the signal can't be waited for, it ends the process.
+                let _ = tokio::signal::ctrl_c().await;
+            };
+            match serve::run(&options, stop).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, USAGE),
+            }
+        }
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    complain(format!("{} {error}", styled(BAD, "error:")));
+    ExitCode::from(code)
+}

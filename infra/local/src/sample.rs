@@ -1,0 +1,241 @@
+//! The table that the demonstration begins with: what a service looks like whose sessions nobody
+//! closes. Written as an application writes, from a fixed seed.
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use session_lifecycle::domain::{InvalidId, Reason, SessionId, Timestamp, TokenId, UserId};
+use session_lifecycle::ports::{NewSession, StoreError};
+use session_lifecycle::sessions::Sessions;
+
+/// Expired sessions that are still active.
+pub const EXPIRED_SESSIONS: u64 = 86;
+/// Live sessions: the administrator's, the reader's, and one more.
+pub const LIVE_SESSIONS: u64 = 3;
+/// Refresh tokens that are still good.
+pub const LIVE_REFRESH_TOKENS: u64 = 15;
+/// Refresh tokens that have expired.
+pub const EXPIRED_REFRESH_TOKENS: u64 = 25;
+/// Of these, the ones that expired within the sweep's grace.
+pub const REFRESH_TOKENS_IN_GRACE: u64 = 7;
+/// Blacklisted tokens whose own end lies ahead.
+pub const LIVE_BLACKLISTED_TOKENS: u64 = 5;
+/// Blacklisted tokens whose own end has passed.
+pub const EXPIRED_BLACKLISTED_TOKENS: u64 = 7;
+/// Of these, the ones whose end passed within the sweep's grace.
+pub const BLACKLISTED_TOKENS_IN_GRACE: u64 = 2;
+/// Sessions that have been inactive for more than 30 days.
+pub const OLD_INACTIVE_SESSIONS: u64 = 10;
+/// Of these, the ones that are past their retention by less than the sweep's grace.
+pub const OLD_INACTIVE_SESSIONS_IN_GRACE: u64 = 2;
+/// Sessions that have been inactive for less than 30 days.
+pub const YOUNG_INACTIVE_SESSIONS: u64 = 5;
+
+/// All records together.
+pub const RECORDS: u64 = EXPIRED_SESSIONS
+    + LIVE_SESSIONS
+    + LIVE_REFRESH_TOKENS
+    + EXPIRED_REFRESH_TOKENS
+    + LIVE_BLACKLISTED_TOKENS
+    + EXPIRED_BLACKLISTED_TOKENS
+    + OLD_INACTIVE_SESSIONS
+    + YOUNG_INACTIVE_SESSIONS;
+
+/// The administrator.
+pub const ADMIN: &str = "ada";
+/// Somebody who may read.
+pub const READER: &str = "rob";
+
+const USERS: [&str; 12] = [
+    ADMIN, READER, "ben", "cleo", "dana", "emil", "fatima", "goran", "hana", "igor", "june", "kofi",
+];
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// A user's session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSession {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub session: SessionId,
+}
+
+/// The sessions that tokens are signed for.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The administrator's.
+    pub admin: UserSession,
+    /// The reader's.
+    pub reader: UserSession,
+    /// One that has expired.
+    pub expired: UserSession,
+}
+
+/// Why the table could not be filled.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// The store's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An identifier of the sample itself.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+/// Fills the table, as if it were `now`; tells `progress` of each record.
+///
+/// # Errors
+///
+/// The store's.
+pub async fn fill(
+    sessions: &Sessions,
+    now: Timestamp,
+    progress: impl Fn(),
+) -> Result<Sample, SampleError> {
+    let mut sample = Filling {
+        sessions,
+        now,
+        random: StdRng::seed_from_u64(86),
+        progress,
+    };
+    let mut live = Vec::new();
+    for user in [ADMIN, READER, "ben"] {
+        live.push(sample.session(user, now.plus(12 * HOUR)).await?);
+    }
+    let mut expired = Vec::new();
+    for _ in 0..EXPIRED_SESSIONS {
+        let user = sample.any_user();
+        let end = now.minus(sample.random.random_range(MINUTE..28 * DAY));
+        expired.push(sample.session(user, end).await?);
+    }
+    sample.tokens(now).await?;
+    sample.inactive_sessions(now).await?;
+    let mut live = live.into_iter();
+    match (live.next(), live.next(), expired.into_iter().next()) {
+        (Some(admin), Some(reader), Some(expired)) => Ok(Sample {
+            admin,
+            reader,
+            expired,
+        }),
+        _ => Err(InvalidId {
+            what: "a session of the sample",
+        }
+        .into()),
+    }
+}
+
+/// Opens a live session for the administrator and for the reader, as tokens for a table need that
+/// holds no sample.
+///
+/// # Errors
+///
+/// The store's.
+pub async fn open_sessions(
+    sessions: &Sessions,
+    now: Timestamp,
+) -> Result<(UserSession, UserSession), SampleError> {
+    let random = rand::make_rng();
+    let mut filling = Filling {
+        sessions,
+        now,
+        random,
+        progress: || (),
+    };
+    let end = now.plus(12 * HOUR);
+    Ok((
+        filling.session(ADMIN, end).await?,
+        filling.session(READER, end).await?,
+    ))
+}
+
+struct Filling<'a, P> {
+    sessions: &'a Sessions,
+    now: Timestamp,
+    random: StdRng,
+    progress: P,
+}
+
+impl<P: Fn()> Filling<'_, P> {
+    fn any_user(&mut self) -> &'static str {
+        USERS.choose(&mut self.random).copied().unwrap_or(ADMIN)
+    }
+
+    fn any_id(&mut self) -> String {
+        format!("{:016x}", self.random.random::<u64>())
+    }
+
+    /// Opens a session that ends at `end`, eight hours or more after it was created.
+    async fn session(&mut self, user: &str, end: Timestamp) -> Result<UserSession, SampleError> {
+        let (user, session) = (UserId::parse(user)?, SessionId::parse(self.any_id())?);
+        let new = NewSession {
+            user: user.clone(),
+            session: session.clone(),
+            expires_at: end,
+            ip_address: Some(format!("192.0.2.{}", self.random.random_range(1..255))),
+            user_agent: Some("Mozilla/5.0".to_owned()),
+        };
+        self.sessions
+            .create(new, end.minus(8 * HOUR).min(self.now))
+            .await?;
+        (self.progress)();
+        Ok(UserSession { user, session })
+    }
+
+    async fn tokens(&mut self, now: Timestamp) -> Result<(), SampleError> {
+        const GRACE: i64 = 48 * HOUR;
+        let in_grace = MINUTE..GRACE - HOUR;
+        let past_grace = GRACE + HOUR..20 * DAY;
+        for number in 0..LIVE_REFRESH_TOKENS + EXPIRED_REFRESH_TOKENS {
+            let end = match number {
+                it if it < LIVE_REFRESH_TOKENS => now.plus(self.random.random_range(DAY..30 * DAY)),
+                it if it < LIVE_REFRESH_TOKENS + REFRESH_TOKENS_IN_GRACE => {
+                    now.minus(self.random.random_range(in_grace.clone()))
+                }
+                _ => now.minus(self.random.random_range(past_grace.clone())),
+            };
+            let user = UserId::parse(self.any_user())?;
+            let session = SessionId::parse(self.any_id())?;
+            let token = self.any_id();
+            self.sessions
+                .add_refresh_token(&user, &session, &token, end)
+                .await?;
+            (self.progress)();
+        }
+        for number in 0..LIVE_BLACKLISTED_TOKENS + EXPIRED_BLACKLISTED_TOKENS {
+            let end = match number {
+                it if it < LIVE_BLACKLISTED_TOKENS => {
+                    now.plus(self.random.random_range(MINUTE..HOUR))
+                }
+                it if it < LIVE_BLACKLISTED_TOKENS + BLACKLISTED_TOKENS_IN_GRACE => {
+                    now.minus(self.random.random_range(in_grace.clone()))
+                }
+                _ => now.minus(self.random.random_range(past_grace.clone())),
+            };
+            let user = UserId::parse(self.any_user())?;
+            let token = TokenId::parse(self.any_id())?;
+            self.sessions.blacklist(&user, &token, end).await?;
+            (self.progress)();
+        }
+        Ok(())
+    }
+
+    async fn inactive_sessions(&mut self, now: Timestamp) -> Result<(), SampleError> {
+        for number in 0..OLD_INACTIVE_SESSIONS + YOUNG_INACTIVE_SESSIONS {
+            let ago = match number {
+                it if it < OLD_INACTIVE_SESSIONS_IN_GRACE => 30 * DAY + HOUR..32 * DAY - HOUR,
+                it if it < OLD_INACTIVE_SESSIONS => 32 * DAY + HOUR..90 * DAY,
+                _ => HOUR..29 * DAY,
+            };
+            let ended = now.minus(self.random.random_range(ago));
+            let user = self.any_user();
+            let UserSession { user, session } = self.session(user, ended.plus(HOUR)).await?;
+            self.sessions
+                .deactivate(&user, &session, Reason::Logout, ended)
+                .await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! The stack: the embedded `DynamoDB`, the functions behind the gateway, and the tokens that
+//! open it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use dynoxide::Database;
+use serde_json::{Value, json};
+use session_lifecycle::config::Variables;
+use session_lifecycle::domain::{Days, Shards};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::sessions::Sessions;
+use tokio::net::TcpListener;
+
+use crate::dynamodb::{EmbeddedDynamoDb, EmbeddedError, TABLE_NAME};
+use crate::functions::Functions;
+use crate::gateway::Gateway;
+use crate::template::{Template, TemplateError};
+use crate::tokens::Tokens;
+
+/// What keeps the stack from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// The template.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The embedded `DynamoDB`.
+    #[error(transparent)]
+    DynamoDb(#[from] EmbeddedError),
+    /// The functions' configuration.
+    #[error(transparent)]
+    Configuration(#[from] session_lifecycle::config::InvalidConfiguration),
+}
+
+/// The running stack.
+pub struct Stack {
+    /// The template that it was made of.
+    pub template: Template,
+    /// The embedded `DynamoDB`.
+    pub dynamodb: EmbeddedDynamoDb,
+    /// The functions.
+    pub functions: Arc<Functions>,
+    /// The API in front of them.
+    pub gateway: Arc<Gateway>,
+    /// Signs tokens that the authorizer takes.
+    pub tokens: Tokens,
+}
+
+impl Stack {
+    /// Starts it over `database`, whose endpoint listens on `listener`.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from starting.
+    pub fn start(database: Database, listener: TcpListener) -> Result<Self, StackError> {
+        let template = Template::read()?;
+        let dynamodb = EmbeddedDynamoDb::start(database, listener, &template.table)?;
+        let tokens = Tokens::new();
+        let variables: Variables = tokens
+            .variables()
+            .into_iter()
+            .chain([("TABLE_NAME", TABLE_NAME.to_owned())])
+            .collect();
+        let functions = Functions::new(&variables, &dynamodb.client(), template.timeouts.clone())?;
+        let functions = Arc::new(functions);
+        let gateway = Arc::new(Gateway::new(
+            Arc::clone(&functions),
+            template.routes.clone(),
+            template.gateway_responses.clone(),
+        ));
+        Ok(Self {
+            template,
+            dynamodb,
+            functions,
+            gateway,
+            tokens,
+        })
+    }
+
+    /// An application's access to the sessions.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions {
+        let table = Table::new(self.dynamodb.client(), TABLE_NAME, Shards::default());
+        Sessions::new(table, Days(30))
+    }
+}
+
+/// The event that an EventBridge rule sends.
+#[must_use]
+pub fn scheduled_event(now: DateTime<Utc>) -> Value {
+    json!({
+        "version": "0",
+        "id": uuid::Uuid::new_v4().to_string(),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": now.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:000000000000:rule/hourly-cleanup"],
+        "detail": {},
+    })
+}

@@ -1,0 +1,266 @@
+//! What `template.yaml` says, as far as the local stack needs it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The template itself, part of this program: it works from any folder.
+const TEMPLATE: &str = include_str!("../../../template.yaml");
+
+/// A template that the local stack cannot be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// Not YAML, or not of the expected shape.
+    #[error("template.yaml cannot be read: {0}")]
+    Unreadable(String),
+    /// Something that the stack consists of is not there.
+    #[error("template.yaml has no {0}")]
+    Missing(&'static str),
+}
+
+/// One of the four functions, by the name of its binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FunctionName {
+    /// Lets requests in.
+    Authorizer,
+    /// Cleans up by schedule and by hand.
+    Cleanup,
+    /// Statistics and reports.
+    Stats,
+    /// Cleans up over HTTP.
+    ForceCleanup,
+}
+
+impl FunctionName {
+    /// The four of them.
+    pub const ALL: [Self; 4] = [
+        Self::Authorizer,
+        Self::Cleanup,
+        Self::Stats,
+        Self::ForceCleanup,
+    ];
+
+    /// The binary's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorizer => "authorizer",
+            Self::Cleanup => "cleanup",
+            Self::Stats => "stats",
+            Self::ForceCleanup => "force-cleanup",
+        }
+    }
+}
+
+/// A route of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The HTTP method, in capitals.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// Who answers.
+    pub function: FunctionName,
+}
+
+/// What the gateway itself answers in a case of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayResponse {
+    /// Another status than the case's own.
+    pub status: Option<u16>,
+    /// The body, with `$context` variables.
+    pub body: Option<String>,
+}
+
+/// The template, read.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// The table resource's properties, in the words of `CreateTable`.
+    pub table: Value,
+    /// The routes, each behind the authorizer.
+    pub routes: Vec<Route>,
+    /// The gateway's own answers, by response type.
+    pub gateway_responses: BTreeMap<String, GatewayResponse>,
+    /// How often the cleanup is invoked.
+    pub schedule: Duration,
+    /// How long each function may take.
+    pub timeouts: BTreeMap<FunctionName, Duration>,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    #[serde(rename = "Resources")]
+    resources: BTreeMap<String, Resource>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(rename = "Properties", default)]
+    properties: Value,
+    #[serde(rename = "Metadata", default)]
+    metadata: Value,
+}
+
+impl Template {
+    /// Reads the template.
+    ///
+    /// # Errors
+    ///
+    /// A template without the table, the schedule or a route.
+    pub fn read() -> Result<Self, TemplateError> {
+        Self::parse(TEMPLATE)
+    }
+
+    fn parse(template: &str) -> Result<Self, TemplateError> {
+        let document: Document = serde_saphyr::from_str(template)
+            .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+        let mut read = Self {
+            table: Value::Null,
+            routes: Vec::new(),
+            gateway_responses: BTreeMap::new(),
+            schedule: Duration::ZERO,
+            timeouts: BTreeMap::new(),
+        };
+        for resource in document.resources.into_values() {
+            match resource.kind.as_str() {
+                "AWS::DynamoDB::Table" => read.table = resource.properties,
+                "AWS::Serverless::Api" => read.api(&resource.properties),
+                "AWS::Serverless::Function" => read.function(&resource)?,
+                _ => {}
+            }
+        }
+        if read.table.is_null() {
+            return Err(TemplateError::Missing("table"));
+        }
+        if read.schedule.is_zero() {
+            return Err(TemplateError::Missing("schedule in minutes, hours or days"));
+        }
+        if read.routes.is_empty() {
+            return Err(TemplateError::Missing("routes"));
+        }
+        Ok(read)
+    }
+
+    fn api(&mut self, properties: &Value) {
+        let responses = properties["GatewayResponses"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        for (kind, response) in responses {
+            let status = &response["StatusCode"];
+            // A status may be written as a number or as text.
+            let status = status
+                .as_str()
+                .map_or_else(|| status.as_u64(), |it| it.parse().ok());
+            let body = response["ResponseTemplates"]["application/json"].as_str();
+            let response = GatewayResponse {
+                status: status.and_then(|status| status.try_into().ok()),
+                body: body.map(|body| body.trim().to_owned()),
+            };
+            self.gateway_responses.insert(kind.clone(), response);
+        }
+    }
+
+    fn function(&mut self, resource: &Resource) -> Result<(), TemplateError> {
+        let binary = &resource.metadata["BuildProperties"]["Binary"];
+        let function = FunctionName::deserialize(binary)
+            .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+        if let Some(seconds) = resource.properties["Timeout"].as_u64() {
+            self.timeouts.insert(function, Duration::from_secs(seconds));
+        }
+        let events = resource.properties["Events"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        for (_, event) in events {
+            let properties = &event["Properties"];
+            match event["Type"].as_str() {
+                Some("Api") => self.routes.push(Route {
+                    method: properties["Method"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_uppercase(),
+                    path: properties["Path"].as_str().unwrap_or_default().to_owned(),
+                    function,
+                }),
+                Some("Schedule") => {
+                    self.schedule = properties["Schedule"]
+                        .as_str()
+                        .and_then(rate)
+                        .unwrap_or_default();
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads EventBridge's `rate(1 hour)`.
+fn rate(expression: &str) -> Option<Duration> {
+    let (number, unit) = expression
+        .strip_prefix("rate(")?
+        .strip_suffix(')')?
+        .trim()
+        .split_once(' ')?;
+    let seconds = match unit.trim().trim_end_matches('s') {
+        "minute" => 60,
+        "hour" => 3_600,
+        "day" => 86_400,
+        _ => return None,
+    };
+    Some(Duration::from_secs(number.parse::<u64>().ok()? * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_is_read_as_it_is_deployed() {
+        let template = Template::read().unwrap();
+        let routes: Vec<_> = template
+            .routes
+            .iter()
+            .map(|it| (it.method.as_str(), it.path.as_str(), it.function))
+            .collect();
+        for route in [
+            (
+                "GET",
+                "/api/v1/monitoring/sessions/stats",
+                FunctionName::Stats,
+            ),
+            (
+                "GET",
+                "/api/v1/monitoring/sessions/cleanups",
+                FunctionName::Stats,
+            ),
+            (
+                "POST",
+                "/api/v1/monitoring/sessions/cleanup",
+                FunctionName::ForceCleanup,
+            ),
+        ] {
+            assert!(routes.contains(&route), "{route:?} in {routes:?}");
+        }
+        assert_eq!(template.schedule, Duration::from_hours(1));
+        assert_eq!(
+            template.gateway_responses["ACCESS_DENIED"].status,
+            Some(401)
+        );
+        assert_eq!(template.timeouts.len(), 4);
+    }
+
+    #[test]
+    fn a_rate_is_read_in_its_unit_and_nothing_else_is_taken_for_one() {
+        assert_eq!(rate("rate(1 hour)"), Some(Duration::from_hours(1)));
+        assert_eq!(rate("rate(5 minutes)"), Some(Duration::from_mins(5)));
+        assert_eq!(rate("cron(0 * * * ? *)"), None);
+        assert_eq!(rate("rate(1 second)"), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! How the commands look: aligned tables, a bar where something takes long, colour only on a
+//! terminal.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use session_lifecycle::clock::Stopwatch;
+
+/// Headings.
+pub const BOLD: Style = Style::new().bold();
+/// What is less important.
+pub const DIM: Style = Style::new().dimmed();
+/// What is right.
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// What is wrong.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Text in a style.
+#[must_use]
+pub fn styled(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Writes a line to standard output; colours are left out where it is no terminal.
+///
+/// # Errors
+///
+/// The system's: a reader that has gone, for one.
+pub fn say(line: impl Display) -> io::Result<()> {
+    writeln!(anstream::stdout(), "{line}")
+}
+
+/// Writes a line to standard error.
+pub fn complain(line: impl Display) {
+    // Where nobody listens, there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Writes rows with their first cells aligned left, and the others right.
+///
+/// # Errors
+///
+/// The system's.
+pub fn table<const N: usize>(rows: &[[String; N]]) -> io::Result<()> {
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or_default()
+    });
+    for row in rows {
+        let mut line = String::from("  ");
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let cell = if column == 0 {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            };
+            line.push_str("  ");
+            line.push_str(&cell);
+        }
+        say(line)?;
+    }
+    Ok(())
+}
+
+/// A bar that shows itself only once something has taken a second.
+pub struct Progress {
+    bar: ProgressBar,
+    watch: Stopwatch,
+}
+
+impl Progress {
+    /// A bar for so many steps.
+    #[must_use]
+    pub fn new(steps: u64, what: &'static str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("    {msg} {bar:40} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        Self {
+            bar,
+            watch: Stopwatch::start(Duration::from_secs(1)),
+        }
+    }
+
+    /// One step more.
+    pub fn step(&self) {
+        if self.bar.is_hidden() && self.watch.left().is_zero() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.inc(1);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,145 @@
+//! The use case of the authorizer: let in, or refuse with a reason.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::{
+    Days, Reason, Refusal, Rules, Shards, StoredRecord, Timestamp, is_expired, judge,
+};
+use crate::ports::{ApplyChanges, LookUpSession, Outcome, StoreError};
+use crate::token::{Claims, TokenVerifier};
+
+/// Decides about requests.
+#[derive(Debug)]
+pub struct Authorize<T> {
+    table: T,
+    verifier: TokenVerifier,
+    rules: Rules,
+    shards: Shards,
+}
+
+/// Whether a request is let in.
+#[derive(Debug)]
+pub enum Decision {
+    /// It is, as that user in that session.
+    Allow(Claims),
+    /// It is not.
+    Refuse(Refusal),
+}
+
+impl<T: LookUpSession + ApplyChanges> Authorize<T> {
+    /// Decides by `verifier` and the sessions in `table`.
+    pub const fn new(table: T, verifier: TokenVerifier, retention: Days, shards: Shards) -> Self {
+        Self {
+            table,
+            verifier,
+            rules: Rules::keeping(retention),
+            shards,
+        }
+    }
+
+    /// Decides about a request with this `Authorization` header. An expired session that it
+    /// meets is deactivated on the spot; where that fails, the hourly cleanup does it.
+    ///
+    /// # Errors
+    ///
+    /// The store's: nobody is let in, and nobody is told that there is no such session.
+    pub async fn decide(
+        &self,
+        authorization: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Decision, StoreError> {
+        let Some(token) = authorization.and_then(bearer_token) else {
+            return Ok(refuse(
+                Refusal::MissingBearerToken,
+                "no Authorization: Bearer <token>",
+            ));
+        };
+        let now = Timestamp::from(now);
+        let claims = match self.verifier.verify(token, now) {
+            Ok(claims) => claims,
+            Err(problem) => return Ok(refuse(Refusal::InvalidToken, problem)),
+        };
+        let lookup = self
+            .table
+            .look_up(&claims.user, &claims.session, &claims.token)
+            .await?;
+        let session = lookup.session.as_ref().and_then(StoredRecord::session);
+        if let Some(found) = lookup
+            .session
+            .filter(|_| session.is_some_and(|it| is_expired(it, now)))
+        {
+            self.deactivate(found, now).await;
+        }
+        match judge(session, lookup.blacklisted, claims.expires_at, now) {
+            Ok(()) => Ok(Decision::Allow(claims)),
+            Err(refusal) => Ok(refuse(refusal, &refusal)),
+        }
+    }
+
+    async fn deactivate(&self, found: StoredRecord, now: Timestamp) {
+        let Some(change) =
+            found.next_change(&self.rules, self.shards, Reason::ExpiredOnValidation, now)
+        else {
+            return;
+        };
+        let session = change.key.to_string();
+        let outcome = match self.table.apply(&[change]).await {
+            Ok(outcomes) => outcomes.value.into_iter().next(),
+            Err(error) => Some(Outcome::Failed(error)),
+        };
+        match outcome {
+            Some(Outcome::Applied) => tracing::info!(session, "deactivated an expired session"),
+            Some(Outcome::Failed(error)) => tracing::error!(
+                session,
+                error = &error as &dyn std::error::Error,
+                "could not deactivate an expired session; the cleanup will"
+            ),
+            Some(Outcome::Gone | Outcome::Refused(_)) | None => {
+                tracing::info!(session, "an expired session was changed elsewhere");
+            }
+        }
+    }
+}
+
+fn refuse(refusal: Refusal, why: impl fmt::Display) -> Decision {
+    tracing::info!(reason = %refusal, %why, "refused");
+    Decision::Refuse(refusal)
+}
+
+/// Takes the token out of an `Authorization` header: `Bearer`, in any case, one space or more,
+/// and one token (RFC 6750 §2.1, RFC 9110 §11.1).
+fn bearer_token(header: &str) -> Option<&str> {
+    let (scheme, rest) = header.trim_matches(' ').split_once(' ')?;
+    let token = rest.trim_start_matches(' ');
+    let one = !token.is_empty() && !token.contains(char::is_whitespace);
+    (scheme.eq_ignore_ascii_case("Bearer") && one).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_one_word_after_the_scheme() {
+        for (header, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer abc", Some("abc")),
+            ("BEARER   abc", Some("abc")),
+            (" Bearer abc ", Some("abc")),
+            ("Bearer", None),
+            ("Bearer ", None),
+            ("", None),
+            ("abc", None),
+            ("Basic abc", None),
+            ("Bearer abc def", None),
+            ("Bearer abc, Bearer def", None),
+            ("Bearer abc,Bearer def", None),
+            ("Bearer\tabc", None),
+            ("Bearerabc", None),
+        ] {
+            assert_eq!(bearer_token(header), token, "{header:?}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Seeing to a batch of records: write on trust, look at what refused, decide again.
+
+use super::{ATTEMPTS, CleanupTable, Run, Tally};
+use crate::domain::{Change, Counts, DueList, Kind, Reason, RecordKey, StoredRecord, Write};
+use crate::ports::Outcome;
+
+/// Why changes are written, and so how they are counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Their records are on the work list.
+    Work,
+    /// A scan found that their records' index attributes are not right.
+    Adoption,
+}
+
+impl<T: CleanupTable> Run<'_, T> {
+    /// Sees to records on `list`.
+    pub(super) async fn settle(&self, list: DueList, keys: Vec<RecordKey>) -> Tally {
+        if self.time_is_up() {
+            return Tally {
+                time_ran_out: true,
+                ..Tally::default()
+            };
+        }
+        if self.order.dry_run {
+            return self.foresee(&keys).await;
+        }
+        let expected = keys
+            .into_iter()
+            .map(|key| Change::expected(key, list, &self.rules, self.now))
+            .collect();
+        self.write(expected, Purpose::Work).await
+    }
+
+    /// Writes until each change is settled, or nothing more can be done about it.
+    pub(super) async fn write(&self, mut changes: Vec<Change>, purpose: Purpose) -> Tally {
+        let mut tally = Tally::default();
+        let mut attempt = 0;
+        while !changes.is_empty() {
+            if !self.pace.admit(changes.len(), self.watch.left()).await || self.time_is_up() {
+                tally.time_ran_out = true;
+                return tally;
+            }
+            attempt += 1;
+            let (unsettled, pause) = self.attempt(changes, purpose, &mut tally).await;
+            changes = unsettled;
+            if attempt == ATTEMPTS {
+                tally.counts.failed += changes.len() as u64;
+                return tally;
+            }
+            if pause && !changes.is_empty() {
+                self.back_off(attempt).await;
+            }
+        }
+        tally
+    }
+
+    /// Writes once; what is still to be written, and whether after a pause.
+    async fn attempt(
+        &self,
+        changes: Vec<Change>,
+        purpose: Purpose,
+        tally: &mut Tally,
+    ) -> (Vec<Change>, bool) {
+        let outcomes = match self.table.apply(&changes).await {
+            Ok(outcomes) => tally.meter(outcomes),
+            Err(error) if error.may_pass() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a batch failed");
+                return (changes, true);
+            }
+            Err(error) => {
+                tally.counts.failed += changes.len() as u64;
+                tally.note(Some(error));
+                return (Vec::new(), false);
+            }
+        };
+        let (mut unsettled, mut pause) = (Vec::new(), false);
+        for (change, outcome) in changes.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Applied => credit(&mut tally.counts, &change, purpose),
+                Outcome::Gone => tally.counts.changed_elsewhere += 1,
+                Outcome::Refused(Ok(record)) => match self.decide(&record, purpose) {
+                    Some(change) => unsettled.push(change),
+                    None => tally.counts.changed_elsewhere += 1,
+                },
+                Outcome::Refused(Err(malformed)) => {
+                    tally.counts.malformed += self.malformed.note(&malformed);
+                }
+                Outcome::Failed(error) if error.may_pass() => {
+                    unsettled.push(change);
+                    pause = true;
+                }
+                Outcome::Failed(error) => {
+                    tally.counts.failed += 1;
+                    tally.note(Some(error));
+                }
+            }
+        }
+        (unsettled, pause)
+    }
+
+    /// What a record needs, by its own truth: its next step, or the right index attributes.
+    fn decide(&self, record: &StoredRecord, purpose: Purpose) -> Option<Change> {
+        let shards = self.settings.shards;
+        let step = || record.next_change(&self.rules, shards, Reason::ExpiredByCleanup, self.now);
+        let reindexing = || record.reindexing(&self.rules, shards);
+        match purpose {
+            Purpose::Work => step().or_else(reindexing),
+            Purpose::Adoption => reindexing(),
+        }
+    }
+
+    /// Counts what a run would do to these records: the same decisions, from the records read.
+    async fn foresee(&self, keys: &[RecordKey]) -> Tally {
+        let mut tally = Tally::default();
+        let records = self.patiently(&mut tally, || self.table.read(keys)).await;
+        let Some(records) = records else {
+            tally.counts.failed += keys.len() as u64;
+            return tally;
+        };
+        tally.counts.changed_elsewhere += (keys.len() - records.len()) as u64;
+        for record in records {
+            match record {
+                Ok(record) => match self.decide(&record, Purpose::Work) {
+                    Some(change) => credit(&mut tally.counts, &change, Purpose::Work),
+                    None => tally.counts.changed_elsewhere += 1,
+                },
+                Err(malformed) => tally.counts.malformed += self.malformed.note(&malformed),
+            }
+        }
+        tally
+    }
+}
+
+/// Counts a change that took place.
+pub(super) fn credit(counts: &mut Counts, change: &Change, purpose: Purpose) {
+    let count = match (&change.write, change.key.kind()) {
+        (Write::Deactivate { .. }, _) => &mut counts.sessions_deactivated,
+        (Write::Delete { .. }, Kind::Session) => &mut counts.sessions_deleted,
+        (Write::Delete { .. }, Kind::RefreshToken) => &mut counts.refresh_tokens_deleted,
+        (Write::Delete { .. }, Kind::BlacklistedToken) => &mut counts.blacklisted_tokens_deleted,
+        (Write::Reindex { .. } | Write::Extend { .. }, _) if purpose == Purpose::Adoption => {
+            &mut counts.adopted
+        }
+        (Write::Reindex { .. } | Write::Extend { .. }, _) => &mut counts.reindexed,
+    };
+    *count += 1;
+}

@@ -1,0 +1,337 @@
+//! The configuration: read from the environment once, in init, and all that is wrong named
+//! together. The only place that reads the environment.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use jsonwebtoken::Algorithm;
+
+use crate::clean_up::Settings;
+use crate::domain::{Days, Hours, Shards};
+use crate::token::{KeyMaterial, TokenVerifier};
+
+/// The environment's variables, or a test's.
+#[derive(Clone, Default)]
+pub struct Variables(HashMap<String, String>);
+
+/// Everything that is wrong with the configuration, in one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid configuration: {}", problems.join("; "))]
+pub struct InvalidConfiguration {
+    problems: Vec<String>,
+}
+
+/// The authorizer's configuration.
+#[derive(Debug)]
+pub struct AuthorizerConfig {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// `DUE_SHARDS`.
+    pub shards: Shards,
+    /// `SESSION_RETENTION_DAYS`.
+    pub retention: Days,
+    /// Made of `JWT_ALGORITHM`, the key, `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_LEEWAY_SECONDS`.
+    pub verifier: TokenVerifier,
+}
+
+/// The configuration of the scheduled cleanup.
+#[derive(Debug, Clone)]
+pub struct CleanupConfig {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
+    pub settings: Settings,
+    /// `SWEEP_GRACE_HOURS`.
+    pub sweep_grace: Hours,
+}
+
+/// The configuration of the cleanup over HTTP.
+#[derive(Debug, Clone)]
+pub struct ForceCleanupConfig {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
+    pub settings: Settings,
+}
+
+/// The configuration of the statistics.
+#[derive(Debug, Clone)]
+pub struct StatsConfig {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// `DUE_SHARDS`.
+    pub shards: Shards,
+}
+
+impl Variables {
+    /// The process's environment.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn of_the_process() -> Self {
+        let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
+        Self(
+            std::env::vars_os()
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
+        )
+    }
+
+    /// A variable's value; an empty one counts as missing.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Variables {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(
+            variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+impl AuthorizerConfig {
+    /// Reads the authorizer's variables.
+    ///
+    /// # Errors
+    ///
+    /// All variables that are missing or wrong.
+    pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
+        let mut reader = Reader::new(variables);
+        let table_name = reader.table_name();
+        let shards = reader.shards();
+        let retention = reader.retention();
+        let verifier = reader.verifier();
+        reader.finish(|| {
+            Some(Self {
+                table_name: table_name?,
+                shards,
+                retention,
+                verifier: verifier?,
+            })
+        })
+    }
+}
+
+impl CleanupConfig {
+    /// Reads the scheduled cleanup's variables.
+    ///
+    /// # Errors
+    ///
+    /// All variables that are missing or wrong.
+    pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
+        let mut reader = Reader::new(variables);
+        let table_name = reader.table_name();
+        let settings = reader.settings();
+        let sweep_grace = Hours(reader.number("SWEEP_GRACE_HOURS", 48, 0..=720));
+        reader.finish(|| {
+            Some(Self {
+                table_name: table_name?,
+                settings,
+                sweep_grace,
+            })
+        })
+    }
+}
+
+impl ForceCleanupConfig {
+    /// Reads the variables of the cleanup over HTTP.
+    ///
+    /// # Errors
+    ///
+    /// All variables that are missing or wrong.
+    pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
+        let mut reader = Reader::new(variables);
+        let table_name = reader.table_name();
+        let settings = reader.settings();
+        reader.finish(|| {
+            Some(Self {
+                table_name: table_name?,
+                settings,
+            })
+        })
+    }
+}
+
+impl StatsConfig {
+    /// Reads the variables of the statistics.
+    ///
+    /// # Errors
+    ///
+    /// All variables that are missing or wrong.
+    pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
+        let mut reader = Reader::new(variables);
+        let table_name = reader.table_name();
+        let shards = reader.shards();
+        reader.finish(|| {
+            Some(Self {
+                table_name: table_name?,
+                shards,
+            })
+        })
+    }
+}
+
+/// Reads variables and collects what is wrong with them.
+struct Reader<'a> {
+    variables: &'a Variables,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    const fn new(variables: &'a Variables) -> Self {
+        Self {
+            variables,
+            problems: Vec::new(),
+        }
+    }
+
+    /// The configuration, which `made` yields if there was no problem.
+    fn finish<C>(self, made: impl FnOnce() -> Option<C>) -> Result<C, InvalidConfiguration> {
+        let Self { problems, .. } = self;
+        match made() {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(InvalidConfiguration { problems }),
+        }
+    }
+
+    /// Notes that a variable is missing or wrong; `expected` says what it must be. A value is
+    /// quoted only where it cannot be a secret.
+    fn wrong(&mut self, name: &str, expected: impl Display) {
+        self.problems.push(match self.variables.get(name) {
+            Some(value) => format!("{name} is {value:?} ({expected})"),
+            None => format!("{name} is missing ({expected})"),
+        });
+    }
+
+    fn required(&mut self, name: &str, expected: &str) -> Option<String> {
+        let value = self.variables.get(name);
+        if value.is_none() {
+            self.wrong(name, expected);
+        }
+        value.map(str::to_owned)
+    }
+
+    fn number(&mut self, name: &str, default: u32, range: RangeInclusive<u32>) -> u32 {
+        let Some(value) = self.variables.get(name) else {
+            return default;
+        };
+        // `parse` takes a leading plus; a number here is digits.
+        let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(number) = value.parse().ok().filter(|it| digits && range.contains(it)) {
+            return number;
+        }
+        let (least, most) = range.into_inner();
+        self.wrong(name, format_args!("a whole number from {least} to {most}"));
+        default
+    }
+
+    fn table_name(&mut self) -> Option<String> {
+        const EXPECTED: &str = "a table's name: 3 to 255 letters, digits, '_', '-' or '.'";
+        let name = self.required("TABLE_NAME", EXPECTED)?;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        if !(3..=255).contains(&name.len()) || !name.bytes().all(allowed) {
+            self.wrong("TABLE_NAME", EXPECTED);
+            return None;
+        }
+        Some(name)
+    }
+
+    fn shards(&mut self) -> Shards {
+        let count = self.number("DUE_SHARDS", 16, 1..=100);
+        u8::try_from(count)
+            .ok()
+            .and_then(|count| Shards::new(count).ok())
+            .unwrap_or_default()
+    }
+
+    fn retention(&mut self) -> Days {
+        Days(self.number("SESSION_RETENTION_DAYS", 30, 1..=3_650))
+    }
+
+    fn settings(&mut self) -> Settings {
+        Settings {
+            shards: self.shards(),
+            retention: self.retention(),
+            report_retention: Days(self.number("REPORT_RETENTION_DAYS", 90, 1..=3_650)),
+            max_writes_per_second: NonZeroU32::new(self.number(
+                "MAX_WRITES_PER_SECOND",
+                1_000,
+                0..=1_000_000,
+            )),
+        }
+    }
+
+    fn verifier(&mut self) -> Option<TokenVerifier> {
+        let algorithm = self.algorithm();
+        let key = self.key();
+        let issuer = self.required("JWT_ISSUER", "the tokens' iss");
+        let audience = self.required("JWT_AUDIENCE", "the name of this API in the tokens' aud");
+        let leeway_seconds = self.number("JWT_LEEWAY_SECONDS", 0, 0..=120);
+        let (algorithm, key) = (algorithm?, key?);
+        // The key is checked even where the issuer is missing: all problems come together.
+        TokenVerifier::new(
+            algorithm,
+            key,
+            issuer.unwrap_or_default(),
+            audience.unwrap_or_default(),
+            leeway_seconds,
+        )
+        .map_err(|unfit| self.problems.push(unfit.to_string()))
+        .ok()
+    }
+
+    fn algorithm(&mut self) -> Option<Algorithm> {
+        const NAME: &str = "JWT_ALGORITHM";
+        const EXPECTED: &str = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, \
+                                ES256, ES384 or EdDSA";
+        let algorithm = self
+            .variables
+            .get(NAME)
+            .and_then(|name| Algorithm::from_str(name).ok());
+        if algorithm.is_none() {
+            self.wrong(NAME, EXPECTED);
+        }
+        algorithm
+    }
+
+    fn key(&mut self) -> Option<KeyMaterial> {
+        const LATER: [&str; 2] = ["JWT_SECRET_ARN", "JWKS_URL"];
+        for name in LATER {
+            if self.variables.get(name).is_some() {
+                self.problems.push(format!(
+                    "{name} is not supported by this version (set JWT_SECRET or JWT_PUBLIC_KEY)"
+                ));
+            }
+        }
+        let secret = self.variables.get("JWT_SECRET");
+        let public_key = self.variables.get("JWT_PUBLIC_KEY");
+        match (secret, public_key) {
+            (Some(secret), None) => Some(KeyMaterial::Secret(secret.to_owned())),
+            // Where a variable holds one line only, line ends are often written as "\n".
+            (None, Some(pem)) => Some(KeyMaterial::PublicKey(pem.replace("\\n", "\n"))),
+            (Some(_), Some(_)) => {
+                self.problems
+                    .push("JWT_SECRET and JWT_PUBLIC_KEY are both set (one of them)".into());
+                None
+            }
+            (None, None) => {
+                if LATER.iter().all(|name| self.variables.get(name).is_none()) {
+                    self.problems
+                        .push("JWT_SECRET or JWT_PUBLIC_KEY is missing (one of them)".into());
+                }
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Identifiers, parsed once at the edge.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// Why a text is no identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be 1 to 256 characters without control characters")]
+pub struct InvalidId {
+    /// Which identifier it was to be.
+    pub what: &'static str,
+}
+
+const LONGEST: usize = 256;
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes a text of 1 to 256 characters without control characters.
+            ///
+            /// # Errors
+            ///
+            /// Any other text.
+            pub fn parse(raw: impl Into<String>) -> Result<Self, InvalidId> {
+                let raw = raw.into();
+                if raw.is_empty()
+                    || raw.chars().count() > LONGEST
+                    || raw.chars().any(char::is_control)
+                {
+                    return Err(InvalidId { what: $what });
+                }
+                Ok(Self(raw))
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+identifier!(
+    /// Whose session it is: the claim `sub`.
+    UserId,
+    "a user id"
+);
+identifier!(
+    /// Which of a user's sessions: the claim `sid`.
+    SessionId,
+    "a session id"
+);
+identifier!(
+    /// Which token: the claim `jti` (RFC 7519 §4.1.7).
+    TokenId,
+    "a token id"
+);
+
+/// SHA-256 of a refresh token, in lower-case hexadecimal: the table never holds the token itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RefreshTokenHash(String);
+
+impl RefreshTokenHash {
+    /// Hashes a refresh token.
+    #[must_use]
+    pub fn of(token: &str) -> Self {
+        use fmt::Write as _;
+        let mut hex = String::with_capacity(64);
+        for byte in Sha256::digest(token) {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        Self(hex)
+    }
+
+    /// The 64 hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_has_1_to_256_characters_none_of_them_a_control_character() {
+        for good in ["a", "USER#b", "日本", &"x".repeat(256), " "] {
+            assert!(UserId::parse(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "a\nb", "a\u{0}", "\u{7f}", &"x".repeat(257)] {
+            assert!(UserId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_is_stored_as_its_sha_256() {
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(
+            RefreshTokenHash::of("abc").as_str(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

@@ -1,0 +1,456 @@
+//! The life of a record: what is due, and what happens to it then.
+//!
+//! ```text
+//!   session:  active ──expires_at──▶ inactive ──deactivated_at + retention──▶ deleted
+//!   token:    stored ──expires_at──▶ deleted
+//! ```
+//!
+//! Inactive is absorbing: no step leads back.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::{Days, Hours, RecordKey, Timestamp};
+
+/// What of a session its life depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// `is_active` is true.
+    Active {
+        /// From when on the session lets nobody in.
+        expires_at: Timestamp,
+    },
+    /// `is_active` is false.
+    Inactive {
+        /// When it became inactive.
+        deactivated_at: Timestamp,
+    },
+}
+
+/// What of a record its life depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// A session.
+    Session(Session),
+    /// A refresh token or a blacklisted token.
+    Token {
+        /// From when on nobody needs it.
+        expires_at: Timestamp,
+    },
+}
+
+/// What is done to a record when its time comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// An active session becomes inactive.
+    Deactivate,
+    /// The record goes.
+    Delete,
+}
+
+/// When a record is due, for what, and when native TTL may take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// What has to be done.
+    pub action: Action,
+    /// From when on.
+    pub at: Timestamp,
+    /// The attribute `ttl`: when `DynamoDB` itself may delete the record.
+    pub ttl: Timestamp,
+}
+
+/// The next step in a record's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing before that time.
+    KeepUntil(Timestamp),
+    /// Deactivate the session now.
+    Deactivate,
+    /// Delete the record now.
+    Delete,
+}
+
+/// The two spans that the life of a record depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// How long an inactive session is kept.
+    pub retention: Days,
+    /// How long a deletion that is due is left to native TTL, which deletes for free.
+    pub sweep_grace: Hours,
+}
+
+impl Rules {
+    /// Rules with no grace: whoever asks wants to know when a record is due, not when it is swept.
+    #[must_use]
+    pub const fn keeping(retention: Days) -> Self {
+        Self {
+            retention,
+            sweep_grace: Hours(0),
+        }
+    }
+
+    /// When `record` is due, and for what.
+    #[must_use]
+    pub const fn due(&self, record: &Record) -> Due {
+        let retention = self.retention.seconds();
+        match *record {
+            Record::Session(Session::Active { expires_at }) => Due {
+                action: Action::Deactivate,
+                at: expires_at,
+                ttl: expires_at.plus(retention),
+            },
+            Record::Session(Session::Inactive { deactivated_at }) => {
+                let end = deactivated_at.plus(retention);
+                Due {
+                    action: Action::Delete,
+                    at: end,
+                    ttl: end,
+                }
+            }
+            Record::Token { expires_at } => Due {
+                action: Action::Delete,
+                at: expires_at,
+                ttl: expires_at,
+            },
+        }
+    }
+
+    /// What happens to `record` at `now`: the one decision that everything else asks.
+    #[must_use]
+    pub fn next_step(&self, record: &Record, now: Timestamp) -> Step {
+        let due = self.due(record);
+        let at = match due.action {
+            Action::Deactivate => due.at,
+            Action::Delete => due.at.plus(self.sweep_grace.seconds()),
+        };
+        match due.action {
+            _ if at > now => Step::KeepUntil(at),
+            Action::Deactivate => Step::Deactivate,
+            Action::Delete => Step::Delete,
+        }
+    }
+
+    /// The latest due time that a step of this kind is taken for at `now`: what [`next_step`]
+    /// compares, the other way round, for those who ask an index.
+    ///
+    /// [`next_step`]: Self::next_step
+    #[must_use]
+    pub const fn due_by(&self, action: Action, now: Timestamp) -> Timestamp {
+        match action {
+            Action::Deactivate => now,
+            Action::Delete => now.minus(self.sweep_grace.seconds()),
+        }
+    }
+}
+
+/// Why a session became inactive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The authorizer met it after its end.
+    ExpiredOnValidation,
+    /// The cleanup found it after its end.
+    ExpiredByCleanup,
+    /// The user logged out.
+    Logout,
+    /// Somebody took it away.
+    Revoked,
+}
+
+impl Reason {
+    /// The stored `deactivation_reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ExpiredOnValidation => "expired_on_validation",
+            Self::ExpiredByCleanup => "expired_by_cleanup",
+            Self::Logout => "logout",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// One of the parts that the work list is spread over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(u8);
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}", self.0)
+    }
+}
+
+/// How many shards there are, 1 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shards(u8);
+
+/// A number of shards that is not 1 to 100.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the number of shards must be 1 to 100")]
+pub struct InvalidShard;
+
+impl Default for Shards {
+    fn default() -> Self {
+        Self(16)
+    }
+}
+
+impl Shards {
+    /// Takes 1 to 100.
+    ///
+    /// # Errors
+    ///
+    /// Any other number.
+    pub const fn new(count: u8) -> Result<Self, InvalidShard> {
+        if count >= 1 && count <= 100 {
+            Ok(Self(count))
+        } else {
+            Err(InvalidShard)
+        }
+    }
+
+    /// All of them, in order.
+    pub fn all(self) -> impl Iterator<Item = Shard> {
+        (0..self.0).map(Shard)
+    }
+
+    /// The shard of a record that has none yet. Any would do; hashing the key spreads them
+    /// evenly and needs no random numbers.
+    #[must_use]
+    pub fn assign(self, key: &RecordKey) -> Shard {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the remainder is below 100"
+        )]
+        Shard((hasher.finish() % u64::from(self.0)) as u8)
+    }
+}
+
+/// One list of the index `due`: what has to be done, and which shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DueList {
+    /// What has to be done to the records on it.
+    pub action: Action,
+    /// Which part of them.
+    pub shard: Shard,
+}
+
+impl DueList {
+    /// Reads a stored `due_key`; nothing where it names no list that a run with `shards` visits.
+    #[must_use]
+    pub fn parse(due_key: &str, shards: Shards) -> Option<Self> {
+        let (action, shard) = due_key.split_once('#')?;
+        let action = match action {
+            "deactivate" => Action::Deactivate,
+            "delete" => Action::Delete,
+            _ => return None,
+        };
+        let digits = shard.len() == 2 && shard.bytes().all(|digit| digit.is_ascii_digit());
+        let shard = shard
+            .parse()
+            .ok()
+            .filter(|number| digits && *number < shards.0)?;
+        Some(Self {
+            action,
+            shard: Shard(shard),
+        })
+    }
+}
+
+impl fmt::Display for DueList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let action = match self.action {
+            Action::Deactivate => "deactivate",
+            Action::Delete => "delete",
+        };
+        write!(f, "{action}#{}", self.shard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const T: i64 = 1_800_000_000;
+    const DAY: i64 = 86_400;
+    const RULES: Rules = Rules {
+        retention: Days(30),
+        sweep_grace: Hours(48),
+    };
+
+    const fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn active(expires_at: i64) -> Record {
+        Record::Session(Session::Active {
+            expires_at: at(expires_at),
+        })
+    }
+
+    fn inactive(deactivated_at: i64) -> Record {
+        Record::Session(Session::Inactive {
+            deactivated_at: at(deactivated_at),
+        })
+    }
+
+    fn token(expires_at: i64) -> Record {
+        Record::Token {
+            expires_at: at(expires_at),
+        }
+    }
+
+    #[test]
+    fn each_record_takes_its_step_at_its_second_and_not_before() {
+        let table = [
+            (active(T), T - 1, Step::KeepUntil(at(T))),
+            (active(T), T, Step::Deactivate),
+            (active(T), T + 400 * DAY, Step::Deactivate),
+            (
+                inactive(T),
+                T + 30 * DAY - 1,
+                Step::KeepUntil(at(T + 32 * DAY)),
+            ),
+            (
+                inactive(T),
+                T + 32 * DAY - 1,
+                Step::KeepUntil(at(T + 32 * DAY)),
+            ),
+            (inactive(T), T + 32 * DAY, Step::Delete),
+            (token(T), T, Step::KeepUntil(at(T + 2 * DAY))),
+            (token(T), T + 2 * DAY - 1, Step::KeepUntil(at(T + 2 * DAY))),
+            (token(T), T + 2 * DAY, Step::Delete),
+        ];
+        for (record, now, step) in table {
+            assert_eq!(
+                RULES.next_step(&record, at(now)),
+                step,
+                "{record:?} at {now}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_grace_a_deletion_takes_place_when_it_is_due() {
+        let rules = Rules::keeping(Days(30));
+        assert_eq!(rules.next_step(&token(T), at(T)), Step::Delete);
+        assert_eq!(
+            rules.next_step(&inactive(T), at(T + 30 * DAY)),
+            Step::Delete
+        );
+        assert_eq!(
+            rules.next_step(&token(T), at(T - 1)),
+            Step::KeepUntil(at(T))
+        );
+    }
+
+    #[test]
+    fn the_work_list_and_ttl_follow_the_record() {
+        let table = [
+            (active(T), Action::Deactivate, T, T + 30 * DAY),
+            (inactive(T), Action::Delete, T + 30 * DAY, T + 30 * DAY),
+            (token(T), Action::Delete, T, T),
+        ];
+        for (record, action, due_at, ttl) in table {
+            let due = Due {
+                action,
+                at: at(due_at),
+                ttl: at(ttl),
+            };
+            assert_eq!(RULES.due(&record), due, "{record:?}");
+        }
+    }
+
+    #[test]
+    fn a_due_key_is_read_as_it_is_written_and_nothing_else_is() {
+        let shards = Shards::new(100).unwrap();
+        for shard in shards.all() {
+            for action in [Action::Deactivate, Action::Delete] {
+                let list = DueList { action, shard };
+                assert_eq!(DueList::parse(&list.to_string(), shards), Some(list));
+            }
+        }
+        let shards = Shards::new(16).unwrap();
+        for stray in [
+            "delete#16",
+            "delete#99",
+            "delete#1",
+            "delete#001",
+            "delete#+1",
+            "Delete#01",
+            "delete",
+            "",
+            "keep#01",
+            "delete#01#",
+        ] {
+            assert_eq!(DueList::parse(stray, shards), None, "{stray:?}");
+        }
+    }
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let time = T - 100 * DAY..T + 100 * DAY;
+        prop_oneof![
+            time.clone().prop_map(active),
+            time.clone().prop_map(inactive),
+            time.prop_map(token),
+        ]
+    }
+
+    fn any_rules() -> impl Strategy<Value = Rules> {
+        (1..400_u32, 0..=720_u32).prop_map(|(days, hours)| Rules {
+            retention: Days(days),
+            sweep_grace: Hours(hours),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_happens_before_its_time_and_everything_at_it(
+            record in any_record(), rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY,
+        ) {
+            match rules.next_step(&record, at(now)) {
+                Step::KeepUntil(time) => {
+                    prop_assert!(time > at(now));
+                    prop_assert!(!matches!(rules.next_step(&record, time), Step::KeepUntil(_)));
+                    prop_assert!(matches!(
+                        rules.next_step(&record, time.minus(1)), Step::KeepUntil(_)));
+                }
+                Step::Deactivate => prop_assert!(rules.due(&record).at <= at(now)),
+                Step::Delete => prop_assert!(
+                    rules.due(&record).at.plus(rules.sweep_grace.seconds()) <= at(now)),
+            }
+        }
+
+        #[test]
+        fn only_an_active_session_is_ever_deactivated(
+            record in any_record(), rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY,
+        ) {
+            if rules.next_step(&record, at(now)) == Step::Deactivate {
+                prop_assert!(matches!(record, Record::Session(Session::Active { .. })));
+            }
+        }
+
+        #[test]
+        fn a_deactivated_session_is_kept_for_the_whole_retention(
+            rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY, later in 0..500 * DAY,
+        ) {
+            let step = rules.next_step(&inactive(now), at(now + later));
+            prop_assert_ne!(step, Step::Deactivate);
+            let swept = later >= rules.retention.seconds() + rules.sweep_grace.seconds();
+            prop_assert_eq!(step == Step::Delete, swept);
+        }
+
+        #[test]
+        fn the_index_is_asked_for_exactly_what_the_decision_takes(
+            record in any_record(), rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY,
+        ) {
+            let due = rules.due(&record);
+            let listed = due.at <= rules.due_by(due.action, at(now));
+            let kept = matches!(rules.next_step(&record, at(now)), Step::KeepUntil(_));
+            prop_assert_eq!(listed, !kept);
+        }
+    }
+}

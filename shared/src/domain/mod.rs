@@ -1,0 +1,26 @@
+//! Pure decisions: no I/O, no clock, no AWS types.
+//!
+//! The heart is [`Rules::next_step`]: given a record and the time, what happens to it next.
+//! The authorizer, the cleanup, its dry run, the repair of the index and the models in the tests
+//! all ask it and nothing else.
+
+mod change;
+mod id;
+mod key;
+mod lifecycle;
+mod refusal;
+mod report;
+mod statistics;
+mod time;
+
+pub use change::{Change, MalformedRecord, StoredRecord, Write};
+pub use id::{InvalidId, RefreshTokenHash, SessionId, TokenId, UserId};
+pub use key::{Kind, RecordKey, UnknownKey};
+pub use lifecycle::{
+    Action, Due, DueList, InvalidShard, Reason, Record, Rules, Session, Shard, Shards, Step,
+};
+pub(crate) use refusal::is_expired;
+pub use refusal::{Refusal, judge};
+pub use report::{CleanupReport, Counts, Trigger};
+pub use statistics::Statistics;
+pub use time::{Days, Hours, InvalidTimestamp, Timestamp};

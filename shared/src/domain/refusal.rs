@@ -1,0 +1,105 @@
+//! Who is let in.
+
+use super::{Days, Record, Rules, Session, Step, Timestamp};
+
+/// Why a request is refused. The sentence is the answer's `error`, and all it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// No `Authorization` header, or not one of the form `Bearer <token>`.
+    #[error("Missing bearer token")]
+    MissingBearerToken,
+    /// The token's form, signature or claims other than `exp` are wrong.
+    #[error("Invalid token")]
+    InvalidToken,
+    /// The token's own `exp` has passed.
+    #[error("Token expired")]
+    TokenExpired,
+    /// The token was blacklisted.
+    #[error("Token revoked")]
+    TokenRevoked,
+    /// The user has no such session.
+    #[error("Session not found")]
+    SessionNotFound,
+    /// The session was deactivated.
+    #[error("Session inactive")]
+    SessionInactive,
+    /// The session's `expires_at` has passed.
+    #[error("Session expired")]
+    SessionExpired,
+}
+
+/// Decides about a token whose form, signature and claims other than `exp` are right.
+///
+/// Where more than one refusal applies: revoked, session not found, inactive, session expired,
+/// token expired, in this order.
+///
+/// # Errors
+///
+/// The refusal.
+pub fn judge(
+    session: Option<Session>,
+    blacklisted: bool,
+    token_expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if blacklisted {
+        return Err(Refusal::TokenRevoked);
+    }
+    let session = session.ok_or(Refusal::SessionNotFound)?;
+    if matches!(session, Session::Inactive { .. }) {
+        return Err(Refusal::SessionInactive);
+    }
+    if is_expired(session, now) {
+        return Err(Refusal::SessionExpired);
+    }
+    if token_expires_at <= now {
+        return Err(Refusal::TokenExpired);
+    }
+    Ok(())
+}
+
+/// Whether the session has to be deactivated now.
+pub(crate) fn is_expired(session: Session, now: Timestamp) -> bool {
+    // Retention plays no part in a deactivation.
+    Rules::keeping(Days(0)).next_step(&Record::Session(session), now) == Step::Deactivate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    #[test]
+    fn where_several_refusals_apply_the_first_in_order_is_given() {
+        let live = Session::Active {
+            expires_at: NOW.plus(1),
+        };
+        let expired = Session::Active { expires_at: NOW };
+        let inactive = Session::Inactive {
+            deactivated_at: NOW.minus(9),
+        };
+        let (later, past) = (NOW.plus(1), NOW);
+        let table = [
+            (Some(live), false, later, Ok(())),
+            (Some(live), false, past, Err(Refusal::TokenExpired)),
+            (Some(expired), false, later, Err(Refusal::SessionExpired)),
+            (Some(expired), false, past, Err(Refusal::SessionExpired)),
+            (Some(inactive), false, later, Err(Refusal::SessionInactive)),
+            (Some(inactive), false, past, Err(Refusal::SessionInactive)),
+            (None, false, later, Err(Refusal::SessionNotFound)),
+            (None, false, past, Err(Refusal::SessionNotFound)),
+            (None, true, past, Err(Refusal::TokenRevoked)),
+            (Some(live), true, later, Err(Refusal::TokenRevoked)),
+            (Some(expired), true, past, Err(Refusal::TokenRevoked)),
+            (Some(inactive), true, past, Err(Refusal::TokenRevoked)),
+        ];
+        for (session, blacklisted, token_expires_at, decision) in table {
+            assert_eq!(
+                judge(session, blacklisted, token_expires_at, NOW),
+                decision,
+                "{session:?}, blacklisted: {blacklisted}, token until {token_expires_at}"
+            );
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Times as the table stores them: whole seconds since the epoch, UTC.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+/// A point in time, in whole seconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// A number that cannot be a time in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a time in epoch seconds")]
+pub struct InvalidTimestamp(pub String);
+
+impl Timestamp {
+    /// The last time that is believed: the year 5138. A time in milliseconds lies beyond it, so
+    /// that a writer who confuses the units is noticed rather than obeyed.
+    pub const LAST: Self = Self(99_999_999_999);
+
+    /// A time from epoch seconds.
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
+    /// Reads a stored number, in seconds.
+    ///
+    /// A fraction of a second is rounded up, so that nothing is due before its time; comparing
+    /// the result with whole seconds then says what comparing the stored number would.
+    ///
+    /// # Errors
+    ///
+    /// What is no number, or lies beyond [`Timestamp::LAST`].
+    pub fn parse(number: &str) -> Result<Self, InvalidTimestamp> {
+        let invalid = || InvalidTimestamp(number.to_owned());
+        let seconds = match number.parse::<i64>() {
+            Ok(whole) => whole,
+            Err(_) => whole_seconds(number.parse().map_err(|_| invalid())?).ok_or_else(invalid)?,
+        };
+        Some(Self(seconds))
+            .filter(|time| *time <= Self::LAST)
+            .ok_or_else(invalid)
+    }
+
+    /// A `NumericDate` (RFC 7519 §2), which may carry a fraction of a second; rounded up.
+    #[must_use]
+    pub fn from_numeric_date(date: f64) -> Option<Self> {
+        whole_seconds(date)
+            .map(Self)
+            .filter(|time| *time <= Self::LAST)
+    }
+
+    /// Epoch seconds.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0
+    }
+
+    /// This time plus `seconds`.
+    #[must_use]
+    pub const fn plus(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+
+    /// This time less `seconds`.
+    #[must_use]
+    pub const fn minus(self, seconds: i64) -> Self {
+        Self(self.0.saturating_sub(seconds))
+    }
+
+    /// Seconds from `earlier` to this time; negative where `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Rounds up; nothing for what is not finite. Numbers beyond `i64` saturate.
+fn whole_seconds(number: f64) -> Option<i64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturating is what is meant"
+    )]
+    number.is_finite().then(|| number.ceil() as i64)
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.timestamp())
+    }
+}
+
+/// A span in days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days(pub u32);
+
+impl Days {
+    /// The span in seconds.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0 as i64 * 86_400
+    }
+}
+
+/// A span in hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hours(pub u32);
+
+impl Hours {
+    /// The span in seconds.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0 as i64 * 3_600
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_numbers_are_read_as_seconds() {
+        for (number, seconds) in [
+            ("0", Some(0)),
+            ("1700000000", Some(1_700_000_000)),
+            ("-5", Some(-5)),
+            ("1700000000.0", Some(1_700_000_000)),
+            ("1700000000.25", Some(1_700_000_001)),
+            ("1.7E+9", Some(1_700_000_000)),
+            ("99999999999", Some(99_999_999_999)),
+            ("100000000000", None),
+            ("1700000000000", None),
+            ("9E+125", None),
+            ("-9E+125", Some(i64::MIN)),
+            ("soon", None),
+            ("NaN", None),
+            ("", None),
+        ] {
+            let read = Timestamp::parse(number).ok().map(Timestamp::seconds);
+            assert_eq!(read, seconds, "{number:?}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Records as items.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::domain::{
+    Due, DueList, Kind, MalformedRecord, Record, RecordKey, Session, Shard, Shards, StoredRecord,
+    Timestamp,
+};
+use crate::ports::Found;
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) const PK: &str = "pk";
+pub(super) const SK: &str = "sk";
+pub(super) const DUE_INDEX: &str = "due";
+pub(super) const DUE_KEY: &str = "due_key";
+pub(super) const DUE_AT: &str = "due_at";
+pub(super) const TTL: &str = "ttl";
+pub(super) const IS_ACTIVE: &str = "is_active";
+pub(super) const EXPIRES_AT: &str = "expires_at";
+pub(super) const DEACTIVATED_AT: &str = "deactivated_at";
+pub(super) const DEACTIVATION_REASON: &str = "deactivation_reason";
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn time(value: Timestamp) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// The primary key of a record.
+pub(super) fn key_item(key: &RecordKey) -> Item {
+    HashMap::from([
+        (PK.to_owned(), text(key.partition())),
+        (SK.to_owned(), text(key.sort())),
+    ])
+}
+
+/// The attributes that the index and native TTL go by.
+pub(super) fn due_attributes(due: &Due, shard: Shard) -> [(&'static str, AttributeValue); 3] {
+    let list = DueList {
+        action: due.action,
+        shard,
+    };
+    [
+        (DUE_KEY, text(list.to_string())),
+        (DUE_AT, time(due.at)),
+        (TTL, time(due.ttl)),
+    ]
+}
+
+/// Takes the key out of an item.
+pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
+    let mut part = |name| match item.remove(name) {
+        Some(AttributeValue::S(part)) => part,
+        _ => String::new(),
+    };
+    let (partition, sort) = (part(PK), part(SK));
+    let key = format!("{partition} {sort}");
+    RecordKey::parse(partition, sort).map_err(|problem| MalformedRecord {
+        key,
+        problem: problem.to_string(),
+    })
+}
+
+/// Reads a record: its key, its truth, and what the index is told of it.
+pub(super) fn read_record(mut item: Item, shards: Shards) -> Found {
+    let key = take_key(&mut item)?;
+    match read_truth(key.kind(), &item) {
+        Ok(record) => Ok(StoredRecord {
+            list: item
+                .get(DUE_KEY)
+                .and_then(|list| list.as_s().ok())
+                .and_then(|list| DueList::parse(list, shards)),
+            due_at: read_time(&item, DUE_AT).ok(),
+            ttl: read_time(&item, TTL).ok(),
+            key,
+            record,
+        }),
+        Err(problem) => Err(MalformedRecord {
+            key: key.to_string(),
+            problem,
+        }),
+    }
+}
+
+/// Reads exactly the attributes that the conditions of the writes compare: what is understood
+/// here is what those writes take, and the other way round.
+fn read_truth(kind: Kind, item: &Item) -> Result<Record, String> {
+    match kind {
+        Kind::RefreshToken | Kind::BlacklistedToken => Ok(Record::Token {
+            expires_at: read_time(item, EXPIRES_AT)?,
+        }),
+        Kind::Session => {
+            let is_active = item
+                .get(IS_ACTIVE)
+                .ok_or_else(|| format!("{IS_ACTIVE} is missing"))?
+                .as_bool()
+                .map_err(|_| format!("{IS_ACTIVE} is not a boolean"))?;
+            Ok(Record::Session(if *is_active {
+                Session::Active {
+                    expires_at: read_time(item, EXPIRES_AT)?,
+                }
+            } else {
+                Session::Inactive {
+                    deactivated_at: read_time(item, DEACTIVATED_AT)?,
+                }
+            }))
+        }
+    }
+}
+
+fn read_time(item: &Item, name: &str) -> Result<Timestamp, String> {
+    let number = item
+        .get(name)
+        .ok_or_else(|| format!("{name} is missing"))?
+        .as_n()
+        .map_err(|_| format!("{name} is not a number"))?;
+    Timestamp::parse(number).map_err(|_| format!("{name} is not a time in epoch seconds"))
+}

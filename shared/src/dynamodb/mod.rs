@@ -1,0 +1,90 @@
+//! The `DynamoDB` adapter: the only place that knows the SDK, attribute names and expressions.
+
+mod authorize;
+mod error;
+mod item;
+mod records;
+#[cfg(feature = "functions")]
+mod reports;
+mod statement;
+mod statistics;
+mod work;
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+
+use crate::domain::Shards;
+
+/// The sessions table, behind the SDK's client.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    name: String,
+    shards: Shards,
+}
+
+impl Table {
+    /// The table `name`, whose work list has `shards` shards.
+    #[must_use]
+    pub fn new(client: Client, name: impl Into<String>, shards: Shards) -> Self {
+        Self {
+            client,
+            name: name.into(),
+            shards,
+        }
+    }
+
+    /// How many shards the work list has.
+    #[must_use]
+    pub const fn shards(&self) -> Shards {
+        self.shards
+    }
+}
+
+/// How long a caller waits for the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For one attempt.
+    pub attempt: Duration,
+    /// For the call, all attempts and the pauses between them together.
+    pub call: Duration,
+    /// How many attempts.
+    pub attempts: u32,
+}
+
+impl Patience {
+    /// A user waits: API Gateway gives an authorizer ten seconds, its function has five.
+    pub const LOGIN: Self = Self {
+        attempt: Duration::from_millis(1_200),
+        call: Duration::from_millis(3_500),
+        attempts: 3,
+    };
+    /// A run waits, but must still be able to end in order.
+    pub const RUN: Self = Self {
+        attempt: Duration::from_secs(2),
+        call: Duration::from_secs(5),
+        attempts: 4,
+    };
+}
+
+/// Makes a client from the SDK's own variables and what Lambda provides.
+pub async fn connect(patience: Patience) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(patience.attempt)
+        .operation_timeout(patience.call)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(patience.attempts)
+        .with_initial_backoff(Duration::from_millis(50));
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .load()
+        .await;
+    Client::new(&config)
+}

@@ -1,0 +1,116 @@
+//! The records that an application creates, and finds.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::Table;
+use super::item::{
+    EXPIRES_AT, IS_ACTIVE, Item, PK, due_attributes, key_item, read_record, text, time,
+};
+use crate::domain::{Due, RecordKey, StoredRecord};
+use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
+
+impl CreateRecords for Table {
+    async fn create(&self, record: &NewRecord, due: &Due) -> Result<bool, StoreError> {
+        let (key, attributes) = parts(record);
+        let shard = self.shards.assign(&key);
+        let item = key_item(&key)
+            .into_iter()
+            .chain(attributes)
+            .chain(due_attributes(due, shard).map(|(name, value)| (name.to_owned(), value)))
+            .collect();
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression(format!("attribute_not_exists({PK})"))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(refusal))
+                if refusal.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::from_call("creating a record", error)),
+        }
+    }
+}
+
+impl FindRecord for Table {
+    async fn find(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key_item(key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call("finding a record", error))?;
+        Ok(answer
+            .item
+            .map(|item| read_record(item, self.shards))
+            .transpose()?)
+    }
+}
+
+/// A record's key, and its attributes beside the key and those of the index.
+fn parts(record: &NewRecord) -> (RecordKey, Item) {
+    let owned = |attributes: Vec<(&str, AttributeValue)>| -> Item {
+        attributes
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    };
+    match record {
+        NewRecord::Session { new, created_at } => {
+            let optional = [
+                ("ip_address", &new.ip_address),
+                ("user_agent", &new.user_agent),
+            ]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
+            let attributes = HashMap::from([
+                ("user_id", text(new.user.as_str())),
+                ("session_id", text(new.session.as_str())),
+                (IS_ACTIVE, AttributeValue::Bool(true)),
+                ("created_at", time(*created_at)),
+                (EXPIRES_AT, time(new.expires_at)),
+            ]);
+            (
+                RecordKey::session(&new.user, &new.session),
+                owned(attributes.into_iter().chain(optional).collect()),
+            )
+        }
+        NewRecord::RefreshToken {
+            user,
+            session,
+            token,
+            expires_at,
+        } => (
+            RecordKey::refresh_token(user, token),
+            owned(vec![
+                ("user_id", text(user.as_str())),
+                ("session_id", text(session.as_str())),
+                (EXPIRES_AT, time(*expires_at)),
+            ]),
+        ),
+        NewRecord::BlacklistedToken {
+            user,
+            token,
+            expires_at,
+        } => (
+            RecordKey::blacklisted_token(user, token),
+            owned(vec![
+                ("user_id", text(user.as_str())),
+                ("jti", text(token.as_str())),
+                (EXPIRES_AT, time(*expires_at)),
+            ]),
+        ),
+    }
+}

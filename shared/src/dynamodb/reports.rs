@@ -1,0 +1,174 @@
+//! Reports as items: `CLEANUP` / `RUN#<started_at>#<run_id>`.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Table;
+use super::item::{Item, PK, SK, TTL, text, time};
+use crate::domain::{CleanupReport, Counts, Timestamp, Trigger};
+use crate::ports::{KeepReport, ReadReports, ReportPage, StoreError};
+
+const PARTITION: &str = "CLEANUP";
+const PREFIX: &str = "RUN#";
+const READING: &str = "reading the reports";
+
+impl KeepReport for Table {
+    async fn keep(&self, report: &CleanupReport, ttl: Timestamp) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(to_item(report, ttl)))
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call("storing the report", error))?;
+        Ok(())
+    }
+}
+
+impl ReadReports for Table {
+    async fn last_cleanup(&self) -> Result<Option<CleanupReport>, StoreError> {
+        const PAGE: i32 = 25;
+        let mut query = self
+            .newest_reports()
+            .filter_expression("dry_run = :false")
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .limit(PAGE);
+        loop {
+            let answer = query
+                .clone()
+                .send()
+                .await
+                .map_err(|error| StoreError::from_call(READING, error))?;
+            let report = answer.items().iter().find_map(understood);
+            if report.is_some() || answer.last_evaluated_key.is_none() {
+                return Ok(report);
+            }
+            query = query.set_exclusive_start_key(answer.last_evaluated_key);
+        }
+    }
+
+    async fn reports(&self, limit: u8, after: Option<&str>) -> Result<ReportPage, StoreError> {
+        // One more than asked for tells whether there is a next page.
+        let answer = self
+            .newest_reports()
+            .set_exclusive_start_key(after.map(|sort| {
+                HashMap::from([
+                    (PK.to_owned(), text(PARTITION)),
+                    (SK.to_owned(), text(sort)),
+                ])
+            }))
+            .limit(i32::from(limit) + 1)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(READING, error))?;
+        let items = answer.items();
+        let page = &items[..items.len().min(limit.into())];
+        let next = (items.len() > page.len())
+            .then(|| {
+                page.last()
+                    .and_then(|item| item.get(SK)?.as_s().ok())
+                    .cloned()
+            })
+            .flatten();
+        Ok(ReportPage {
+            reports: page.iter().filter_map(understood).collect(),
+            next,
+        })
+    }
+}
+
+impl Table {
+    fn newest_reports(&self) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression(format!("{PK} = :reports AND begins_with({SK}, :runs)"))
+            .expression_attribute_values(":reports", text(PARTITION))
+            .expression_attribute_values(":runs", text(PREFIX))
+            .scan_index_forward(false)
+            .consistent_read(true)
+    }
+}
+
+fn to_item(report: &CleanupReport, ttl: Timestamp) -> Item {
+    let CleanupReport {
+        run_id,
+        trigger,
+        requested_by,
+        dry_run,
+        started_at: _,
+        duration_ms,
+        complete,
+        counts,
+        capacity_units,
+        error,
+    } = report;
+    let started_at = report.started_at_text();
+    let number = |value: &dyn ToString| AttributeValue::N(value.to_string());
+    let mut item = HashMap::from([
+        (PK.to_owned(), text(PARTITION)),
+        (
+            SK.to_owned(),
+            text(format!("{PREFIX}{started_at}#{run_id}")),
+        ),
+        (TTL.to_owned(), time(ttl)),
+        ("run_id".to_owned(), text(run_id.to_string())),
+        ("trigger".to_owned(), text(trigger.as_str())),
+        (
+            "requested_by".to_owned(),
+            requested_by
+                .as_ref()
+                .map_or(AttributeValue::Null(true), text),
+        ),
+        ("dry_run".to_owned(), AttributeValue::Bool(*dry_run)),
+        ("started_at".to_owned(), text(started_at)),
+        ("duration_ms".to_owned(), number(duration_ms)),
+        ("complete".to_owned(), AttributeValue::Bool(*complete)),
+        ("capacity_units".to_owned(), number(capacity_units)),
+    ]);
+    for (name, count) in counts.named() {
+        item.insert(name.to_owned(), number(&count));
+    }
+    if let Some(error) = error {
+        item.insert("error".to_owned(), text(error));
+    }
+    item
+}
+
+/// Reads a report; one that cannot be understood is named in the log and left out.
+fn understood(item: &Item) -> Option<CleanupReport> {
+    let report = from_item(item);
+    if report.is_none() {
+        let sort = item.get(SK).and_then(|sort| sort.as_s().ok());
+        tracing::warn!(report = sort, "a stored report cannot be understood");
+    }
+    report
+}
+
+fn from_item(item: &Item) -> Option<CleanupReport> {
+    let string = |name: &str| item.get(name)?.as_s().ok();
+    let boolean = |name: &str| item.get(name)?.as_bool().ok().copied();
+    let number = |name: &str| item.get(name)?.as_n().ok();
+    let mut counts = Counts::default();
+    for (name, count) in counts.named_mut() {
+        *count = number(name)?.parse().ok()?;
+    }
+    Some(CleanupReport {
+        run_id: Uuid::parse_str(string("run_id")?).ok()?,
+        trigger: Trigger::parse(string("trigger")?)?,
+        requested_by: string("requested_by").cloned(),
+        dry_run: boolean("dry_run")?,
+        started_at: DateTime::parse_from_rfc3339(string("started_at")?)
+            .ok()?
+            .with_timezone(&Utc),
+        duration_ms: number("duration_ms")?.parse().ok()?,
+        complete: boolean("complete")?,
+        counts,
+        capacity_units: number("capacity_units")?.parse().ok()?,
+        error: string("error").cloned(),
+    })
+}

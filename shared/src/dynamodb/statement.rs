@@ -1,0 +1,133 @@
+//! Conditional writes as `PartiQL` statements.
+//!
+//! A batch of 25 conditional writes is one request this way; `BatchWriteItem` knows no conditions,
+//! and a transaction costs twice as much. An UPDATE never creates an item. The conditions compare
+//! what [`read_record`](super::item::read_record) reads, nothing else.
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, BatchStatementRequest, ReturnValuesOnConditionCheckFailure,
+};
+
+use super::item::{
+    DEACTIVATED_AT, DEACTIVATION_REASON, EXPIRES_AT, IS_ACTIVE, PK, SK, due_attributes, text, time,
+};
+use crate::domain::{Change, Kind, Record, Session, Timestamp, Write};
+
+/// A statement under construction: `set` and `require` keep text and parameters in step.
+#[derive(Default)]
+struct Statement {
+    text: String,
+    parameters: Vec<AttributeValue>,
+}
+
+impl Statement {
+    fn set(&mut self, name: &str, value: AttributeValue) {
+        self.text.push_str(&format!(" SET \"{name}\"=?"));
+        self.parameters.push(value);
+    }
+
+    fn of(&mut self, change: &Change) {
+        self.text
+            .push_str(&format!(" WHERE \"{PK}\"=? AND \"{SK}\"=?"));
+        self.parameters
+            .extend([text(change.key.partition()), text(change.key.sort())]);
+    }
+
+    fn require(&mut self, name: &str, comparison: &str, value: AttributeValue) {
+        self.text.push_str(&format!(" AND \"{name}\"{comparison}?"));
+        self.parameters.push(value);
+    }
+
+    /// Requires that a stored number, rounded up to whole seconds, is `value`.
+    fn require_time(&mut self, name: &str, value: Timestamp) {
+        self.require(name, ">", time(value.minus(1)));
+        self.require(name, "<=", time(value));
+    }
+
+    fn require_truth(&mut self, record: &Record) {
+        match *record {
+            Record::Session(Session::Active { expires_at }) => {
+                self.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
+                self.require_time(EXPIRES_AT, expires_at);
+            }
+            Record::Session(Session::Inactive { deactivated_at }) => {
+                self.require(IS_ACTIVE, "=", AttributeValue::Bool(false));
+                self.require_time(DEACTIVATED_AT, deactivated_at);
+            }
+            Record::Token { expires_at } => self.require_time(EXPIRES_AT, expires_at),
+        }
+    }
+}
+
+/// The statement that makes `change` in `table`, and answers a failed condition with the record.
+pub(super) fn statement(table: &str, change: &Change) -> BatchStatementRequest {
+    let mut made = Statement::default();
+    match &change.write {
+        Write::Deactivate {
+            expired_by,
+            at,
+            reason,
+            shard,
+            due,
+        } => {
+            made.text = format!("UPDATE \"{table}\"");
+            made.set(IS_ACTIVE, AttributeValue::Bool(false));
+            made.set(DEACTIVATED_AT, time(*at));
+            made.set(DEACTIVATION_REASON, text(reason.as_str()));
+            for (name, value) in due_attributes(due, *shard) {
+                made.set(name, value);
+            }
+            made.of(change);
+            made.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
+            if let Some(expired_by) = expired_by {
+                made.require(EXPIRES_AT, "<=", time(*expired_by));
+            }
+        }
+        Write::Extend {
+            live_at,
+            expires_at,
+            shard,
+            due,
+        } => {
+            made.text = format!("UPDATE \"{table}\"");
+            made.set(EXPIRES_AT, time(*expires_at));
+            for (name, value) in due_attributes(due, *shard) {
+                made.set(name, value);
+            }
+            made.of(change);
+            made.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
+            made.require(EXPIRES_AT, ">", time(*live_at));
+        }
+        Write::Reindex { seen, shard, due } => {
+            made.text = format!("UPDATE \"{table}\"");
+            for (name, value) in due_attributes(due, *shard) {
+                made.set(name, value);
+            }
+            made.of(change);
+            made.require_truth(seen);
+        }
+        Write::Delete { ended_by } => {
+            made.text = format!("DELETE FROM \"{table}\"");
+            made.of(change);
+            match change.key.kind() {
+                Kind::Session => {
+                    made.require(IS_ACTIVE, "=", AttributeValue::Bool(false));
+                    made.require(DEACTIVATED_AT, "<=", time(*ended_by));
+                }
+                Kind::RefreshToken | Kind::BlacklistedToken => {
+                    made.require(EXPIRES_AT, "<=", time(*ended_by));
+                }
+            }
+            // Deleting what is gone succeeds; only the returned item tells who deleted it.
+            made.text.push_str(" RETURNING ALL OLD *");
+        }
+    }
+    let builder = BatchStatementRequest::builder()
+        .statement(made.text)
+        .set_parameters(Some(made.parameters))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    // Building fails only without a statement; an empty one is refused by the service.
+    builder
+        .build()
+        .unwrap_or_else(|_| unreachable!("the statement is set"))
+}

@@ -1,0 +1,62 @@
+//! The life of a session in `DynamoDB`.
+//!
+//! - [`domain`]: pure decisions; what is due, who is let in.
+//! - [`ports`]: what the use cases need of the world, one trait per capability.
+//! - The use cases, a file each: [`sessions`] for applications that log users in and out; with
+//!   the feature `functions`, `authorize`, `clean_up`, `statistics` and `reports` for the Lambda
+//!   functions.
+//! - [`dynamodb`]: the table behind the ports.
+//! - With the feature `functions`: `config`, `token`, `http`, `telemetry`, for the functions.
+//!
+//! # For applications
+//!
+//! ```no_run
+//! use session_lifecycle::domain::{Days, Reason, SessionId, Shards, Timestamp, UserId};
+//! use session_lifecycle::dynamodb::{Patience, Table, connect};
+//! use session_lifecycle::ports::NewSession;
+//! use session_lifecycle::sessions::Sessions;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = connect(Patience::LOGIN).await;
+//! let sessions = Sessions::new(Table::new(client, "sessions", Shards::default()), Days(30));
+//!
+//! let (user, session) = (UserId::parse("ann")?, SessionId::parse("s-1")?);
+//! let now = Timestamp::from_seconds(1_800_000_000);
+//! let expires_at = now.plus(3_600);
+//! let new = NewSession {
+//!     user: user.clone(),
+//!     session: session.clone(),
+//!     expires_at,
+//!     ip_address: None,
+//!     user_agent: None,
+//! };
+//! sessions.create(new, now).await?;
+//! sessions.add_refresh_token(&user, &session, "the token", now.plus(86_400)).await?;
+//! sessions.deactivate(&user, &session, Reason::Logout, now.plus(60)).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod domain;
+pub mod dynamodb;
+pub mod ports;
+pub mod sessions;
+
+#[cfg(feature = "functions")]
+pub mod authorize;
+#[cfg(feature = "functions")]
+pub mod clean_up;
+#[cfg(feature = "functions")]
+pub mod clock;
+#[cfg(feature = "functions")]
+pub mod config;
+#[cfg(feature = "functions")]
+pub mod http;
+#[cfg(feature = "functions")]
+pub mod reports;
+#[cfg(feature = "functions")]
+pub mod statistics;
+#[cfg(feature = "functions")]
+pub mod telemetry;
+#[cfg(feature = "functions")]
+pub mod token;

@@ -1,0 +1,303 @@
+//! What the use cases need of the world: one small trait per capability, cut as the functions'
+//! permissions are, so that a use case can't do what its function may not.
+
+use std::error::Error;
+use std::future::Future;
+
+use crate::domain::{
+    Change, CleanupReport, Due, DueList, MalformedRecord, RecordKey, RefreshTokenHash, SessionId,
+    StoredRecord, Timestamp, TokenId, UserId,
+};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too many requests for now: come back later.
+    #[error("the table is throttled: {what}")]
+    Throttled {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Not reached, too slow, or broken on its side: the operator of the store must act, or time.
+    #[error("the table cannot be reached: {what}")]
+    Unavailable {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Refused for good (permissions, a missing table, a wrong request): whoever deployed must act.
+    #[error("the table refuses: {what}")]
+    Rejected {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A record that a decision needs cannot be understood: whoever wrote it must act.
+    #[error(transparent)]
+    Malformed(#[from] MalformedRecord),
+}
+
+impl StoreError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+    }
+}
+
+/// An answer, and the capacity units that it consumed.
+#[derive(Debug)]
+pub struct Metered<T> {
+    /// The answer.
+    pub value: T,
+    /// Read and write units, as the service reports them.
+    pub capacity_units: f64,
+}
+
+/// A record that was read: understood or not.
+pub type Found = Result<StoredRecord, MalformedRecord>;
+
+/// What the table holds about a token.
+#[derive(Debug)]
+pub struct Lookup {
+    /// The session that it names, of the user that it names.
+    pub session: Option<StoredRecord>,
+    /// Whether the token was blacklisted.
+    pub blacklisted: bool,
+}
+
+/// Reads what a validation needs.
+pub trait LookUpSession {
+    /// Reads a session and whether the token was blacklisted, consistently, in one request.
+    fn look_up(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        token: &TokenId,
+    ) -> impl Future<Output = Result<Lookup, StoreError>> + Send;
+}
+
+/// What became of a [`Change`].
+#[derive(Debug)]
+pub enum Outcome {
+    /// It took place.
+    Applied,
+    /// There is no such record any more.
+    Gone,
+    /// The record's truth did not allow it; this is the record.
+    Refused(Found),
+    /// The store did not do it, and says why.
+    Failed(StoreError),
+}
+
+/// Writes conditionally.
+pub trait ApplyChanges {
+    /// The most changes that one call takes.
+    const MOST: usize;
+
+    /// Applies changes to records that are all different, each on its own; an outcome each, in
+    /// their order.
+    fn apply(
+        &self,
+        changes: &[Change],
+    ) -> impl Future<Output = Result<Metered<Vec<Outcome>>, StoreError>> + Send;
+}
+
+/// Where a page ended, for asking on.
+#[derive(Debug, Clone)]
+pub struct Position<T>(pub T);
+
+/// A page of a due list, oldest first.
+#[derive(Debug)]
+pub struct DuePage<P> {
+    /// The records on it.
+    pub keys: Vec<RecordKey>,
+    /// Entries whose key is not that of a record.
+    pub malformed: Vec<MalformedRecord>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<Position<P>>,
+}
+
+/// Reads the work list.
+pub trait ReadDueList {
+    /// Where a page ended.
+    type Place: Clone + Send + Sync;
+
+    /// Reads what on `list` is due by `due_by`, from `after` on.
+    fn due_page(
+        &self,
+        list: DueList,
+        due_by: Timestamp,
+        after: Option<Position<Self::Place>>,
+    ) -> impl Future<Output = Result<Metered<DuePage<Self::Place>>, StoreError>> + Send;
+}
+
+/// Reads records themselves, as a dry run does.
+pub trait ReadRecords {
+    /// The most records that one call takes.
+    const MOST: usize;
+
+    /// Reads records consistently, in any order; those that are gone are left out.
+    fn read(
+        &self,
+        keys: &[RecordKey],
+    ) -> impl Future<Output = Result<Metered<Vec<Found>>, StoreError>> + Send;
+}
+
+/// A page of a scan.
+#[derive(Debug)]
+pub struct ScanPage<P> {
+    /// The sessions and tokens on it; what else the table holds is left out.
+    pub records: Vec<Found>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<Position<P>>,
+}
+
+/// Reads the whole table.
+pub trait ScanTable {
+    /// Where a page ended.
+    type Place: Clone + Send + Sync;
+
+    /// Reads a page of one of `segments` equal parts of the table.
+    fn scan_page(
+        &self,
+        segment: u16,
+        segments: u16,
+        after: Option<Position<Self::Place>>,
+    ) -> impl Future<Output = Result<Metered<ScanPage<Self::Place>>, StoreError>> + Send;
+}
+
+/// Keeps the reports of the cleanups.
+pub trait KeepReport {
+    /// Stores a report until `ttl`.
+    fn keep(
+        &self,
+        report: &CleanupReport,
+        ttl: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A page of reports, newest first.
+#[derive(Debug)]
+pub struct ReportPage {
+    /// The reports.
+    pub reports: Vec<CleanupReport>,
+    /// The sort key after which the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// Reads the reports of the cleanups.
+pub trait ReadReports {
+    /// The newest report of a run that was not a dry one.
+    fn last_cleanup(
+        &self,
+    ) -> impl Future<Output = Result<Option<CleanupReport>, StoreError>> + Send;
+
+    /// Up to `limit` reports, newest first, after the sort key `after`.
+    fn reports(
+        &self,
+        limit: u8,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<ReportPage, StoreError>> + Send;
+}
+
+/// Which part of a due list is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// What is due by then.
+    DueBy(Timestamp),
+    /// What is due later.
+    DueAfter(Timestamp),
+    /// All of it.
+    All,
+}
+
+/// Counts sessions.
+pub trait CountSessions {
+    /// How many sessions stand on a part of a list.
+    fn count(
+        &self,
+        list: DueList,
+        window: Window,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// When the first session on a list is due.
+    fn oldest(
+        &self,
+        list: DueList,
+    ) -> impl Future<Output = Result<Option<Timestamp>, StoreError>> + Send;
+}
+
+/// A session as an application opens it.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub session: SessionId,
+    /// From when on it lets nobody in.
+    pub expires_at: Timestamp,
+    /// From where the user logged in, where that is recorded.
+    pub ip_address: Option<String>,
+    /// With what the user logged in, where that is recorded.
+    pub user_agent: Option<String>,
+}
+
+/// A record that an application creates.
+#[derive(Debug, Clone)]
+pub enum NewRecord {
+    /// A session.
+    Session {
+        /// What the application says of it.
+        new: NewSession,
+        /// The stored `created_at`.
+        created_at: Timestamp,
+    },
+    /// A refresh token of a session.
+    RefreshToken {
+        /// Whose.
+        user: UserId,
+        /// Of which session.
+        session: SessionId,
+        /// The token's hash.
+        token: RefreshTokenHash,
+        /// From when on it is of no use.
+        expires_at: Timestamp,
+    },
+    /// An access token that is refused from now on.
+    BlacklistedToken {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        token: TokenId,
+        /// That token's own `exp`.
+        expires_at: Timestamp,
+    },
+}
+
+/// Creates records.
+pub trait CreateRecords {
+    /// Stores a record that is due at `due`; false where one of its key is there already, which
+    /// stays as it is.
+    fn create(
+        &self,
+        record: &NewRecord,
+        due: &Due,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// Reads one record.
+pub trait FindRecord {
+    /// Reads a record consistently.
+    fn find(
+        &self,
+        key: &RecordKey,
+    ) -> impl Future<Output = Result<Option<StoredRecord>, StoreError>> + Send;
+}

@@ -1,0 +1,64 @@
+//! The use case of the statistics: count sessions on the work list.
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::domain::{Action, DueList, Shard, Shards, Statistics, Timestamp};
+use crate::ports::{CountSessions, StoreError, Window};
+
+/// Shards that are counted at once.
+const AT_ONCE: usize = 8;
+
+/// Counts the sessions in `table` at `now`.
+///
+/// # Errors
+///
+/// The store's.
+pub async fn count<T: CountSessions + Sync>(
+    table: &T,
+    shards: Shards,
+    now: Timestamp,
+) -> Result<Statistics, StoreError> {
+    let (mut live, mut expired, mut inactive, mut oldest) = (0, 0, 0, None);
+    let mut counted = stream::iter(shards.all().map(|shard| count_shard(table, shard, now)))
+        .buffer_unordered(AT_ONCE);
+    while let Some(shard) = counted.try_next().await? {
+        live += shard.live;
+        expired += shard.expired;
+        inactive += shard.inactive;
+        oldest = [oldest, shard.oldest_expired].into_iter().flatten().min();
+    }
+    Ok(Statistics::new(live, expired, inactive, oldest, now))
+}
+
+struct ShardCount {
+    live: u64,
+    expired: u64,
+    inactive: u64,
+    oldest_expired: Option<Timestamp>,
+}
+
+async fn count_shard<T: CountSessions + Sync>(
+    table: &T,
+    shard: Shard,
+    now: Timestamp,
+) -> Result<ShardCount, StoreError> {
+    let active = DueList {
+        action: Action::Deactivate,
+        shard,
+    };
+    let to_delete = DueList {
+        action: Action::Delete,
+        shard,
+    };
+    let expired = table.count(active, Window::DueBy(now)).await?;
+    Ok(ShardCount {
+        live: table.count(active, Window::DueAfter(now)).await?,
+        inactive: table.count(to_delete, Window::All).await?,
+        oldest_expired: if expired > 0 {
+            table.oldest(active).await?
+        } else {
+            None
+        },
+        expired,
+    })
+}

@@ -1,0 +1,90 @@
+//! Logs: JSON lines, each with the id of the request it belongs to.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::Variables;
+
+/// The crates whose lines are shown down to the configured level. Others, the SDK and the runtime
+/// among them, write whole requests at their finer levels, tokens included: of them no more than
+/// warnings are shown, whatever the level.
+const OURS: [&str; 5] = [
+    "session_lifecycle",
+    "authorizer",
+    "stats",
+    "force_cleanup",
+    "cleanup",
+];
+
+/// Starts to log to `writer` at `AWS_LAMBDA_LOG_LEVEL` (INFO where it is not set).
+pub fn start<W>(variables: &Variables, writer: W)
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_writer(writer)
+        .with_filter(filter(variables.get("AWS_LAMBDA_LOG_LEVEL")));
+    // A second subscriber of one process, as in tests, is of no use, and no harm.
+    let _ = tracing_subscriber::registry().with(lines).try_init();
+}
+
+fn filter(level: Option<&str>) -> Targets {
+    let level = match level.map(str::to_ascii_uppercase).as_deref() {
+        Some("TRACE") => LevelFilter::TRACE,
+        Some("DEBUG") => LevelFilter::DEBUG,
+        Some("WARN") => LevelFilter::WARN,
+        Some("ERROR" | "FATAL") => LevelFilter::ERROR,
+        _ => LevelFilter::INFO,
+    };
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        // The span that carries the request's id.
+        .with_target("lambda_runtime::layers::trace", LevelFilter::INFO)
+        .with_targets(OURS.map(|name| (name, level)))
+}
+
+/// Runs a function until Lambda ends it. What stops it in its init is logged as one line.
+pub async fn run_function(
+    run: impl AsyncFnOnce(Variables) -> Result<(), Box<dyn Error + Send + Sync>>,
+) -> ExitCode {
+    let variables = Variables::of_the_process();
+    start(&variables, std::io::stdout);
+    match run(variables).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn the_level_is_honoured_for_our_lines_and_others_never_show_requests() {
+        let debug = filter(Some("debug"));
+        assert!(debug.would_enable("session_lifecycle::clean_up", &Level::DEBUG));
+        assert!(!debug.would_enable("session_lifecycle::clean_up", &Level::TRACE));
+        assert!(!debug.would_enable("lambda_runtime::runtime", &Level::INFO));
+        assert!(!debug.would_enable("hyper::proto", &Level::DEBUG));
+        assert!(debug.would_enable("lambda_runtime::layers::trace", &Level::INFO));
+        let error = filter(Some("FATAL"));
+        assert!(!error.would_enable("cleanup", &Level::WARN));
+        assert!(!error.would_enable("hyper", &Level::WARN));
+        assert!(filter(None).would_enable("cleanup", &Level::INFO));
+        assert!(!filter(Some("nonsense")).would_enable("cleanup", &Level::DEBUG));
+    }
+}
