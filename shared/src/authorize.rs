@@ -4,9 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{
-    Days, Reason, Refusal, Rules, Shards, StoredRecord, Timestamp, is_expired, judge,
-};
+use crate::domain::{Days, Reason, Refusal, Rules, Shards, StoredRecord, Timestamp, judge};
 use crate::ports::{ApplyChanges, LookUpSession, Outcome, StoreError};
 use crate::token::{Claims, TokenVerifier};
 
@@ -68,13 +66,13 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         let session = lookup.session.as_ref().and_then(StoredRecord::session);
         if let Some(found) = lookup
             .session
-            .filter(|_| session.is_some_and(|it| is_expired(it, now)))
+            .filter(|_| session.is_some_and(|it| it.is_expired_at(now)))
         {
             self.deactivate(found, now).await;
         }
         match judge(session, lookup.blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
-            Err(refusal) => Ok(refuse(refusal, &refusal)),
+            Err(refusal) => Ok(refuse(refusal, refusal)),
         }
     }
 

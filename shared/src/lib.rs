@@ -1,4 +1,4 @@
-//! The life of a session in `DynamoDB`.
+//! The life of a session in DynamoDB.
 //!
 //! - [`domain`]: pure decisions; what is due, who is let in.
 //! - [`ports`]: what the use cases need of the world, one trait per capability.

@@ -229,18 +229,17 @@ fn decoding_key(algorithm: Algorithm, key: KeyMaterial) -> Result<DecodingKey, U
     };
     let unfit = |what: &str| UnfitKey(format!("{what} for {algorithm:?}"));
     // RFC 7518 §3.2: an HMAC key is at least as long as the hash.
-    let secret_bytes = match algorithm {
-        HS256 => 32,
-        HS384 => 48,
-        HS512 => 64,
-        _ => 0,
-    };
+    let secret_bytes = [(HS256, 32), (HS384, 48), (HS512, 64)]
+        .into_iter()
+        .find_map(|(hmac, bytes)| (hmac == algorithm).then_some(bytes));
     match key {
-        KeyMaterial::Secret(_) if secret_bytes == 0 => Err(unfit("it must be JWT_PUBLIC_KEY")),
-        KeyMaterial::Secret(secret) if secret.len() < secret_bytes => Err(unfit(&format!(
-            "JWT_SECRET must have {secret_bytes} bytes or more"
-        ))),
-        KeyMaterial::Secret(secret) => Ok(DecodingKey::from_secret(secret.as_bytes())),
+        KeyMaterial::Secret(secret) => match secret_bytes {
+            None => Err(unfit("it must be JWT_PUBLIC_KEY")),
+            Some(bytes) if secret.len() < bytes => Err(unfit(&format!(
+                "JWT_SECRET must have {bytes} bytes or more"
+            ))),
+            Some(_) => Ok(DecodingKey::from_secret(secret.as_bytes())),
+        },
         KeyMaterial::PublicKey(pem) => {
             let pem = pem.as_bytes();
             match algorithm {

@@ -1,4 +1,4 @@
-//! The world that the tests act in: an embedded `DynamoDB` with the template's table, the four
+//! The world that the tests act in: an embedded DynamoDB with the template's table, the four
 //! functions, the gateway, and a clock that the test holds.
 #![allow(
     clippy::expect_used,
@@ -39,7 +39,7 @@ pub const STATS: &str = "/api/v1/monitoring/sessions/stats";
 pub const CLEANUP: &str = "/api/v1/monitoring/sessions/cleanup";
 pub const CLEANUPS: &str = "/api/v1/monitoring/sessions/cleanups";
 
-/// An item in `DynamoDB` JSON, as `{"pk": {"S": "…"}, …}`.
+/// An item in DynamoDB JSON, as `{"pk": {"S": "…"}, …}`.
 pub type Item = HashMap<String, AttributeValue>;
 
 /// The time `seconds` after the epoch.
@@ -243,7 +243,7 @@ pub fn session_id(id: &str) -> SessionId {
     SessionId::parse(id).expect("a session id")
 }
 
-/// Reads an item in `DynamoDB` JSON.
+/// Reads an item in DynamoDB JSON.
 #[must_use]
 pub fn item_from(json: &Value) -> Item {
     let attributes = json.as_object().expect("an item is an object");

@@ -13,8 +13,9 @@ async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = AuthorizerConfig::read(&variables)?;
         let authorizer = &Authorizer::new(config, connect(Patience::LOGIN).await);
+        // Boxed: the compiler gives up on the layout of so many futures in one.
         let handle =
-            async |event: LambdaEvent<_>| authorizer.handle(event.payload, clock::now()).await;
+            |event: LambdaEvent<_>| Box::pin(authorizer.handle(event.payload, clock::now()));
         lambda_runtime::run(service_fn(handle)).await
     })
     .await

@@ -5,19 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::AUTHORIZATION;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use session_lifecycle::clock::{self, Stopwatch};
 use session_lifecycle::domain::RecordKey;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::client::JsonClient;
 use crate::dynamodb::{self, TABLE_NAME};
 use crate::sample::{self, Sample, UserSession};
 use crate::server;
@@ -62,7 +58,7 @@ impl Checks {
 struct Demo {
     stack: Stack,
     api: SocketAddr,
-    http: Client<HttpConnector, Full<axum::body::Bytes>>,
+    http: JsonClient,
     now: DateTime<Utc>,
     checks: Checks,
 }
@@ -100,11 +96,10 @@ pub async fn run() -> Result<bool, Failure> {
         ["API Gateway, local".into(), format!("http://{api}")],
     ])?;
 
-    let http = Client::builder(TokioExecutor::new()).build_http();
     let mut demo = Demo {
         stack,
         api,
-        http,
+        http: JsonClient::default(),
         now: clock::now(),
         checks: Checks::default(),
     };
@@ -150,13 +145,8 @@ fn conclude(checks: &Checks, watch: &Stopwatch) -> Result<bool, Failure> {
 }
 
 impl Demo {
-    fn heading(&self, number: u8, text: &str) -> std::io::Result<()> {
-        say("")?;
-        say(styled(BOLD, format!("{number}  {text}")))
-    }
-
     async fn fill(&self) -> Result<Sample, Failure> {
-        self.heading(1, "A service whose sessions nobody closes")?;
+        heading(1, "A service whose sessions nobody closes")?;
         let progress = Progress::new(sample::RECORDS, "filling the table");
         let filled =
             sample::fill(&self.stack.sessions(), self.now.into(), || progress.step()).await?;
@@ -185,7 +175,7 @@ impl Demo {
     }
 
     async fn statistics_before(&mut self, sample: &Sample) -> Result<(), Failure> {
-        self.heading(2, &format!("GET {STATS}, with a reader's token"))?;
+        heading(2, &format!("GET {STATS}, with a reader's token"))?;
         let (status, body) = self
             .call(Method::GET, STATS, Some(&self.reader(sample)))
             .await?;
@@ -217,7 +207,7 @@ impl Demo {
     }
 
     async fn meet_an_expired_session(&mut self, expired: &UserSession) -> Result<(), Failure> {
-        self.heading(
+        heading(
             3,
             "An expired session meets the authorizer, with a token that is still good",
         )?;
@@ -270,7 +260,7 @@ impl Demo {
     }
 
     async fn hourly_cleanup(&mut self) -> Result<(), Failure> {
-        self.heading(4, "The hourly event of EventBridge")?;
+        heading(4, "The hourly event of EventBridge")?;
         let event = scheduled_event(self.now);
         let report = self
             .stack
@@ -309,7 +299,7 @@ impl Demo {
     }
 
     async fn statistics_after(&mut self, sample: &Sample) -> Result<(), Failure> {
-        self.heading(5, "The statistics after it")?;
+        heading(5, "The statistics after it")?;
         let (_, body) = self
             .call(Method::GET, STATS, Some(&self.reader(sample)))
             .await?;
@@ -336,7 +326,7 @@ impl Demo {
     }
 
     async fn forced_cleanup(&mut self, sample: &Sample) -> Result<(), Failure> {
-        self.heading(6, &format!("POST {CLEANUP}"))?;
+        heading(6, &format!("POST {CLEANUP}"))?;
         let (reader, admin) = (
             self.reader(sample),
             self.token(&sample.admin, "sessions:admin"),
@@ -400,7 +390,7 @@ impl Demo {
 
     /// Counts what is left in the table, with another client than the functions use.
     async fn look_at_the_table(&mut self) -> Result<(), Failure> {
-        self.heading(7, "What is left in the table")?;
+        heading(7, "What is left in the table")?;
         let items = self
             .stack
             .dynamodb
@@ -460,21 +450,20 @@ impl Demo {
         path: &str,
         token: Option<&String>,
     ) -> Result<(u16, Value), Failure> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.api));
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let response = self.http.request(request.body(Full::default())?).await?;
-        let status: StatusCode = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok((status.as_u16(), serde_json::from_slice(&body)?))
+        let url = format!("http://{}{path}", self.api);
+        self.http
+            .call(method, &url, token.map(String::as_str), "")
+            .await
     }
 }
 
 fn text(value: &str) -> aws_sdk_dynamodb::types::AttributeValue {
     aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned())
+}
+
+fn heading(number: u8, text: &str) -> std::io::Result<()> {
+    say("")?;
+    say(styled(BOLD, format!("{number}  {text}")))
 }
 
 /// Shows named members of an object.

@@ -1,4 +1,4 @@
-//! The embedded `DynamoDB`, with its endpoint for any AWS client.
+//! The embedded DynamoDB, with its endpoint for any AWS client.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// The table's name in the local stack.
 pub const TABLE_NAME: &str = "sessions";
 
-/// An embedded `DynamoDB` that is being served.
+/// An embedded DynamoDB that is being served.
 pub struct EmbeddedDynamoDb {
     database: Database,
     address: SocketAddr,
@@ -24,7 +24,7 @@ pub struct EmbeddedDynamoDb {
     server: JoinHandle<Result<(), String>>,
 }
 
-/// What keeps the embedded `DynamoDB` from starting or from doing something.
+/// What keeps the embedded DynamoDB from starting or from doing something.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// The database says so.

@@ -72,7 +72,14 @@ impl Functions {
             requestId = request_id,
             function = function.as_str()
         );
-        self.dispatch(function, event, now).instrument(span).await
+        let run = async {
+            let answer = self.dispatch(function, event, now).await;
+            if let Err(error) = &answer {
+                tracing::error!(%error, "the invocation failed");
+            }
+            answer
+        };
+        run.instrument(span).await
     }
 
     async fn dispatch(

@@ -128,28 +128,20 @@ impl Gateway {
             .functions
             .invoke(FunctionName::Authorizer, &call.authorizer_event(), now)
             .await;
-        let policy = match asked {
-            Ok(policy) => policy,
-            Err(error) => {
-                tracing::error!(%error, "the authorizer failed");
-                return self.own(OwnAnswer::AuthorizerFailure, &Value::Null);
-            }
+        let Ok(policy) = asked else {
+            return self.own(OwnAnswer::AuthorizerFailure, &Value::Null);
         };
         if !allows(&policy, &call.method_arn()) {
             return self.own(OwnAnswer::AccessDenied, &policy["context"]);
         }
-        match self
+        let answered = self
             .functions
             .invoke(route.function, &call.proxy_event(&policy), now)
-            .await
-        {
-            Ok(answer) => response(&answer)
-                .unwrap_or_else(|| self.own(OwnAnswer::HandlerFailure, &Value::Null)),
-            Err(error) => {
-                tracing::error!(%error, function = route.function.as_str(), "the handler failed");
-                self.own(OwnAnswer::HandlerFailure, &Value::Null)
-            }
-        }
+            .await;
+        answered
+            .ok()
+            .and_then(|answer| response(&answer))
+            .unwrap_or_else(|| self.own(OwnAnswer::HandlerFailure, &Value::Null))
     }
 
     /// The gateway's own answer, as the template words it.

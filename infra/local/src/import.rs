@@ -10,6 +10,7 @@ use dynoxide::AttributeValue;
 use dynoxide::types::Item;
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// How many unreadable lines are named.
 const NAMED: usize = 20;
@@ -58,9 +59,9 @@ struct ExportLine {
 
 /// The output of a scan.
 #[derive(Deserialize)]
-struct ScanOutput {
-    #[serde(rename = "Items")]
-    items: Vec<KeyedItem>,
+struct ScanOutput<'a> {
+    #[serde(rename = "Items", borrow)]
+    items: Vec<&'a RawValue>,
 }
 
 /// An item that has the table's key.
@@ -106,16 +107,15 @@ pub fn read(file: &Path) -> Result<Vec<Item>, ImportError> {
 
 fn parse(text: &str) -> Result<Vec<Item>, ImportError> {
     let items = if is_scan_output(text) {
-        serde_json::from_str::<ScanOutput>(text)
-            .map_err(|error| ImportError::Lines(vec![(error.line(), without_place(&error))], 1))?
-            .items
+        parse_scan(text)
     } else {
-        parse_lines(text)?
-    };
+        parse_lines(text)
+    }?;
     if items.is_empty() {
-        return Err(ImportError::Empty);
+        Err(ImportError::Empty)
+    } else {
+        Ok(items)
     }
-    Ok(items.into_iter().map(|item| item.0).collect())
 }
 
 /// Lines of an export each begin with their item; a scan's output is one object with a list, over
@@ -127,19 +127,42 @@ fn is_scan_output(text: &str) -> bool {
         && (first.trim() == "{" || first.contains("\"Items\""))
 }
 
-fn parse_lines(text: &str) -> Result<Vec<KeyedItem>, ImportError> {
-    let (mut items, mut named, mut count) = (Vec::new(), Vec::new(), 0);
-    for (index, line) in text
+fn parse_lines(text: &str) -> Result<Vec<Item>, ImportError> {
+    let lines = text
         .lines()
         .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
-        match serde_json::from_str::<ExportLine>(line) {
-            Ok(line) => items.push(line.item),
+        .filter(|(_, line)| !line.trim().is_empty());
+    all_or_none(lines.map(|(index, line)| {
+        (
+            index + 1,
+            serde_json::from_str::<ExportLine>(line).map(|line| line.item),
+        )
+    }))
+}
+
+fn parse_scan(text: &str) -> Result<Vec<Item>, ImportError> {
+    let output: ScanOutput<'_> = serde_json::from_str(text)
+        .map_err(|error| ImportError::Lines(vec![(error.line(), without_place(&error))], 1))?;
+    all_or_none(output.items.into_iter().map(|item| {
+        // The item is a part of the text: where it begins tells its line.
+        let begin = item.get().as_ptr().addr() - text.as_ptr().addr();
+        let line = text[..begin].matches('\n').count() + 1;
+        (line, serde_json::from_str(item.get()))
+    }))
+}
+
+/// The items, if all of them could be read; else the lines of those that could not.
+fn all_or_none(
+    read: impl Iterator<Item = (usize, serde_json::Result<KeyedItem>)>,
+) -> Result<Vec<Item>, ImportError> {
+    let (mut items, mut named, mut count) = (Vec::new(), Vec::new(), 0);
+    for (line, item) in read {
+        match item {
+            Ok(item) => items.push(item.0),
             Err(error) => {
                 count += 1;
                 if named.len() < NAMED {
-                    named.push((index + 1, without_place(&error)));
+                    named.push((line, without_place(&error)));
                 }
             }
         }
@@ -167,10 +190,10 @@ mod tests {
 
     const ITEM: &str = r#"{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"1"}}"#;
 
-    fn lines(error: ImportError) -> Vec<usize> {
+    fn lines(error: &ImportError) -> Vec<usize> {
         match error {
-            ImportError::Lines(named, _) => named.into_iter().map(|(line, _)| line).collect(),
-            other => panic!("{other}"),
+            ImportError::Lines(named, _) => named.iter().map(|(line, _)| *line).collect(),
+            ImportError::Unreadable(_) | ImportError::Empty => panic!("{error}"),
         }
     }
 
@@ -209,9 +232,9 @@ mod tests {
             ITEM.into(),
         ]
         .join("\n");
-        assert_eq!(lines(parse(&text).unwrap_err()), [2, 3, 4, 5, 6]);
+        assert_eq!(lines(&parse(&text).unwrap_err()), [2, 3, 4, 5, 6]);
         let scan = format!("{{\n\"Items\": [\n{ITEM},\n{{\"pk\":{{\"S\":\"USER#a\"}}}}\n]}}");
-        assert_eq!(lines(parse(&scan).unwrap_err()), [4]);
+        assert_eq!(lines(&parse(&scan).unwrap_err()), [4]);
         assert!(matches!(parse("\n"), Err(ImportError::Empty)));
     }
 }

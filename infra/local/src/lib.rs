@@ -2,13 +2,15 @@
 //!
 //! - [`template`]: what `template.yaml` says of the table, the routes and the schedule, so that
 //!   this stack and the deployed one cannot drift apart.
-//! - [`dynamodb`]: the embedded `DynamoDB`, in memory or in a file.
+//! - [`dynamodb`]: the embedded DynamoDB, in memory or in a file.
 //! - [`functions`]: the four functions, invoked with JSON as Lambda does.
 //! - [`gateway`]: API Gateway's part: requests become events, answers become responses.
 //! - [`stack`]: all of these together; [`server`] puts them on a port.
 //! - [`sample`] and [`import`]: what the table is filled with; [`tokens`]: who may call.
+//! - [`client`]: calls them over HTTP.
 //! - [`demo`] and [`serve`]: the two commands; [`terminal`]: how they look.
 
+pub mod client;
 pub mod demo;
 pub mod dynamodb;
 pub mod functions;

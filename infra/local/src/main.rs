@@ -11,7 +11,11 @@ use session_lifecycle::telemetry;
 
 /// Session Cleanup on one machine, without an AWS account and without Docker
 #[derive(Parser)]
-#[command(bin_name = "cargo", disable_help_subcommand = true)]
+#[command(
+    bin_name = "cargo",
+    disable_help_subcommand = true,
+    arg_required_else_help = false
+)]
 struct Command {
     #[command(subcommand)]
     run: Run,

@@ -35,8 +35,8 @@ pub struct Options {
     /// Keep the table in this file, across runs
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// Begin without the sample
-    #[arg(long)]
+    /// Begin without the sample: only with the sessions of the two callers
+    #[arg(long, conflicts_with = "import")]
     pub empty: bool,
     /// Begin with these items instead of the sample: lines of a table export, plain or gzip, or
     /// what `aws dynamodb scan` prints

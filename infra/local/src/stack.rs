@@ -1,4 +1,4 @@
-//! The stack: the embedded `DynamoDB`, the functions behind the gateway, and the tokens that
+//! The stack: the embedded DynamoDB, the functions behind the gateway, and the tokens that
 //! open it.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub enum StackError {
     /// The template.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The embedded `DynamoDB`.
+    /// The embedded DynamoDB.
     #[error(transparent)]
     DynamoDb(#[from] EmbeddedError),
     /// The functions' configuration.
@@ -36,7 +36,7 @@ pub enum StackError {
 pub struct Stack {
     /// The template that it was made of.
     pub template: Template,
-    /// The embedded `DynamoDB`.
+    /// The embedded DynamoDB.
     pub dynamodb: EmbeddedDynamoDb,
     /// The functions.
     pub functions: Arc<Functions>,

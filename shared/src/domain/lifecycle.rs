@@ -27,6 +27,15 @@ pub enum Session {
     },
 }
 
+impl Session {
+    /// Whether the session's end has come while it is active: whether it must be deactivated.
+    #[must_use]
+    pub fn is_expired_at(self, now: Timestamp) -> bool {
+        // Retention plays no part in a deactivation.
+        Rules::keeping(Days(0)).next_step(&Record::Session(self), now) == Step::Deactivate
+    }
+}
+
 /// What of a record its life depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record {
@@ -55,7 +64,7 @@ pub struct Due {
     pub action: Action,
     /// From when on.
     pub at: Timestamp,
-    /// The attribute `ttl`: when `DynamoDB` itself may delete the record.
+    /// The attribute `ttl`: when DynamoDB itself may delete the record.
     pub ttl: Timestamp,
 }
 
@@ -429,7 +438,8 @@ mod tests {
             record in any_record(), rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY,
         ) {
             if rules.next_step(&record, at(now)) == Step::Deactivate {
-                prop_assert!(matches!(record, Record::Session(Session::Active { .. })));
+                let is_active = matches!(record, Record::Session(Session::Active { .. }));
+                prop_assert!(is_active);
             }
         }
 

@@ -19,7 +19,6 @@ pub use key::{Kind, RecordKey, UnknownKey};
 pub use lifecycle::{
     Action, Due, DueList, InvalidShard, Reason, Record, Rules, Session, Shard, Shards, Step,
 };
-pub(crate) use refusal::is_expired;
 pub use refusal::{Refusal, judge};
 pub use report::{CleanupReport, Counts, Trigger};
 pub use statistics::Statistics;

@@ -1,6 +1,6 @@
 //! Who is let in.
 
-use super::{Days, Record, Rules, Session, Step, Timestamp};
+use super::{Session, Timestamp};
 
 /// Why a request is refused. The sentence is the answer's `error`, and all it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -49,19 +49,13 @@ pub fn judge(
     if matches!(session, Session::Inactive { .. }) {
         return Err(Refusal::SessionInactive);
     }
-    if is_expired(session, now) {
+    if session.is_expired_at(now) {
         return Err(Refusal::SessionExpired);
     }
     if token_expires_at <= now {
         return Err(Refusal::TokenExpired);
     }
     Ok(())
-}
-
-/// Whether the session has to be deactivated now.
-pub(crate) fn is_expired(session: Session, now: Timestamp) -> bool {
-    // Retention plays no part in a deactivation.
-    Rules::keeping(Days(0)).next_step(&Record::Session(session), now) == Step::Deactivate
 }
 
 #[cfg(test)]

@@ -32,15 +32,14 @@ impl StoreError {
         R: std::fmt::Debug + Send + Sync + 'static,
     {
         // Anything but an answer of the service (no connection, no answer in time) may pass.
-        let code = match &error {
-            SdkError::ServiceError(answer) => answer.err().code().map(str::to_owned),
-            _ => Some(PASSING[0].to_owned()),
-        };
-        let source: Box<dyn Error + Send + Sync> = match error {
-            SdkError::ServiceError(answer) => Box::new(answer.into_err()),
-            other => Box::new(other),
-        };
-        Self::from_code(what, code.as_deref(), source)
+        if !matches!(error, SdkError::ServiceError(_)) {
+            return Self::Unavailable {
+                what,
+                source: Box::new(error),
+            };
+        }
+        let code = error.code().map(str::to_owned);
+        Self::from_code(what, code.as_deref(), Box::new(error))
     }
 
     /// An error with the service's own code for it.

@@ -1,4 +1,4 @@
-//! The `DynamoDB` adapter: the only place that knows the SDK, attribute names and expressions.
+//! The DynamoDB adapter: the only place that knows the SDK, attribute names and expressions.
 
 mod authorize;
 mod error;

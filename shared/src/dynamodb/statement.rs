@@ -1,8 +1,10 @@
-//! Conditional writes as `PartiQL` statements.
+//! Conditional writes as PartiQL statements.
 //!
 //! A batch of 25 conditional writes is one request this way; `BatchWriteItem` knows no conditions,
 //! and a transaction costs twice as much. An UPDATE never creates an item. The conditions compare
 //! what [`read_record`](super::item::read_record) reads, nothing else.
+
+use std::fmt::{self, Write as _};
 
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementRequest, ReturnValuesOnConditionCheckFailure,
@@ -21,20 +23,24 @@ struct Statement {
 }
 
 impl Statement {
+    fn write(&mut self, text: fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.text.write_fmt(text);
+    }
+
     fn set(&mut self, name: &str, value: AttributeValue) {
-        self.text.push_str(&format!(" SET \"{name}\"=?"));
+        self.write(format_args!(" SET \"{name}\"=?"));
         self.parameters.push(value);
     }
 
     fn of(&mut self, change: &Change) {
-        self.text
-            .push_str(&format!(" WHERE \"{PK}\"=? AND \"{SK}\"=?"));
+        self.write(format_args!(" WHERE \"{PK}\"=? AND \"{SK}\"=?"));
         self.parameters
             .extend([text(change.key.partition()), text(change.key.sort())]);
     }
 
     fn require(&mut self, name: &str, comparison: &str, value: AttributeValue) {
-        self.text.push_str(&format!(" AND \"{name}\"{comparison}?"));
+        self.write(format_args!(" AND \"{name}\"{comparison}?"));
         self.parameters.push(value);
     }
 

@@ -1,0 +1,316 @@
+//! The commands as a person runs them: the real program, its ports, its files, its exit codes.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use session_cleanup_local::client::JsonClient;
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_session-cleanup-local"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Asserts that a command ends with one clear line, and exit code 2.
+fn assert_one_line(output: &Output, expected: &str) {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{complaint}");
+    assert_eq!(complaint.trim_end().lines().count(), 1, "{complaint}");
+    assert!(complaint.contains(expected), "{complaint}");
+    assert!(
+        output.stdout.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+/// A stack that stays up until it is dropped.
+struct Local {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    introduction: String,
+    http: JsonClient,
+}
+
+impl Local {
+    /// Starts it on free ports, and reads what it prints until it waits.
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = command(&["local", "--port", "0", "--dynamodb-port", "0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut introduction = String::new();
+        while !introduction.contains("/functions/cleanup/invocations") {
+            assert!(
+                stdout.read_line(&mut introduction).unwrap() > 0,
+                "{introduction}"
+            );
+        }
+        Self {
+            process,
+            stdout,
+            introduction,
+            http: JsonClient::default(),
+        }
+    }
+
+    /// The curl line under a title, as method, address and token.
+    async fn curl(&self, title: &str) -> (u16, Value) {
+        let mut lines = self.introduction.lines();
+        lines.find(|line| line.contains(title)).unwrap();
+        let line = lines.next().unwrap();
+        let token = line
+            .split("Bearer ")
+            .nth(1)
+            .and_then(|rest| rest.split('\'').next());
+        let url = &line[line.find("http://").unwrap()..];
+        let url = url.split([' ', '\'']).next().unwrap();
+        let method = if line.contains("-X POST") {
+            Method::POST
+        } else {
+            Method::GET
+        };
+        let body = line
+            .split("-d '")
+            .nth(1)
+            .map(|rest| rest.trim_end_matches('\'').to_owned());
+        self.http
+            .call(method, url, token, body.unwrap_or_default())
+            .await
+            .unwrap()
+    }
+
+    /// Ends it as Ctrl-C does.
+    fn interrupt(mut self) {
+        let id = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.stdout.read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(self.process.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_demonstration_finds_every_figure_right() {
+    let output = command(&["demo"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("figures checked, all right"), "{text}");
+    assert!(
+        !text.contains('\u{1b}'),
+        "no colour where there is no terminal"
+    );
+}
+
+#[test]
+fn what_is_used_wrongly_says_so_in_one_line() {
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port().to_string();
+    for (arguments, expected) in [
+        (vec!["local", "--evry", "10s"], "--evry"),
+        (vec!["local", "--every", "10"], "as in 10s"),
+        (vec!["local", "--every"], "--every"),
+        (vec!["serve"], "serve"),
+        (vec![], "subcommand"),
+        (
+            vec!["local", "--port", &port, "--dynamodb-port", "0"],
+            &port,
+        ),
+        (
+            vec!["local", "--port", "0", "--dynamodb-port", &port],
+            &port,
+        ),
+        (
+            vec!["local", "--import", "no-such-file.json"],
+            "no-such-file.json",
+        ),
+        (vec!["local", "--empty", "--import", "x"], "--import"),
+        (
+            vec![
+                "local",
+                "--port",
+                "0",
+                "--dynamodb-port",
+                "0",
+                "--data",
+                "no/such/folder/x",
+            ],
+            "no/such/folder/x",
+        ),
+    ] {
+        assert_one_line(&command(&arguments).output().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_all_items_is_not_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (items, data) = (
+        folder.path().join("items.json"),
+        folder.path().join("table.db"),
+    );
+    let good = json!({ "Item": { "pk": { "S": "USER#a" }, "sk": { "S": "SESSION#1" } } });
+    std::fs::write(
+        &items,
+        format!("{good}\n{{\"Item\":7}}\n{good}\nnonsense\n"),
+    )
+    .unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let arguments = ["local", "--import", &text(&items), "--data", &text(&data)];
+    let output = command(&arguments).output().unwrap();
+    assert_one_line(&output, "line 2");
+    assert_one_line(&output, "line 4");
+    assert!(!data.exists(), "nothing was begun");
+}
+
+#[tokio::test]
+async fn the_printed_lines_work_and_ctrl_c_ends_it() {
+    let local = Local::start(&[]);
+    let (status, body) = local.curl("statistics, as a reader").await;
+    assert_eq!(
+        (status, &body["data"]["expired_sessions"]),
+        (200, &json!(86)),
+        "{body}"
+    );
+    let (status, body) = local.curl("what a cleanup would do").await;
+    assert_eq!(
+        (status, &body["data"]["dry_run"]),
+        (200, &json!(true)),
+        "{body}"
+    );
+    assert_eq!(body["data"]["sessions_deactivated"], 86, "{body}");
+    let (status, body) = local.curl("whose session has expired").await;
+    assert_eq!((status, body), (401, json!({ "error": "Session expired" })));
+    let (status, body) = local.curl("clean up, as administrator").await;
+    assert_eq!(
+        (status, &body["data"]["sessions_deactivated"]),
+        (200, &json!(85)),
+        "{body}"
+    );
+    let (status, body) = local.curl("the reports").await;
+    assert_eq!(
+        (status, body["data"]["reports"].as_array().unwrap().len()),
+        (200, 2),
+        "{body}"
+    );
+    let (status, body) = local.curl("by hand").await;
+    assert_eq!(
+        (status, &body["trigger"], &body["adopted"]),
+        (200, &json!("manual"), &json!(0))
+    );
+    local.interrupt();
+}
+
+#[tokio::test]
+async fn the_schedule_runs_by_itself() {
+    let local = Local::start(&["--every", "1s"]);
+    loop {
+        let (_, body) = local.curl("statistics, as a reader").await;
+        if body["data"]["last_cleanup"]["trigger"] == "schedule" {
+            assert_eq!(body["data"]["expired_sessions"], 0, "{body}");
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn native_ttl_works_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let items = folder.path().join("items.json");
+    // Due for native TTL, and on no work list: only native TTL can take it.
+    let item = json!({
+        "pk": { "S": "USER#a" }, "sk": { "S": "SESSION#1" }, "ttl": { "N": "1600000000" },
+        "is_active": { "BOOL": true }, "expires_at": { "N": "1500000000" },
+    });
+    std::fs::write(&items, format!("{{\"Items\": [{item}], \"Count\": 1}}")).unwrap();
+    let local = Local::start(&["--import", items.to_str().unwrap(), "--ttl-every", "1s"]);
+    loop {
+        let (_, body) = local.curl("by hand").await;
+        if body["adopted"] == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn ones_own_items_are_imported_and_looked_at_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("export.json.gz");
+    let mut packer = flate2::write::GzEncoder::new(
+        std::fs::File::create(&file).unwrap(),
+        flate2::Compression::fast(),
+    );
+    for number in 0..3 {
+        let item = json!({ "Item": {
+            "pk": { "S": "USER#a" }, "sk": { "S": format!("SESSION#{number}") },
+            "is_active": { "BOOL": true }, "expires_at": { "N": "1500000000" },
+        }});
+        writeln!(packer, "{item}").unwrap();
+    }
+    packer.finish().unwrap();
+    let local = Local::start(&["--import", file.to_str().unwrap()]);
+    assert!(
+        local.introduction.contains("imported 3 items"),
+        "{}",
+        local.introduction
+    );
+    let (_, body) = local.curl("by hand").await;
+    assert_eq!(
+        (&body["adopted"], &body["sessions_deactivated"]),
+        (&json!(3), &json!(3)),
+        "{body}"
+    );
+    assert_eq!(body["dry_run"], true);
+}
+
+#[tokio::test]
+async fn the_table_is_kept_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("table.db");
+    let data = data.to_str().unwrap();
+    let local = Local::start(&["--data", data]);
+    let (status, _) = local.curl("clean up, as administrator").await;
+    assert_eq!(status, 200);
+    local.interrupt();
+
+    let local = Local::start(&["--data", data]);
+    let (_, body) = local.curl("statistics, as a reader").await;
+    assert_eq!(body["data"]["expired_sessions"], 0, "{body}");
+    assert_eq!(
+        body["data"]["last_cleanup"]["sessions_deactivated"], 86,
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_stack_holds_nothing_but_the_callers() {
+    let local = Local::start(&["--empty"]);
+    let (_, body) = local.curl("statistics, as a reader").await;
+    assert_eq!(body["data"]["total_sessions"], 2, "{body}");
+    assert!(!local.introduction.contains("whose session has expired"));
+}

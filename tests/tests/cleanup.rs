@@ -1,0 +1,512 @@
+//! The cleanup through its events: every row of the table's transitions, and what it leaves alone.
+
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::{
+    DAY, HOUR, Item, NOW, World, active_session, at, counts, inactive_session, number, only, text,
+};
+
+fn refresh(id: &str, expires_at: i64) -> Value {
+    json!({
+        "pk": { "S": "USER#ann" }, "sk": { "S": format!("REFRESH#{id}") },
+        "user_id": { "S": "ann" }, "session_id": { "S": "s" },
+        "expires_at": { "N": expires_at.to_string() },
+        "due_key": { "S": "delete#03" }, "due_at": { "N": expires_at.to_string() },
+        "ttl": { "N": expires_at.to_string() },
+    })
+}
+
+fn blacklisted(id: &str, expires_at: i64) -> Value {
+    let mut item = refresh(id, expires_at);
+    item["sk"] = json!({ "S": format!("BLACKLIST#{id}") });
+    item["jti"] = json!({ "S": id });
+    item
+}
+
+/// The items of a table by sort key, without the reports.
+async fn records(world: &World) -> Vec<(String, Item)> {
+    let mut records: Vec<_> = world
+        .items()
+        .await
+        .into_iter()
+        .filter(|item| text(item, "pk") != "CLEANUP")
+        .map(|item| (format!("{} {}", text(&item, "pk"), text(&item, "sk")), item))
+        .collect();
+    records.sort_by(|a, b| a.0.cmp(&b.0));
+    records
+}
+
+async fn names(world: &World) -> Vec<String> {
+    records(world)
+        .await
+        .iter()
+        .map(|(_, item)| text(item, "sk").to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn each_record_is_taken_at_its_second_and_not_before() {
+    let world = World::new().await;
+    for item in [
+        active_session("ann", "due", NOW),
+        active_session("ann", "live", NOW + 1),
+        inactive_session("ann", "old", NOW - 30 * DAY),
+        inactive_session("ann", "young", NOW - 30 * DAY + 1),
+        refresh("due", NOW),
+        refresh("live", NOW + 1),
+        blacklisted("due", NOW),
+        blacklisted("live", NOW + 1),
+    ] {
+        world.put(item).await;
+    }
+    let report = world.clean_up(json!({ "sweep_grace_hours": 0 }), NOW).await;
+    assert_eq!(
+        counts(&report),
+        only([
+            ("sessions_deactivated", 1),
+            ("sessions_deleted", 1),
+            ("refresh_tokens_deleted", 1),
+            ("blacklisted_tokens_deleted", 1),
+        ])
+    );
+    assert_eq!(
+        names(&world).await,
+        [
+            "BLACKLIST#live",
+            "REFRESH#live",
+            "SESSION#due",
+            "SESSION#live",
+            "SESSION#young"
+        ]
+    );
+    let row = world.session("ann", "due").await.unwrap();
+    assert_eq!(row["is_active"].as_bool(), Ok(&false));
+    assert_eq!(number(&row, "deactivated_at"), NOW);
+    assert_eq!(text(&row, "deactivation_reason"), "expired_by_cleanup");
+    assert_eq!(text(&row, "due_key"), "delete#07");
+    assert_eq!(number(&row, "due_at"), NOW + 30 * DAY);
+    assert_eq!(number(&row, "ttl"), NOW + 30 * DAY);
+}
+
+#[tokio::test]
+async fn deletions_wait_for_the_grace_and_deactivations_never_do() {
+    let world = World::new().await;
+    for item in [
+        active_session("ann", "due", NOW),
+        inactive_session("ann", "in-grace", NOW - 32 * DAY + 1),
+        inactive_session("ann", "past-grace", NOW - 32 * DAY),
+        refresh("in-grace", NOW - 2 * DAY + 1),
+        refresh("past-grace", NOW - 2 * DAY),
+        blacklisted("in-grace", NOW - 2 * DAY + 1),
+        blacklisted("past-grace", NOW - 2 * DAY),
+    ] {
+        world.put(item).await;
+    }
+    let scheduled = session_cleanup_local::stack::scheduled_event(at(NOW));
+    let report = world.clean_up(scheduled, NOW).await;
+    assert_eq!(report["trigger"], "schedule");
+    assert_eq!(
+        counts(&report),
+        only([
+            ("sessions_deactivated", 1),
+            ("sessions_deleted", 1),
+            ("refresh_tokens_deleted", 1),
+            ("blacklisted_tokens_deleted", 1),
+        ])
+    );
+    assert_eq!(
+        names(&world).await,
+        [
+            "BLACKLIST#in-grace",
+            "REFRESH#in-grace",
+            "SESSION#due",
+            "SESSION#in-grace"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_second_run_finds_nothing_to_do() {
+    let world = World::new().await;
+    for number in 0..60 {
+        world.open("ann", &format!("s{number}"), NOW - number).await;
+    }
+    let first = world.clean_up(json!({}), NOW).await;
+    assert_eq!(counts(&first), only([("sessions_deactivated", 60)]));
+    let before = records(&world).await;
+    let second = world.clean_up(json!(null), NOW).await;
+    assert_eq!(counts(&second), only([]));
+    assert_eq!(records(&world).await, before);
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_what_the_run_then_does_and_writes_only_its_report() {
+    let world = World::new().await;
+    for item in [
+        active_session("ann", "due", NOW),
+        inactive_session("ann", "old", NOW - 40 * DAY),
+        refresh("due", NOW - 9 * DAY),
+        blacklisted("due", NOW - 9 * DAY),
+    ] {
+        world.put(item).await;
+    }
+    world.put(moved_session("moved")).await;
+    world.put(malformed_session("bad")).await;
+    let before = records(&world).await;
+    let dry = world.clean_up(json!({ "dry_run": true }), NOW).await;
+    assert_eq!(dry["dry_run"], true);
+    assert_eq!(records(&world).await, before);
+    let run = world.clean_up(json!({}), NOW).await;
+    assert_eq!(counts(&dry), counts(&run));
+    assert_eq!(
+        counts(&run),
+        only([
+            ("sessions_deactivated", 1),
+            ("sessions_deleted", 1),
+            ("refresh_tokens_deleted", 1),
+            ("blacklisted_tokens_deleted", 1),
+            ("reindexed", 1),
+            ("malformed", 1),
+        ])
+    );
+    let reports = world
+        .items()
+        .await
+        .into_iter()
+        .filter(|it| text(it, "pk") == "CLEANUP");
+    assert_eq!(reports.count(), 2);
+}
+
+/// A live session whose writer moved its end and forgot the index.
+fn moved_session(session: &str) -> Value {
+    let mut item = active_session("ann", session, NOW + HOUR);
+    item["due_at"] = json!({ "N": (NOW - HOUR).to_string() });
+    item
+}
+
+fn malformed_session(session: &str) -> Value {
+    let mut item = active_session("ann", session, NOW - HOUR);
+    item["expires_at"] = json!({ "S": "yesterday" });
+    item
+}
+
+#[tokio::test]
+async fn a_session_that_was_moved_is_kept_and_its_index_entry_repaired() {
+    let world = World::new().await;
+    world.put(moved_session("s")).await;
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(counts(&report), only([("reindexed", 1)]));
+    let row = world.session("ann", "s").await.unwrap();
+    assert_eq!(row["is_active"].as_bool(), Ok(&true));
+    assert_eq!(number(&row, "due_at"), NOW + HOUR);
+    assert_eq!(number(&row, "ttl"), NOW + HOUR + 30 * DAY);
+    assert_eq!(text(&row, "due_key"), "deactivate#07");
+    let later = world.clean_up(json!({}), NOW + HOUR).await;
+    assert_eq!(counts(&later), only([("sessions_deactivated", 1)]));
+}
+
+#[tokio::test]
+async fn a_record_on_the_wrong_list_gets_what_its_own_state_asks_for() {
+    let world = World::new().await;
+    let on = |mut item: Value, list: &str, due_at: i64| {
+        item["due_key"] = json!({ "S": list });
+        item["due_at"] = json!({ "N": due_at.to_string() });
+        item
+    };
+    let long_ago = NOW - 90 * DAY;
+    for item in [
+        on(
+            active_session("ann", "expired", NOW - 5),
+            "delete#01",
+            long_ago,
+        ),
+        on(
+            active_session("ann", "live", NOW + 5),
+            "delete#01",
+            long_ago,
+        ),
+        on(
+            inactive_session("ann", "young", NOW - DAY),
+            "deactivate#01",
+            long_ago,
+        ),
+        on(
+            inactive_session("ann", "old", NOW - 80 * DAY),
+            "deactivate#01",
+            long_ago,
+        ),
+        on(refresh("live", NOW + 5), "deactivate#01", long_ago),
+        on(refresh("expired", NOW - 9 * DAY), "deactivate#01", long_ago),
+    ] {
+        world.put(item).await;
+    }
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(
+        counts(&report),
+        only([
+            ("sessions_deactivated", 1),
+            ("sessions_deleted", 1),
+            ("refresh_tokens_deleted", 1),
+            ("reindexed", 3),
+        ])
+    );
+    assert_eq!(
+        names(&world).await,
+        [
+            "REFRESH#live",
+            "SESSION#expired",
+            "SESSION#live",
+            "SESSION#young"
+        ]
+    );
+    let live = world.session("ann", "live").await.unwrap();
+    assert_eq!(text(&live, "due_key"), "deactivate#01");
+    assert_eq!(number(&live, "due_at"), NOW + 5);
+}
+
+#[tokio::test]
+async fn malformed_records_are_counted_left_and_hold_nothing_up() {
+    let world = World::new().await;
+    let with = |session: &str, name: &str, value: Option<Value>| {
+        let mut item = active_session("ann", session, NOW - HOUR);
+        match value {
+            Some(value) => item[name] = value,
+            None => {
+                item.as_object_mut().unwrap().remove(name);
+            }
+        }
+        item
+    };
+    let milliseconds = json!({ "N": (NOW * 1000).to_string() });
+    let mut stranger = active_session("ann", "x", NOW - HOUR);
+    stranger["sk"] = json!({ "S": "PROFILE" });
+    let malformed = [
+        with("a", "is_active", None),
+        with("b", "is_active", Some(json!({ "S": "true" }))),
+        with("c", "expires_at", None),
+        with("d", "expires_at", Some(json!({ "S": "yesterday" }))),
+        with("e", "expires_at", Some(milliseconds)),
+        stranger,
+    ];
+    let count = malformed.len() as u64;
+    for item in malformed {
+        world.put(item).await;
+    }
+    let before = records(&world).await;
+    for dry_run in [true, false] {
+        let report = world.clean_up(json!({ "dry_run": dry_run }), NOW).await;
+        assert_eq!(counts(&report), only([("malformed", count)]));
+        assert_eq!(report["complete"], true);
+    }
+    assert_eq!(records(&world).await, before);
+    world.open("ann", "behind", NOW - 1).await;
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(
+        counts(&report),
+        only([("malformed", count), ("sessions_deactivated", 1)])
+    );
+}
+
+#[tokio::test]
+async fn a_fraction_of_a_second_is_not_due_before_its_time() {
+    let world = World::new().await;
+    let mut item = active_session("ann", "s", NOW);
+    item["expires_at"] = json!({ "N": format!("{NOW}.25") });
+    world.put(item).await;
+    for (now, expected) in [
+        (NOW, only([("reindexed", 1)])),
+        (NOW + 1, only([("sessions_deactivated", 1)])),
+    ] {
+        let report = world.clean_up(json!({}), now).await;
+        assert_eq!(counts(&report), expected, "at {now}");
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_user_survives_byte_for_byte() {
+    let world = World::new().await;
+    let theirs = json!({
+        "digits": { "N": "12345678901234567890123456789012345678" },
+        "bytes": { "B": "\u{1}\u{2}" },
+        "names": { "SS": ["a", "b"] },
+        "nested": { "M": { "list": { "L": [{ "NULL": true }, { "BOOL": false }] } } },
+        "empty": { "S": "" },
+    });
+    let mut item = active_session("ann", "s", NOW - 1);
+    let members = theirs.as_object().unwrap();
+    item.as_object_mut().unwrap().extend(members.clone());
+    world.put(item.clone()).await;
+    world.clean_up(json!({}), NOW).await;
+    let row = world.session("ann", "s").await.unwrap();
+    let stored = session_cleanup_tests::item_from(&item);
+    for name in members.keys() {
+        assert_eq!(row[name], stored[name], "{name}");
+    }
+    assert_eq!(row["is_active"].as_bool(), Ok(&false));
+}
+
+#[tokio::test]
+async fn a_table_that_existed_before_is_adopted() {
+    let world = World::new().await;
+    let without_index = |mut item: Value| {
+        for name in ["due_key", "due_at", "ttl"] {
+            item.as_object_mut().unwrap().remove(name);
+        }
+        item
+    };
+    let mut stray = active_session("ann", "stray", NOW + HOUR);
+    stray["due_key"] = json!({ "S": "deactivate#99" });
+    for item in [
+        without_index(active_session("ann", "expired", NOW - 1)),
+        without_index(active_session("ann", "live", NOW + 1)),
+        without_index(inactive_session("ann", "old", NOW - 40 * DAY)),
+        without_index(inactive_session("ann", "young", NOW - DAY)),
+        without_index(refresh("expired", NOW - 9 * DAY)),
+        without_index(blacklisted("live", NOW + 9)),
+        stray,
+        active_session("ann", "right", NOW + HOUR),
+        json!({ "pk": { "S": "USER#ann" }, "sk": { "S": "PROFILE" } }),
+        without_index(malformed_session("bad")),
+    ] {
+        world.put(item).await;
+    }
+    let nothing = world.clean_up(json!({}), NOW).await;
+    assert_eq!(
+        counts(&nothing),
+        only([]),
+        "what is not in the index is not seen"
+    );
+
+    let before = records(&world).await;
+    let dry = world
+        .clean_up(json!({ "adopt": true, "dry_run": true }), NOW)
+        .await;
+    assert_eq!(records(&world).await, before);
+    let run = world.clean_up(json!({ "adopt": true }), NOW).await;
+    assert_eq!(counts(&dry), counts(&run));
+    assert_eq!(
+        counts(&run),
+        only([
+            ("adopted", 7),
+            ("sessions_deactivated", 1),
+            ("sessions_deleted", 1),
+            ("refresh_tokens_deleted", 1),
+            ("malformed", 1),
+        ])
+    );
+    let stray = world.session("ann", "stray").await.unwrap();
+    assert!(text(&stray, "due_key") < "deactivate#16", "{stray:?}");
+    let before = records(&world).await;
+    let again = world.clean_up(json!({ "adopt": true }), NOW).await;
+    assert_eq!(counts(&again), only([("malformed", 1)]));
+    assert_eq!(records(&world).await, before);
+}
+
+#[tokio::test]
+async fn a_run_without_time_does_nothing_and_says_so() {
+    let world = World::new().await;
+    world.open("ann", "s", NOW - 1).await;
+    let before = records(&world).await;
+    for adopt in [false, true] {
+        let event = json!({ "max_seconds": 0, "adopt": adopt });
+        let report = world.clean_up(event, NOW).await;
+        assert_eq!(report["complete"], false);
+        assert_eq!(counts(&report), only([]));
+    }
+    assert_eq!(records(&world).await, before);
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(report["complete"], true);
+    assert_eq!(counts(&report), only([("sessions_deactivated", 1)]));
+}
+
+#[tokio::test]
+async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
+    // One shard, and 25 writes a second: within a second a few batches start, and no more.
+    let world = World::with([("DUE_SHARDS", "1"), ("MAX_WRITES_PER_SECOND", "25")]).await;
+    for number in 0..200 {
+        let mut item = active_session("ann", &format!("s{number:03}"), NOW - 1 - number);
+        item["due_key"] = json!({ "S": "deactivate#00" });
+        world.put(item).await;
+    }
+    let report = world.clean_up(json!({ "max_seconds": 1 }), NOW).await;
+    assert_eq!(report["complete"], false);
+    let done = report["sessions_deactivated"].as_u64().unwrap();
+    assert!((25..200).contains(&done), "{done}");
+    let inactive: Vec<String> = records(&world)
+        .await
+        .into_iter()
+        .filter(|(_, item)| item["is_active"].as_bool() == Ok(&false))
+        .map(|(_, item)| text(&item, "session_id").to_owned())
+        .collect();
+    let oldest: Vec<String> = (200 - done..200)
+        .map(|number| format!("s{number:03}"))
+        .collect();
+    assert_eq!(inactive, oldest);
+}
+
+#[tokio::test]
+async fn a_deactivation_costs_three_write_units() {
+    let world = World::new().await;
+    let empty = world.clean_up(json!({}), NOW).await;
+    for number in 0..100 {
+        world
+            .put(active_session("ann", &format!("s{number}"), NOW - number))
+            .await;
+    }
+    let report = world.clean_up(json!({}), NOW).await;
+    let units = |report: &Value| report["capacity_units"].as_f64().unwrap();
+    // 32 queries of half a unit, whether or not there is anything; the hundred entries on one
+    // list make that list's query larger.
+    assert!((units(&empty) - 16.0).abs() < 0.01, "{empty}");
+    let writes = units(&report) - units(&empty);
+    assert!((300.0..303.0).contains(&writes), "{writes}");
+}
+
+#[tokio::test]
+async fn the_report_is_stored_as_it_was_given() {
+    let world = World::with([("REPORT_RETENTION_DAYS", "7")]).await;
+    world.open("ann", "s", NOW - 1).await;
+    let report = world.clean_up(json!({}), NOW).await;
+    let run_id = report["run_id"].as_str().unwrap();
+    assert_eq!(report["started_at"], "2027-01-15T08:00:00.000Z");
+    assert_eq!(report["trigger"], "manual");
+    assert_eq!(report["requested_by"], Value::Null);
+    let key = format!("RUN#2027-01-15T08:00:00.000Z#{run_id}");
+    let stored = world.item("CLEANUP", &key).await.unwrap();
+    assert_eq!(number(&stored, "ttl"), NOW + 7 * DAY);
+    assert_eq!(number(&stored, "sessions_deactivated"), 1);
+    assert_eq!(text(&stored, "trigger"), "manual");
+    assert_eq!(stored["complete"].as_bool(), Ok(&true));
+    assert!(stored["requested_by"].is_null());
+}
+
+#[tokio::test]
+async fn a_wrong_event_is_an_error_and_does_nothing() {
+    let world = World::new().await;
+    world.open("ann", "s", NOW - 1).await;
+    let before = world.items().await;
+    for event in [
+        json!({ "dryrun": true }),
+        json!({ "detail-type": "Order", "source": "shop" }),
+        json!([1]),
+    ] {
+        let answer = world
+            .functions
+            .invoke(FunctionName::Cleanup, &event, at(NOW))
+            .await;
+        assert!(answer.is_err(), "{event}: {answer:?}");
+    }
+    assert_eq!(world.items().await, before);
+}
+
+#[tokio::test]
+async fn native_ttl_takes_what_no_cleanup_ever_saw() {
+    let world = World::new().await;
+    // Its own clock is the system's, which is before the tests' time.
+    world
+        .put(active_session("ann", "long-gone", 1_600_000_000))
+        .await;
+    world.put(active_session("ann", "live", NOW + HOUR)).await;
+    assert_eq!(world.dynamodb.sweep_ttl().unwrap(), 1);
+    assert_eq!(names(&world).await, ["SESSION#live"]);
+}

@@ -1,0 +1,182 @@
+//! The configuration: what is wrong is named, all of it, in one line.
+
+use session_lifecycle::config::{
+    AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig, Variables,
+};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn authorizer(changes: &[(&str, &str)]) -> Result<(), String> {
+    let usual = [
+        ("TABLE_NAME", "sessions"),
+        ("JWT_ALGORITHM", "HS256"),
+        ("JWT_SECRET", SECRET),
+        ("JWT_ISSUER", "https://issuer.example"),
+        ("JWT_AUDIENCE", "api"),
+    ];
+    let variables: Variables = usual.into_iter().chain(changes.iter().copied()).collect();
+    AuthorizerConfig::read(&variables)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn all_that_is_wrong_is_named_in_one_line() {
+    let variables: Variables = [("DUE_SHARDS", "abc"), ("SWEEP_GRACE_HOURS", "721")]
+        .into_iter()
+        .collect();
+    assert_eq!(
+        CleanupConfig::read(&variables).unwrap_err().to_string(),
+        "invalid configuration: \
+         TABLE_NAME is missing (a table's name: 3 to 255 letters, digits, '_', '-' or '.'); \
+         DUE_SHARDS is \"abc\" (a whole number from 1 to 100); \
+         SWEEP_GRACE_HOURS is \"721\" (a whole number from 0 to 720)"
+    );
+    let error = AuthorizerConfig::read(&Variables::default())
+        .unwrap_err()
+        .to_string();
+    for name in [
+        "TABLE_NAME",
+        "JWT_ALGORITHM",
+        "JWT_SECRET",
+        "JWT_ISSUER",
+        "JWT_AUDIENCE",
+    ] {
+        assert!(error.contains(name), "{name} in {error}");
+    }
+    assert_eq!(error.lines().count(), 1);
+}
+
+#[test]
+fn the_defaults_are_enough() {
+    let variables: Variables = [("TABLE_NAME", "sessions")].into_iter().collect();
+    let config = CleanupConfig::read(&variables).unwrap();
+    assert_eq!(config.sweep_grace.0, 48);
+    assert_eq!(config.settings.retention.0, 30);
+    assert_eq!(config.settings.report_retention.0, 90);
+    assert_eq!(config.settings.shards.all().count(), 16);
+    assert_eq!(
+        config
+            .settings
+            .max_writes_per_second
+            .map(std::num::NonZeroU32::get),
+        Some(1_000)
+    );
+    assert!(ForceCleanupConfig::read(&variables).is_ok());
+    assert!(StatsConfig::read(&variables).is_ok());
+    assert_eq!(authorizer(&[]), Ok(()));
+}
+
+#[test]
+fn no_limit_is_written_as_zero() {
+    let variables: Variables = [("TABLE_NAME", "sessions"), ("MAX_WRITES_PER_SECOND", "0")]
+        .into_iter()
+        .collect();
+    assert_eq!(
+        CleanupConfig::read(&variables)
+            .unwrap()
+            .settings
+            .max_writes_per_second,
+        None
+    );
+}
+
+#[test]
+fn wrong_values_are_refused() {
+    for (name, value) in [
+        ("DUE_SHARDS", "0"),
+        ("DUE_SHARDS", "101"),
+        ("DUE_SHARDS", "+1"),
+        ("DUE_SHARDS", " 1"),
+        ("SESSION_RETENTION_DAYS", "0"),
+        ("SESSION_RETENTION_DAYS", "1.5"),
+        ("SESSION_RETENTION_DAYS", "-1"),
+        ("JWT_LEEWAY_SECONDS", "121"),
+        ("TABLE_NAME", "a\"b"),
+        ("TABLE_NAME", "ab"),
+        ("JWT_ALGORITHM", "none"),
+        ("JWT_ALGORITHM", "hs256"),
+        ("JWT_ALGORITHM", "ES512"),
+    ] {
+        let error = authorizer(&[(name, value)]).unwrap_err();
+        assert!(error.contains(&format!("{name} is {value:?}")), "{error}");
+    }
+}
+
+#[test]
+fn the_key_fits_the_algorithm_and_is_never_shown() {
+    let rsa = include_str!("../keys/rsa.pub.pem");
+    let p256 = include_str!("../keys/p256.pub.pem");
+    let cases = [
+        (
+            vec![("JWT_SECRET", "short")],
+            "JWT_SECRET must have 32 bytes or more for HS256",
+        ),
+        (
+            vec![("JWT_ALGORITHM", "HS512")],
+            "JWT_SECRET must have 64 bytes or more for HS512",
+        ),
+        (
+            vec![("JWT_ALGORITHM", "RS256")],
+            "it must be JWT_PUBLIC_KEY for RS256",
+        ),
+        (
+            vec![("JWT_SECRET", ""), ("JWT_PUBLIC_KEY", rsa)],
+            "it must be JWT_SECRET for HS256",
+        ),
+        (
+            vec![
+                ("JWT_ALGORITHM", "ES256"),
+                ("JWT_SECRET", ""),
+                ("JWT_PUBLIC_KEY", rsa),
+            ],
+            "JWT_PUBLIC_KEY must be the PEM of a public key for ES256",
+        ),
+        (
+            vec![
+                ("JWT_ALGORITHM", "ES384"),
+                ("JWT_SECRET", ""),
+                ("JWT_PUBLIC_KEY", p256),
+            ],
+            "JWT_PUBLIC_KEY must be the PEM of a public key for ES384",
+        ),
+        (
+            vec![
+                ("JWT_ALGORITHM", "EdDSA"),
+                ("JWT_SECRET", ""),
+                ("JWT_PUBLIC_KEY", "nonsense"),
+            ],
+            "JWT_PUBLIC_KEY must be the PEM of a public key for EdDSA",
+        ),
+        (
+            vec![("JWT_PUBLIC_KEY", rsa)],
+            "JWT_SECRET and JWT_PUBLIC_KEY are both set (one of them)",
+        ),
+        (
+            vec![("JWT_SECRET", "")],
+            "JWT_SECRET or JWT_PUBLIC_KEY is missing (one of them)",
+        ),
+    ];
+    for (changes, expected) in cases {
+        let error = authorizer(&changes).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        assert!(
+            !error.contains(SECRET) && !error.contains("BEGIN"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn keys_from_elsewhere_say_that_they_are_not_supported() {
+    for name in ["JWKS_URL", "JWT_SECRET_ARN"] {
+        let error = authorizer(&[("JWT_SECRET", ""), (name, "x")]).unwrap_err();
+        assert_eq!(
+            error,
+            format!(
+                "invalid configuration: {name} is not supported by this version \
+                 (set JWT_SECRET or JWT_PUBLIC_KEY)"
+            )
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! What an application writes, and what the functions make of it.
+
+use axum::http::Method;
+use serde_json::json;
+use session_cleanup_tests::{
+    DAY, HOUR, NOW, STATS, World, active_session, counts, number, only, session_id, text, user_id,
+};
+use session_lifecycle::domain::{Reason, RefreshTokenHash, Timestamp, TokenId};
+use session_lifecycle::ports::NewSession;
+use session_lifecycle::sessions::{Changed, Created};
+
+const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(seconds)
+}
+
+#[tokio::test]
+async fn a_new_session_has_every_attribute_of_the_contract() {
+    let world = World::new().await;
+    let new = NewSession {
+        user: user_id("ann"),
+        session: session_id("s"),
+        expires_at: at(NOW + HOUR),
+        ip_address: Some("192.0.2.1".to_owned()),
+        user_agent: None,
+    };
+    assert_eq!(
+        world.sessions.create(new.clone(), at(NOW)).await.unwrap(),
+        Created::Stored
+    );
+    let row = world.session("ann", "s").await.unwrap();
+    assert_eq!(text(&row, "user_id"), "ann");
+    assert_eq!(text(&row, "session_id"), "s");
+    assert_eq!(row["is_active"].as_bool(), Ok(&true));
+    assert_eq!(number(&row, "created_at"), NOW);
+    assert_eq!(number(&row, "expires_at"), NOW + HOUR);
+    assert_eq!(text(&row, "ip_address"), "192.0.2.1");
+    assert!(!row.contains_key("user_agent"));
+    assert!(text(&row, "due_key").starts_with("deactivate#"));
+    assert_eq!(text(&row, "due_key").len(), "deactivate#00".len());
+    assert_eq!(number(&row, "due_at"), NOW + HOUR);
+    assert_eq!(number(&row, "ttl"), NOW + HOUR + 30 * DAY);
+
+    let later = NewSession {
+        expires_at: at(NOW + DAY),
+        ..new
+    };
+    assert_eq!(
+        world.sessions.create(later, at(NOW)).await.unwrap(),
+        Created::ExistsAlready
+    );
+    assert_eq!(
+        world.session("ann", "s").await.unwrap(),
+        row,
+        "it stays as it is"
+    );
+}
+
+#[tokio::test]
+async fn tokens_are_stored_by_hash_and_by_id() {
+    let world = World::new().await;
+    world.refresh_token("ann", "the token", NOW + DAY).await;
+    let hash = RefreshTokenHash::of("the token");
+    let key = format!("REFRESH#{}", hash.as_str());
+    let row = world.item("USER#ann", &key).await.unwrap();
+    assert_eq!(text(&row, "session_id"), "any");
+    assert!(text(&row, "due_key").starts_with("delete#"));
+    for name in ["expires_at", "due_at", "ttl"] {
+        assert_eq!(number(&row, name), NOW + DAY, "{name}");
+    }
+    assert!(!format!("{row:?}").contains("the token"));
+
+    world.blacklist("ann", "j", NOW + DAY).await;
+    let row = world.item("USER#ann", "BLACKLIST#j").await.unwrap();
+    assert_eq!(text(&row, "jti"), "j");
+    for name in ["expires_at", "due_at", "ttl"] {
+        assert_eq!(number(&row, name), NOW + DAY, "{name}");
+    }
+    let token = TokenId::parse("j").unwrap();
+    let again = world
+        .sessions
+        .blacklist(&user_id("ann"), &token, at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(again, Created::ExistsAlready);
+}
+
+#[tokio::test]
+async fn an_extended_session_is_due_at_its_new_end() {
+    let world = World::new().await;
+    world.put(active_session("ann", "s", NOW + 1)).await;
+    let (user, session) = (user_id("ann"), session_id("s"));
+    let extended = world
+        .sessions
+        .extend(&user, &session, at(NOW + DAY), at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(extended, Changed::Done);
+    let row = world.session("ann", "s").await.unwrap();
+    assert_eq!(number(&row, "expires_at"), NOW + DAY);
+    assert_eq!(number(&row, "due_at"), NOW + DAY);
+    assert_eq!(number(&row, "ttl"), NOW + 31 * DAY);
+    assert_eq!(
+        text(&row, "due_key"),
+        "deactivate#07",
+        "a record keeps its shard for life"
+    );
+    assert_eq!(counts(&world.clean_up(json!({}), NOW + 2).await), only([]));
+}
+
+#[tokio::test]
+async fn what_has_ended_never_comes_back() {
+    let world = World::new().await;
+    world.open("ann", "expired", NOW).await;
+    world.open("ann", "closed", NOW + HOUR).await;
+    let (user, closed) = (user_id("ann"), session_id("closed"));
+    let logout = world
+        .sessions
+        .deactivate(&user, &closed, Reason::Logout, at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(logout, Changed::Done);
+    for session in ["expired", "closed"] {
+        let session = session_id(session);
+        let extended = world
+            .sessions
+            .extend(&user, &session, at(NOW + DAY), at(NOW))
+            .await
+            .unwrap();
+        assert_eq!(extended, Changed::Ended, "{session}");
+    }
+    let again = world
+        .sessions
+        .deactivate(&user, &closed, Reason::Revoked, at(NOW + 5))
+        .await;
+    assert_eq!(again.unwrap(), Changed::Ended);
+    let row = world.session("ann", "closed").await.unwrap();
+    assert_eq!(text(&row, "deactivation_reason"), "logout");
+    assert_eq!(number(&row, "deactivated_at"), NOW);
+
+    let nobody = session_id("none");
+    let logout = world
+        .sessions
+        .deactivate(&user, &nobody, Reason::Logout, at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(logout, Changed::NotFound);
+    assert_eq!(
+        world.session("ann", "none").await,
+        None,
+        "no write creates a record"
+    );
+}
+
+#[tokio::test]
+async fn a_user_who_logged_out_is_refused_and_forgotten_after_the_retention() {
+    let world = World::new().await;
+    let token = world.login("ann", "sessions:read").await;
+    let (user, session) = (user_id("ann"), session_id("login"));
+    assert_eq!(world.call(Method::GET, STATS, Some(&token)).await.0, 200);
+    world
+        .sessions
+        .deactivate(&user, &session, Reason::Logout, at(NOW))
+        .await
+        .unwrap();
+    let (status, body) = world.call(Method::GET, STATS, Some(&token)).await;
+    assert_eq!(
+        (status, body),
+        (401, json!({ "error": "Session inactive" }))
+    );
+    let without_grace = json!({ "sweep_grace_hours": 0 });
+    let before = world
+        .clean_up(without_grace.clone(), NOW + 30 * DAY - 1)
+        .await;
+    assert_eq!(counts(&before), only([]));
+    let after = world.clean_up(without_grace, NOW + 30 * DAY).await;
+    assert_eq!(counts(&after), only([("sessions_deleted", 1)]));
+}
