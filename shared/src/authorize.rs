@@ -91,7 +91,7 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             Some(Outcome::Applied) => tracing::info!(session, "deactivated an expired session"),
             Some(Outcome::Failed(error)) => tracing::error!(
                 session,
-                error = &error as &dyn std::error::Error,
+                error = error.causes(),
                 "could not deactivate an expired session; the cleanup will"
             ),
             Some(Outcome::Gone | Outcome::Refused(_)) | None => {

@@ -70,10 +70,7 @@ impl Failure {
     /// Logs what the store says; the caller is only told that something failed.
     #[must_use]
     pub fn from_store(error: &StoreError) -> Self {
-        tracing::error!(
-            error = error as &dyn std::error::Error,
-            "the request failed"
-        );
+        tracing::error!(error = error.causes(), "the request failed");
         Self::Internal
     }
 }
@@ -138,10 +135,7 @@ pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String
 pub fn respond<T: Serialize>(answer: Result<T, Failure>) -> Response<Body> {
     let body = answer.and_then(|data| {
         serde_json::to_value(&data).map_err(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the answer failed"
-            );
+            tracing::error!(%error, "the answer cannot be written as JSON");
             Failure::Internal
         })
     });

@@ -50,6 +50,18 @@ impl StoreError {
     pub const fn may_pass(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
     }
+
+    /// What failed and why, down to the first cause, in one line for the log.
+    #[must_use]
+    pub fn causes(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        line
+    }
 }
 
 /// An answer, and the capacity units that it consumed.

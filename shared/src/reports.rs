@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::DateTime;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::domain::CleanupReport;
 use crate::ports::{ReadReports, StoreError};
@@ -25,7 +27,10 @@ impl Cursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let sort = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        (sort.starts_with("RUN#") && !sort.contains(char::is_control)).then_some(Self(sort))
+        let (started_at, run_id) = sort.strip_prefix("RUN#")?.split_once('#')?;
+        DateTime::parse_from_rfc3339(started_at).ok()?;
+        Uuid::parse_str(run_id).ok()?;
+        Some(Self(sort))
     }
 
     fn text(sort: &str) -> String {

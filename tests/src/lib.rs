@@ -9,6 +9,9 @@
     reason = "this is test code: what fails here fails the test"
 )]
 
+pub mod emulator;
+pub mod events;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -510,3 +510,18 @@ async fn native_ttl_takes_what_no_cleanup_ever_saw() {
     assert_eq!(world.dynamodb.sweep_ttl().unwrap(), 1);
     assert_eq!(names(&world).await, ["SESSION#live"]);
 }
+
+#[tokio::test]
+async fn a_table_that_refuses_makes_the_run_an_error_that_names_the_cause() {
+    let world = World::with([("TABLE_NAME", "another-table")]).await;
+    let answer = world
+        .functions
+        .invoke(FunctionName::Cleanup, &json!({}), at(NOW))
+        .await;
+    let error = answer.unwrap_err().to_string();
+    assert!(error.contains("could not finish"), "{error}");
+    assert!(
+        error.contains("ResourceNotFound") || error.contains("not found"),
+        "{error}"
+    );
+}

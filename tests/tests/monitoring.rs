@@ -225,6 +225,11 @@ async fn a_wrong_query_is_a_400_that_says_what_is_wrong() {
         ),
         (
             Method::GET,
+            format!("{CLEANUPS}?cursor={}", "UlVOI3h4".repeat(400)),
+            "cursor must be the next of an earlier answer",
+        ),
+        (
+            Method::GET,
             format!("{STATS}?limit=1"),
             "Unknown query parameter \"limit\"",
         ),

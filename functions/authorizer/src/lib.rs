@@ -65,7 +65,10 @@ impl Authorizer {
         now: DateTime<Utc>,
     ) -> Result<AuthorizerAnswer, Error> {
         let gateway = event.gateway()?;
-        let decision = self.authorize.decide(event.authorization(), now).await?;
+        let decision = self.authorize.decide(event.authorization(), now).await;
+        let decision = decision.inspect_err(|error| {
+            tracing::error!(error = error.causes(), "could not decide");
+        })?;
         Ok(answer(&gateway, decision))
     }
 }

@@ -83,10 +83,7 @@ impl ForceCleanup {
         clean_up(&self.table, &self.settings, &order)
             .await
             .map_err(|failed| {
-                tracing::error!(
-                    error = &failed as &dyn std::error::Error,
-                    "the cleanup failed"
-                );
+                tracing::error!(error = failed.to_string(), "the cleanup failed");
                 Failure::Internal
             })
     }

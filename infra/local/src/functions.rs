@@ -1,6 +1,7 @@
 //! The four functions, invoked with JSON and answering with JSON, as Lambda does it.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use authorizer::Authorizer;
@@ -8,6 +9,7 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use cleanup::Cleanup;
 use force_cleanup::ForceCleanup;
+use futures_util::FutureExt as _;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Body, Request, Response, Service, service_fn};
 use lambda_runtime::{Context, Error, LambdaEvent};
@@ -73,7 +75,11 @@ impl Functions {
             function = function.as_str()
         );
         let run = async {
-            let answer = self.dispatch(function, event, now).await;
+            // As in the Lambda runtime, a panic is an error of this invocation alone.
+            let answer = AssertUnwindSafe(self.dispatch(function, event, now))
+                .catch_unwind()
+                .await;
+            let answer = answer.unwrap_or_else(|_| Err("the function panicked".into()));
             if let Err(error) = &answer {
                 tracing::error!(%error, "the invocation failed");
             }

@@ -90,7 +90,7 @@ pub struct Order {
 
 /// A run that could not do all its work for another reason than time.
 #[derive(Debug, thiserror::Error)]
-#[error("the cleanup {} could not finish: {source}", report.run_id)]
+#[error("the cleanup {} could not finish: {}", report.run_id, source.causes())]
 pub struct CleanupFailed {
     /// What it did all the same; stored as every report is.
     pub report: Box<CleanupReport>,
@@ -296,11 +296,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             match ask().await {
                 Ok(answer) => return Some(tally.meter(answer)),
                 Err(error) if error.may_pass() && attempt < ATTEMPTS && !self.time_is_up() => {
-                    tracing::warn!(
-                        attempt,
-                        error = &error as &dyn std::error::Error,
-                        "trying again"
-                    );
+                    tracing::warn!(attempt, error = error.causes(), "trying again");
                     self.back_off(attempt).await;
                     attempt += 1;
                 }
@@ -339,15 +335,12 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             complete: !tally.time_ran_out && tally.error.is_none(),
             counts: tally.counts,
             capacity_units: tally.capacity_units,
-            error: tally.error.as_ref().map(ToString::to_string),
+            error: tally.error.as_ref().map(StoreError::causes),
         };
         let ttl = self.now.plus(self.settings.report_retention.seconds());
         if let Err(error) = self.table.keep(&report, ttl).await {
             // What was done is done: the log has the report then.
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "could not store the report"
-            );
+            tracing::error!(error = error.causes(), "could not store the report");
         }
         log(&report);
         match tally.error {

@@ -1,0 +1,232 @@
+//! The release binaries in AWS's own Runtime Interface Emulator: what Lambda does with them,
+//! without an account. Time is real here.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use std::{env, fs, thread};
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use session_cleanup_local::dynamodb::TABLE_NAME;
+use session_cleanup_local::template::FunctionName;
+use session_lifecycle::config::Variables;
+use tempfile::NamedTempFile;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::World;
+
+/// An emulator with one function in it.
+pub struct Emulator {
+    process: Child,
+    address: SocketAddr,
+    client: Client<HttpConnector, Body>,
+    /// What the function writes, between the emulator's notes of its invocations. In a file: what
+    /// the function has written before it answers is there when the answer is.
+    output: NamedTempFile,
+    /// What the emulator says of itself.
+    notes: NamedTempFile,
+}
+
+impl Emulator {
+    /// Starts the release binary of `function` over the world's table, with these variables
+    /// beside or instead of those it has on Lambda. Its init begins with the first invocation.
+    pub async fn start<const N: usize>(
+        world: &World,
+        function: FunctionName,
+        variables: [(&str, &str); N],
+    ) -> Self {
+        const ATTEMPTS: usize = 10;
+        let mut all = on_lambda(world, function);
+        all.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for _ in 0..ATTEMPTS {
+            if let Some(emulator) = Self::try_start(&binary(function), &all).await {
+                return emulator;
+            }
+        }
+        panic!("somebody else took the ports, {ATTEMPTS} times");
+    }
+
+    /// An emulator that is ready; nothing where somebody else has taken one of its ports.
+    async fn try_start(binary: &Path, variables: &BTreeMap<String, String>) -> Option<Self> {
+        let output = NamedTempFile::new().expect("a file");
+        let notes = NamedTempFile::new().expect("a file");
+        let to = |file: &NamedTempFile| Stdio::from(file.reopen().expect("the file"));
+        let [address, runtime_api] = free_addresses();
+        // The function is not killed by this, but ends when its emulator is gone.
+        let process = Command::new(program())
+            .arg("--runtime-interface-emulator-address")
+            .arg(address.to_string())
+            .arg("--runtime-api-address")
+            .arg(runtime_api.to_string())
+            .arg(binary)
+            .env_clear()
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(to(&output))
+            .stderr(to(&notes))
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the emulator can be started");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let mut emulator = Self {
+            process,
+            address,
+            client,
+            output,
+            notes,
+        };
+        let ready = timeout(Duration::from_mins(1), emulator.listens_on(runtime_api))
+            .await
+            .expect("the emulator is ready within a minute");
+        ready.then_some(emulator)
+    }
+
+    /// Waits until the emulator listens; false where it ended because it could not.
+    async fn listens_on(&mut self, runtime_api: SocketAddr) -> bool {
+        loop {
+            let listening = TcpStream::connect(self.address).await.is_ok()
+                && TcpStream::connect(runtime_api).await.is_ok();
+            if let Some(status) = self.process.try_wait().expect("a process of ours") {
+                let notes = contents(&self.notes);
+                assert!(
+                    notes.contains("address already in use"),
+                    "{status}: {notes}"
+                );
+                return false;
+            }
+            if listening {
+                return true;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Invokes the function; its answer.
+    ///
+    /// # Errors
+    ///
+    /// What the function says that it failed of, or that it ended without an answer.
+    pub async fn invoke(&self, event: &Value) -> Result<Value, String> {
+        let address = self.address;
+        let path = "2015-03-31/functions/function/invocations";
+        let request = Request::post(format!("http://{address}/{path}"))
+            .body(Body::from(event.to_string()))
+            .expect("a request");
+        let response = self.client.request(request).await;
+        let (head, body) = response.expect("the emulator answers").into_parts();
+        if head.status == StatusCode::BAD_GATEWAY {
+            return Err("the function ended".to_owned());
+        }
+        let body = body.collect().await.expect("the whole answer").to_bytes();
+        let answer: Value = serde_json::from_slice(&body)
+            .unwrap_or_else(|_| panic!("{}: {}", head.status, String::from_utf8_lossy(&body)));
+        match answer["errorMessage"].as_str() {
+            Some(message) => Err(message.to_owned()),
+            None => Ok(answer),
+        }
+    }
+
+    /// All that the function has written, and the emulator's notes of its invocations.
+    #[must_use]
+    pub fn output(&self) -> String {
+        contents(&self.output)
+    }
+
+    /// The lines that the function has logged.
+    #[must_use]
+    pub fn log(&self) -> Vec<Value> {
+        const NOTES: [&str; 3] = ["START RequestId:", "END RequestId:", "REPORT RequestId:"];
+        self.output()
+            .lines()
+            .filter(|line| !line.is_empty() && !NOTES.iter().any(|note| line.starts_with(note)))
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+            .collect()
+    }
+
+    /// The ids of the requests that the function was given.
+    #[must_use]
+    pub fn request_ids(&self) -> Vec<String> {
+        self.output()
+            .lines()
+            .filter_map(|line| line.strip_prefix("START RequestId: ")?.split(' ').next())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        #[expect(clippy::print_stderr, reason = "it tells why a test failed")]
+        if thread::panicking() {
+            eprintln!("{}\n{}", contents(&self.notes), self.output());
+        }
+    }
+}
+
+fn contents(file: &NamedTempFile) -> String {
+    fs::read_to_string(file).expect("the file is text")
+}
+
+/// The variables that a function has on Lambda.
+fn on_lambda(world: &World, function: FunctionName) -> BTreeMap<String, String> {
+    let endpoint = format!("http://{}", world.dynamodb.address());
+    let mut variables: BTreeMap<_, _> = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "nobody"),
+        ("AWS_SECRET_ACCESS_KEY", "no secret, for nobody checks it"),
+        ("AWS_LAMBDA_FUNCTION_NAME", function.as_str()),
+        ("AWS_LAMBDA_FUNCTION_TIMEOUT", "120"),
+        ("TABLE_NAME", TABLE_NAME),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    if function == FunctionName::Authorizer {
+        let tokens = world.tokens.variables();
+        variables.extend(tokens.map(|(name, value)| (name.to_owned(), value)));
+    }
+    variables
+}
+
+/// The emulator itself.
+fn program() -> PathBuf {
+    let variables = Variables::of_the_process();
+    let program = variables.get("LAMBDA_RIE").map(PathBuf::from);
+    program.filter(|it| it.is_file()).expect(
+        "LAMBDA_RIE must be the path of aws-lambda-rie-x86_64, which the package aws-sam-cli \
+         brings; CONTRIBUTING.md says how",
+    )
+}
+
+/// The release binary of a function, beside the profile that this test was built with.
+fn binary(function: FunctionName) -> PathBuf {
+    let test = env::current_exe().expect("the test's own path");
+    let target = test
+        .ancestors()
+        .nth(3)
+        .expect("target/<profile>/deps/<test>");
+    let binary = target.join("release").join(function.as_str());
+    assert!(
+        binary.is_file(),
+        "there is no {}: cargo build --release -p {} makes it",
+        binary.display(),
+        function.as_str()
+    );
+    binary
+}
+
+/// Two addresses that nobody listens on at this moment.
+fn free_addresses() -> [SocketAddr; 2] {
+    let listen = |()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let listeners = [(); 2].map(listen);
+    listeners.map(|it| it.local_addr().expect("its address"))
+}
