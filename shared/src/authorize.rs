@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{Days, Reason, Refusal, Rules, Shards, StoredRecord, Timestamp, judge};
+use crate::domain::{Change, Days, Reason, RecordKey, Refusal, Rules, Shard, Timestamp, judge};
 use crate::ports::{ApplyChanges, LookUpSession, Outcome, StoreError};
 use crate::token::{Claims, TokenVerifier};
 
@@ -14,7 +14,6 @@ pub struct Authorize<T> {
     table: T,
     verifier: TokenVerifier,
     rules: Rules,
-    shards: Shards,
 }
 
 /// Whether a request is let in.
@@ -28,12 +27,11 @@ pub enum Decision {
 
 impl<T: LookUpSession + ApplyChanges> Authorize<T> {
     /// Decides by `verifier` and the sessions in `table`.
-    pub const fn new(table: T, verifier: TokenVerifier, retention: Days, shards: Shards) -> Self {
+    pub const fn new(table: T, verifier: TokenVerifier, retention: Days) -> Self {
         Self {
             table,
             verifier,
             rules: Rules::keeping(retention),
-            shards,
         }
     }
 
@@ -63,26 +61,24 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             .table
             .look_up(&claims.user, &claims.session, &claims.token)
             .await?;
-        let session = lookup.session.as_ref().and_then(StoredRecord::session);
-        if let Some(found) = lookup
-            .session
-            .filter(|_| session.is_some_and(|it| it.is_expired_at(now)))
-        {
-            self.deactivate(found, now).await;
+        if let Some(shard) = lookup.session.and_then(|session| session.expired_at(now)) {
+            self.deactivate(
+                RecordKey::session(&claims.user, &claims.session),
+                shard,
+                now,
+            )
+            .await;
         }
-        match judge(session, lookup.blacklisted, claims.expires_at, now) {
+        match judge(lookup.session, lookup.blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
             Err(refusal) => Ok(refuse(refusal, refusal)),
         }
     }
 
-    async fn deactivate(&self, found: StoredRecord, now: Timestamp) {
-        let Some(change) =
-            found.next_change(&self.rules, self.shards, Reason::ExpiredOnValidation, now)
-        else {
-            return;
-        };
-        let session = change.key.to_string();
+    async fn deactivate(&self, key: RecordKey, shard: Shard, now: Timestamp) {
+        let session = key.to_string();
+        let reason = Reason::ExpiredOnValidation;
+        let change = Change::deactivate(key, shard, &self.rules, reason, now);
         let outcome = match self.table.apply(&[change]).await {
             Ok(outcomes) => outcomes.value.into_iter().next(),
             Err(error) => Some(Outcome::Failed(error)),

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::future::Future;
 
 use crate::domain::{
-    Change, CleanupReport, Due, DueList, MalformedRecord, RecordKey, RefreshTokenHash, SessionId,
-    StoredRecord, Timestamp, TokenId, UserId,
+    Change, CleanupReport, Due, DueList, MalformedRecord, RecordKey, RefreshTokenHash, SeenSession,
+    SessionId, StoredRecord, Timestamp, TokenId, UserId,
 };
 
 /// Why the store did not do what it was asked.
@@ -77,10 +77,10 @@ pub struct Metered<T> {
 pub type Found = Result<StoredRecord, MalformedRecord>;
 
 /// What the table holds about a token.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lookup {
     /// The session that it names, of the user that it names.
-    pub session: Option<StoredRecord>,
+    pub session: Option<SeenSession>,
     /// Whether the token was blacklisted.
     pub blacklisted: bool,
 }

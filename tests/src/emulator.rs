@@ -61,7 +61,6 @@ impl Emulator {
         let notes = NamedTempFile::new().expect("a file");
         let to = |file: &NamedTempFile| Stdio::from(file.reopen().expect("the file"));
         let [address, runtime_api] = free_addresses();
-        // The function is not killed by this, but ends when its emulator is gone.
         let process = Command::new(program())
             .arg("--runtime-interface-emulator-address")
             .arg(address.to_string())
@@ -73,6 +72,7 @@ impl Emulator {
             .stdin(Stdio::null())
             .stdout(to(&output))
             .stderr(to(&notes))
+            // The function, a process of the emulator's, ends when it loses the emulator.
             .kill_on_drop(true)
             .spawn()
             .expect("the emulator can be started");

@@ -9,13 +9,13 @@ use session_cleanup_local::template::FunctionName;
 /// An event of `function`, by its file's name.
 #[must_use]
 pub fn event(function: FunctionName, name: &str) -> Value {
-    event_with_token(function, name, "none.of.these")
+    event_with_token(function, name, "<token>")
 }
 
-/// The same, its `Authorization` header bearing this token.
+/// The same, with a token where the file has `<token>`.
 #[must_use]
 pub fn event_with_token(function: FunctionName, name: &str, token: &str) -> Value {
-    let file = folder(function).join(name).with_extension("json");
+    let file = folder(function).join(format!("{name}.json"));
     let text = fs::read_to_string(&file).unwrap_or_else(|it| panic!("{}: {it}", file.display()));
     serde_json::from_str(&text.replace("<token>", token)).expect("an event is JSON")
 }

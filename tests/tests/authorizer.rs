@@ -329,6 +329,18 @@ async fn a_malformed_session_is_an_error_and_never_a_refusal_or_an_allow() {
 }
 
 #[tokio::test]
+async fn an_inactive_session_is_refused_also_where_its_record_lacks_the_rest() {
+    let world = World::new().await;
+    world
+        .put(json!({
+            "pk": { "S": "USER#ann" }, "sk": { "S": "SESSION#s" }, "is_active": { "BOOL": false },
+        }))
+        .await;
+    let policy = authorize(&world, &rest_request(&world.token("ann", "s", ""))).await;
+    assert_eq!(refusal(&policy), Some("Session inactive"));
+}
+
+#[tokio::test]
 async fn a_store_out_of_reach_is_a_500_and_never_a_refusal() {
     let world = World::new().await;
     let token = world.login("ann", "sessions:read").await;

@@ -1,10 +1,16 @@
 //! The cleanup through its events: every row of the table's transitions, and what it leaves alone.
 
 use serde_json::{Value, json};
+use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, counts, inactive_session, number, only, text,
 };
+use session_lifecycle::domain::{
+    Days, Record, RecordKey, Rules, Session, Shards, StoredRecord, Timestamp,
+};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::ports::{ApplyChanges as _, Outcome};
 
 fn refresh(id: &str, expires_at: i64) -> Value {
     json!({
@@ -262,6 +268,60 @@ async fn a_record_on_the_wrong_list_gets_what_its_own_state_asks_for() {
     let live = world.session("ann", "live").await.unwrap();
     assert_eq!(text(&live, "due_key"), "deactivate#01");
     assert_eq!(number(&live, "due_at"), NOW + 5);
+}
+
+/// As after a writer that made a session active again and left `deactivated_at` behind.
+#[tokio::test]
+async fn an_active_session_is_never_deleted_whatever_else_it_says() {
+    let world = World::new().await;
+    let mut item = inactive_session("ann", "s", NOW - 90 * DAY);
+    item["is_active"] = json!({ "BOOL": true });
+    item["expires_at"] = json!({ "N": (NOW + HOUR).to_string() });
+    world.put(item).await;
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(counts(&report), only([("reindexed", 1)]));
+    let row = world.session("ann", "s").await.unwrap();
+    assert_eq!(row["is_active"].as_bool(), Ok(&true));
+    assert_eq!(text(&row, "due_key"), "deactivate#07");
+}
+
+/// The index attributes are derived from what was read; a record that changed since keeps its own.
+#[tokio::test]
+async fn the_index_attributes_of_a_record_that_changed_are_not_overwritten() {
+    let world = World::new().await;
+    let table = Table::new(world.client.clone(), TABLE_NAME, Shards::default());
+    let time = Timestamp::from_seconds;
+    let truths = [
+        Record::Session(Session::Active {
+            expires_at: time(NOW + 1),
+        }),
+        Record::Session(Session::Inactive {
+            deactivated_at: time(NOW),
+        }),
+        Record::Session(Session::Active {
+            expires_at: time(NOW),
+        }),
+    ];
+    world.put(active_session("ann", "s", NOW)).await;
+    let key = RecordKey::parse("USER#ann".into(), "SESSION#s".into()).unwrap();
+    for (seen, applies) in truths.into_iter().zip([false, false, true]) {
+        let stale = StoredRecord {
+            key: key.clone(),
+            record: seen,
+            list: None,
+            due_at: None,
+            ttl: None,
+        };
+        let change = stale
+            .reindexing(&Rules::keeping(Days(30)), Shards::default())
+            .unwrap();
+        let outcomes = table.apply(&[change]).await.unwrap().value;
+        assert_eq!(
+            matches!(outcomes[..], [Outcome::Applied]),
+            applies,
+            "{seen:?}: {outcomes:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ impl Authorizer {
         } = config;
         let table = Table::new(client, table_name, shards);
         Self {
-            authorize: Authorize::new(table, verifier, retention, shards),
+            authorize: Authorize::new(table, verifier, retention),
         }
     }
 

@@ -99,15 +99,6 @@ impl StoredRecord {
             .map_or_else(|| shards.assign(&self.key), |list| list.shard)
     }
 
-    /// The session, where the record is one.
-    #[must_use]
-    pub const fn session(&self) -> Option<Session> {
-        match self.record {
-            Record::Session(session) => Some(session),
-            Record::Token { .. } => None,
-        }
-    }
-
     /// The write that takes the record's next step at `now`; nothing while it is to be kept.
     #[must_use]
     pub fn next_change(

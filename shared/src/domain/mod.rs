@@ -19,7 +19,7 @@ pub use key::{Kind, RecordKey, UnknownKey};
 pub use lifecycle::{
     Action, Due, DueList, InvalidShard, Reason, Record, Rules, Session, Shard, Shards, Step,
 };
-pub use refusal::{Refusal, judge};
+pub use refusal::{Refusal, SeenSession, judge};
 pub use report::{CleanupReport, Counts, Trigger};
 pub use statistics::Statistics;
 pub use time::{Days, Hours, InvalidTimestamp, Timestamp};

@@ -1,6 +1,6 @@
 //! Who is let in.
 
-use super::{Session, Timestamp};
+use super::{Session, Shard, Timestamp};
 
 /// Why a request is refused. The sentence is the answer's `error`, and all it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -28,6 +28,34 @@ pub enum Refusal {
     SessionExpired,
 }
 
+/// A session as a validation sees it. That it is inactive is enough to know, whatever else its
+/// record says or lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeenSession {
+    /// `is_active` is false.
+    Inactive,
+    /// `is_active` is true.
+    Active {
+        /// From when on the session lets nobody in.
+        expires_at: Timestamp,
+        /// The shard of its record.
+        shard: Shard,
+    },
+}
+
+impl SeenSession {
+    /// The shard of a session that has to be deactivated now; nothing for others.
+    #[must_use]
+    pub fn expired_at(self, now: Timestamp) -> Option<Shard> {
+        match self {
+            Self::Active { expires_at, shard } => (Session::Active { expires_at })
+                .is_expired_at(now)
+                .then_some(shard),
+            Self::Inactive => None,
+        }
+    }
+}
+
 /// Decides about a token whose form, signature and claims other than `exp` are right.
 ///
 /// Where more than one refusal applies: revoked, session not found, inactive, session expired,
@@ -37,7 +65,7 @@ pub enum Refusal {
 ///
 /// The refusal.
 pub fn judge(
-    session: Option<Session>,
+    session: Option<SeenSession>,
     blacklisted: bool,
     token_expires_at: Timestamp,
     now: Timestamp,
@@ -46,10 +74,10 @@ pub fn judge(
         return Err(Refusal::TokenRevoked);
     }
     let session = session.ok_or(Refusal::SessionNotFound)?;
-    if matches!(session, Session::Inactive { .. }) {
+    if session == SeenSession::Inactive {
         return Err(Refusal::SessionInactive);
     }
-    if session.is_expired_at(now) {
+    if session.expired_at(now).is_some() {
         return Err(Refusal::SessionExpired);
     }
     if token_expires_at <= now {
@@ -61,18 +89,18 @@ pub fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Shards;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
     #[test]
     fn where_several_refusals_apply_the_first_in_order_is_given() {
-        let live = Session::Active {
-            expires_at: NOW.plus(1),
+        let active = |expires_at| {
+            let shard = Shards::default().all().next().unwrap();
+            SeenSession::Active { expires_at, shard }
         };
-        let expired = Session::Active { expires_at: NOW };
-        let inactive = Session::Inactive {
-            deactivated_at: NOW.minus(9),
-        };
+        let (live, expired) = (active(NOW.plus(1)), active(NOW));
+        let inactive = SeenSession::Inactive;
         let (later, past) = (NOW.plus(1), NOW);
         let table = [
             (Some(live), false, later, Ok(())),

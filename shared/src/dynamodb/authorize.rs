@@ -1,12 +1,14 @@
 //! The authorizer's one read.
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
 use super::Table;
 use super::item::{
-    DEACTIVATED_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, PK, SK, key_item, read_record, take_key,
+    DEACTIVATED_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key,
 };
-use crate::domain::{Kind, RecordKey, SessionId, TokenId, UserId};
+use crate::domain::{
+    Kind, MalformedRecord, Record, RecordKey, SeenSession, Session, SessionId, TokenId, UserId,
+};
 use crate::ports::{LookUpSession, Lookup, StoreError};
 
 impl LookUpSession for Table {
@@ -28,14 +30,33 @@ impl LookUpSession for Table {
             session: None,
             blacklisted: false,
         };
-        for item in items {
-            match take_key(&mut item.clone())?.kind() {
-                Kind::Session => lookup.session = Some(read_record(item, self.shards)?),
+        for mut item in items {
+            let key = take_key(&mut item)?;
+            match key.kind() {
+                Kind::Session => lookup.session = Some(self.seen(key, &item)?),
                 // That the entry is there is enough, whatever else it says.
                 Kind::BlacklistedToken => lookup.blacklisted = true,
                 Kind::RefreshToken => {}
             }
         }
         Ok(lookup)
+    }
+}
+
+impl Table {
+    fn seen(&self, key: RecordKey, item: &Item) -> Result<SeenSession, MalformedRecord> {
+        if matches!(item.get(IS_ACTIVE), Some(AttributeValue::Bool(false))) {
+            return Ok(SeenSession::Inactive);
+        }
+        let record = read_keyed(key, item, self.shards)?;
+        let shard = record.shard(self.shards);
+        match record.record {
+            Record::Session(Session::Active { expires_at }) => {
+                Ok(SeenSession::Active { expires_at, shard })
+            }
+            Record::Session(Session::Inactive { .. }) | Record::Token { .. } => {
+                Ok(SeenSession::Inactive)
+            }
+        }
     }
 }

@@ -69,14 +69,19 @@ pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
 /// Reads a record: its key, its truth, and what the index is told of it.
 pub(super) fn read_record(mut item: Item, shards: Shards) -> Found {
     let key = take_key(&mut item)?;
-    match read_truth(key.kind(), &item) {
+    read_keyed(key, &item, shards)
+}
+
+/// Reads a record whose key was taken out of its item.
+pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
+    match read_truth(key.kind(), item) {
         Ok(record) => Ok(StoredRecord {
             list: item
                 .get(DUE_KEY)
                 .and_then(|list| list.as_s().ok())
                 .and_then(|list| DueList::parse(list, shards)),
-            due_at: read_time(&item, DUE_AT).ok(),
-            ttl: read_time(&item, TTL).ok(),
+            due_at: read_time(item, DUE_AT).ok(),
+            ttl: read_time(item, TTL).ok(),
             key,
             record,
         }),

@@ -8,7 +8,9 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::Table;
-use super::item::{DUE_AT, DUE_INDEX, DUE_KEY, Item, key_item, read_record, take_key, text, time};
+use super::item::{
+    DUE_AT, DUE_INDEX, DUE_KEY, Item, key_item, read_keyed, read_record, take_key, text, time,
+};
 use super::statement::statement;
 use crate::domain::{Change, DueList, RecordKey, Timestamp, Write};
 use crate::ports::{
@@ -225,8 +227,8 @@ impl ScanTable for Table {
             .unwrap_or_default()
             .into_iter()
             // What has another key is somebody else's: a table may be shared.
-            .filter(|item| take_key(&mut item.clone()).is_ok())
-            .map(|item| read_record(item, self.shards))
+            .filter_map(|mut item| Some((take_key(&mut item).ok()?, item)))
+            .map(|(key, item)| read_keyed(key, &item, self.shards))
             .collect();
         let next = answer.last_evaluated_key.map(Position);
         Ok(Metered {

@@ -1,0 +1,92 @@
+//! The release binaries in AWS's own emulator, with the events that the services send.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+mod authorizer;
+mod cleanup;
+mod logs;
+mod monitoring;
+
+use std::collections::BTreeMap;
+
+use session_cleanup_local::tokens::{Bearer, Tokens};
+use session_cleanup_tests::{DAY, HOUR, Item, World, at, inactive_session, only, text};
+use session_lifecycle::clock;
+
+/// The authorizer's events, and the stage that a policy in answer to each is about.
+const AUTHORIZER_EVENTS: [(&str, Option<&str>); 4] = [
+    ("rest-request", Some("abcdef1234/prod")),
+    ("rest-token", Some("abcdef1234/prod")),
+    ("http-api-1.0", Some("fedcba4321/$default")),
+    ("http-api-2.0", None),
+];
+
+/// The functions' clock, in epoch seconds.
+fn now() -> i64 {
+    clock::now().timestamp()
+}
+
+fn sign(tokens: &Tokens, user: &str, session: &str) -> String {
+    tokens.sign(Bearer {
+        user,
+        session,
+        scope: "orders:read sessions:read",
+        expires_at: at(now() + HOUR),
+    })
+}
+
+/// Some of everything: what is due now, what is left to native TTL for a while, what is not due.
+async fn fill(world: &World) {
+    let now = now();
+    for (user, end) in [
+        ("ann", -1),
+        ("ben", -DAY),
+        ("cleo", -9 * DAY),
+        ("dana", HOUR),
+    ] {
+        world.open(user, "a", now + end).await;
+    }
+    for (user, end) in [("ann", 31), ("ben", 32), ("cleo", 33), ("dana", 1)] {
+        world
+            .put(inactive_session(user, "i", now - end * DAY - HOUR))
+            .await;
+    }
+    for (user, end) in [("ann", -1), ("ben", -47), ("cleo", -49), ("dana", 1)] {
+        world.refresh_token(user, user, now + end * HOUR).await;
+    }
+    for (user, end) in [("ann", -1), ("ben", -49), ("cleo", -50), ("dana", 1)] {
+        world.blacklist(user, "jti", now + end * HOUR).await;
+    }
+}
+
+/// What a scheduled run does with that.
+fn due_by_schedule() -> BTreeMap<String, u64> {
+    only([
+        ("sessions_deactivated", 3),
+        ("sessions_deleted", 2),
+        ("refresh_tokens_deleted", 1),
+        ("blacklisted_tokens_deleted", 2),
+    ])
+}
+
+/// What a run without grace does with it.
+fn due_at_once() -> BTreeMap<String, u64> {
+    only([
+        ("sessions_deactivated", 3),
+        ("sessions_deleted", 3),
+        ("refresh_tokens_deleted", 3),
+        ("blacklisted_tokens_deleted", 3),
+    ])
+}
+
+/// The table: all reports, and all other records by key.
+async fn table(world: &World) -> (Vec<Item>, BTreeMap<[String; 2], Item>) {
+    let items = world.items().await;
+    let (reports, records): (Vec<_>, Vec<_>) = items
+        .into_iter()
+        .partition(|item| text(item, "pk") == "CLEANUP");
+    let keyed = |item: Item| (["pk", "sk"].map(|name| text(&item, name).to_owned()), item);
+    (reports, records.into_iter().map(keyed).collect())
+}

@@ -1,0 +1,100 @@
+//! The functions behind the monitoring API.
+
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::emulator::Emulator;
+use session_cleanup_tests::events::event;
+use session_cleanup_tests::{DAY, World, counts};
+
+use crate::{due_at_once, fill, now, table};
+
+/// An HTTP answer's status and body.
+async fn call(function: &Emulator, event: &Value) -> (u64, Value) {
+    let answer = function.invoke(event).await.unwrap();
+    let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    (answer["statusCode"].as_u64().unwrap(), body)
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_reader_sees_the_statistics_and_the_reports() {
+    let world = World::new().await;
+    fill(&world).await;
+    let emulator = Emulator::start(&world, FunctionName::Stats, []).await;
+    let of_stats = |name| event(FunctionName::Stats, name);
+
+    let (status, body) = call(&emulator, &of_stats("stats")).await;
+    assert_eq!((status, &body["success"]), (200, &json!(true)), "{body}");
+    for (name, value) in [
+        ("total_sessions", json!(8)),
+        ("active_sessions", json!(4)),
+        ("expired_sessions", json!(3)),
+        ("cleanup_needed", json!(true)),
+        ("inactive_sessions", json!(4)),
+        ("last_cleanup", json!(null)),
+    ] {
+        assert_eq!(body["data"][name], value, "{name}");
+    }
+    let age = body["data"]["oldest_expired_age_seconds"].as_i64().unwrap();
+    assert!((9 * DAY..10 * DAY).contains(&age), "{age}");
+
+    let mut runs = Vec::new();
+    for seconds in 0..3 {
+        let report = world.clean_up(json!({}), now() + seconds).await;
+        runs.push(report["run_id"].clone());
+    }
+    let (status, body) = call(&emulator, &of_stats("reports")).await;
+    assert_eq!(status, 200, "{body}");
+    let listed = body["data"]["reports"].as_array().unwrap();
+    let listed: Vec<_> = listed.iter().map(|it| &it["run_id"]).collect();
+    assert_eq!(listed, [&runs[2], &runs[1]]);
+    assert!(body["data"]["next"].is_string(), "{body}");
+    let (_, body) = call(&emulator, &of_stats("stats")).await;
+    assert_eq!(body["data"]["last_cleanup"]["run_id"], runs[2], "{body}");
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn an_admin_cleans_up_at_once() {
+    let world = World::new().await;
+    fill(&world).await;
+    let force_cleanup = Emulator::start(&world, FunctionName::ForceCleanup, []).await;
+    for (name, dry_run) in [("dry-run", true), ("cleanup", false)] {
+        let (status, body) = call(&force_cleanup, &event(FunctionName::ForceCleanup, name)).await;
+        let report = &body["data"];
+        assert_eq!((status, &body["success"]), (200, &json!(true)), "{body}");
+        assert_eq!(report["trigger"], "api");
+        assert_eq!(report["requested_by"], "ada");
+        assert_eq!(report["dry_run"], dry_run);
+        assert_eq!(counts(report), due_at_once(), "{name}");
+    }
+    let (reports, records) = table(&world).await;
+    assert_eq!((reports.len(), records.len()), (2, 16 - 9));
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn who_lacks_the_scope_is_forbidden() {
+    let world = World::new().await;
+    fill(&world).await;
+    let before = table(&world).await;
+    for (function, names, scope) in [
+        (FunctionName::Stats, ["stats", "reports"], "orders:read"),
+        (
+            FunctionName::ForceCleanup,
+            ["cleanup", "dry-run"],
+            "sessions:read",
+        ),
+    ] {
+        let emulator = Emulator::start(&world, function, []).await;
+        for name in names {
+            let mut event = event(function, name);
+            event["requestContext"]["authorizer"]["scope"] = scope.into();
+            let answer = call(&emulator, &event).await;
+            assert_eq!(answer, (403, json!({ "error": "Forbidden" })), "{name}");
+            event["requestContext"]["authorizer"] = json!(null);
+            assert_eq!(call(&emulator, &event).await.0, 403, "{name}");
+        }
+    }
+    assert_eq!(table(&world).await, before);
+}
