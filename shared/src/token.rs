@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
 
 use crate::domain::{SessionId, Timestamp, TokenId, UserId};
 
@@ -181,8 +181,7 @@ impl TokenVerifier {
         let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken::Form)?;
         let (header, payload) = message.split_once('.').ok_or(InvalidToken::Form)?;
 
-        let header: Header =
-            serde_json::from_slice(&decode(header)?).map_err(|_| InvalidToken::Header)?;
+        let header: Header = read_object(&decode(header)?).ok_or(InvalidToken::Header)?;
         if header.alg.parse() != Ok(self.algorithm) {
             return Err(InvalidToken::Algorithm);
         }
@@ -195,8 +194,7 @@ impl TokenVerifier {
             return Err(InvalidToken::Signature);
         }
 
-        let payload: Payload =
-            serde_json::from_slice(&decode(payload)?).map_err(|_| InvalidToken::Claims)?;
+        let payload: Payload = read_object(&decode(payload)?).ok_or(InvalidToken::Claims)?;
         if payload.iss != self.issuer {
             return Err(InvalidToken::Issuer);
         }
@@ -221,6 +219,13 @@ impl TokenVerifier {
 
 fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Form)
+}
+
+/// Reads a JSON object. A struct would be read from an array, too.
+fn read_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    json.trim_ascii_start()
+        .starts_with(b"{")
+        .then(|| serde_json::from_slice(json).ok())?
 }
 
 fn decoding_key(algorithm: Algorithm, key: KeyMaterial) -> Result<DecodingKey, UnfitKey> {

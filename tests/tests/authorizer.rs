@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, Method};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
@@ -499,6 +501,58 @@ async fn a_token_that_was_tampered_with_is_invalid() {
         refusal(&authorize(&world, &rest_request(&token)).await),
         None
     );
+}
+
+/// The right signature does not make up for a header that names another algorithm, or none, nor
+/// for a token of a size that nobody needs.
+#[tokio::test]
+async fn a_well_signed_token_with_another_header_or_too_long_is_invalid() {
+    let world = World::new().await;
+    world.login("ann", "").await;
+    let secret = world.tokens.variables()[1].1.clone();
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    let token = |header: &str, scope: &str| {
+        let claims = json!({
+            "iss": world.tokens.variables()[2].1, "aud": world.tokens.variables()[3].1,
+            "sub": "ann", "sid": "login", "jti": "j", "exp": NOW + 60, "scope": scope,
+        });
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let message = format!("{}.{}", part(header), part(&claims.to_string()));
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    };
+    let long = "x".repeat(8_192);
+    for (header, scope, expected) in [
+        (r#"{"alg":"HS256"}"#, "", None),
+        (
+            r#"{"alg":"HS256","typ":"at+jwt","kid":"../../x","jku":"https://x"}"#,
+            "",
+            None,
+        ),
+        (r#"{"alg":"none"}"#, "", Some("Invalid token")),
+        (r#"{"alg":"HS384"}"#, "", Some("Invalid token")),
+        (r#"{"alg":"hs256"}"#, "", Some("Invalid token")),
+        (r#"{"alg":["HS256"]}"#, "", Some("Invalid token")),
+        (
+            r#"{"alg":"HS256","alg":"HS256"}"#,
+            "",
+            Some("Invalid token"),
+        ),
+        (r#"{"alg":"HS256","crit":null}"#, "", Some("Invalid token")),
+        (r#"{"typ":"JWT"}"#, "", Some("Invalid token")),
+        (r#"["HS256"]"#, "", Some("Invalid token")),
+        (r#"{"alg":"HS256"} x"#, "", Some("Invalid token")),
+        (r#"{"alg":"HS256"}"#, &long, Some("Invalid token")),
+    ] {
+        let policy = authorize(&world, &rest_request(&token(header, scope))).await;
+        assert_eq!(
+            refusal(&policy),
+            expected,
+            "{header}, a scope of {}",
+            scope.len()
+        );
+    }
 }
 
 /// A pair of keys for each algorithm, made for these tests alone.

@@ -467,10 +467,14 @@ async fn a_run_without_time_does_nothing_and_says_so() {
     let world = World::new().await;
     world.open("ann", "s", NOW - 1).await;
     let before = records(&world).await;
-    for adopt in [false, true] {
-        let event = json!({ "max_seconds": 0, "adopt": adopt });
+    for (adopt, dry_run) in [(false, false), (false, true), (true, false), (true, true)] {
+        let event = json!({ "max_seconds": 0, "adopt": adopt, "dry_run": dry_run });
         let report = world.clean_up(event, NOW).await;
         assert_eq!(report["complete"], false);
+        assert_eq!(
+            report["capacity_units"], 0.0,
+            "not even a look at the table"
+        );
         assert_eq!(counts(&report), only([]));
     }
     assert_eq!(records(&world).await, before);

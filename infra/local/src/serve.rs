@@ -241,6 +241,12 @@ impl Introduction {
             "statistics, as a reader",
             format!("{} {monitoring}/stats", with(&self.reader)),
         )?;
+        if let Some(expired) = &self.expired {
+            curl(
+                "a user whose session has expired: 401, and the session is closed",
+                format!("{} {monitoring}/stats", with(expired)),
+            )?;
+        }
         curl(
             "what a cleanup would do, as administrator",
             format!(
@@ -256,12 +262,6 @@ impl Introduction {
             "the reports, as a reader",
             format!("{} {monitoring}/cleanups", with(&self.reader)),
         )?;
-        if let Some(expired) = &self.expired {
-            curl(
-                "a user whose session has expired: 401, and the session is closed",
-                format!("{} {monitoring}/stats", with(expired)),
-            )?;
-        }
         curl(
             "the cleanup function by hand, as in the console; here: what adopting the table would do",
             format!("curl -s -X POST {cleanup} -d '{{\"adopt\": true, \"dry_run\": true}}'"),

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::Select;
 
 use super::Table;
 use super::item::{DUE_AT, DUE_INDEX, DUE_KEY, SK, text, time};
-use crate::domain::{Action, DueList, Timestamp};
+use crate::domain::{DueList, Timestamp};
 use crate::ports::{CountSessions, StoreError, Window};
 
 const WHAT: &str = "counting sessions";
@@ -33,13 +33,12 @@ impl Table {
 
 impl CountSessions for Table {
     async fn count(&self, list: DueList, window: Window) -> Result<u64, StoreError> {
-        let mut query = self.query_list(list, window).select(Select::Count);
-        if list.action == Action::Delete {
-            // Tokens are deleted too; only sessions count.
-            query = query
-                .filter_expression(format!("begins_with({SK}, :session)"))
-                .expression_attribute_values(":session", text("SESSION#"));
-        }
+        let mut query = self
+            .query_list(list, window)
+            .select(Select::Count)
+            // Tokens stand on the lists too; only sessions count.
+            .filter_expression(format!("begins_with({SK}, :session)"))
+            .expression_attribute_values(":session", text("SESSION#"));
         let mut total = 0;
         loop {
             let answer = query
