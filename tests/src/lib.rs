@@ -9,6 +9,7 @@
     reason = "this is test code: what fails here fails the test"
 )]
 
+pub mod authorizing;
 pub mod emulator;
 pub mod events;
 

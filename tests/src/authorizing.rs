@@ -1,0 +1,56 @@
+//! Asking the authorizer, and reading its answers.
+
+use std::collections::BTreeMap;
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+
+use crate::{NOW, World, at};
+
+pub const METHOD: &str = "arn:aws:execute-api:eu-west-1:111122223333:abc123/prod/GET/orders/7";
+pub const STAGE: &str = "arn:aws:execute-api:eu-west-1:111122223333:abc123/prod/*";
+
+pub async fn authorize(world: &World, event: &Value) -> Value {
+    world
+        .functions
+        .invoke(FunctionName::Authorizer, event, at(NOW))
+        .await
+        .unwrap()
+}
+
+#[must_use]
+pub fn rest_request(token: &str) -> Value {
+    json!({
+        "type": "REQUEST",
+        "methodArn": METHOD,
+        "headers": { "Host": "api.example", "authorization": format!("Bearer {token}") },
+        "multiValueHeaders": {
+            "Host": ["api.example"],
+            "authorization": [format!("Bearer {token}")],
+        },
+    })
+}
+
+/// The refusal that a policy carries; nothing where it allows.
+#[must_use]
+pub fn refusal(policy: &Value) -> Option<&str> {
+    let statement = &policy["policyDocument"]["Statement"][0];
+    match statement["Effect"].as_str().unwrap() {
+        "Allow" => None,
+        _ => Some(policy["context"]["error"].as_str().unwrap()),
+    }
+}
+
+/// Claims of a token with the usual issuer and audience, signed with the world's secret.
+#[must_use]
+pub fn sign(world: &World, mut claims: Value) -> String {
+    let variables: BTreeMap<_, _> = world.tokens.variables().into_iter().collect();
+    for (claim, variable) in [("iss", "JWT_ISSUER"), ("aud", "JWT_AUDIENCE")] {
+        if claims.get(claim).is_none() {
+            claims[claim] = variables[variable].clone().into();
+        }
+    }
+    let key = EncodingKey::from_secret(variables["JWT_SECRET"].as_bytes());
+    encode(&Header::default(), &claims, &key).unwrap()
+}
