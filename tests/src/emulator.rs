@@ -1,9 +1,8 @@
 //! The release binaries in AWS's own Runtime Interface Emulator: what Lambda does with them,
 //! without an account. Time is real here.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use std::{env, fs, thread};
@@ -44,19 +43,6 @@ impl Emulator {
         function: FunctionName,
         variables: [(&str, &str); N],
     ) -> Self {
-        const ATTEMPTS: usize = 10;
-        let mut all = on_lambda(world, function);
-        all.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        for _ in 0..ATTEMPTS {
-            if let Some(emulator) = Self::try_start(&binary(function), &all).await {
-                return emulator;
-            }
-        }
-        panic!("somebody else took the ports, {ATTEMPTS} times");
-    }
-
-    /// An emulator that is ready; nothing where somebody else has taken one of its ports.
-    async fn try_start(binary: &Path, variables: &BTreeMap<String, String>) -> Option<Self> {
         let output = NamedTempFile::new().expect("a file");
         let notes = NamedTempFile::new().expect("a file");
         let to = |file: &NamedTempFile| Stdio::from(file.reopen().expect("the file"));
@@ -66,8 +52,9 @@ impl Emulator {
             .arg(address.to_string())
             .arg("--runtime-api-address")
             .arg(runtime_api.to_string())
-            .arg(binary)
+            .arg(binary(function))
             .env_clear()
+            .envs(on_lambda(world, function))
             .envs(variables)
             .stdin(Stdio::null())
             .stdout(to(&output))
@@ -76,36 +63,25 @@ impl Emulator {
             .kill_on_drop(true)
             .spawn()
             .expect("the emulator can be started");
-        let client = Client::builder(TokioExecutor::new()).build_http();
         let mut emulator = Self {
             process,
             address,
-            client,
+            client: Client::builder(TokioExecutor::new()).build_http(),
             output,
             notes,
         };
-        let ready = timeout(Duration::from_mins(1), emulator.listens_on(runtime_api))
-            .await
-            .expect("the emulator is ready within a minute");
-        ready.then_some(emulator)
+        for address in [address, runtime_api] {
+            timeout(Duration::from_mins(1), emulator.listens_on(address))
+                .await
+                .expect("the emulator is ready within a minute");
+        }
+        emulator
     }
 
-    /// Waits until the emulator listens; false where it ended because it could not.
-    async fn listens_on(&mut self, runtime_api: SocketAddr) -> bool {
-        loop {
-            let listening = TcpStream::connect(self.address).await.is_ok()
-                && TcpStream::connect(runtime_api).await.is_ok();
-            if let Some(status) = self.process.try_wait().expect("a process of ours") {
-                let notes = contents(&self.notes);
-                assert!(
-                    notes.contains("address already in use"),
-                    "{status}: {notes}"
-                );
-                return false;
-            }
-            if listening {
-                return true;
-            }
+    async fn listens_on(&mut self, address: SocketAddr) {
+        while TcpStream::connect(address).await.is_err() {
+            let ended = self.process.try_wait().expect("a process of ours");
+            assert_eq!(ended, None, "the emulator ended: {}", contents(&self.notes));
             sleep(Duration::from_millis(5)).await;
         }
     }
@@ -177,22 +153,22 @@ fn contents(file: &NamedTempFile) -> String {
 }
 
 /// The variables that a function has on Lambda.
-fn on_lambda(world: &World, function: FunctionName) -> BTreeMap<String, String> {
+fn on_lambda(world: &World, function: FunctionName) -> Vec<(&'static str, String)> {
     let endpoint = format!("http://{}", world.dynamodb.address());
-    let mut variables: BTreeMap<_, _> = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "nobody"),
-        ("AWS_SECRET_ACCESS_KEY", "no secret, for nobody checks it"),
-        ("AWS_LAMBDA_FUNCTION_NAME", function.as_str()),
-        ("AWS_LAMBDA_FUNCTION_TIMEOUT", "120"),
-        ("TABLE_NAME", TABLE_NAME),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
+    let mut variables = vec![
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "nobody".to_owned()),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "no secret, for nobody checks it".to_owned(),
+        ),
+        ("AWS_LAMBDA_FUNCTION_NAME", function.as_str().to_owned()),
+        ("AWS_LAMBDA_FUNCTION_TIMEOUT", "120".to_owned()),
+        ("TABLE_NAME", TABLE_NAME.to_owned()),
+    ];
     if function == FunctionName::Authorizer {
-        let tokens = world.tokens.variables();
-        variables.extend(tokens.map(|(name, value)| (name.to_owned(), value)));
+        variables.extend(world.tokens.variables());
     }
     variables
 }
@@ -224,9 +200,12 @@ fn binary(function: FunctionName) -> PathBuf {
     binary
 }
 
-/// Two addresses that nobody listens on at this moment.
+/// Two addresses that nobody listens on. Of all that lead back to this machine, for the ports of
+/// 127.0.0.1 come and go: somebody else might have them by the time the emulator listens.
 fn free_addresses() -> [SocketAddr; 2] {
-    let listen = |()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let [a, b] = rand::random();
+    let host = Ipv4Addr::new(127, 1, a, b);
+    let listen = |()| TcpListener::bind((host, 0)).expect("a free port");
     let listeners = [(); 2].map(listen);
     listeners.map(|it| it.local_addr().expect("its address"))
 }
