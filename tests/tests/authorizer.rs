@@ -90,6 +90,41 @@ async fn an_event_of_no_gateway_is_an_error() {
 }
 
 #[tokio::test]
+async fn an_event_of_another_shape_is_an_error_that_does_not_repeat_it() {
+    let world = World::new().await;
+    for event in [
+        json!("Bearer abc.def.ghi"),
+        json!({ "methodArn": METHOD, "headers": "Bearer abc.def.ghi" }),
+        json!({ "methodArn": METHOD, "headers": { "Authorization": { "Bearer abc.def.ghi": 1 } } }),
+        json!({ "methodArn": METHOD, "authorizationToken": ["Bearer abc.def.ghi"] }),
+    ] {
+        let answer = world
+            .functions
+            .invoke(FunctionName::Authorizer, &event, at(NOW))
+            .await;
+        let error = answer.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "not an authorizer event of API Gateway: it has another shape"
+        );
+    }
+}
+
+/// HTTP APIs of payload 1.0 join the sources of the identity in `authorizationToken`.
+#[tokio::test]
+async fn the_header_counts_and_not_what_the_gateway_joined() {
+    let world = World::new().await;
+    let header = format!("Bearer {}", world.login("ann", "").await);
+    let event = json!({
+        "version": "1.0", "type": "REQUEST", "methodArn": METHOD,
+        "identitySource": format!("{header},192.0.2.7"),
+        "authorizationToken": format!("{header},192.0.2.7"),
+        "headers": { "Authorization": header },
+    });
+    assert_eq!(refusal(&authorize(&world, &event).await), None);
+}
+
+#[tokio::test]
 async fn no_header_or_a_malformed_one_or_two_are_a_missing_bearer_token() {
     let world = World::new().await;
     let good = format!("Bearer {}", world.login("ann", "").await);

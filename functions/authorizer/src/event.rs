@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A REST API's REQUEST or TOKEN event, or an HTTP API's of payload 1.0 or 2.0.
 ///
@@ -41,6 +42,16 @@ pub enum Gateway {
 pub struct UnknownEvent(&'static str);
 
 impl AuthorizerEvent {
+    /// Reads an event.
+    ///
+    /// # Errors
+    ///
+    /// JSON of another shape. The error says no more: what stands in the wrong place may be a
+    /// token.
+    pub fn read(event: &RawValue) -> Result<Self, UnknownEvent> {
+        serde_json::from_str(event.get()).map_err(|_| UnknownEvent("it has another shape"))
+    }
+
     /// Who asks, and so how to answer.
     ///
     /// # Errors
@@ -67,11 +78,12 @@ impl AuthorizerEvent {
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
         // REST APIs send each header in both maps, and a doubled one whole in the second only.
-        let values = match &self.authorization_token {
-            Some(token) => std::slice::from_ref(token),
-            None if self.multi_value_headers.is_empty() => &self.headers,
-            None => &self.multi_value_headers,
-        };
+        // TOKEN events have no headers; where there are some, `authorizationToken` is no more than
+        // a copy of them, joined with others where the identity has several sources.
+        let token = self.authorization_token.as_slice();
+        let values = [self.multi_value_headers.as_slice(), &self.headers, token]
+            .into_iter()
+            .find(|values| !values.is_empty())?;
         match values {
             [one] => Some(one),
             _ => None,

@@ -10,11 +10,13 @@ use aws_lambda_events::apigw::{
 use aws_lambda_events::iam::{IamPolicyEffect, IamPolicyStatement};
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
-use lambda_runtime::Error;
+use lambda_runtime::Diagnostic;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use session_lifecycle::authorize::{Authorize, Decision};
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::Table;
+use session_lifecycle::ports::StoreError;
 
 pub use event::{AuthorizerEvent, Gateway, UnknownEvent};
 
@@ -61,15 +63,37 @@ impl Authorizer {
     /// nobody is let in.
     pub async fn handle(
         &self,
-        event: AuthorizerEvent,
+        event: &RawValue,
         now: DateTime<Utc>,
-    ) -> Result<AuthorizerAnswer, Error> {
+    ) -> Result<AuthorizerAnswer, AuthorizerError> {
+        let event = AuthorizerEvent::read(event)?;
         let gateway = event.gateway()?;
-        let decision = self.authorize.decide(event.authorization(), now).await;
-        let decision = decision.inspect_err(|error| {
-            tracing::error!(error = error.causes(), "could not decide");
-        })?;
+        let decision = self.authorize.decide(event.authorization(), now).await?;
         Ok(answer(&gateway, decision))
+    }
+}
+
+/// Why there is no decision.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorizerError {
+    /// The event comes from no gateway: whoever invoked must act.
+    #[error(transparent)]
+    Event(#[from] UnknownEvent),
+    /// The table could not be asked, or holds what cannot be understood.
+    #[error("{}", .0.causes())]
+    Store(#[from] StoreError),
+}
+
+impl From<AuthorizerError> for Diagnostic {
+    fn from(error: AuthorizerError) -> Self {
+        let error_type = match error {
+            AuthorizerError::Event(_) => "UnknownEvent",
+            AuthorizerError::Store(_) => "StoreError",
+        };
+        Self {
+            error_type: error_type.to_owned(),
+            error_message: error.to_string(),
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use authorizer::Authorizer;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
 use session_lifecycle::{clock, telemetry};
@@ -14,8 +15,12 @@ async fn main() -> ExitCode {
         let config = AuthorizerConfig::read(&variables)?;
         let authorizer = &Authorizer::new(config, connect(Patience::LOGIN).await);
         // Boxed: the compiler gives up on the layout of so many futures in one.
-        let handle =
-            |event: LambdaEvent<_>| Box::pin(authorizer.handle(event.payload, clock::now()));
+        let handle = |event: LambdaEvent<Box<RawValue>>| {
+            Box::pin(async move {
+                let answer = authorizer.handle(&event.payload, clock::now()).await;
+                answer.map_err(Diagnostic::from)
+            })
+        };
         lambda_runtime::run(service_fn(handle)).await
     })
     .await

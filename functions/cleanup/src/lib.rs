@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
-use lambda_runtime::Error;
+use lambda_runtime::Diagnostic;
 use serde_json::Value;
-use session_lifecycle::clean_up::{Order, Settings, adopt_and_clean_up, time_limit};
+use session_lifecycle::clean_up::{CleanupFailed, Order, Settings, adopt_and_clean_up, time_limit};
 use session_lifecycle::config::CleanupConfig;
 use session_lifecycle::domain::{CleanupReport, Hours};
 use session_lifecycle::dynamodb::Table;
@@ -51,7 +51,7 @@ impl Cleanup {
         event: Value,
         now: DateTime<Utc>,
         left: Duration,
-    ) -> Result<CleanupReport, Error> {
+    ) -> Result<CleanupReport, CleanupError> {
         let request = Request::read(event)?;
         let options = request.options;
         let most = options
@@ -68,5 +68,29 @@ impl Cleanup {
             time_limit: time_limit(left).min(most),
         };
         Ok(adopt_and_clean_up(&self.table, &self.settings, &order).await?)
+    }
+}
+
+/// Why there is no report to give.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanupError {
+    /// The event cannot be understood: whoever invoked must act. Nothing was done.
+    #[error(transparent)]
+    Event(#[from] WrongEvent),
+    /// The run could not do all its work. Its report is stored all the same.
+    #[error(transparent)]
+    Run(#[from] CleanupFailed),
+}
+
+impl From<CleanupError> for Diagnostic {
+    fn from(error: CleanupError) -> Self {
+        let error_type = match error {
+            CleanupError::Event(_) => "WrongEvent",
+            CleanupError::Run(_) => "CleanupFailed",
+        };
+        Self {
+            error_type: error_type.to_owned(),
+            error_message: error.to_string(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use cleanup::Cleanup;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use session_lifecycle::config::CleanupConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
 use session_lifecycle::{clock, telemetry};
@@ -15,7 +15,8 @@ async fn main() -> ExitCode {
         let cleanup = &Cleanup::new(config, connect(Patience::RUN).await);
         let handle = async |event: LambdaEvent<_>| {
             let left = clock::until(event.context.deadline());
-            cleanup.handle(event.payload, clock::now(), left).await
+            let report = cleanup.handle(event.payload, clock::now(), left).await;
+            report.map_err(Diagnostic::from)
         };
         lambda_runtime::run(service_fn(handle)).await
     })

@@ -15,6 +15,7 @@ use lambda_http::{Adapter, Body, Request, Response, Service, service_fn};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use session_lifecycle::config::{
     AuthorizerConfig, CleanupConfig, ForceCleanupConfig, InvalidConfiguration, StatsConfig,
     Variables,
@@ -101,7 +102,8 @@ impl Functions {
             .unwrap_or(Duration::from_secs(3));
         match function {
             FunctionName::Authorizer => {
-                let answer = self.authorizer.handle(received(event)?, now).await?;
+                let event: Box<RawValue> = received(event)?;
+                let answer = self.authorizer.handle(&event, now).await?;
                 Ok(serde_json::to_value(answer)?)
             }
             FunctionName::Cleanup => {

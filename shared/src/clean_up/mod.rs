@@ -296,7 +296,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             match ask().await {
                 Ok(answer) => return Some(tally.meter(answer)),
                 Err(error) if error.may_pass() && attempt < ATTEMPTS && !self.time_is_up() => {
-                    tracing::warn!(attempt, error = error.causes(), "trying again");
+                    tracing::debug!(attempt, error = error.causes(), "trying again");
                     self.back_off(attempt).await;
                     attempt += 1;
                 }

@@ -65,7 +65,7 @@ impl<T: CleanupTable> Run<'_, T> {
         let outcomes = match self.table.apply(&changes).await {
             Ok(outcomes) => tally.meter(outcomes),
             Err(error) if error.may_pass() => {
-                tracing::warn!(error = error.causes(), "a batch failed");
+                tracing::debug!(error = error.causes(), "a batch failed");
                 return (changes, true);
             }
             Err(error) => {
