@@ -61,7 +61,12 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             .table
             .look_up(&claims.user, &claims.session, &claims.token)
             .await?;
-        if let Some(shard) = lookup.session.and_then(|session| session.expired_at(now)) {
+        let session = match lookup.session {
+            // That a token was revoked is enough to know.
+            Some(Err(_)) if lookup.blacklisted => None,
+            session => session.transpose()?,
+        };
+        if let Some(shard) = session.and_then(|session| session.expired_at(now)) {
             self.deactivate(
                 RecordKey::session(&claims.user, &claims.session),
                 shard,
@@ -69,7 +74,7 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             )
             .await;
         }
-        match judge(lookup.session, lookup.blacklisted, claims.expires_at, now) {
+        match judge(session, lookup.blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
             Err(refusal) => Ok(refuse(refusal, refusal)),
         }

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::num::NonZeroU32;
 
 use crate::domain::{
     Change, CleanupReport, Due, DueList, MalformedRecord, RecordKey, RefreshTokenHash, SeenSession,
@@ -77,10 +78,10 @@ pub struct Metered<T> {
 pub type Found = Result<StoredRecord, MalformedRecord>;
 
 /// What the table holds about a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
-    /// The session that it names, of the user that it names.
-    pub session: Option<SeenSession>,
+    /// The session that it names, of the user that it names; understood or not.
+    pub session: Option<Result<SeenSession, MalformedRecord>>,
     /// Whether the token was blacklisted.
     pub blacklisted: bool,
 }
@@ -112,7 +113,7 @@ pub enum Outcome {
 /// Writes conditionally.
 pub trait ApplyChanges {
     /// The most changes that one call takes.
-    const MOST: usize;
+    const MOST: NonZeroU32;
 
     /// Applies changes to records that are all different, each on its own; an outcome each, in
     /// their order.
@@ -292,6 +293,18 @@ pub enum NewRecord {
         /// That token's own `exp`.
         expires_at: Timestamp,
     },
+}
+
+impl NewRecord {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> RecordKey {
+        match self {
+            Self::Session { new, .. } => RecordKey::session(&new.user, &new.session),
+            Self::RefreshToken { user, token, .. } => RecordKey::refresh_token(user, token),
+            Self::BlacklistedToken { user, token, .. } => RecordKey::blacklisted_token(user, token),
+        }
+    }
 }
 
 /// Creates records.

@@ -27,6 +27,10 @@ impl Cursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let sort = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        // "RUN#", a time, "#" and a UUID; a sort key that is longer is none of the table's.
+        if sort.len() > 100 {
+            return None;
+        }
         let (started_at, run_id) = sort.strip_prefix("RUN#")?.split_once('#')?;
         DateTime::parse_from_rfc3339(started_at).ok()?;
         Uuid::parse_str(run_id).ok()?;

@@ -5,8 +5,8 @@
 //! `ttl` included, so that nobody assembles items by hand.
 
 use crate::domain::{
-    Change, Days, Reason, Record, RecordKey, RefreshTokenHash, Rules, Session, SessionId,
-    StoredRecord, Timestamp, TokenId, UserId, Write,
+    Change, Days, MalformedRecord, Reason, Record, RecordKey, RefreshTokenHash, Rules, Session,
+    SessionId, StoredRecord, Timestamp, TokenId, UserId, Write,
 };
 use crate::dynamodb::Table;
 use crate::ports::{
@@ -112,6 +112,7 @@ impl Sessions {
     }
 
     async fn store(&self, new: NewRecord, state: Record) -> Result<Created, StoreError> {
+        believable(&new.key(), &state)?;
         let stored = self.table.create(&new, &self.rules.due(&state)).await?;
         Ok(if stored {
             Created::Stored
@@ -132,9 +133,9 @@ impl Sessions {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
-        let due = self
-            .rules
-            .due(&Record::Session(Session::Active { expires_at }));
+        let state = Record::Session(Session::Active { expires_at });
+        believable(&RecordKey::session(user, session), &state)?;
+        let due = self.rules.due(&state);
         self.change(user, session, |found| Write::Extend {
             live_at: now,
             expires_at,
@@ -190,4 +191,22 @@ impl Sessions {
             Some(Outcome::Gone) | None => Ok(Changed::NotFound),
         }
     }
+}
+
+/// Refuses to write an end that no reader would believe: a time in milliseconds, most probably.
+fn believable(key: &RecordKey, state: &Record) -> Result<(), StoreError> {
+    let expires_at = match *state {
+        Record::Session(Session::Active { expires_at }) | Record::Token { expires_at } => {
+            expires_at
+        }
+        Record::Session(Session::Inactive { .. }) => return Ok(()),
+    };
+    if expires_at <= Timestamp::LAST {
+        return Ok(());
+    }
+    let problem = "expires_at is not a time in epoch seconds".to_owned();
+    Err(StoreError::Malformed(MalformedRecord {
+        key: key.to_string(),
+        problem,
+    }))
 }

@@ -14,8 +14,9 @@ use crate::config::Variables;
 /// The crates whose lines are shown down to the configured level. Others, the SDK and the runtime
 /// among them, write whole requests at their finer levels, tokens included: of them no more than
 /// warnings are shown, whatever the level.
-const OURS: [&str; 5] = [
+const OURS: [&str; 6] = [
     "session_lifecycle",
+    "session_cleanup_local",
     "authorizer",
     "stats",
     "force_cleanup",

@@ -3,9 +3,13 @@
 
 use std::fmt;
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
 
@@ -239,35 +243,43 @@ fn decoding_key(algorithm: Algorithm, key: KeyMaterial) -> Result<DecodingKey, U
         .find_map(|(hmac, bytes)| (hmac == algorithm).then_some(bytes));
     match key {
         KeyMaterial::Secret(secret) => match secret_bytes {
-            None => Err(unfit("it must be JWT_PUBLIC_KEY")),
+            None => Err(unfit("JWT_SECRET is set, and JWT_PUBLIC_KEY is needed")),
             Some(bytes) if secret.len() < bytes => Err(unfit(&format!(
                 "JWT_SECRET must have {bytes} bytes or more"
             ))),
             Some(_) => Ok(DecodingKey::from_secret(secret.as_bytes())),
         },
+        KeyMaterial::PublicKey(pem) if pem.contains("PRIVATE KEY") => Err(unfit(
+            "JWT_PUBLIC_KEY holds a private key, and the public one is needed",
+        )),
         KeyMaterial::PublicKey(pem) => {
             let pem = pem.as_bytes();
-            match algorithm {
-                HS256 | HS384 | HS512 => return Err(unfit("it must be JWT_SECRET")),
-                RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => DecodingKey::from_rsa_pem(pem),
-                ES256 => on_curve(DecodingKey::from_ec_pem(pem), 65),
-                ES384 => on_curve(DecodingKey::from_ec_pem(pem), 97),
-                EdDSA => DecodingKey::from_ed_pem(pem),
+            let (key, verification): (_, &dyn VerificationAlgorithm) = match algorithm {
+                HS256 | HS384 | HS512 => {
+                    return Err(unfit("JWT_PUBLIC_KEY is set, and JWT_SECRET is needed"));
+                }
+                RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => {
+                    (DecodingKey::from_rsa_pem(pem), &RSA_PKCS1_2048_8192_SHA256)
+                }
+                ES256 => (DecodingKey::from_ec_pem(pem), &ECDSA_P256_SHA256_FIXED),
+                ES384 => (DecodingKey::from_ec_pem(pem), &ECDSA_P384_SHA384_FIXED),
+                EdDSA => (DecodingKey::from_ed_pem(pem), &ED25519),
                 _ => return Err(unfit("there is no verification")),
-            }
-            .map_err(|_| unfit("JWT_PUBLIC_KEY must be the PEM of a public key"))
+            };
+            // Reading a PEM says little of its key: one on another curve would be taken, and verify
+            // nothing. So would an RSA key below 2,048 bits (RFC 7518 §3.3), whose modulus alone
+            // takes 256 bytes.
+            let least_bytes = if algorithm.family() == AlgorithmFamily::Rsa {
+                256
+            } else {
+                0
+            };
+            let verifies = |bytes: &[u8]| {
+                bytes.len() > least_bytes && ParsedPublicKey::new(verification, bytes).is_ok()
+            };
+            key.ok()
+                .filter(|key| key.try_get_as_bytes().is_ok_and(verifies))
+                .ok_or_else(|| unfit("JWT_PUBLIC_KEY must be the PEM of a public key"))
         }
     }
-}
-
-/// Lets a key pass whose uncompressed point has the length that its curve gives (SEC 1 §2.3.3).
-fn on_curve(
-    key: jsonwebtoken::errors::Result<DecodingKey>,
-    point_bytes: usize,
-) -> jsonwebtoken::errors::Result<DecodingKey> {
-    use jsonwebtoken::errors::ErrorKind;
-    key.and_then(|key| match key.try_get_as_bytes()?.len() {
-        length if length == point_bytes => Ok(key),
-        _ => Err(ErrorKind::InvalidKeyFormat.into()),
-    })
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
 use session_cleanup_tests::authorizing::{METHOD, STAGE, authorize, refusal, rest_request, sign};
-use session_cleanup_tests::{DAY, HOUR, NOW, STATS, World, at, number, text};
+use session_cleanup_tests::{DAY, HOUR, NOW, STATS, World, active_session, at, number, text};
 
 #[tokio::test]
 async fn a_live_session_is_let_in_with_its_context() {
@@ -94,6 +94,7 @@ async fn an_event_of_another_shape_is_an_error_that_does_not_repeat_it() {
     let world = World::new().await;
     for event in [
         json!("Bearer abc.def.ghi"),
+        json!(["2.0", METHOD, "Bearer abc.def.ghi"]),
         json!({ "methodArn": METHOD, "headers": "Bearer abc.def.ghi" }),
         json!({ "methodArn": METHOD, "headers": { "Authorization": { "Bearer abc.def.ghi": 1 } } }),
         json!({ "methodArn": METHOD, "authorizationToken": ["Bearer abc.def.ghi"] }),
@@ -132,6 +133,7 @@ async fn no_header_or_a_malformed_one_or_two_are_a_missing_bearer_token() {
         json!(null),
         json!({}),
         json!({ "Authorization": "" }),
+        json!({ "Authorization": null }),
         json!({ "Authorization": "Bearer" }),
         json!({ "Authorization": "Basic YW5uOmFubg==" }),
         json!({ "Authorization": format!("{good} more") }),
@@ -335,6 +337,23 @@ async fn an_inactive_session_is_refused_also_where_its_record_lacks_the_rest() {
         .await;
     let policy = authorize(&world, &rest_request(&world.token("ann", "s", ""))).await;
     assert_eq!(refusal(&policy), Some("Session inactive"));
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_revoked_also_where_its_session_is_malformed() {
+    let world = World::new().await;
+    let mut item = active_session("ann", "s", NOW + HOUR);
+    item["is_active"] = json!({ "S": "true" });
+    world.put(item).await;
+    world.blacklist("ann", "j", NOW + HOUR).await;
+    let token = sign(
+        &world,
+        json!({ "sub": "ann", "sid": "s", "jti": "j", "exp": NOW + 1 }),
+    );
+    assert_eq!(
+        refusal(&authorize(&world, &rest_request(&token)).await),
+        Some("Token revoked")
+    );
 }
 
 #[tokio::test]

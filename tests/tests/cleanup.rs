@@ -462,6 +462,51 @@ async fn a_table_that_existed_before_is_adopted() {
     assert_eq!(records(&world).await, before);
 }
 
+/// "Never", as some write it, has a `ttl` beyond the last time that is believed of others.
+#[tokio::test]
+async fn a_session_that_never_ends_is_adopted_once() {
+    let world = World::new().await;
+    let mut item = active_session("ann", "s", 253_402_300_799);
+    item.as_object_mut().unwrap().remove("due_at");
+    world.put(item).await;
+    for adopted in [only([("adopted", 1)]), only([])] {
+        assert_eq!(
+            counts(&world.clean_up(json!({ "adopt": true }), NOW).await),
+            adopted
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dry_adoption_counts_strangers_on_the_work_list_as_the_run_does() {
+    let world = World::new().await;
+    let mut stranger = active_session("ann", "s", NOW - 1);
+    stranger["pk"] = json!({ "S": "ORDER#7" });
+    world.put(stranger).await;
+    world.open("ann", "due", NOW - 1).await;
+    for dry_run in [true, false] {
+        let report = world
+            .clean_up(json!({ "adopt": true, "dry_run": dry_run }), NOW)
+            .await;
+        let expected = only([("malformed", 1), ("sessions_deactivated", 1)]);
+        assert_eq!(counts(&report), expected, "dry: {dry_run}");
+    }
+}
+
+#[tokio::test]
+async fn a_rate_below_a_batch_is_kept_and_gets_on() {
+    let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
+    for number in 0..40 {
+        world.open("ann", &format!("s{number}"), NOW - 1).await;
+    }
+    let report = world.clean_up(json!({ "max_seconds": 3 }), NOW).await;
+    let done = report["sessions_deactivated"].as_u64().unwrap();
+    let seconds = report["duration_ms"].as_u64().unwrap() / 1000 + 1;
+    assert!(done >= 4, "{report}");
+    assert!(done <= 2 + 2 * seconds, "{report}");
+    assert_eq!(report["complete"], false);
+}
+
 #[tokio::test]
 async fn a_run_without_time_does_nothing_and_says_so() {
     let world = World::new().await;

@@ -107,6 +107,13 @@ fn wrong_values_are_refused() {
 fn the_key_fits_the_algorithm_and_is_never_shown() {
     let rsa = include_str!("../keys/rsa.pub.pem");
     let p256 = include_str!("../keys/p256.pub.pem");
+    let with_key = |algorithm, pem| {
+        vec![
+            ("JWT_ALGORITHM", algorithm),
+            ("JWT_SECRET", ""),
+            ("JWT_PUBLIC_KEY", pem),
+        ]
+    };
     let cases = [
         (
             vec![("JWT_SECRET", "short")],
@@ -118,11 +125,11 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
         ),
         (
             vec![("JWT_ALGORITHM", "RS256")],
-            "it must be JWT_PUBLIC_KEY for RS256",
+            "JWT_SECRET is set, and JWT_PUBLIC_KEY is needed for RS256",
         ),
         (
             vec![("JWT_SECRET", ""), ("JWT_PUBLIC_KEY", rsa)],
-            "it must be JWT_SECRET for HS256",
+            "JWT_PUBLIC_KEY is set, and JWT_SECRET is needed for HS256",
         ),
         (
             vec![
@@ -149,6 +156,22 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
             "JWT_PUBLIC_KEY must be the PEM of a public key for EdDSA",
         ),
         (
+            with_key("RS256", include_str!("../keys/rsa.pem")),
+            "JWT_PUBLIC_KEY holds a private key, and the public one is needed for RS256",
+        ),
+        (
+            with_key("RS256", include_str!("../keys/rsa-1024.pub.pem")),
+            "JWT_PUBLIC_KEY must be the PEM of a public key for RS256",
+        ),
+        (
+            with_key("ES256", include_str!("../keys/secp256k1.pub.pem")),
+            "JWT_PUBLIC_KEY must be the PEM of a public key for ES256",
+        ),
+        (
+            with_key("EdDSA", include_str!("../keys/ed25519.pem")),
+            "JWT_PUBLIC_KEY holds a private key, and the public one is needed for EdDSA",
+        ),
+        (
             vec![("JWT_PUBLIC_KEY", rsa)],
             "JWT_SECRET and JWT_PUBLIC_KEY are both set (one of them)",
         ),
@@ -158,7 +181,7 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
         ),
     ];
     for (changes, expected) in cases {
-        let error = authorizer(&changes).unwrap_err();
+        let error = authorizer(&changes).expect_err(expected);
         assert!(error.contains(expected), "{error}");
         assert!(
             !error.contains(SECRET) && !error.contains("BEGIN"),

@@ -56,6 +56,42 @@ async fn a_new_session_has_every_attribute_of_the_contract() {
 }
 
 #[tokio::test]
+async fn an_end_in_milliseconds_is_refused_and_nothing_is_stored() {
+    let world = World::new().await;
+    let (user, session) = (user_id("ann"), session_id("s"));
+    let milliseconds = at(NOW * 1_000);
+    let new = NewSession {
+        user: user.clone(),
+        session: session.clone(),
+        expires_at: milliseconds,
+        ip_address: None,
+        user_agent: None,
+    };
+    assert!(world.sessions.create(new, at(NOW)).await.is_err());
+    let token = TokenId::parse("j").unwrap();
+    assert!(
+        world
+            .sessions
+            .blacklist(&user, &token, milliseconds)
+            .await
+            .is_err()
+    );
+    assert_eq!(world.items().await, []);
+    world.open("ann", "s", NOW + 1).await;
+    assert!(
+        world
+            .sessions
+            .extend(&user, &session, milliseconds, at(NOW))
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        number(&world.session("ann", "s").await.unwrap(), "expires_at"),
+        NOW + 1
+    );
+}
+
+#[tokio::test]
 async fn tokens_are_stored_by_hash_and_by_id() {
     let world = World::new().await;
     world.refresh_token("ann", "the token", NOW + DAY).await;

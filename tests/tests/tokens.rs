@@ -52,6 +52,7 @@ async fn claims_are_required_of_their_type_and_time() {
         (with("sub", json!(7)), Some("Invalid token")),
         (with("sub", json!("ann\n")), Some("Invalid token")),
         (with("sid", json!(too_long)), Some("Invalid token")),
+        (with("sid", json!("😀".repeat(256))), Some("Invalid token")),
         (with("jti", json!({})), Some("Invalid token")),
         (with("scope", json!(["x"])), Some("Invalid token")),
     ];

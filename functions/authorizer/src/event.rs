@@ -49,7 +49,11 @@ impl AuthorizerEvent {
     /// JSON of another shape. The error says no more: what stands in the wrong place may be a
     /// token.
     pub fn read(event: &RawValue) -> Result<Self, UnknownEvent> {
-        serde_json::from_str(event.get()).map_err(|_| UnknownEvent("it has another shape"))
+        // A struct would be read from an array, too.
+        Some(event.get())
+            .filter(|event| event.starts_with('{'))
+            .and_then(|event| serde_json::from_str(event).ok())
+            .ok_or(UnknownEvent("it has another shape"))
     }
 
     /// Who asks, and so how to answer.
@@ -121,8 +125,9 @@ fn authorization<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
                     continue;
                 }
                 match headers.next_value()? {
-                    Values::One(value) => found.push(value),
-                    Values::Several(values) => found.extend(values),
+                    Some(Values::One(value)) => found.push(value),
+                    Some(Values::Several(values)) => found.extend(values),
+                    None => {}
                 }
             }
             Ok(found)

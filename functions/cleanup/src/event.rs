@@ -1,6 +1,7 @@
 //! What the cleanup is invoked with.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use session_lifecycle::domain::Trigger;
 
@@ -61,31 +62,20 @@ impl Request {
     ///
     /// Anything but a scheduled event, the options, `{}`, `null` and the console's default test
     /// event.
-    pub fn read(event: Value) -> Result<Self, WrongEvent> {
+    pub fn read(event: &RawValue) -> Result<Self, WrongEvent> {
+        let value: Value = serde_json::from_str(event.get()).map_err(|error| wrong(&error))?;
         if let Ok(EventBridge {
             detail_type,
             source,
-        }) = EventBridge::deserialize(&event)
+        }) = EventBridge::deserialize(&value)
         {
-            // `aws.events` is a rule's, `aws.scheduler` EventBridge Scheduler's.
-            let scheduled = detail_type == "Scheduled Event"
-                && matches!(source.as_str(), "aws.events" | "aws.scheduler");
-            return if scheduled {
-                Ok(Self {
-                    trigger: Trigger::Schedule,
-                    options: Options::default(),
-                })
-            } else {
-                Err(WrongEvent::NotScheduled {
-                    detail_type,
-                    source_name: source,
-                })
-            };
+            return scheduled(detail_type, source, &value);
         }
-        let options = if event.is_null() || event == console_default() {
+        let options = if value.is_null() || value == console_default() {
             Options::default()
-        } else if event.is_object() {
-            Options::deserialize(event).map_err(|error| wrong(&error))?
+        } else if value.is_object() {
+            // From the text: an option that is given twice must not pass for the second.
+            serde_json::from_str(event.get()).map_err(|error| wrong(&error))?
         } else {
             return Err(wrong(&"it must be an object"));
         };
@@ -102,6 +92,25 @@ impl Request {
     }
 }
 
+/// Reads an EventBridge event. Options beside it would not be what the schedule sends.
+fn scheduled(detail_type: String, source: String, event: &Value) -> Result<Request, WrongEvent> {
+    const OPTIONS: [&str; 4] = ["dry_run", "max_seconds", "sweep_grace_hours", "adopt"];
+    // `aws.events` is a rule's, `aws.scheduler` EventBridge Scheduler's.
+    if detail_type != "Scheduled Event" || !matches!(&*source, "aws.events" | "aws.scheduler") {
+        return Err(WrongEvent::NotScheduled {
+            detail_type,
+            source_name: source,
+        });
+    }
+    if OPTIONS.iter().any(|option| event.get(option).is_some()) {
+        return Err(wrong(&"a scheduled event has no options"));
+    }
+    Ok(Request {
+        trigger: Trigger::Schedule,
+        options: Options::default(),
+    })
+}
+
 fn wrong(problem: &dyn ToString) -> WrongEvent {
     WrongEvent::WrongOptions(problem.to_string())
 }
@@ -113,6 +122,8 @@ fn console_default() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::to_raw_value;
+
     use super::*;
 
     #[test]
@@ -172,16 +183,26 @@ mod tests {
             (json!([]), None),
             (json!("dry_run"), None),
         ] {
-            let request = Request::read(event.clone()).ok();
+            let request = Request::read(&to_raw_value(&event).unwrap()).ok();
             assert_eq!(request.map(|it| (it.trigger, it.options)), read, "{event}");
         }
     }
 
     #[test]
+    fn options_that_contradict_are_refused() {
+        for event in [
+            r#"{ "dry_run": true, "dry_run": false }"#,
+            r#"{ "detail-type": "Scheduled Event", "source": "aws.events", "dry_run": true }"#,
+        ] {
+            let event = RawValue::from_string(event.to_owned()).unwrap();
+            assert!(Request::read(&event).is_err(), "{event}");
+        }
+    }
+
+    #[test]
     fn a_misspelt_option_is_named() {
-        let error = Request::read(json!({ "dryrun": true }))
-            .unwrap_err()
-            .to_string();
+        let event = to_raw_value(&json!({ "dryrun": true })).unwrap();
+        let error = Request::read(&event).unwrap_err().to_string();
         assert!(error.contains("`dryrun`"), "{error}");
     }
 }

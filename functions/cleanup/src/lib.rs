@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use session_lifecycle::clean_up::{CleanupFailed, Order, Settings, adopt_and_clean_up, time_limit};
 use session_lifecycle::config::CleanupConfig;
 use session_lifecycle::domain::{CleanupReport, Hours};
@@ -48,7 +48,7 @@ impl Cleanup {
     /// doing all its work. Lambda invokes again after an error of an asynchronous invocation.
     pub async fn handle(
         &self,
-        event: Value,
+        event: &RawValue,
         now: DateTime<Utc>,
         left: Duration,
     ) -> Result<CleanupReport, CleanupError> {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use cleanup::Cleanup;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
 use session_lifecycle::config::CleanupConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
 use session_lifecycle::{clock, telemetry};
@@ -13,9 +14,9 @@ async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = CleanupConfig::read(&variables)?;
         let cleanup = &Cleanup::new(config, connect(Patience::RUN).await);
-        let handle = async |event: LambdaEvent<_>| {
+        let handle = async |event: LambdaEvent<Box<RawValue>>| {
             let left = clock::until(event.context.deadline());
-            let report = cleanup.handle(event.payload, clock::now(), left).await;
+            let report = cleanup.handle(&event.payload, clock::now(), left).await;
             report.map_err(Diagnostic::from)
         };
         lambda_runtime::run(service_fn(handle)).await

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{self as http_client, Connector};
 use dynoxide::types::Item;
 use dynoxide::{Database, DynoxideError, ImportOptions};
 use serde::de::DeserializeOwned;
@@ -105,10 +107,7 @@ impl EmbeddedDynamoDb {
     ///
     /// An item that the table does not take.
     pub fn import(&self, items: Vec<Item>) -> Result<usize, DynoxideError> {
-        let done = self
-            .database
-            .import_items(TABLE_NAME, items, ImportOptions::default())?;
-        Ok(done.items_imported)
+        import(&self.database, items)
     }
 
     /// Handles for what runs beside it.
@@ -124,11 +123,18 @@ impl EmbeddedDynamoDb {
     }
 }
 
-/// A client of a local endpoint. Its credentials are no secret: nobody checks them there.
+/// A client of a local endpoint. Its credentials are no secret: nobody checks them there. A proxy
+/// that the environment names is for other hosts than this one.
 #[must_use]
 pub fn client(address: SocketAddr) -> Client {
+    let http = http_client::Builder::new().build_with_connector_fn(|_, _| {
+        Connector::builder()
+            .proxy_config(ProxyConfig::disabled())
+            .build_http()
+    });
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
+        .http_client(http)
         .endpoint_url(format!("http://{address}"))
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"))
@@ -136,8 +142,14 @@ pub fn client(address: SocketAddr) -> Client {
     Client::from_conf(config)
 }
 
+/// Stores items, all or none; how many.
+pub(crate) fn import(database: &Database, items: Vec<Item>) -> Result<usize, DynoxideError> {
+    let done = database.import_items(TABLE_NAME, items, ImportOptions::default())?;
+    Ok(done.items_imported)
+}
+
 /// Makes the table as the template describes it: its properties bear the API's own names.
-fn create_table(database: &Database, properties: &Value) -> Result<(), EmbeddedError> {
+pub(crate) fn create_table(database: &Database, properties: &Value) -> Result<(), EmbeddedError> {
     fn request<T: DeserializeOwned>(properties: &Value, names: &[&str]) -> serde_json::Result<T> {
         let mut request = serde_json::json!({ "TableName": TABLE_NAME });
         for name in names {

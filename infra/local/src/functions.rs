@@ -107,7 +107,8 @@ impl Functions {
                 Ok(serde_json::to_value(answer)?)
             }
             FunctionName::Cleanup => {
-                let report = self.cleanup.handle(received(event)?, now, left).await?;
+                let event: Box<RawValue> = received(event)?;
+                let report = self.cleanup.handle(&event, now, left).await?;
                 Ok(serde_json::to_value(report)?)
             }
             FunctionName::Stats => {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use axum::http::header::HOST;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -53,6 +54,10 @@ enum OwnAnswer {
     AuthorizerFailure,
     /// The handler failed.
     HandlerFailure,
+    /// The request is no HTTP that the gateway would pass on.
+    BadRequest,
+    /// The body is larger than the gateway takes.
+    RequestTooLarge,
 }
 
 impl OwnAnswer {
@@ -70,6 +75,8 @@ impl OwnAnswer {
                 "User is not authorized to access this resource with an explicit deny",
             ),
             Self::AuthorizerFailure => ("AUTHORIZER_FAILURE", 500, "Internal server error"),
+            Self::BadRequest => ("DEFAULT_4XX", 400, "Bad Request"),
+            Self::RequestTooLarge => ("REQUEST_TOO_LARGE", 413, "Request Entity Too Large"),
             Self::HandlerFailure => ("DEFAULT_5XX", 502, "Internal server error"),
         }
     }
@@ -103,8 +110,17 @@ impl Gateway {
         self.serve_at(request, clock::now()).await
     }
 
+    /// Answers a request whose body is larger than the gateway takes.
+    #[must_use]
+    pub fn too_large(&self) -> ApiResponse {
+        self.own(OwnAnswer::RequestTooLarge, &Value::Null)
+    }
+
     /// Serves a request at `now`.
     pub async fn serve_at(&self, request: &ApiRequest, now: DateTime<Utc>) -> ApiResponse {
+        if request.headers.get(HOST).is_some_and(|host| !is_host(host)) {
+            return self.own(OwnAnswer::BadRequest, &Value::Null);
+        }
         let route = self.routes.iter().find(|route| {
             route.method == request.method.as_str() && route.path == request.uri.path()
         });
@@ -247,15 +263,20 @@ impl Call<'_> {
         })
     }
 
-    /// The headers, once with the last value of each and once with all of them.
+    /// The headers as the gateway passes them on, once with the last value of each and once with all of them.
     fn headers(&self) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
-        let pairs = self.request.headers.iter().map(|(name, value)| {
-            (
-                name.as_str().to_owned(),
-                String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            )
+        // The gateway says itself how the request came.
+        let came_by = [("x-forwarded-proto".to_owned(), "http".to_owned())];
+        let sent = self
+            .request
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "x-forwarded-proto");
+        let pairs = sent.map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
         });
-        single_and_multi(pairs.collect())
+        single_and_multi(pairs.chain(came_by).collect())
     }
 
     /// The query's parameters likewise; null where there are none.
@@ -279,6 +300,12 @@ fn single_and_multi(
         single.insert(name, value);
     }
     (single, multi)
+}
+
+/// Whether a header names a host, with or without a port.
+fn is_host(host: &HeaderValue) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:".contains(byte);
+    host.as_bytes().iter().all(allowed)
 }
 
 /// Evaluates a policy as IAM does: something must allow the method, and nothing deny it.

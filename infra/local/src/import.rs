@@ -10,7 +10,11 @@ use dynoxide::AttributeValue;
 use dynoxide::types::Item;
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::dynamodb;
 
 /// How many unreadable lines are named.
 const NAMED: usize = 20;
@@ -83,12 +87,12 @@ impl TryFrom<Item> for KeyedItem {
     }
 }
 
-/// Reads all items of a file.
+/// Reads all items of a file, and tries them on a table made of these properties.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or holds anything that is no item.
-pub fn read(file: &Path) -> Result<Vec<Item>, ImportError> {
+/// A file that cannot be read, or holds anything that is no item of such a table.
+pub fn read(file: &Path, table: &Value) -> Result<Vec<Item>, ImportError> {
     let mut bytes = Vec::new();
     BufReader::new(File::open(file).map_err(ImportError::Unreadable)?)
         .read_to_end(&mut bytes)
@@ -100,12 +104,39 @@ pub fn read(file: &Path) -> Result<Vec<Item>, ImportError> {
             .map_err(ImportError::Unreadable)?;
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        ImportError::Unreadable(io::Error::new(io::ErrorKind::InvalidData, error))
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
+        ImportError::Lines(vec![(line, "not UTF-8".to_owned())], 1)
     })?;
-    parse(text.trim_start_matches('\u{feff}'))
+    let items = parse(text.trim_start_matches('\u{feff}'))?;
+    try_on(table, &items).map_err(|problems| {
+        let count = problems.len();
+        ImportError::Lines(problems.into_iter().take(NAMED).collect(), count)
+    })?;
+    Ok(items.into_iter().map(|(_, item)| item).collect())
 }
 
-fn parse(text: &str) -> Result<Vec<Item>, ImportError> {
+/// Stores the items in a table that is thrown away; the lines of those that it does not take.
+fn try_on(table: &Value, items: &[(usize, Item)]) -> Result<(), Vec<(usize, String)>> {
+    let Ok(scratch) = dynamodb::open(None) else {
+        return Ok(());
+    };
+    if dynamodb::create_table(&scratch, table).is_err() {
+        return Ok(());
+    }
+    let all = items.iter().map(|(_, item)| item.clone()).collect();
+    if dynamodb::import(&scratch, all).is_ok() {
+        return Ok(());
+    }
+    // One by one, to tell which.
+    let refused = |(line, item): &(usize, Item)| {
+        let refusal = dynamodb::import(&scratch, vec![item.clone()]).err()?;
+        Some((*line, refusal.to_string()))
+    };
+    Err(items.iter().filter_map(refused).collect())
+}
+
+fn parse(text: &str) -> Result<Vec<(usize, Item)>, ImportError> {
     let items = if is_scan_output(text) {
         parse_scan(text)
     } else {
@@ -123,11 +154,11 @@ fn parse(text: &str) -> Result<Vec<Item>, ImportError> {
 fn is_scan_output(text: &str) -> bool {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or_default();
-    serde_json::from_str::<ExportLine>(first).is_err()
+    read_object::<ExportLine>(first).is_err()
         && (first.trim() == "{" || first.contains("\"Items\""))
 }
 
-fn parse_lines(text: &str) -> Result<Vec<Item>, ImportError> {
+fn parse_lines(text: &str) -> Result<Vec<(usize, Item)>, ImportError> {
     let lines = text
         .lines()
         .enumerate()
@@ -135,12 +166,21 @@ fn parse_lines(text: &str) -> Result<Vec<Item>, ImportError> {
     all_or_none(lines.map(|(index, line)| {
         (
             index + 1,
-            serde_json::from_str::<ExportLine>(line).map(|line| line.item),
+            read_object::<ExportLine>(line).map(|line| line.item),
         )
     }))
 }
 
-fn parse_scan(text: &str) -> Result<Vec<Item>, ImportError> {
+/// Reads a JSON object. A struct would be read from an array, too.
+fn read_object<T: DeserializeOwned>(json: &str) -> serde_json::Result<T> {
+    if json.trim_start().starts_with('{') {
+        serde_json::from_str(json)
+    } else {
+        Err(serde_json::Error::custom("not a JSON object"))
+    }
+}
+
+fn parse_scan(text: &str) -> Result<Vec<(usize, Item)>, ImportError> {
     let output: ScanOutput<'_> = serde_json::from_str(text)
         .map_err(|error| ImportError::Lines(vec![(error.line(), without_place(&error))], 1))?;
     all_or_none(output.items.into_iter().map(|item| {
@@ -154,11 +194,11 @@ fn parse_scan(text: &str) -> Result<Vec<Item>, ImportError> {
 /// The items, if all of them could be read; else the lines of those that could not.
 fn all_or_none(
     read: impl Iterator<Item = (usize, serde_json::Result<KeyedItem>)>,
-) -> Result<Vec<Item>, ImportError> {
+) -> Result<Vec<(usize, Item)>, ImportError> {
     let (mut items, mut named, mut count) = (Vec::new(), Vec::new(), 0);
     for (line, item) in read {
         match item {
-            Ok(item) => items.push(item.0),
+            Ok(item) => items.push((line, item.0)),
             Err(error) => {
                 count += 1;
                 if named.len() < NAMED {
@@ -179,7 +219,12 @@ fn all_or_none(
 fn without_place(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    message.trim_start_matches("VALIDATION:").trim().to_owned()
+    for mark in ["VALIDATION:", "VALIDATION_REQUEST:"] {
+        if let Some(message) = message.strip_prefix(mark) {
+            return message.trim().to_owned();
+        }
+    }
+    message.trim().to_owned()
 }
 
 #[cfg(test)]
@@ -187,6 +232,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::template::Template;
 
     const ITEM: &str = r#"{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"1"}}"#;
 
@@ -218,7 +264,24 @@ mod tests {
         let mut packer = flate2::write::GzEncoder::new(&mut file, flate2::Compression::fast());
         writeln!(packer, "{{\"Item\":{ITEM}}}").unwrap();
         packer.finish().unwrap();
-        assert_eq!(read(file.path()).unwrap().len(), 1);
+        assert_eq!(
+            read(file.path(), &Template::read().unwrap().table)
+                .unwrap()
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn what_the_table_does_not_take_is_named_by_its_line_too() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let refused = r#"{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#2"},"none":{"SS":[]}}"#;
+        for item in [ITEM, refused, ITEM, refused] {
+            writeln!(file, "{{\"Item\":{item}}}").unwrap();
+        }
+        let error = read(file.path(), &Template::read().unwrap().table).unwrap_err();
+        assert_eq!(lines(&error), [2, 4]);
+        assert!(!error.to_string().contains("VALIDATION"), "{error}");
     }
 
     #[test]
@@ -230,9 +293,10 @@ mod tests {
             r#"{"Item":{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"many"}}}"#.into(),
             r#"{"Item":{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"X":"1"}}}"#.into(),
             ITEM.into(),
+            format!("[{ITEM}]"),
         ]
         .join("\n");
-        assert_eq!(lines(&parse(&text).unwrap_err()), [2, 3, 4, 5, 6]);
+        assert_eq!(lines(&parse(&text).unwrap_err()), [2, 3, 4, 5, 6, 7]);
         let scan = format!("{{\n\"Items\": [\n{ITEM},\n{{\"pk\":{{\"S\":\"USER#a\"}}}}\n]}}");
         assert_eq!(lines(&parse(&scan).unwrap_err()), [4]);
         assert!(matches!(parse("\n"), Err(ImportError::Empty)));

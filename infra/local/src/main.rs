@@ -1,6 +1,7 @@
 //! The two commands: `demo` and `serve`.
 
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -8,6 +9,7 @@ use session_cleanup_local::terminal::{BAD, complain, styled};
 use session_cleanup_local::{demo, serve};
 use session_lifecycle::config::Variables;
 use session_lifecycle::telemetry;
+use tokio::time::timeout;
 
 /// Session Cleanup on one machine, without an AWS account and without Docker
 #[derive(Parser)]
@@ -63,6 +65,11 @@ async fn main() -> ExitCode {
             let stop = async {
                 // Where the signal can't be waited for, it ends the process.
                 let _ = tokio::signal::ctrl_c().await;
+                // A request that never ends must not keep the stack up.
+                tokio::spawn(async {
+                    let _ = timeout(Duration::from_secs(3), tokio::signal::ctrl_c()).await;
+                    exit(0);
+                });
             };
             match serve::run(&options, stop).await {
                 Ok(()) => ExitCode::SUCCESS,

@@ -78,7 +78,7 @@ pub struct Sample {
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
     /// The store's.
-    #[error(transparent)]
+    #[error("{}", .0.causes())]
     Store(#[from] StoreError),
     /// An identifier of the sample itself.
     #[error(transparent)]

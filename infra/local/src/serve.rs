@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::functions::Functions;
 use crate::sample::{self, UserSession};
 use crate::stack::{Stack, scheduled_event};
-use crate::template::FunctionName;
+use crate::template::{FunctionName, Template};
 use crate::terminal::{BOLD, DIM, Progress, complain, say, styled, table};
 use crate::tokens::Bearer;
 use crate::{dynamodb, import, server};
@@ -68,11 +68,13 @@ pub async fn run(
     options: &Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CannotServe> {
+    let template = Template::read().map_err(|error| because("start")(&error))?;
     // What may be wrong is found before anything is changed.
     let imported = match &options.import {
-        Some(file) => {
-            Some(import::read(file).map_err(|error| because(shown("import", file))(&error))?)
-        }
+        Some(file) => Some(
+            import::read(file, &template.table)
+                .map_err(|error| because(shown("import", file))(&error))?,
+        ),
         None => None,
     };
     let api = listen(options.port).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -48,7 +49,7 @@ pub async fn serve(
 async fn through_the_gateway(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        return gateway.too_large().into_response();
     };
     let body = (!body.is_empty()).then(|| String::from_utf8_lossy(&body).into_owned());
     let request = ApiRequest {
@@ -57,20 +58,26 @@ async fn through_the_gateway(State(gateway): State<Arc<Gateway>>, request: Reque
         headers: parts.headers,
         body,
     };
-    let ApiResponse {
-        status,
-        headers,
-        body,
-    } = gateway.serve(&request).await;
-    (status, headers, body).into_response()
+    gateway.serve(&request).await.into_response()
+}
+
+impl IntoResponse for ApiResponse {
+    fn into_response(self) -> Response {
+        (self.status, self.headers, self.body).into_response()
+    }
 }
 
 /// Invokes a function as the Lambda API does (Invoke), so that `curl` and the AWS CLI can.
 async fn invoke(
     State(functions): State<Arc<Functions>>,
     Path(name): Path<String>,
+    headers: HeaderMap,
     payload: Bytes,
 ) -> Response {
+    // Nobody has to show a token here: a page in a browser must not be able to.
+    if headers.contains_key(ORIGIN) {
+        return failure(StatusCode::FORBIDDEN, "not for pages of a browser");
+    }
     let deserializer: StrDeserializer<'_, serde::de::value::Error> = StrDeserializer::new(&name);
     let Ok(function) = FunctionName::deserialize(deserializer) else {
         return failure(

@@ -5,7 +5,7 @@
 )]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -162,6 +162,70 @@ fn what_is_used_wrongly_says_so_in_one_line() {
         ),
     ] {
         assert_one_line(&command(&arguments).output().unwrap(), expected);
+    }
+}
+
+/// A proxy is for other hosts than this one.
+#[test]
+fn a_proxy_of_the_environment_is_left_alone() {
+    let output = command(&["demo"])
+        .env("HTTP_PROXY", "http://127.0.0.1:9")
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a_request_that_never_ends_does_not_keep_it_up() {
+    let local = Local::start(&["--empty"]);
+    let address = local.introduction.split("http://").nth(1).unwrap();
+    let mut connection = TcpStream::connect(address.lines().next().unwrap().trim()).unwrap();
+    connection.write_all(b"GET /x HTTP/1.1\r\nHos").unwrap();
+    local.interrupt();
+}
+
+#[tokio::test]
+async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
+    let local = Local::start(&["--empty"]);
+    let address = local.introduction.split("http://").nth(1).unwrap();
+    let address = address.lines().next().unwrap().trim().to_owned();
+    let url = format!("http://{address}/api/v1/monitoring/sessions/cleanup");
+    let large = vec![b'x'; 10 * 1024 * 1024 + 1];
+    let (status, body) = local
+        .http
+        .call(Method::POST, &url, None, large)
+        .await
+        .unwrap();
+    assert_eq!(
+        (status, body),
+        (413, json!({ "error": "Request Entity Too Large" }))
+    );
+
+    let invoke = "POST /2015-03-31/functions/cleanup/invocations HTTP/1.1";
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: a b".to_owned(), "400"),
+        (
+            format!("{invoke}\r\nHost: x\r\nOrigin: https://page.example"),
+            "403",
+        ),
+        (format!("{invoke}\r\nHost: x"), "200"),
+    ] {
+        let mut connection = TcpStream::connect(&address).unwrap();
+        let end = "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        connection
+            .write_all(format!("{request}{end}").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request}: {answer}"
+        );
     }
 }
 

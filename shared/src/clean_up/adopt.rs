@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::settle::{Purpose, credit};
 use super::{CleanupTable, Run, Tally};
 use crate::domain::Reason;
-use crate::ports::{ApplyChanges, ScanTable};
+use crate::ports::ScanTable;
 
 /// Parts of the table that are read at once.
 const SEGMENTS: u16 = 4;
@@ -49,7 +49,7 @@ impl<T: CleanupTable + ScanTable> Run<'_, T> {
                     Err(malformed) => tally.counts.malformed += self.malformed.note(&malformed),
                 }
             }
-            for batch in changes.chunks(<T as ApplyChanges>::MOST) {
+            for batch in changes.chunks(self.pace.batch()) {
                 if self.order.dry_run {
                     for change in batch {
                         credit(&mut tally.counts, change, Purpose::Adoption);

@@ -141,11 +141,7 @@ pub fn adopt_and_clean_up<'a, T: CleanupTable + ScanTable>(
         if order.adopt {
             run.adopt(&mut tally).await;
         }
-        // A dry adoption leaves the index as it is: what it would find there was counted by
-        // the scan.
-        if !(order.adopt && order.dry_run) {
-            run.work_off(&mut tally).await;
-        }
+        run.work_off(&mut tally).await;
         run.finish(tally).await
     })
 }
@@ -214,7 +210,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             },
             now: order.started_at.into(),
             watch: Stopwatch::start(order.time_limit),
-            pace: Pace::new(settings.max_writes_per_second),
+            pace: Pace::new(settings.max_writes_per_second, <T as ApplyChanges>::MOST),
             malformed: MalformedRecords::default(),
         }
     }
@@ -254,7 +250,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         let batch = if self.order.dry_run {
             <T as ReadRecords>::MOST
         } else {
-            <T as ApplyChanges>::MOST
+            self.pace.batch()
         };
         let due_by = self.rules.due_by(list.action, self.now);
         stream::unfold(Some(None), move |place| async move {

@@ -10,18 +10,25 @@ use governor::{Quota, RateLimiter};
 /// Lets so many writes start in a second, evenly.
 pub(super) struct Pace {
     limiter: Option<RateLimiter<NotKeyed, InMemoryState, MonotonicClock>>,
+    /// The largest number of writes that start together.
+    batch: NonZeroU32,
 }
 
-/// The largest number of writes that start together: one batch.
-const BURST: NonZeroU32 = NonZeroU32::new(25).unwrap();
-
 impl Pace {
-    pub(super) fn new(writes_per_second: Option<NonZeroU32>) -> Self {
+    /// So many writes in a second, together in batches of `most` at the most; a rate that is
+    /// smaller than that makes the batches as small.
+    pub(super) fn new(writes_per_second: Option<NonZeroU32>, most: NonZeroU32) -> Self {
+        let batch = writes_per_second.map_or(most, |rate| rate.min(most));
         let limiter = writes_per_second.map(|rate| {
-            let quota = Quota::per_second(rate).allow_burst(BURST);
+            let quota = Quota::per_second(rate).allow_burst(batch);
             RateLimiter::direct_with_clock(quota, MonotonicClock)
         });
-        Self { limiter }
+        Self { limiter, batch }
+    }
+
+    /// The largest number of writes that may be asked for.
+    pub(super) const fn batch(&self) -> usize {
+        self.batch.get() as usize
     }
 
     /// Waits until `writes` may start; false where that takes longer than `patience`.
@@ -32,7 +39,7 @@ impl Pace {
         let writes = u32::try_from(writes)
             .ok()
             .and_then(NonZeroU32::new)
-            .unwrap_or(BURST);
+            .unwrap_or(self.batch);
         let mut waited = Duration::ZERO;
         loop {
             // More than a burst can't be asked for: batches are not larger.

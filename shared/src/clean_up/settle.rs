@@ -22,6 +22,11 @@ impl<T: CleanupTable> Run<'_, T> {
                 ..Tally::default()
             };
         }
+        if self.order.dry_run && self.order.adopt {
+            // A dry adoption leaves the index as it is: the scan has counted what a run would
+            // find there. Only what is on the lists and is no record was not in the scan.
+            return Tally::default();
+        }
         if self.order.dry_run {
             return self.foresee(&keys).await;
         }

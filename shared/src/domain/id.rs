@@ -6,13 +6,16 @@ use sha2::{Digest, Sha256};
 
 /// Why a text is no identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be 1 to 256 characters without control characters")]
+#[error("{what} must be 1 to 256 characters, in 1,000 bytes, without control characters")]
 pub struct InvalidId {
     /// Which identifier it was to be.
     pub what: &'static str,
 }
 
 const LONGEST: usize = 256;
+
+/// A sort key has 1,024 bytes, the kind of the record among them.
+const LONGEST_IN_BYTES: usize = 1_000;
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -21,7 +24,7 @@ macro_rules! identifier {
         pub struct $name(String);
 
         impl $name {
-            /// Takes a text of 1 to 256 characters without control characters.
+            /// Takes a text of 1 to 256 characters, in 1,000 bytes, without control characters.
             ///
             /// # Errors
             ///
@@ -30,6 +33,7 @@ macro_rules! identifier {
                 let raw = raw.into();
                 if raw.is_empty()
                     || raw.chars().count() > LONGEST
+                    || raw.len() > LONGEST_IN_BYTES
                     || raw.chars().any(char::is_control)
                 {
                     return Err(InvalidId { what: $what });
@@ -98,10 +102,24 @@ mod tests {
 
     #[test]
     fn an_identifier_has_1_to_256_characters_none_of_them_a_control_character() {
-        for good in ["a", "USER#b", "日本", &"x".repeat(256), " "] {
+        for good in [
+            "a",
+            "USER#b",
+            "日本",
+            &"x".repeat(256),
+            &"😀".repeat(250),
+            " ",
+        ] {
             assert!(UserId::parse(good).is_ok(), "{good:?}");
         }
-        for bad in ["", "a\nb", "a\u{0}", "\u{7f}", &"x".repeat(257)] {
+        for bad in [
+            "",
+            "a\nb",
+            "a\u{0}",
+            "\u{7f}",
+            &"x".repeat(257),
+            &"😀".repeat(251),
+        ] {
             assert!(UserId::parse(bad).is_err(), "{bad:?}");
         }
     }

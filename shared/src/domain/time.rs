@@ -14,9 +14,10 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp(pub String);
 
 impl Timestamp {
-    /// The last time that is believed: the year 5138. A time in milliseconds lies beyond it, so
-    /// that a writer who confuses the units is noticed rather than obeyed.
-    pub const LAST: Self = Self(99_999_999_999);
+    /// The last time that is believed: the end of the year 9999, which often stands for "never".
+    /// A time of today in milliseconds lies beyond it, so that a writer who confuses the units is
+    /// noticed rather than obeyed.
+    pub const LAST: Self = Self(253_402_300_799);
 
     /// A time from epoch seconds.
     #[must_use]
@@ -34,10 +35,12 @@ impl Timestamp {
     /// What is no number, or lies beyond [`Timestamp::LAST`].
     pub fn parse(number: &str) -> Result<Self, InvalidTimestamp> {
         let invalid = || InvalidTimestamp(number.to_owned());
-        let seconds = match number.parse::<i64>() {
-            Ok(whole) => whole,
-            Err(_) => whole_seconds(number.parse().map_err(|_| invalid())?).ok_or_else(invalid)?,
-        };
+        let seconds = number
+            .parse()
+            .ok()
+            .or_else(|| rounded_up(number))
+            .or_else(|| whole_seconds(number.parse().ok()?))
+            .ok_or_else(invalid)?;
         Some(Self(seconds))
             .filter(|time| *time <= Self::LAST)
             .ok_or_else(invalid)
@@ -74,6 +77,17 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
+}
+
+/// Rounds a decimal fraction up exactly, which a binary one could not.
+fn rounded_up(number: &str) -> Option<i64> {
+    let (whole, fraction) = number.split_once('.')?;
+    let whole: i64 = whole.parse().ok()?;
+    if !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let more = number.starts_with(|first| first != '-') && fraction.bytes().any(|it| it != b'0');
+    Some(whole.saturating_add(more.into()))
 }
 
 /// Rounds up; nothing for what is not finite. Numbers beyond `i64` saturate.
@@ -134,8 +148,13 @@ mod tests {
             ("1700000000.0", Some(1_700_000_000)),
             ("1700000000.25", Some(1_700_000_001)),
             ("1.7E+9", Some(1_700_000_000)),
-            ("99999999999", Some(99_999_999_999)),
-            ("100000000000", None),
+            ("253402300799", Some(253_402_300_799)),
+            ("253402300800", None),
+            ("1800000000.00000001", Some(1_800_000_001)),
+            ("1800000000.000", Some(1_800_000_000)),
+            ("-1.5", Some(-1)),
+            ("1.2.3", None),
+            (".5", Some(1)),
             ("1700000000000", None),
             ("9E+125", None),
             ("-9E+125", Some(i64::MIN)),

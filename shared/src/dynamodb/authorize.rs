@@ -33,7 +33,7 @@ impl LookUpSession for Table {
         for mut item in items {
             let key = take_key(&mut item)?;
             match key.kind() {
-                Kind::Session => lookup.session = Some(self.seen(key, &item)?),
+                Kind::Session => lookup.session = Some(self.seen(key, &item)),
                 // That the entry is there is enough, whatever else it says.
                 Kind::BlacklistedToken => lookup.blacklisted = true,
                 Kind::RefreshToken => {}

@@ -80,8 +80,8 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
                 .get(DUE_KEY)
                 .and_then(|list| list.as_s().ok())
                 .and_then(|list| DueList::parse(list, shards)),
-            due_at: read_time(item, DUE_AT).ok(),
-            ttl: read_time(item, TTL).ok(),
+            due_at: stored_seconds(item, DUE_AT),
+            ttl: stored_seconds(item, TTL),
             key,
             record,
         }),
@@ -116,6 +116,12 @@ fn read_truth(kind: Kind, item: &Item) -> Result<Record, String> {
             }))
         }
     }
+}
+
+/// A time as we write it; it may lie beyond the last one that is believed of others.
+fn stored_seconds(item: &Item, name: &str) -> Option<Timestamp> {
+    let seconds = item.get(name)?.as_n().ok()?.parse().ok()?;
+    Some(Timestamp::from_seconds(seconds))
 }
 
 fn read_time(item: &Item, name: &str) -> Result<Timestamp, String> {

@@ -57,10 +57,11 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// A user waits: API Gateway gives an authorizer ten seconds, its function has five.
+    /// A user waits. The authorizer has five seconds, and makes two calls at the most: the second
+    /// closes an expired session.
     pub const LOGIN: Self = Self {
-        attempt: Duration::from_millis(1_200),
-        call: Duration::from_millis(3_500),
+        attempt: Duration::from_secs(1),
+        call: Duration::from_millis(2_200),
         attempts: 3,
     };
     /// A run waits, but must still be able to end in order.

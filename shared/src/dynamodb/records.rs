@@ -1,26 +1,22 @@
 //! The records that an application creates, and finds.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Table;
-use super::item::{
-    EXPIRES_AT, IS_ACTIVE, Item, PK, due_attributes, key_item, read_record, text, time,
-};
+use super::item::{EXPIRES_AT, IS_ACTIVE, PK, due_attributes, key_item, read_record, text, time};
 use crate::domain::{Due, RecordKey, StoredRecord};
 use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
 
 impl CreateRecords for Table {
     async fn create(&self, record: &NewRecord, due: &Due) -> Result<bool, StoreError> {
-        let (key, attributes) = parts(record);
+        let key = record.key();
         let shard = self.shards.assign(&key);
-        let item = key_item(&key)
+        let attributes = attributes(record)
             .into_iter()
-            .chain(attributes)
-            .chain(due_attributes(due, shard).map(|(name, value)| (name.to_owned(), value)))
-            .collect();
+            .chain(due_attributes(due, shard));
+        let mut item = key_item(&key);
+        item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
         let answer = self
             .client
             .put_item()
@@ -59,14 +55,8 @@ impl FindRecord for Table {
     }
 }
 
-/// A record's key, and its attributes beside the key and those of the index.
-fn parts(record: &NewRecord) -> (RecordKey, Item) {
-    let owned = |attributes: Vec<(&str, AttributeValue)>| -> Item {
-        attributes
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    };
+/// A record's attributes beside the key and those of the index.
+fn attributes(record: &NewRecord) -> Vec<(&'static str, AttributeValue)> {
     match record {
         NewRecord::Session { new, created_at } => {
             let optional = [
@@ -75,42 +65,35 @@ fn parts(record: &NewRecord) -> (RecordKey, Item) {
             ]
             .into_iter()
             .filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
-            let attributes = HashMap::from([
+            [
                 ("user_id", text(new.user.as_str())),
                 ("session_id", text(new.session.as_str())),
                 (IS_ACTIVE, AttributeValue::Bool(true)),
                 ("created_at", time(*created_at)),
                 (EXPIRES_AT, time(new.expires_at)),
-            ]);
-            (
-                RecordKey::session(&new.user, &new.session),
-                owned(attributes.into_iter().chain(optional).collect()),
-            )
+            ]
+            .into_iter()
+            .chain(optional)
+            .collect()
         }
         NewRecord::RefreshToken {
             user,
             session,
-            token,
+            token: _,
             expires_at,
-        } => (
-            RecordKey::refresh_token(user, token),
-            owned(vec![
-                ("user_id", text(user.as_str())),
-                ("session_id", text(session.as_str())),
-                (EXPIRES_AT, time(*expires_at)),
-            ]),
-        ),
+        } => vec![
+            ("user_id", text(user.as_str())),
+            ("session_id", text(session.as_str())),
+            (EXPIRES_AT, time(*expires_at)),
+        ],
         NewRecord::BlacklistedToken {
             user,
             token,
             expires_at,
-        } => (
-            RecordKey::blacklisted_token(user, token),
-            owned(vec![
-                ("user_id", text(user.as_str())),
-                ("jti", text(token.as_str())),
-                (EXPIRES_AT, time(*expires_at)),
-            ]),
-        ),
+        } => vec![
+            ("user_id", text(user.as_str())),
+            ("jti", text(token.as_str())),
+            (EXPIRES_AT, time(*expires_at)),
+        ],
     }
 }

@@ -1,6 +1,8 @@
 //! The cleanup's side of the table: the work list, the records on it, and the writes.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementResponse, ConsumedCapacity,
@@ -129,7 +131,9 @@ impl Table {
             if wanted.is_empty() {
                 return Ok((items, capacity_units));
             }
-            tokio::time::sleep(std::time::Duration::from_millis(25 << attempt)).await;
+            if attempt < ATTEMPTS {
+                tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
+            }
         }
         Err(StoreError::Throttled {
             what,
@@ -139,7 +143,7 @@ impl Table {
 }
 
 impl ApplyChanges for Table {
-    const MOST: usize = 25;
+    const MOST: NonZeroU32 = NonZeroU32::new(25).unwrap();
 
     async fn apply(&self, changes: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
         let statements = changes
