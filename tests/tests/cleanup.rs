@@ -634,3 +634,22 @@ async fn a_table_that_refuses_makes_the_run_an_error_that_names_the_cause() {
         "{error}"
     );
 }
+
+/// A table that is out of reach until the time is up leaves work, but nothing is wrong with it.
+#[tokio::test]
+async fn a_run_that_waits_for_the_table_until_its_end_is_incomplete_and_no_error() {
+    let world = World::new().await;
+    let World {
+        dynamodb,
+        functions,
+        ..
+    } = world;
+    dynamodb.stop().await;
+    let event = json!({ "max_seconds": 1 });
+    let report = functions
+        .invoke(FunctionName::Cleanup, &event, at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(report["complete"], false);
+    assert_eq!(counts(&report), only([]));
+}

@@ -282,7 +282,8 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         .flat_map(stream::iter)
     }
 
-    /// Asks until there is an answer, with growing pauses; notes the error where there is none.
+    /// Asks until there is an answer, with growing pauses. Where there is none, notes why: the
+    /// time ran out, or an error that would not pass.
     async fn patiently<V, F>(&self, tally: &mut Tally, ask: impl Fn() -> F) -> Option<V>
     where
         F: Future<Output = Result<Metered<V>, StoreError>>,
@@ -291,7 +292,11 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         loop {
             match ask().await {
                 Ok(answer) => return Some(tally.meter(answer)),
-                Err(error) if error.may_pass() && attempt < ATTEMPTS && !self.time_is_up() => {
+                Err(error) if error.may_pass() && self.time_is_up() => {
+                    tally.time_ran_out = true;
+                    return None;
+                }
+                Err(error) if error.may_pass() && attempt < ATTEMPTS => {
                     tracing::debug!(attempt, error = error.causes(), "trying again");
                     self.back_off(attempt).await;
                     attempt += 1;
