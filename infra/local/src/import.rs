@@ -38,7 +38,7 @@ impl fmt::Display for ImportError {
             Self::Lines(named, count) => {
                 write!(
                     f,
-                    "nothing was imported, for it has what is no item in DynamoDB JSON"
+                    "nothing was imported, for not all of it is items in DynamoDB JSON"
                 )?;
                 for (line, problem) in named {
                     write!(f, "; line {line}: {problem}")?;

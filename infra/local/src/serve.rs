@@ -101,7 +101,7 @@ pub async fn run(
                     .dynamodb
                     .import(items)
                     .map_err(|error| because("import, of which nothing was kept")(&error))?;
-                tell(&format!("imported {count} items"))?;
+                tell(&format!("items imported: {count}"))?;
             }
             sample::open_sessions(&sessions, now.into())
                 .await

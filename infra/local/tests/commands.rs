@@ -339,7 +339,7 @@ async fn ones_own_items_are_imported_and_looked_at_before_anything_is_done() {
     packer.finish().unwrap();
     let local = Local::start(&["--import", file.to_str().unwrap()]);
     assert!(
-        local.introduction.contains("imported 3 items"),
+        local.introduction.contains("items imported: 3"),
         "{}",
         local.introduction
     );
