@@ -499,10 +499,10 @@ async fn a_rate_below_a_batch_is_kept_and_gets_on() {
     for number in 0..40 {
         world.open("ann", &format!("s{number}"), NOW - 1).await;
     }
-    let report = world.clean_up(json!({ "max_seconds": 3 }), NOW).await;
+    let report = world.clean_up(json!({ "max_seconds": 5 }), NOW).await;
     let done = report["sessions_deactivated"].as_u64().unwrap();
     let seconds = report["duration_ms"].as_u64().unwrap() / 1000 + 1;
-    assert!(done >= 4, "{report}");
+    assert!(done > 2, "more than the first batch: {report}");
     assert!(done <= 2 + 2 * seconds, "{report}");
     assert_eq!(report["complete"], false);
 }
@@ -530,14 +530,15 @@ async fn a_run_without_time_does_nothing_and_says_so() {
 
 #[tokio::test]
 async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
-    // One shard, and 25 writes a second: within a second a few batches start, and no more.
+    // One shard, and 25 writes a second: in four seconds no more than 125 start, however fast the
+    // machine is, and the first batch does, however slow.
     let world = World::with([("DUE_SHARDS", "1"), ("MAX_WRITES_PER_SECOND", "25")]).await;
     for number in 0..200 {
         let mut item = active_session("ann", &format!("s{number:03}"), NOW - 1 - number);
         item["due_key"] = json!({ "S": "deactivate#00" });
         world.put(item).await;
     }
-    let report = world.clean_up(json!({ "max_seconds": 1 }), NOW).await;
+    let report = world.clean_up(json!({ "max_seconds": 4 }), NOW).await;
     assert_eq!(report["complete"], false);
     let done = report["sessions_deactivated"].as_u64().unwrap();
     assert!((25..200).contains(&done), "{done}");
