@@ -187,6 +187,19 @@ impl World {
             .expect("the store answers")
     }
 
+    /// Every item of the table but the reports, by key.
+    pub async fn records(&self) -> Vec<(String, Item)> {
+        let mut records: Vec<_> = self
+            .items()
+            .await
+            .into_iter()
+            .filter(|item| text(item, "pk") != "CLEANUP")
+            .map(|item| (format!("{} {}", text(&item, "pk"), text(&item, "sk")), item))
+            .collect();
+        records.sort_by(|a, b| a.0.cmp(&b.0));
+        records
+    }
+
     /// Invokes the cleanup at `now`.
     pub async fn clean_up(&self, event: Value, now: i64) -> Value {
         self.functions

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::{
-    DAY, HOUR, Item, NOW, World, active_session, at, counts, inactive_session, number, only, text,
+    DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, only, text,
 };
 use session_lifecycle::domain::{
     Days, Record, RecordKey, Rules, Session, Shards, StoredRecord, Timestamp,
@@ -29,21 +29,9 @@ fn blacklisted(id: &str, expires_at: i64) -> Value {
     item
 }
 
-/// The items of a table by sort key, without the reports.
-async fn records(world: &World) -> Vec<(String, Item)> {
-    let mut records: Vec<_> = world
-        .items()
-        .await
-        .into_iter()
-        .filter(|item| text(item, "pk") != "CLEANUP")
-        .map(|item| (format!("{} {}", text(&item, "pk"), text(&item, "sk")), item))
-        .collect();
-    records.sort_by(|a, b| a.0.cmp(&b.0));
-    records
-}
-
 async fn names(world: &World) -> Vec<String> {
-    records(world)
+    world
+        .records()
         .await
         .iter()
         .map(|(_, item)| text(item, "sk").to_owned())
@@ -139,10 +127,10 @@ async fn a_second_run_finds_nothing_to_do() {
     }
     let first = world.clean_up(json!({}), NOW).await;
     assert_eq!(counts(&first), only([("sessions_deactivated", 60)]));
-    let before = records(&world).await;
+    let before = world.records().await;
     let second = world.clean_up(json!(null), NOW).await;
     assert_eq!(counts(&second), only([]));
-    assert_eq!(records(&world).await, before);
+    assert_eq!(world.records().await, before);
 }
 
 #[tokio::test]
@@ -158,10 +146,10 @@ async fn a_dry_run_counts_what_the_run_then_does_and_writes_only_its_report() {
     }
     world.put(moved_session("moved")).await;
     world.put(malformed_session("bad")).await;
-    let before = records(&world).await;
+    let before = world.records().await;
     let dry = world.clean_up(json!({ "dry_run": true }), NOW).await;
     assert_eq!(dry["dry_run"], true);
-    assert_eq!(records(&world).await, before);
+    assert_eq!(world.records().await, before);
     let run = world.clean_up(json!({}), NOW).await;
     assert_eq!(counts(&dry), counts(&run));
     assert_eq!(
@@ -352,13 +340,13 @@ async fn malformed_records_are_counted_left_and_hold_nothing_up() {
     for item in malformed {
         world.put(item).await;
     }
-    let before = records(&world).await;
+    let before = world.records().await;
     for dry_run in [true, false] {
         let report = world.clean_up(json!({ "dry_run": dry_run }), NOW).await;
         assert_eq!(counts(&report), only([("malformed", count)]));
         assert_eq!(report["complete"], true);
     }
-    assert_eq!(records(&world).await, before);
+    assert_eq!(world.records().await, before);
     world.open("ann", "behind", NOW - 1).await;
     let report = world.clean_up(json!({}), NOW).await;
     assert_eq!(
@@ -437,11 +425,11 @@ async fn a_table_that_existed_before_is_adopted() {
         "what is not in the index is not seen"
     );
 
-    let before = records(&world).await;
+    let before = world.records().await;
     let dry = world
         .clean_up(json!({ "adopt": true, "dry_run": true }), NOW)
         .await;
-    assert_eq!(records(&world).await, before);
+    assert_eq!(world.records().await, before);
     let run = world.clean_up(json!({ "adopt": true }), NOW).await;
     assert_eq!(counts(&dry), counts(&run));
     assert_eq!(
@@ -456,10 +444,10 @@ async fn a_table_that_existed_before_is_adopted() {
     );
     let stray = world.session("ann", "stray").await.unwrap();
     assert!(text(&stray, "due_key") < "deactivate#16", "{stray:?}");
-    let before = records(&world).await;
+    let before = world.records().await;
     let again = world.clean_up(json!({ "adopt": true }), NOW).await;
     assert_eq!(counts(&again), only([("malformed", 1)]));
-    assert_eq!(records(&world).await, before);
+    assert_eq!(world.records().await, before);
 }
 
 /// "Never", as some write it, has a `ttl` beyond the last time that is believed of others.
@@ -491,85 +479,6 @@ async fn a_dry_adoption_counts_strangers_on_the_work_list_as_the_run_does() {
         let expected = only([("malformed", 1), ("sessions_deactivated", 1)]);
         assert_eq!(counts(&report), expected, "dry: {dry_run}");
     }
-}
-
-#[tokio::test]
-async fn a_rate_below_a_batch_is_kept_and_gets_on() {
-    let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
-    for number in 0..40 {
-        world.open("ann", &format!("s{number}"), NOW - 1).await;
-    }
-    let report = world.clean_up(json!({ "max_seconds": 5 }), NOW).await;
-    let done = report["sessions_deactivated"].as_u64().unwrap();
-    let seconds = report["duration_ms"].as_u64().unwrap() / 1000 + 1;
-    assert!(done > 2, "more than the first batch: {report}");
-    assert!(done <= 2 + 2 * seconds, "{report}");
-    assert_eq!(report["complete"], false);
-}
-
-#[tokio::test]
-async fn a_run_without_time_does_nothing_and_says_so() {
-    let world = World::new().await;
-    world.open("ann", "s", NOW - 1).await;
-    let before = records(&world).await;
-    for (adopt, dry_run) in [(false, false), (false, true), (true, false), (true, true)] {
-        let event = json!({ "max_seconds": 0, "adopt": adopt, "dry_run": dry_run });
-        let report = world.clean_up(event, NOW).await;
-        assert_eq!(report["complete"], false);
-        assert_eq!(
-            report["capacity_units"], 0.0,
-            "not even a look at the table"
-        );
-        assert_eq!(counts(&report), only([]));
-    }
-    assert_eq!(records(&world).await, before);
-    let report = world.clean_up(json!({}), NOW).await;
-    assert_eq!(report["complete"], true);
-    assert_eq!(counts(&report), only([("sessions_deactivated", 1)]));
-}
-
-#[tokio::test]
-async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
-    // One shard, and 25 writes a second: in four seconds no more than 125 start, however fast the
-    // machine is, and the first batch does, however slow.
-    let world = World::with([("DUE_SHARDS", "1"), ("MAX_WRITES_PER_SECOND", "25")]).await;
-    for number in 0..200 {
-        let mut item = active_session("ann", &format!("s{number:03}"), NOW - 1 - number);
-        item["due_key"] = json!({ "S": "deactivate#00" });
-        world.put(item).await;
-    }
-    let report = world.clean_up(json!({ "max_seconds": 4 }), NOW).await;
-    assert_eq!(report["complete"], false);
-    let done = report["sessions_deactivated"].as_u64().unwrap();
-    assert!((25..200).contains(&done), "{done}");
-    let inactive: Vec<String> = records(&world)
-        .await
-        .into_iter()
-        .filter(|(_, item)| item["is_active"].as_bool() == Ok(&false))
-        .map(|(_, item)| text(&item, "session_id").to_owned())
-        .collect();
-    let oldest: Vec<String> = (200 - done..200)
-        .map(|number| format!("s{number:03}"))
-        .collect();
-    assert_eq!(inactive, oldest);
-}
-
-#[tokio::test]
-async fn a_deactivation_costs_three_write_units() {
-    let world = World::new().await;
-    let empty = world.clean_up(json!({}), NOW).await;
-    for number in 0..100 {
-        world
-            .put(active_session("ann", &format!("s{number}"), NOW - number))
-            .await;
-    }
-    let report = world.clean_up(json!({}), NOW).await;
-    let units = |report: &Value| report["capacity_units"].as_f64().unwrap();
-    // 32 queries of half a unit, whether or not there is anything; the hundred entries on one
-    // list make that list's query larger.
-    assert!((units(&empty) - 16.0).abs() < 0.01, "{empty}");
-    let writes = units(&report) - units(&empty);
-    assert!((300.0..303.0).contains(&writes), "{writes}");
 }
 
 #[tokio::test]
@@ -619,38 +528,4 @@ async fn native_ttl_takes_what_no_cleanup_ever_saw() {
     world.put(active_session("ann", "live", NOW + HOUR)).await;
     assert_eq!(world.dynamodb.sweep_ttl().unwrap(), 1);
     assert_eq!(names(&world).await, ["SESSION#live"]);
-}
-
-#[tokio::test]
-async fn a_table_that_refuses_makes_the_run_an_error_that_names_the_cause() {
-    let world = World::with([("TABLE_NAME", "another-table")]).await;
-    let answer = world
-        .functions
-        .invoke(FunctionName::Cleanup, &json!({}), at(NOW))
-        .await;
-    let error = answer.unwrap_err().to_string();
-    assert!(error.contains("could not finish"), "{error}");
-    assert!(
-        error.contains("ResourceNotFound") || error.contains("not found"),
-        "{error}"
-    );
-}
-
-/// A table that is out of reach until the time is up leaves work, but nothing is wrong with it.
-#[tokio::test]
-async fn a_run_that_waits_for_the_table_until_its_end_is_incomplete_and_no_error() {
-    let world = World::new().await;
-    let World {
-        dynamodb,
-        functions,
-        ..
-    } = world;
-    dynamodb.stop().await;
-    let event = json!({ "max_seconds": 1 });
-    let report = functions
-        .invoke(FunctionName::Cleanup, &event, at(NOW))
-        .await
-        .unwrap();
-    assert_eq!(report["complete"], false);
-    assert_eq!(counts(&report), only([]));
 }

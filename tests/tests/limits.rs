@@ -1,0 +1,119 @@
+//! The limits of a run: its time, its rate, its price, and a table that does not answer.
+
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::{NOW, World, active_session, at, counts, only, text};
+
+#[tokio::test]
+async fn a_rate_below_a_batch_is_kept_and_gets_on() {
+    let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
+    for number in 0..40 {
+        world.open("ann", &format!("s{number}"), NOW - 1).await;
+    }
+    let report = world.clean_up(json!({ "max_seconds": 5 }), NOW).await;
+    let done = report["sessions_deactivated"].as_u64().unwrap();
+    let seconds = report["duration_ms"].as_u64().unwrap() / 1000 + 1;
+    assert!(done > 2, "more than the first batch: {report}");
+    assert!(done <= 2 + 2 * seconds, "{report}");
+    assert_eq!(report["complete"], false);
+}
+
+#[tokio::test]
+async fn a_run_without_time_does_nothing_and_says_so() {
+    let world = World::new().await;
+    world.open("ann", "s", NOW - 1).await;
+    let before = world.records().await;
+    for (adopt, dry_run) in [(false, false), (false, true), (true, false), (true, true)] {
+        let event = json!({ "max_seconds": 0, "adopt": adopt, "dry_run": dry_run });
+        let report = world.clean_up(event, NOW).await;
+        assert_eq!(report["complete"], false);
+        assert_eq!(
+            report["capacity_units"], 0.0,
+            "not even a look at the table"
+        );
+        assert_eq!(counts(&report), only([]));
+    }
+    assert_eq!(world.records().await, before);
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(report["complete"], true);
+    assert_eq!(counts(&report), only([("sessions_deactivated", 1)]));
+}
+
+#[tokio::test]
+async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
+    // One shard, and 25 writes a second: in four seconds no more than 125 start, however fast the
+    // machine is, and the first batch does, however slow.
+    let world = World::with([("DUE_SHARDS", "1"), ("MAX_WRITES_PER_SECOND", "25")]).await;
+    for number in 0..200 {
+        let mut item = active_session("ann", &format!("s{number:03}"), NOW - 1 - number);
+        item["due_key"] = json!({ "S": "deactivate#00" });
+        world.put(item).await;
+    }
+    let report = world.clean_up(json!({ "max_seconds": 4 }), NOW).await;
+    assert_eq!(report["complete"], false);
+    let done = report["sessions_deactivated"].as_u64().unwrap();
+    assert!((25..200).contains(&done), "{done}");
+    let inactive: Vec<String> = world
+        .records()
+        .await
+        .into_iter()
+        .filter(|(_, item)| item["is_active"].as_bool() == Ok(&false))
+        .map(|(_, item)| text(&item, "session_id").to_owned())
+        .collect();
+    let oldest: Vec<String> = (200 - done..200)
+        .map(|number| format!("s{number:03}"))
+        .collect();
+    assert_eq!(inactive, oldest);
+}
+
+#[tokio::test]
+async fn a_deactivation_costs_three_write_units() {
+    let world = World::new().await;
+    let empty = world.clean_up(json!({}), NOW).await;
+    for number in 0..100 {
+        world
+            .put(active_session("ann", &format!("s{number}"), NOW - number))
+            .await;
+    }
+    let report = world.clean_up(json!({}), NOW).await;
+    let units = |report: &Value| report["capacity_units"].as_f64().unwrap();
+    // 32 queries of half a unit, whether or not there is anything; the hundred entries on one
+    // list make that list's query larger.
+    assert!((units(&empty) - 16.0).abs() < 0.01, "{empty}");
+    let writes = units(&report) - units(&empty);
+    assert!((300.0..303.0).contains(&writes), "{writes}");
+}
+
+#[tokio::test]
+async fn a_table_that_refuses_makes_the_run_an_error_that_names_the_cause() {
+    let world = World::with([("TABLE_NAME", "another-table")]).await;
+    let answer = world
+        .functions
+        .invoke(FunctionName::Cleanup, &json!({}), at(NOW))
+        .await;
+    let error = answer.unwrap_err().to_string();
+    assert!(error.contains("could not finish"), "{error}");
+    assert!(
+        error.contains("ResourceNotFound") || error.contains("not found"),
+        "{error}"
+    );
+}
+
+/// A table that is out of reach until the time is up leaves work, but nothing is wrong with it.
+#[tokio::test]
+async fn a_run_that_waits_for_the_table_until_its_end_is_incomplete_and_no_error() {
+    let world = World::new().await;
+    let World {
+        dynamodb,
+        functions,
+        ..
+    } = world;
+    dynamodb.stop().await;
+    let event = json!({ "max_seconds": 1 });
+    let report = functions
+        .invoke(FunctionName::Cleanup, &event, at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(report["complete"], false);
+    assert_eq!(counts(&report), only([]));
+}
