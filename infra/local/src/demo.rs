@@ -18,7 +18,7 @@ use crate::dynamodb::{self, TABLE_NAME};
 use crate::sample::{self, Sample, UserSession};
 use crate::server;
 use crate::stack::{Stack, scheduled_event};
-use crate::template::FunctionName;
+use crate::template::{FunctionName, Template};
 use crate::terminal::{BAD, BOLD, DIM, GOOD, Progress, say, styled, table};
 use crate::tokens::Bearer;
 
@@ -71,7 +71,7 @@ struct Demo {
 pub async fn run() -> Result<bool, Failure> {
     let watch = Stopwatch::start(Duration::MAX);
     let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let stack = Stack::start(dynamodb::open(None)?, loopback().await?)?;
+    let stack = Stack::start(Template::read()?, dynamodb::open(None)?, loopback().await?)?;
     let listener = loopback().await?;
     let api = listener.local_addr()?;
     let (stop, stopped) = oneshot::channel::<()>();

@@ -15,15 +15,12 @@ use tokio::net::TcpListener;
 use crate::dynamodb::{EmbeddedDynamoDb, EmbeddedError, TABLE_NAME};
 use crate::functions::Functions;
 use crate::gateway::Gateway;
-use crate::template::{Template, TemplateError};
+use crate::template::Template;
 use crate::tokens::Tokens;
 
 /// What keeps the stack from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
-    /// The template.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
     /// The embedded DynamoDB.
     #[error(transparent)]
     DynamoDb(#[from] EmbeddedError),
@@ -47,13 +44,16 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts it over `database`, whose endpoint listens on `listener`.
+    /// Starts what `template` describes, over `database`, whose endpoint listens on `listener`.
     ///
     /// # Errors
     ///
     /// What keeps it from starting.
-    pub fn start(database: Database, listener: TcpListener) -> Result<Self, StackError> {
-        let template = Template::read()?;
+    pub fn start(
+        template: Template,
+        database: Database,
+        listener: TcpListener,
+    ) -> Result<Self, StackError> {
         let dynamodb = EmbeddedDynamoDb::start(database, listener, &template.table)?;
         let tokens = Tokens::new();
         let variables: Variables = tokens

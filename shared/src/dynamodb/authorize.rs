@@ -3,9 +3,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
 use super::Table;
-use super::item::{
-    DEACTIVATED_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key,
-};
+use super::item::{DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key};
 use crate::domain::{
     Kind, MalformedRecord, Record, RecordKey, SeenSession, Session, SessionId, TokenId, UserId,
 };
@@ -21,9 +19,7 @@ impl LookUpSession for Table {
         let keys = KeysAndAttributes::builder()
             .keys(key_item(&RecordKey::session(user, session)))
             .keys(key_item(&RecordKey::blacklisted_token(user, token)))
-            .projection_expression(
-                [PK, SK, IS_ACTIVE, EXPIRES_AT, DEACTIVATED_AT, DUE_KEY].join(","),
-            )
+            .projection_expression([PK, SK, IS_ACTIVE, EXPIRES_AT, DUE_KEY].join(","))
             .consistent_read(true);
         let (items, _) = self.batch_get(keys, "looking up a session").await?;
         let mut lookup = Lookup {
