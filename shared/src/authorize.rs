@@ -4,9 +4,13 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{Change, Days, Reason, RecordKey, Refusal, Rules, Shard, Timestamp, judge};
+use crate::domain::{
+    Change, Days, Reason, RecordKey, Refusal, Rules, SessionId, Shard, Timestamp, TokenId, UserId,
+    judge,
+};
+use crate::keys::KeysUnavailable;
 use crate::ports::{ApplyChanges, LookUpSession, Outcome, StoreError};
-use crate::token::{Claims, TokenVerifier};
+use crate::token::{Claims, NotVerified, TokenVerifier};
 
 /// Decides about requests.
 #[derive(Debug)]
@@ -25,6 +29,17 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+/// Why there is no decision.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecided {
+    /// The table could not be asked, or holds what cannot be understood.
+    #[error("{}", .0.causes())]
+    Store(#[from] StoreError),
+    /// There are no keys to verify the token with.
+    #[error(transparent)]
+    Keys(#[from] KeysUnavailable),
+}
+
 impl<T: LookUpSession + ApplyChanges> Authorize<T> {
     /// Decides by `verifier` and the sessions in `table`.
     pub const fn new(table: T, verifier: TokenVerifier, retention: Days) -> Self {
@@ -40,12 +55,13 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
     ///
     /// # Errors
     ///
-    /// The store's: nobody is let in, and nobody is told that there is no such session.
+    /// The keys' or the store's: nobody is let in, and nobody is told that the token is invalid or
+    /// that there is no such session.
     pub async fn decide(
         &self,
         authorization: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<Decision, Undecided> {
         let Some(token) = authorization.and_then(bearer_token) else {
             return Ok(refuse(
                 Refusal::MissingBearerToken,
@@ -53,9 +69,10 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             ));
         };
         let now = Timestamp::from(now);
-        let claims = match self.verifier.verify(token, now) {
+        let claims = match self.verifier.verify(token, now).await {
             Ok(claims) => claims,
-            Err(problem) => return Ok(refuse(Refusal::InvalidToken, problem)),
+            Err(NotVerified::Invalid(why)) => return Ok(refuse(Refusal::InvalidToken, why)),
+            Err(NotVerified::Keys(error)) => return Err(error.into()),
         };
         let lookup = self
             .table
@@ -64,7 +81,7 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         let session = match lookup.session {
             // That a token was revoked is enough to know.
             Some(Err(_)) if lookup.blacklisted => None,
-            session => session.transpose()?,
+            session => session.transpose().map_err(StoreError::from)?,
         };
         if let Some(shard) = session.and_then(|session| session.expired_at(now)) {
             self.deactivate(
@@ -77,6 +94,25 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         match judge(session, lookup.blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
             Err(refusal) => Ok(refuse(refusal, refusal)),
+        }
+    }
+
+    /// Makes the connection to the table that the first request would wait for otherwise: asks for
+    /// a session that does not exist. Where that fails, it is logged, and the first request tries.
+    pub async fn warm_up(&self) {
+        let ids = (
+            UserId::parse("-"),
+            SessionId::parse("-"),
+            TokenId::parse("-"),
+        );
+        if let (Ok(user), Ok(session), Ok(token)) = ids
+            && let Err(error) = self.table.look_up(&user, &session, &token).await
+        {
+            let error = error.causes();
+            tracing::warn!(
+                error,
+                "the table could not be reached ahead of the first request"
+            );
         }
     }
 

@@ -7,11 +7,12 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use jsonwebtoken::Algorithm;
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use crate::clean_up::Settings;
 use crate::domain::{Days, Hours, Shards};
-use crate::token::{KeyMaterial, TokenVerifier};
+use crate::keys::{JwksUrl, KeySource, SecretReference, UnfitKey, VerifyingKey};
+use crate::token::TokenRules;
 
 /// The environment's variables, or a test's.
 #[derive(Clone, Default)]
@@ -33,8 +34,10 @@ pub struct AuthorizerConfig {
     pub shards: Shards,
     /// `SESSION_RETENTION_DAYS`.
     pub retention: Days,
-    /// Made of `JWT_ALGORITHM`, the key, `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_LEEWAY_SECONDS`.
-    pub verifier: TokenVerifier,
+    /// `JWT_ALGORITHM`, `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_LEEWAY_SECONDS`.
+    pub tokens: TokenRules,
+    /// One of `JWT_SECRET`, `JWT_SECRET_ARN`, `JWT_PUBLIC_KEY`, `JWKS_URL`.
+    pub keys: KeySource,
 }
 
 /// The configuration of the scheduled cleanup.
@@ -111,13 +114,14 @@ impl AuthorizerConfig {
         let table_name = reader.table_name();
         let shards = reader.shards();
         let retention = reader.retention();
-        let verifier = reader.verifier();
+        let tokens = reader.tokens();
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
                 shards,
                 retention,
-                verifier: verifier?,
+                keys: tokens.1?,
+                tokens: tokens.0?,
             })
         })
     }
@@ -272,23 +276,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn verifier(&mut self) -> Option<TokenVerifier> {
+    fn tokens(&mut self) -> (Option<TokenRules>, Option<KeySource>) {
         let algorithm = self.algorithm();
-        let key = self.key();
+        let keys = self.keys(algorithm);
         let issuer = self.required("JWT_ISSUER", "the tokens' iss");
         let audience = self.required("JWT_AUDIENCE", "the name of this API in the tokens' aud");
         let leeway_seconds = self.number("JWT_LEEWAY_SECONDS", 0, 0..=120);
-        let (algorithm, key) = (algorithm?, key?);
-        // The key is checked even where the issuer is missing: all problems come together.
-        TokenVerifier::new(
-            algorithm,
-            key,
-            issuer.unwrap_or_default(),
-            audience.unwrap_or_default(),
-            leeway_seconds,
-        )
-        .map_err(|unfit| self.problems.push(unfit.to_string()))
-        .ok()
+        let rules = || {
+            Some(TokenRules {
+                algorithm: algorithm?,
+                issuer: issuer?,
+                audience: audience?,
+                leeway_seconds,
+            })
+        };
+        (rules(), keys)
     }
 
     fn algorithm(&mut self) -> Option<Algorithm> {
@@ -305,32 +307,70 @@ impl<'a> Reader<'a> {
         algorithm
     }
 
-    fn key(&mut self) -> Option<KeyMaterial> {
-        const LATER: [&str; 2] = ["JWT_SECRET_ARN", "JWKS_URL"];
-        for name in LATER {
-            if self.variables.get(name).is_some() {
-                self.problems.push(format!(
-                    "{name} is not supported by this version (set JWT_SECRET or JWT_PUBLIC_KEY)"
-                ));
-            }
+    /// The source of the keys. The key itself is checked here, against the algorithm, if that is
+    /// known; so all problems come together.
+    fn keys(&mut self, algorithm: Option<Algorithm>) -> Option<KeySource> {
+        const NAMES: [&str; 4] = ["JWT_SECRET", "JWT_SECRET_ARN", "JWT_PUBLIC_KEY", "JWKS_URL"];
+        let variables = self.variables;
+        let set: Vec<_> = NAMES
+            .into_iter()
+            .filter_map(|name| Some((name, variables.get(name)?)))
+            .collect();
+        let [(name, value)] = set[..] else {
+            let these = |names: &[&str], last| match names {
+                [names @ .., end] => format!("{} {last} {end}", names.join(", ")),
+                [] => String::new(),
+            };
+            let names: Vec<_> = set.iter().map(|(name, _)| *name).collect();
+            self.problems.push(if names.is_empty() {
+                format!("{} is missing (one of them)", these(&NAMES, "or"))
+            } else {
+                format!("{} are set (one of them)", these(&names, "and"))
+            });
+            return None;
+        };
+        let algorithm = algorithm?;
+        let symmetric = algorithm.family() == AlgorithmFamily::Hmac;
+        if symmetric != name.starts_with("JWT_SECRET") {
+            let needed = if symmetric { &NAMES[..2] } else { &NAMES[2..] };
+            let needed = needed.join(" or ");
+            self.problems.push(format!(
+                "{name} is set, and {needed} is needed for {algorithm:?}"
+            ));
+            return None;
         }
-        let secret = self.variables.get("JWT_SECRET");
-        let public_key = self.variables.get("JWT_PUBLIC_KEY");
-        match (secret, public_key) {
-            (Some(secret), None) => Some(KeyMaterial::Secret(secret.to_owned())),
+        let mut configured = |key: Result<_, UnfitKey>| {
+            key.map(KeySource::Configured)
+                .map_err(|unfit| self.problems.push(format!("{name} {unfit}")))
+                .ok()
+        };
+        match name {
+            "JWT_SECRET" => configured(VerifyingKey::from_secret(algorithm, value)),
             // Where a variable holds one line only, line ends are often written as "\n".
-            (None, Some(pem)) => Some(KeyMaterial::PublicKey(pem.replace("\\n", "\n"))),
-            (Some(_), Some(_)) => {
-                self.problems
-                    .push("JWT_SECRET and JWT_PUBLIC_KEY are both set (one of them)".into());
-                None
-            }
-            (None, None) => {
-                if LATER.iter().all(|name| self.variables.get(name).is_none()) {
-                    self.problems
-                        .push("JWT_SECRET or JWT_PUBLIC_KEY is missing (one of them)".into());
+            "JWT_PUBLIC_KEY" => configured(VerifyingKey::from_pem(
+                algorithm,
+                &value.replace("\\n", "\n"),
+            )),
+            "JWT_SECRET_ARN" => {
+                let reference = SecretReference::parse(value);
+                if reference.is_none() {
+                    self.wrong(
+                        name,
+                        "the ARN of a secret of Secrets Manager; where that is JSON, with \
+                         :json-key:: behind it",
+                    );
                 }
-                None
+                reference.map(KeySource::StoredSecret)
+            }
+            _ => {
+                let url = JwksUrl::parse(value);
+                if url.is_none() {
+                    // It may hold credentials.
+                    self.problems.push(format!(
+                        "{name} must be an https URL without credentials (http on loopback only)"
+                    ));
+                }
+                url.map(KeySource::Jwks)
             }
         }
     }

@@ -6,7 +6,7 @@
 //!   the feature `functions`, `authorize`, `clean_up`, `statistics` and `reports` for the Lambda
 //!   functions.
 //! - [`dynamodb`]: the table behind the ports.
-//! - With the feature `functions`: `config`, `token`, `http`, `telemetry`, for the functions.
+//! - With the feature `functions`: `config`, `keys`, `token`, `http`, `telemetry`, for the functions.
 //!
 //! # For applications
 //!
@@ -52,6 +52,10 @@ pub mod clock;
 pub mod config;
 #[cfg(feature = "functions")]
 pub mod http;
+#[cfg(feature = "functions")]
+mod json;
+#[cfg(feature = "functions")]
+pub mod keys;
 #[cfg(feature = "functions")]
 pub mod reports;
 #[cfg(feature = "functions")]

@@ -1,19 +1,15 @@
 //! JSON Web Tokens: form, signature and claims. Whether the token's time is over is not decided
 //! here, for an expired token still leads to its session.
 
-use std::fmt;
-
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
-};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use jsonwebtoken::Algorithm;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
+use serde::de::{Deserializer, IgnoredAny};
 
 use crate::domain::{SessionId, Timestamp, TokenId, UserId};
+use crate::json::read_object;
+use crate::keys::{Keys, KeysUnavailable};
 
 /// The longest token that is looked at, in bytes.
 const LONGEST: usize = 8 * 1024;
@@ -51,6 +47,9 @@ pub enum InvalidToken {
     /// It has extensions that must be understood (RFC 7515 §4.1.11).
     #[error("the header lists critical extensions")]
     Critical,
+    /// There is no key of the name that the token gives (RFC 7515 §4.1.4).
+    #[error("there is no key with the token's kid")]
+    UnknownKey,
     /// The signature is not the key's.
     #[error("the signature does not verify")]
     Signature,
@@ -68,34 +67,35 @@ pub enum InvalidToken {
     NotYetValid,
 }
 
-/// A key that cannot verify tokens of the configured algorithm.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UnfitKey(String);
-
-/// The key material as it is configured.
-pub enum KeyMaterial {
-    /// A shared secret, for the HS algorithms.
-    Secret(String),
-    /// A public key in PEM, for the others.
-    PublicKey(String),
+/// Why a token was not verified.
+#[derive(Debug, thiserror::Error)]
+pub enum NotVerified {
+    /// It failed a check.
+    #[error(transparent)]
+    Invalid(#[from] InvalidToken),
+    /// There is nothing to check it with, for now.
+    #[error(transparent)]
+    Keys(#[from] KeysUnavailable),
 }
 
-/// Verifies tokens of one algorithm, key, issuer and audience.
+/// What tokens are taken, whatever their keys.
+#[derive(Debug, Clone)]
+pub struct TokenRules {
+    /// The one algorithm.
+    pub algorithm: Algorithm,
+    /// What `iss` must be.
+    pub issuer: String,
+    /// What `aud` must name.
+    pub audience: String,
+    /// The clock skew allowed for `nbf` and `iat`, never for `exp`.
+    pub leeway_seconds: u32,
+}
+
+/// Verifies tokens.
+#[derive(Debug)]
 pub struct TokenVerifier {
-    algorithm: Algorithm,
-    key: DecodingKey,
-    issuer: String,
-    audience: String,
-    leeway_seconds: i64,
-}
-
-impl fmt::Debug for TokenVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenVerifier")
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
-    }
+    rules: TokenRules,
+    keys: Keys,
 }
 
 /// The JOSE header's members that matter here (RFC 7515 §4.1); all others are ignored, those that
@@ -103,6 +103,8 @@ impl fmt::Debug for TokenVerifier {
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    #[serde(default, deserialize_with = "present")]
+    kid: Option<String>,
     #[serde(default, deserialize_with = "is_there")]
     crit: bool,
 }
@@ -119,17 +121,19 @@ struct Payload {
     sid: String,
     jti: String,
     exp: f64,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "present")]
     nbf: Option<f64>,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "present")]
     iat: Option<f64>,
     #[serde(default)]
     scope: String,
 }
 
-/// A claim that may be left out, but not be null.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    f64::deserialize(deserializer).map(Some)
+/// What may be left out, but not be null.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// One audience or several (RFC 7519 §4.1.3).
@@ -150,55 +154,49 @@ impl Audience {
 }
 
 impl TokenVerifier {
-    /// A verifier of tokens that are signed by `algorithm`, issued by `issuer` for `audience`.
-    /// `leeway_seconds` is the clock skew allowed for `nbf` and `iat`, never for `exp`.
-    ///
-    /// # Errors
-    ///
-    /// A key that does not fit the algorithm, or a secret shorter than its hash.
-    pub fn new(
-        algorithm: Algorithm,
-        key: KeyMaterial,
-        issuer: String,
-        audience: String,
-        leeway_seconds: u32,
-    ) -> Result<Self, UnfitKey> {
-        let key = decoding_key(algorithm, key)?;
-        Ok(Self {
-            algorithm,
-            key,
-            issuer,
-            audience,
-            leeway_seconds: leeway_seconds.into(),
-        })
+    /// A verifier by these rules and keys.
+    #[must_use]
+    pub const fn new(rules: TokenRules, keys: Keys) -> Self {
+        Self { rules, keys }
     }
 
     /// Checks everything of a token but whether it has expired or was revoked.
     ///
     /// # Errors
     ///
-    /// The first check that it fails.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, InvalidToken> {
+    /// The first check that it fails; or that there are no keys to check it with.
+    pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, NotVerified> {
         if token.len() > LONGEST {
-            return Err(InvalidToken::TooLong);
+            return Err(InvalidToken::TooLong.into());
         }
         let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken::Form)?;
         let (header, payload) = message.split_once('.').ok_or(InvalidToken::Form)?;
+        let signature = decode(signature)?;
 
         let header: Header = read_object(&decode(header)?).ok_or(InvalidToken::Header)?;
-        if header.alg.parse() != Ok(self.algorithm) {
-            return Err(InvalidToken::Algorithm);
+        if header.alg.parse() != Ok(self.rules.algorithm) {
+            return Err(InvalidToken::Algorithm.into());
         }
         if header.crit {
-            return Err(InvalidToken::Critical);
+            return Err(InvalidToken::Critical.into());
         }
-        let verified =
-            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, self.algorithm);
-        if !matches!(verified, Ok(true)) {
-            return Err(InvalidToken::Signature);
+        let kid = header.kid.as_deref();
+        let keys = self.keys.at(now, kid).await?;
+        let mut keys = keys.of(kid).peekable();
+        if keys.peek().is_none() {
+            return Err(InvalidToken::UnknownKey.into());
         }
+        if !keys.any(|key| key.verifies(message.as_bytes(), &signature)) {
+            return Err(InvalidToken::Signature.into());
+        }
+        Ok(self.rules.claims(&decode(payload)?, now)?)
+    }
+}
 
-        let payload: Payload = read_object(&decode(payload)?).ok_or(InvalidToken::Claims)?;
+impl TokenRules {
+    /// Reads the claims of a token whose signature is good.
+    fn claims(&self, payload: &[u8], now: Timestamp) -> Result<Claims, InvalidToken> {
+        let payload: Payload = read_object(payload).ok_or(InvalidToken::Claims)?;
         if payload.iss != self.issuer {
             return Err(InvalidToken::Issuer);
         }
@@ -207,7 +205,7 @@ impl TokenVerifier {
         }
         for date in [payload.nbf, payload.iat].into_iter().flatten() {
             let valid_from = Timestamp::from_numeric_date(date).ok_or(InvalidToken::Claims)?;
-            if valid_from.minus(self.leeway_seconds) > now {
+            if valid_from.minus(self.leeway_seconds.into()) > now {
                 return Err(InvalidToken::NotYetValid);
             }
         }
@@ -223,63 +221,4 @@ impl TokenVerifier {
 
 fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Form)
-}
-
-/// Reads a JSON object. A struct would be read from an array, too.
-fn read_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    json.trim_ascii_start()
-        .starts_with(b"{")
-        .then(|| serde_json::from_slice(json).ok())?
-}
-
-fn decoding_key(algorithm: Algorithm, key: KeyMaterial) -> Result<DecodingKey, UnfitKey> {
-    use Algorithm::{
-        ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512,
-    };
-    let unfit = |what: &str| UnfitKey(format!("{what} for {algorithm:?}"));
-    // RFC 7518 §3.2: an HMAC key is at least as long as the hash.
-    let secret_bytes = [(HS256, 32), (HS384, 48), (HS512, 64)]
-        .into_iter()
-        .find_map(|(hmac, bytes)| (hmac == algorithm).then_some(bytes));
-    match key {
-        KeyMaterial::Secret(secret) => match secret_bytes {
-            None => Err(unfit("JWT_SECRET is set, and JWT_PUBLIC_KEY is needed")),
-            Some(bytes) if secret.len() < bytes => Err(unfit(&format!(
-                "JWT_SECRET must have {bytes} bytes or more"
-            ))),
-            Some(_) => Ok(DecodingKey::from_secret(secret.as_bytes())),
-        },
-        KeyMaterial::PublicKey(pem) if pem.contains("PRIVATE KEY") => Err(unfit(
-            "JWT_PUBLIC_KEY holds a private key, and the public one is needed",
-        )),
-        KeyMaterial::PublicKey(pem) => {
-            let pem = pem.as_bytes();
-            let (key, verification): (_, &dyn VerificationAlgorithm) = match algorithm {
-                HS256 | HS384 | HS512 => {
-                    return Err(unfit("JWT_PUBLIC_KEY is set, and JWT_SECRET is needed"));
-                }
-                RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => {
-                    (DecodingKey::from_rsa_pem(pem), &RSA_PKCS1_2048_8192_SHA256)
-                }
-                ES256 => (DecodingKey::from_ec_pem(pem), &ECDSA_P256_SHA256_FIXED),
-                ES384 => (DecodingKey::from_ec_pem(pem), &ECDSA_P384_SHA384_FIXED),
-                EdDSA => (DecodingKey::from_ed_pem(pem), &ED25519),
-                _ => return Err(unfit("there is no verification")),
-            };
-            // Reading a PEM says little of its key: one on another curve would be taken, and verify
-            // nothing. So would an RSA key below 2,048 bits (RFC 7518 §3.3), whose modulus alone
-            // takes 256 bytes.
-            let least_bytes = if algorithm.family() == AlgorithmFamily::Rsa {
-                256
-            } else {
-                0
-            };
-            let verifies = |bytes: &[u8]| {
-                bytes.len() > least_bytes && ParsedPublicKey::new(verification, bytes).is_ok()
-            };
-            key.ok()
-                .filter(|key| key.try_get_as_bytes().is_ok_and(verifies))
-                .ok_or_else(|| unfit("JWT_PUBLIC_KEY must be the PEM of a public key"))
-        }
-    }
 }

@@ -82,7 +82,8 @@ impl World {
         all.insert("TABLE_NAME", TABLE_NAME.to_owned());
         all.extend(variables.map(|(name, value)| (name, value.to_owned())));
         let variables: Variables = all.into_iter().collect();
-        let functions = Functions::new(&variables, &client, template.timeouts.clone())
+        let functions = Functions::start(&variables, &client, template.timeouts.clone(), at(NOW))
+            .await
             .expect("the variables are right");
         let functions = Arc::new(functions);
         let gateway = Gateway::new(

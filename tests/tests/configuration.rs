@@ -125,11 +125,11 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
         ),
         (
             vec![("JWT_ALGORITHM", "RS256")],
-            "JWT_SECRET is set, and JWT_PUBLIC_KEY is needed for RS256",
+            "JWT_SECRET is set, and JWT_PUBLIC_KEY or JWKS_URL is needed for RS256",
         ),
         (
             vec![("JWT_SECRET", ""), ("JWT_PUBLIC_KEY", rsa)],
-            "JWT_PUBLIC_KEY is set, and JWT_SECRET is needed for HS256",
+            "JWT_PUBLIC_KEY is set, and JWT_SECRET or JWT_SECRET_ARN is needed for HS256",
         ),
         (
             vec![
@@ -173,11 +173,19 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
         ),
         (
             vec![("JWT_PUBLIC_KEY", rsa)],
-            "JWT_SECRET and JWT_PUBLIC_KEY are both set (one of them)",
+            "JWT_SECRET and JWT_PUBLIC_KEY are set (one of them)",
+        ),
+        (
+            vec![("JWT_PUBLIC_KEY", rsa), ("JWKS_URL", "https://x.example/")],
+            "JWT_SECRET, JWT_PUBLIC_KEY and JWKS_URL are set (one of them)",
         ),
         (
             vec![("JWT_SECRET", "")],
-            "JWT_SECRET or JWT_PUBLIC_KEY is missing (one of them)",
+            "JWT_SECRET, JWT_SECRET_ARN, JWT_PUBLIC_KEY or JWKS_URL is missing (one of them)",
+        ),
+        (
+            vec![("JWT_SECRET", rsa)],
+            "JWT_SECRET holds a public key, and a secret is needed for HS256",
         ),
     ];
     for (changes, expected) in cases {
@@ -191,15 +199,95 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
 }
 
 #[test]
-fn keys_from_elsewhere_say_that_they_are_not_supported() {
-    for name in ["JWKS_URL", "JWT_SECRET_ARN"] {
-        let error = authorizer(&[("JWT_SECRET", ""), (name, "x")]).unwrap_err();
+fn a_jwk_set_is_served_over_https_or_on_loopback() {
+    let with = |algorithm: &str, url: &str| {
+        authorizer(&[
+            ("JWT_ALGORITHM", algorithm),
+            ("JWT_SECRET", ""),
+            ("JWKS_URL", url),
+        ])
+    };
+    for good in [
+        "https://issuer.example/.well-known/jwks.json",
+        "https://issuer.example:8443/keys?tenant=a",
+        "HTTPS://issuer.example/",
+        "http://localhost:8080/keys",
+        "http://127.0.0.1/keys",
+        "http://127.1.2.3:1/keys",
+        "http://[::1]:8080/keys",
+    ] {
+        assert_eq!(with("RS256", good), Ok(()), "{good}");
+    }
+    for bad in [
+        "http://issuer.example/keys",
+        "http://localhost.issuer.example/keys",
+        "http://127.0.0.1.issuer.example/keys",
+        "http://128.0.0.1/keys",
+        "http://localhost@issuer.example/keys",
+        "https://user:password@issuer.example/keys",
+        "ftp://issuer.example/keys",
+        "file:///etc/keys",
+        "issuer.example/keys",
+        "/keys",
+        "https://",
+        "https:///keys",
+        "https:// issuer.example/",
+    ] {
+        let error = with("RS256", bad).expect_err(bad);
         assert_eq!(
             error,
-            format!(
-                "invalid configuration: {name} is not supported by this version \
-                 (set JWT_SECRET or JWT_PUBLIC_KEY)"
-            )
+            "invalid configuration: JWKS_URL must be an https URL without credentials \
+             (http on loopback only)",
+            "{bad}"
         );
     }
+    assert_eq!(
+        with("HS256", "https://issuer.example/").unwrap_err(),
+        "invalid configuration: JWKS_URL is set, and JWT_SECRET or JWT_SECRET_ARN is needed for \
+         HS256"
+    );
+}
+
+#[test]
+fn a_stored_secret_is_named_by_its_arn() {
+    let with = |algorithm: &str, arn: &str| {
+        authorizer(&[
+            ("JWT_ALGORITHM", algorithm),
+            ("JWT_SECRET", ""),
+            ("JWT_SECRET_ARN", arn),
+        ])
+    };
+    let arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:jwt/signing-AbCdEf";
+    for good in [
+        arn.to_owned(),
+        format!("{arn}:secret::"),
+        arn.replace("aws:", "aws-cn:"),
+    ] {
+        assert_eq!(with("HS256", &good), Ok(()), "{good}");
+    }
+    for bad in [
+        "jwt/signing".to_owned(),
+        arn.replace("secretsmanager", "ssm"),
+        arn.replace("eu-west-1", ""),
+        format!("{arn}:"),
+        format!("{arn}:secret"),
+        format!("{arn}:::"),
+        // Versions are ours to choose: the current one, and the previous one while it rotates.
+        format!("{arn}:secret:AWSPENDING:"),
+        format!("{arn}:secret::11112222-3333-4444-5555-666677778888"),
+        format!("{arn} "),
+    ] {
+        let error = with("HS256", &bad).expect_err(&bad);
+        assert!(
+            error.starts_with(&format!(
+                "invalid configuration: JWT_SECRET_ARN is {bad:?} ("
+            )),
+            "{error}"
+        );
+    }
+    assert_eq!(
+        with("ES256", arn).unwrap_err(),
+        "invalid configuration: JWT_SECRET_ARN is set, and JWT_PUBLIC_KEY or JWKS_URL is needed \
+         for ES256"
+    );
 }

@@ -13,10 +13,11 @@ use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use session_lifecycle::authorize::{Authorize, Decision};
+use session_lifecycle::authorize::{Authorize, Decision, Undecided};
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::StoreError;
+use session_lifecycle::keys::{FetchError, Keys};
+use session_lifecycle::token::TokenVerifier;
 
 pub use event::{AuthorizerEvent, Gateway, UnknownEvent};
 
@@ -40,27 +41,35 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// The function as configured.
-    #[must_use]
-    pub fn new(config: AuthorizerConfig, client: Client) -> Self {
-        let AuthorizerConfig {
-            table_name,
-            shards,
-            retention,
-            verifier,
-        } = config;
-        let table = Table::new(client, table_name, shards);
-        Self {
-            authorize: Authorize::new(table, verifier, retention),
-        }
+    /// The function as configured, with its keys.
+    ///
+    /// # Errors
+    ///
+    /// Keys that cannot be had before somebody acts, in a sentence.
+    pub async fn start(
+        config: AuthorizerConfig,
+        client: Client,
+        now: DateTime<Utc>,
+    ) -> Result<Self, FetchError> {
+        let keys = Keys::load(config.keys, config.tokens.algorithm, now.into()).await?;
+        let table = Table::new(client, config.table_name, config.shards);
+        let verifier = TokenVerifier::new(config.tokens, keys);
+        Ok(Self {
+            authorize: Authorize::new(table, verifier, config.retention),
+        })
+    }
+
+    /// Makes ready in init what the first request would wait for otherwise.
+    pub async fn warm_up(&self) {
+        self.authorize.warm_up().await;
     }
 
     /// Answers one event.
     ///
     /// # Errors
     ///
-    /// An event of no gateway, or a store that cannot be asked: API Gateway answers 500, and
-    /// nobody is let in.
+    /// An event of no gateway, or a store or keys that cannot be asked: API Gateway answers 500,
+    /// and nobody is let in.
     pub async fn handle(
         &self,
         event: &RawValue,
@@ -79,16 +88,17 @@ pub enum AuthorizerError {
     /// The event comes from no gateway: whoever invoked must act.
     #[error(transparent)]
     Event(#[from] UnknownEvent),
-    /// The table could not be asked, or holds what cannot be understood.
-    #[error("{}", .0.causes())]
-    Store(#[from] StoreError),
+    /// The table or the keys could not be had, or understood.
+    #[error(transparent)]
+    Undecided(#[from] Undecided),
 }
 
 impl From<AuthorizerError> for Diagnostic {
     fn from(error: AuthorizerError) -> Self {
         let error_type = match error {
             AuthorizerError::Event(_) => "UnknownEvent",
-            AuthorizerError::Store(_) => "StoreError",
+            AuthorizerError::Undecided(Undecided::Store(_)) => "StoreError",
+            AuthorizerError::Undecided(Undecided::Keys(_)) => "KeysUnavailable",
         };
         Self {
             error_type: error_type.to_owned(),

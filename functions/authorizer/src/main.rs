@@ -13,7 +13,9 @@ use session_lifecycle::{clock, telemetry};
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = AuthorizerConfig::read(&variables)?;
-        let authorizer = &Authorizer::new(config, connect(Patience::LOGIN).await);
+        let client = connect(Patience::LOGIN).await;
+        let authorizer = &Authorizer::start(config, client, clock::now()).await?;
+        authorizer.warm_up().await;
         // Boxed: the compiler gives up on the layout of so many futures in one.
         let handle = |event: LambdaEvent<Box<RawValue>>| {
             Box::pin(async move {

@@ -71,7 +71,7 @@ struct Demo {
 pub async fn run() -> Result<bool, Failure> {
     let watch = Stopwatch::start(Duration::MAX);
     let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let stack = Stack::start(Template::read()?, dynamodb::open(None)?, loopback().await?)?;
+    let stack = Stack::start(Template::read()?, dynamodb::open(None)?, loopback().await?).await?;
     let listener = loopback().await?;
     let api = listener.local_addr()?;
     let (stop, stopped) = oneshot::channel::<()>();

@@ -20,6 +20,7 @@ use session_lifecycle::config::{
     AuthorizerConfig, CleanupConfig, ForceCleanupConfig, InvalidConfiguration, StatsConfig,
     Variables,
 };
+use session_lifecycle::keys::FetchError;
 use stats::Stats;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -36,19 +37,32 @@ pub struct Functions {
     timeouts: BTreeMap<FunctionName, Duration>,
 }
 
+/// What stops a function in its init.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A variable.
+    #[error(transparent)]
+    Configuration(#[from] InvalidConfiguration),
+    /// The authorizer's keys.
+    #[error(transparent)]
+    Keys(#[from] FetchError),
+}
+
 impl Functions {
-    /// The functions as these variables configure them.
+    /// The functions as these variables configure them, started at `now`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the variables.
-    pub fn new(
+    /// What is wrong with the variables, or the keys.
+    pub async fn start(
         variables: &Variables,
         client: &Client,
         timeouts: BTreeMap<FunctionName, Duration>,
-    ) -> Result<Self, InvalidConfiguration> {
+        now: DateTime<Utc>,
+    ) -> Result<Self, StartError> {
+        let authorizer = AuthorizerConfig::read(variables)?;
         Ok(Self {
-            authorizer: Authorizer::new(AuthorizerConfig::read(variables)?, client.clone()),
+            authorizer: Authorizer::start(authorizer, client.clone(), now).await?,
             cleanup: Cleanup::new(CleanupConfig::read(variables)?, client.clone()),
             stats: Stats::new(StatsConfig::read(variables)?, client.clone()),
             force_cleanup: ForceCleanup::new(ForceCleanupConfig::read(variables)?, client.clone()),

@@ -80,8 +80,9 @@ pub async fn run(
     let api = listen(options.port).await?;
     let endpoint = listen(options.dynamodb_port).await?;
     let (database, is_new) = open(options.data.as_deref())?;
-    let stack =
-        Stack::start(template, database, endpoint).map_err(|error| because("start")(&error))?;
+    let stack = Stack::start(template, database, endpoint)
+        .await
+        .map_err(|error| because("start")(&error))?;
 
     let sessions = stack.sessions();
     let now = clock::now();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use dynoxide::Database;
 use serde_json::{Value, json};
+use session_lifecycle::clock;
 use session_lifecycle::config::Variables;
 use session_lifecycle::domain::{Days, Shards};
 use session_lifecycle::dynamodb::Table;
@@ -13,7 +14,7 @@ use session_lifecycle::sessions::Sessions;
 use tokio::net::TcpListener;
 
 use crate::dynamodb::{EmbeddedDynamoDb, EmbeddedError, TABLE_NAME};
-use crate::functions::Functions;
+use crate::functions::{Functions, StartError};
 use crate::gateway::Gateway;
 use crate::template::Template;
 use crate::tokens::Tokens;
@@ -26,7 +27,7 @@ pub enum StackError {
     DynamoDb(#[from] EmbeddedError),
     /// The functions' configuration.
     #[error(transparent)]
-    Configuration(#[from] session_lifecycle::config::InvalidConfiguration),
+    Configuration(#[from] StartError),
 }
 
 /// The running stack.
@@ -49,7 +50,7 @@ impl Stack {
     /// # Errors
     ///
     /// What keeps it from starting.
-    pub fn start(
+    pub async fn start(
         template: Template,
         database: Database,
         listener: TcpListener,
@@ -61,7 +62,8 @@ impl Stack {
             .into_iter()
             .chain([("TABLE_NAME", TABLE_NAME.to_owned())])
             .collect();
-        let functions = Functions::new(&variables, &dynamodb.client(), template.timeouts.clone())?;
+        let (client, timeouts) = (dynamodb.client(), template.timeouts.clone());
+        let functions = Functions::start(&variables, &client, timeouts, clock::now()).await?;
         let functions = Arc::new(functions);
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&functions),

@@ -12,9 +12,9 @@ mod work;
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
 
 use crate::domain::Shards;
@@ -74,18 +74,22 @@ impl Patience {
 
 /// Makes a client from the SDK's own variables and what Lambda provides.
 pub async fn connect(patience: Patience) -> Client {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(patience.attempt)
-        .operation_timeout(patience.call)
-        .build();
-    let retries = RetryConfig::standard()
-        .with_max_attempts(patience.attempts)
-        .with_initial_backoff(Duration::from_millis(50));
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .timeout_config(timeouts)
-        .retry_config(retries)
-        .load()
-        .await;
-    Client::new(&config)
+    Client::new(&patience.configure().load().await)
+}
+
+impl Patience {
+    /// The SDK's configuration from its own variables and what Lambda provides, with this patience.
+    pub(crate) fn configure(self) -> ConfigLoader {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(1))
+            .operation_attempt_timeout(self.attempt)
+            .operation_timeout(self.call)
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(self.attempts)
+            .with_initial_backoff(Duration::from_millis(50));
+        aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(timeouts)
+            .retry_config(retries)
+    }
 }

@@ -1,0 +1,202 @@
+//! One key, read once and then ready to verify.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+    VerificationAlgorithm,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
+use jsonwebtoken::{Algorithm, DecodingKey};
+
+/// Verifies signatures of one algorithm.
+pub struct VerifyingKey(Verification);
+
+enum Verification {
+    Hmac(hmac::Key),
+    PublicKey(ParsedPublicKey),
+}
+
+/// What is wrong with a key; the words follow the name of where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem} for {algorithm:?}")]
+pub struct UnfitKey {
+    problem: String,
+    algorithm: Algorithm,
+}
+
+/// How an algorithm is verified.
+enum Method {
+    Hmac(hmac::Algorithm),
+    Rsa(&'static RsaParameters),
+    /// A curve, and the bytes of one of its coordinates.
+    Ec(&'static dyn VerificationAlgorithm, EllipticCurve, usize),
+    Ed,
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Verification::Hmac(_) => "VerifyingKey(HMAC)",
+            Verification::PublicKey(_) => "VerifyingKey(public key)",
+        })
+    }
+}
+
+impl VerifyingKey {
+    /// A key of a shared secret.
+    ///
+    /// # Errors
+    ///
+    /// An algorithm that takes none; a secret shorter than the algorithm's hash (RFC 7518 §3.2); a
+    /// public key, which everybody may know and so everybody could sign with.
+    pub fn from_secret(algorithm: Algorithm, secret: &str) -> Result<Self, UnfitKey> {
+        let unfit = |problem: &str| UnfitKey::new(problem, algorithm);
+        let Some(Method::Hmac(hash)) = method(algorithm) else {
+            return Err(unfit("is a secret, and a public key is needed"));
+        };
+        let bytes = hash.digest_algorithm().output_len();
+        if secret.len() < bytes {
+            return Err(unfit(&format!("must have {bytes} bytes or more")));
+        }
+        if ["PUBLIC KEY-----", "CERTIFICATE-----"]
+            .iter()
+            .any(|public| secret.contains(public))
+        {
+            return Err(unfit("holds a public key, and a secret is needed"));
+        }
+        let key = hmac::Key::new(hash, secret.as_bytes());
+        Ok(Self(Verification::Hmac(key)))
+    }
+
+    /// A public key in PEM (RFC 7468 §13).
+    ///
+    /// # Errors
+    ///
+    /// An algorithm that takes none; what is no public key for the algorithm.
+    pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, UnfitKey> {
+        let unfit = |problem: &str| UnfitKey::new(problem, algorithm);
+        if pem.contains("PRIVATE KEY") {
+            return Err(unfit("holds a private key, and the public one is needed"));
+        }
+        let pem = pem.as_bytes();
+        let key = match method(algorithm) {
+            None | Some(Method::Hmac(_)) => {
+                return Err(unfit("is a public key, and a secret is needed"));
+            }
+            Some(Method::Rsa(_)) => DecodingKey::from_rsa_pem(pem),
+            Some(Method::Ec(..)) => DecodingKey::from_ec_pem(pem),
+            Some(Method::Ed) => DecodingKey::from_ed_pem(pem),
+        };
+        key.and_then(|key| Jwk::from_decoding_key(&key, None))
+            .ok()
+            .and_then(|jwk| Self::from_parameters(algorithm, &jwk.algorithm))
+            .ok_or_else(|| unfit("must be the PEM of a public key"))
+    }
+
+    /// The key of a JWK (RFC 7518 §6, RFC 8037 §2), where it is one for the algorithm.
+    pub(super) fn from_parameters(
+        algorithm: Algorithm,
+        parameters: &AlgorithmParameters,
+    ) -> Option<Self> {
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
+        let parsed = match (method(algorithm)?, parameters) {
+            (Method::Rsa(method), AlgorithmParameters::RSA(key)) => {
+                let (n, e) = (decode(&key.n)?, decode(&key.e)?);
+                let key = PublicKeyComponents {
+                    n: without_leading_zeros(&n),
+                    e: without_leading_zeros(&e),
+                };
+                sound(&key)
+                    .then(|| key.to_parsed_public_key(method).ok())
+                    .flatten()?
+            }
+            (Method::Ec(method, curve, bytes), AlgorithmParameters::EllipticCurve(key)) => {
+                let (x, y) = (decode(&key.x)?, decode(&key.y)?);
+                if key.curve != curve || x.len() != bytes || y.len() != bytes {
+                    return None;
+                }
+                // SEC 1 §2.3.3, uncompressed. That the point lies on the curve is checked.
+                ParsedPublicKey::new(method, [&[4], &*x, &*y].concat()).ok()?
+            }
+            (Method::Ed, AlgorithmParameters::OctetKeyPair(key)) => {
+                let point = decode(&key.x)?;
+                if key.curve != EllipticCurve::Ed25519 || !has_prime_order(&point) {
+                    return None;
+                }
+                ParsedPublicKey::new(&ED25519, point).ok()?
+            }
+            _ => return None,
+        };
+        Some(Self(Verification::PublicKey(parsed)))
+    }
+
+    /// Whether the signature is this key's, over this message.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.0 {
+            Verification::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
+            Verification::PublicKey(key) => key.verify_sig(message, signature).is_ok(),
+        }
+    }
+}
+
+impl UnfitKey {
+    pub(super) fn new(problem: &str, algorithm: Algorithm) -> Self {
+        Self {
+            problem: problem.to_owned(),
+            algorithm,
+        }
+    }
+}
+
+fn method(algorithm: Algorithm) -> Option<Method> {
+    Some(match algorithm {
+        Algorithm::HS256 => Method::Hmac(hmac::HMAC_SHA256),
+        Algorithm::HS384 => Method::Hmac(hmac::HMAC_SHA384),
+        Algorithm::HS512 => Method::Hmac(hmac::HMAC_SHA512),
+        Algorithm::RS256 => Method::Rsa(&RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::RS384 => Method::Rsa(&RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::RS512 => Method::Rsa(&RSA_PKCS1_2048_8192_SHA512),
+        Algorithm::PS256 => Method::Rsa(&RSA_PSS_2048_8192_SHA256),
+        Algorithm::PS384 => Method::Rsa(&RSA_PSS_2048_8192_SHA384),
+        Algorithm::PS512 => Method::Rsa(&RSA_PSS_2048_8192_SHA512),
+        Algorithm::ES256 => Method::Ec(&ECDSA_P256_SHA256_FIXED, EllipticCurve::P256, 32),
+        Algorithm::ES384 => Method::Ec(&ECDSA_P384_SHA384_FIXED, EllipticCurve::P384, 48),
+        Algorithm::EdDSA => Method::Ed,
+        _ => return None,
+    })
+}
+
+/// Whether an RSA key is worth anything: 2,048 to 8,192 bits (RFC 7518 §3.3), and an exponent with
+/// which a signature is more than the message itself. Reading a key says nothing of either.
+fn sound(key: &PublicKeyComponents<&[u8]>) -> bool {
+    let bits = match key.n {
+        [first, rest @ ..] => rest.len() * 8 + (u8::BITS - first.leading_zeros()) as usize,
+        [] => 0,
+    };
+    let odd = key.e.last().is_some_and(|last| last % 2 == 1);
+    (2_048..=8_192).contains(&bits) && odd && key.e != [1]
+}
+
+fn without_leading_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// Whether this is the one encoding of a point of the large prime order. Under a key of small
+/// order, signatures for any message can be made up (RFC 8032 §5.1.7 checks no orders).
+fn has_prime_order(point: &[u8]) -> bool {
+    CompressedEdwardsY::from_slice(point).is_ok_and(|encoded| {
+        encoded.decompress().is_some_and(|point| {
+            point.compress() == encoded && !point.is_small_order() && point.is_torsion_free()
+        })
+    })
+}

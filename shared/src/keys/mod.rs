@@ -1,0 +1,115 @@
+//! The keys that verify tokens: what they are, where they come from, how long they are believed.
+
+mod cache;
+mod jwks;
+mod key;
+mod secret;
+
+use std::sync::Arc;
+
+use jsonwebtoken::Algorithm;
+
+pub use cache::{CachedKeys, FetchKeys, Fetched};
+pub use jwks::{InvalidJwks, JwksEndpoint, JwksUrl, read_jwks};
+pub use key::{UnfitKey, VerifyingKey};
+pub use secret::{SecretReference, StoredSecret};
+
+use crate::domain::Timestamp;
+
+/// Where keys come from, as it is configured.
+#[derive(Debug)]
+pub enum KeySource {
+    /// `JWT_SECRET` or `JWT_PUBLIC_KEY`: the key itself.
+    Configured(VerifyingKey),
+    /// `JWT_SECRET_ARN`: AWS Secrets Manager.
+    StoredSecret(SecretReference),
+    /// `JWKS_URL`: a JWK Set (RFC 7517 §5).
+    Jwks(JwksUrl),
+}
+
+/// Keys that are believed at some time.
+#[derive(Debug)]
+pub enum KeySet {
+    /// Any of these may have signed, whatever `kid` a token names.
+    Any(Vec<VerifyingKey>),
+    /// The one with the token's `kid` must have signed; no `kid` is a name like any other.
+    Named(Vec<(Option<String>, VerifyingKey)>),
+}
+
+impl KeySet {
+    /// The keys that may have signed a token with this `kid`.
+    pub fn of(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
+        let (any, named) = match self {
+            Self::Any(keys) => (&keys[..], &[][..]),
+            Self::Named(keys) => (&[][..], &keys[..]),
+        };
+        let named = named.iter().filter(move |(name, _)| name.as_deref() == kid);
+        any.iter().chain(named.map(|(_, key)| key))
+    }
+}
+
+/// Why there are no keys to verify a token with, for now. It is not the token's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the keys cannot be fetched: {0}")]
+pub struct KeysUnavailable(String);
+
+/// Why keys were not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Not reached, too slow, or not what was expected: it may pass.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It will not pass before somebody acts.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// The keys of a verifier.
+#[derive(Debug)]
+pub enum Keys {
+    /// Those do not change.
+    Fixed(Arc<KeySet>),
+    /// Those do.
+    Cached(CachedKeys),
+}
+
+impl Keys {
+    /// The keys of `source`, fetched where they have to be. Where that fails and may pass, it is
+    /// logged, and tried again as soon as a token has to be verified.
+    ///
+    /// # Errors
+    ///
+    /// What does not pass before somebody acts, in a sentence.
+    pub async fn load(
+        source: KeySource,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Self, FetchError> {
+        let source: Box<dyn FetchKeys> = match source {
+            KeySource::Configured(key) => {
+                return Ok(Self::Fixed(Arc::new(KeySet::Any(vec![key]))));
+            }
+            KeySource::StoredSecret(secret) => {
+                Box::new(StoredSecret::connect(secret, algorithm).await)
+            }
+            KeySource::Jwks(url) => Box::new(JwksEndpoint::new(url, algorithm)),
+        };
+        CachedKeys::load(source, now).await.map(Self::Cached)
+    }
+
+    /// The keys at `now`, fetched again where those at hand are too old, or have none for `kid`.
+    ///
+    /// # Errors
+    ///
+    /// There are none, or none for `kid` while it cannot be known whether there is one by now.
+    pub async fn at(
+        &self,
+        now: Timestamp,
+        kid: Option<&str>,
+    ) -> Result<Arc<KeySet>, KeysUnavailable> {
+        match self {
+            Self::Fixed(keys) => Ok(Arc::clone(keys)),
+            Self::Cached(keys) => keys.at(now, kid).await,
+        }
+    }
+}
