@@ -12,6 +12,7 @@
 pub mod authorizing;
 pub mod emulator;
 pub mod events;
+pub mod key_server;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;

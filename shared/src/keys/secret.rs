@@ -58,9 +58,9 @@ impl SecretReference {
         else {
             return None;
         };
-        let there = [partition, region, account, name].into_iter().chain(field);
         let plain = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);
-        there.into_iter().all(plain).then(|| Self {
+        let whole = [partition, region, account, name].into_iter().all(plain);
+        (whole && field != Some("")).then(|| Self {
             arn: arn.join(":"),
             region: region.to_owned(),
             field: field.map(str::to_owned),
@@ -116,8 +116,9 @@ impl StoredSecret {
         let secret = match &self.reference.field {
             None => text,
             Some(field) => {
-                object = read_object::<Map<String, Value>>(text.as_bytes())
-                    .ok_or_else(|| unfit("is no JSON object".to_owned()))?;
+                object = read_object::<Map<String, Value>>(text.as_bytes()).ok_or_else(|| {
+                    unfit("is no JSON object in which each name stands once".to_owned())
+                })?;
                 object
                     .get_mut(field)
                     .and_then(|value| value.as_str())

@@ -1,0 +1,277 @@
+//! Servers of keys: an identity provider's JWK Set over HTTP, and AWS Secrets Manager as far as
+//! the authorizer asks it. Both answer what a test sets, and count what they are asked.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// What a key server answers.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+    /// How long the answer takes.
+    pub delay: Duration,
+}
+
+impl Answer {
+    /// A JWK Set of these keys, without a word on how long to keep it.
+    #[must_use]
+    pub fn keys(keys: &[Value]) -> Self {
+        Self::body(json!({ "keys": keys }).to_string())
+    }
+
+    #[must_use]
+    pub fn body(body: impl Into<String>) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into(),
+            delay: Duration::ZERO,
+        }
+    }
+
+    #[must_use]
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+}
+
+/// An HTTP server of one document.
+pub struct KeyServer {
+    address: SocketAddr,
+    served: Arc<Mutex<Served>>,
+    server: JoinHandle<()>,
+}
+
+struct Served {
+    answer: Answer,
+    requests: usize,
+}
+
+impl KeyServer {
+    pub async fn start(answer: Answer) -> Self {
+        let served = Arc::new(Mutex::new(Served {
+            answer,
+            requests: 0,
+        }));
+        let router = Router::new()
+            .fallback(document)
+            .with_state(Arc::clone(&served));
+        let (address, server) = serve(router).await;
+        Self {
+            address,
+            served,
+            server,
+        }
+    }
+
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/keys", self.address)
+    }
+
+    /// Answers this from now on.
+    pub fn set(&self, answer: Answer) {
+        self.served().answer = answer;
+    }
+
+    /// How often it was asked since the last call of this.
+    pub fn requests(&self) -> usize {
+        std::mem::take(&mut self.served().requests)
+    }
+
+    fn served(&self) -> std::sync::MutexGuard<'_, Served> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for KeyServer {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn document(State(served): State<Arc<Mutex<Served>>>) -> Response {
+    let answer = {
+        let mut served = served.lock().expect("nobody panics with it");
+        served.requests += 1;
+        served.answer.clone()
+    };
+    tokio::time::sleep(answer.delay).await;
+    let status = StatusCode::from_u16(answer.status).expect("a status");
+    let headers = answer.headers.into_iter();
+    let headers = headers.map(|(name, value)| {
+        let value = value.parse().expect("a header's value");
+        (name.parse().expect("a header's name"), value)
+    });
+    (status, headers.collect::<HeaderMap>(), answer.body).into_response()
+}
+
+async fn serve(router: Router) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let serving = async move {
+        axum::serve(listener, router).await.expect("it serves");
+    };
+    (address, tokio::spawn(serving))
+}
+
+/// A key pair for ES256 with its name, as an identity provider has it.
+pub struct NamedKey {
+    kid: String,
+    key: EncodingKey,
+}
+
+impl NamedKey {
+    #[must_use]
+    pub fn new(kid: &str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key pair");
+        let der = pair.to_pkcs8v1().expect("its encoding");
+        Self {
+            kid: kid.to_owned(),
+            key: EncodingKey::from_ec_der(der.as_ref()),
+        }
+    }
+
+    /// The public key as a JWK.
+    #[must_use]
+    pub fn jwk(&self) -> Value {
+        let jwk = Jwk::from_encoding_key(&self.key, Algorithm::ES256).expect("a public key");
+        let mut jwk = serde_json::to_value(jwk).expect("JSON");
+        jwk["kid"] = self.kid.clone().into();
+        jwk["use"] = "sig".into();
+        jwk
+    }
+
+    /// A token of these claims, with this key's name in its header.
+    #[must_use]
+    pub fn sign(&self, claims: &Value) -> String {
+        let header = Header {
+            kid: Some(self.kid.clone()),
+            ..Header::new(Algorithm::ES256)
+        };
+        encode(&header, claims, &self.key).expect("a token")
+    }
+}
+
+/// AWS Secrets Manager with one secret: its versions by staging label.
+pub struct SecretsManager {
+    address: SocketAddr,
+    vault: Arc<Mutex<Vault>>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Vault {
+    /// By staging label: the value, and when the version was created, in epoch seconds.
+    versions: HashMap<String, (Value, i64)>,
+    /// The code of the error that is answered instead.
+    failure: Option<&'static str>,
+    requests: Vec<Value>,
+}
+
+impl SecretsManager {
+    pub async fn start() -> Self {
+        let vault = Arc::default();
+        let router = Router::new()
+            .fallback(secret_value)
+            .with_state(Arc::clone(&vault));
+        let (address, server) = serve(router).await;
+        Self {
+            address,
+            vault,
+            server,
+        }
+    }
+
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Gives a staging label to a version with these members of `GetSecretValue`'s answer.
+    pub fn set(&self, stage: &str, value: Value, created_at: i64) {
+        let mut vault = self.vault();
+        vault.versions.insert(stage.to_owned(), (value, created_at));
+    }
+
+    /// Makes all requests fail with this code, or none.
+    pub fn fail(&self, code: Option<&'static str>) {
+        self.vault().failure = code;
+    }
+
+    /// The requests since the last call of this.
+    pub fn requests(&self) -> Vec<Value> {
+        std::mem::take(&mut self.vault().requests)
+    }
+
+    fn vault(&self) -> std::sync::MutexGuard<'_, Vault> {
+        self.vault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for SecretsManager {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn secret_value(
+    State(vault): State<Arc<Mutex<Vault>>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let target = headers.get("x-amz-target").and_then(|it| it.to_str().ok());
+    assert_eq!(target, Some("secretsmanager.GetSecretValue"));
+    let request: Value = serde_json::from_slice(&body).expect("JSON");
+    let mut vault = vault.lock().expect("nobody panics with it");
+    let stage = request["VersionStage"]
+        .as_str()
+        .expect("a stage")
+        .to_owned();
+    vault.requests.push(request);
+    let failure = |code| {
+        let body = json!({ "__type": code, "Message": "no" });
+        (StatusCode::BAD_REQUEST, Json(body)).into_response()
+    };
+    match (vault.failure, vault.versions.get(&stage)) {
+        (Some(code), _) => failure(code),
+        (None, None) => failure("ResourceNotFoundException"),
+        (None, Some((value, created_at))) => {
+            let mut body = value.clone();
+            body["CreatedDate"] = json!(*created_at);
+            body["VersionStages"] = json!([stage]);
+            Json(body).into_response()
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Keys from a JWK Set that is served over HTTP: kept, fetched again, rotated, out of reach.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::authorizing::{refusal, rest_request};
+use session_cleanup_tests::key_server::{Answer, KeyServer, NamedKey};
+use session_cleanup_tests::{DAY, HOUR, NOW, World, at};
+
+/// A world whose authorizer asks this server for its keys, with a session that lasts.
+async fn world_with_keys_of(server: &KeyServer) -> World {
+    let world = World::with([
+        ("JWT_ALGORITHM", "ES256"),
+        ("JWT_SECRET", ""),
+        ("JWKS_URL", &server.url()),
+    ])
+    .await;
+    world.open("ann", "s", NOW + 9 * DAY).await;
+    world
+}
+
+fn token(world: &World, key: &NamedKey) -> String {
+    key.sign(&json!({
+        "iss": world.tokens.variables()[2].1, "aud": world.tokens.variables()[3].1,
+        "sub": "ann", "sid": "s", "jti": "j", "exp": NOW + 9 * DAY,
+    }))
+}
+
+/// The refusal of a token that this key has signed, nothing where it is let in; or the error.
+async fn ask(world: &World, key: &NamedKey, now: i64) -> Result<Option<String>, String> {
+    let event = rest_request(&token(world, key));
+    let answer = world
+        .functions
+        .invoke(FunctionName::Authorizer, &event, at(now))
+        .await;
+    let policy: Value = answer.map_err(|error| error.to_string())?;
+    Ok(refusal(&policy).map(str::to_owned))
+}
+
+const LET_IN: Result<Option<String>, String> = Ok(None);
+
+fn invalid() -> Result<Option<String>, String> {
+    Ok(Some("Invalid token".to_owned()))
+}
+
+#[tokio::test]
+async fn a_set_is_kept_as_long_as_its_server_says_within_limits() {
+    let key = NamedKey::new("a");
+    let answer = || Answer::keys(&[key.jwk()]);
+    let said = |value: &str| answer().header("cache-control", value);
+    for (answer, life) in [
+        (answer(), 300),
+        (said("public"), 300),
+        (said("max-age=nonsense"), 300),
+        (said("public, max-age=600, must-revalidate"), 600),
+        (said("Max-Age=\"600\""), 600),
+        (said("max-age=1"), 1),
+        (said("max-age=86400"), 3_600),
+        (said("max-age=600").header("age", "200"), 400),
+        (said("max-age=600").header("age", "601"), 30),
+        (said("max-age=0"), 30),
+        (said("no-cache"), 30),
+        (said("max-age=600, no-store"), 30),
+        (said("public").header("cache-control", "max-age=60"), 60),
+    ] {
+        let text = format!("{:?}", answer.headers);
+        let server = KeyServer::start(answer).await;
+        let world = world_with_keys_of(&server).await;
+        assert_eq!(server.requests(), 1, "in init: {text}");
+        for (now, fetches) in [
+            (NOW, 0),
+            (NOW + life - 1, 0),
+            (NOW + life, 1),
+            (NOW + 2 * life - 1, 0),
+            // A clock that was set back.
+            (NOW, 1),
+            (NOW, 0),
+        ] {
+            assert_eq!(ask(&world, &key, now).await, LET_IN, "{text}");
+            assert_eq!(server.requests(), fetches, "{text} after {}", now - NOW);
+        }
+    }
+}
+
+/// While keys rotate as the standards ask (publish, sign with the new one, take the old one away),
+/// nobody is refused who should be let in; with requests on threads all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn keys_rotate_without_a_refusal() {
+    let keys: Vec<_> = (0..5).map(|n| NamedKey::new(&format!("key-{n}"))).collect();
+    let server = KeyServer::start(Answer::keys(&[keys[0].jwk()])).await;
+    let world = Arc::new(world_with_keys_of(&server).await);
+    for (step, pair) in (0_i64..).zip(keys.windows(2)) {
+        let [old, new] = pair else { unreachable!() };
+        let now = NOW + step * HOUR;
+        assert_eq!(ask(&world, old, now).await, LET_IN);
+        assert_eq!(ask(&world, new, now).await, invalid(), "not published yet");
+
+        server.set(Answer::keys(&[old.jwk(), new.jwk()]));
+        let done = Arc::new(AtomicBool::new(false));
+        let holders = (0..4).map(|_| {
+            let (world, done) = (Arc::clone(&world), Arc::clone(&done));
+            let event = rest_request(&token(&world, old));
+            tokio::spawn(async move {
+                let mut asked = 0;
+                while asked < 3 || !done.load(Ordering::SeqCst) {
+                    let invoked =
+                        world
+                            .functions
+                            .invoke(FunctionName::Authorizer, &event, at(now + 31));
+                    assert_eq!(refusal(&invoked.await.unwrap()), None);
+                    asked += 1;
+                }
+            })
+        });
+        let holders: Vec<_> = holders.collect();
+        for _ in 0..20 {
+            assert_eq!(ask(&world, new, now + 31).await, LET_IN, "at once");
+        }
+        done.store(true, Ordering::SeqCst);
+        for holder in join_all(holders).await {
+            holder.unwrap();
+        }
+        server.set(Answer::keys(&[new.jwk()]));
+        assert_eq!(ask(&world, old, now + 330).await, LET_IN, "still kept");
+        assert_eq!(ask(&world, old, now + 331).await, invalid(), "taken away");
+        assert_eq!(ask(&world, new, now + 331).await, LET_IN);
+        server.requests();
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_there_is_looked_for_at_most_every_30_seconds() {
+    let (known, unknown) = (NamedKey::new("known"), NamedKey::new("unknown"));
+    let server = KeyServer::start(Answer::keys(&[known.jwk()])).await;
+    let world = world_with_keys_of(&server).await;
+    server.requests();
+    for (now, fetches) in [
+        (NOW, 1),
+        (NOW, 0),
+        (NOW + 29, 0),
+        (NOW + 30, 1),
+        (NOW + 59, 0),
+        (NOW + 60, 1),
+    ] {
+        assert_eq!(ask(&world, &unknown, now).await, invalid());
+        assert_eq!(ask(&world, &known, now).await, LET_IN);
+        assert_eq!(server.requests(), fetches, "after {}", now - NOW);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_fetch_serves_all_who_wait_for_it() {
+    let (old, new) = (NamedKey::new("old"), NamedKey::new("new"));
+    let server = KeyServer::start(Answer::keys(&[old.jwk()])).await;
+    let world = Arc::new(world_with_keys_of(&server).await);
+    server.requests();
+    let published = Answer::keys(&[old.jwk(), new.jwk()]);
+    server.set(published.after(Duration::from_millis(300)));
+    let ask_all = async |key: &NamedKey, now| {
+        let event = rest_request(&token(&world, key));
+        let calls = (0..64).map(|_| {
+            let (world, event) = (Arc::clone(&world), event.clone());
+            tokio::spawn(async move {
+                let invoked = world
+                    .functions
+                    .invoke(FunctionName::Authorizer, &event, at(now));
+                invoked.await.map_err(|error| error.to_string())
+            })
+        });
+        join_all(calls.collect::<Vec<_>>()).await
+    };
+    for (key, now) in [(&new, NOW), (&old, NOW + 300)] {
+        for answer in ask_all(key, now).await {
+            assert_eq!(refusal(&answer.unwrap().unwrap()), None);
+        }
+        assert_eq!(server.requests(), 1);
+    }
+    // A fetch that fails serves them, too. Whoever comes after it would begin another.
+    let failure = Answer::body("").status(503);
+    server.set(failure.after(Duration::from_secs(2)));
+    for answer in ask_all(&old, NOW + 2 * DAY).await {
+        assert!(answer.unwrap().is_err());
+    }
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_fetch_that_fails_leaves_the_keys_at_hand_for_a_day() {
+    let (known, unknown) = (NamedKey::new("known"), NamedKey::new("unknown"));
+    let good = Answer::keys(&[known.jwk()]);
+    let doubled = good.body.replacen("\"keys\"", "\"keys\":[],\"keys\"", 1);
+    let elsewhere = KeyServer::start(Answer::keys(&[unknown.jwk()])).await;
+    for bad in [
+        good.clone().status(500),
+        good.clone().status(404),
+        good.clone().status(204),
+        good.clone().status(302).header("location", elsewhere.url()),
+        Answer::body("<html>"),
+        Answer::body("{}"),
+        Answer::body("[]"),
+        Answer::body(r#"{"keys":{}}"#),
+        Answer::body(doubled),
+        Answer::body(format!("{}{}", good.body, " ".repeat(256 * 1024))),
+    ] {
+        let server = KeyServer::start(good.clone()).await;
+        let world = world_with_keys_of(&server).await;
+        server.requests();
+        server.set(bad.clone());
+        for (now, fetches) in [(299, 0), (300, 1), (329, 0), (330, 1), (DAY - 1, 1)] {
+            assert_eq!(ask(&world, &known, NOW + now).await, LET_IN, "{bad:?}");
+            assert_eq!(server.requests(), fetches, "{bad:?} after {now}");
+        }
+        // Nobody can know whether there is such a key by now: not the token's fault.
+        let error = ask(&world, &unknown, NOW + DAY - 1).await.unwrap_err();
+        assert!(error.contains("the keys cannot be fetched"), "{error}");
+        let error = ask(&world, &known, NOW + DAY).await.unwrap_err();
+        assert!(error.contains("the keys cannot be fetched"), "{error}");
+        server.set(good.clone());
+        assert_eq!(ask(&world, &known, NOW + DAY).await, LET_IN, "{bad:?}");
+        assert_eq!(ask(&world, &unknown, NOW + DAY).await, invalid(), "{bad:?}");
+    }
+    assert_eq!(elsewhere.requests(), 0, "a redirect is not followed");
+}
+
+#[tokio::test]
+async fn a_set_of_256_kib_is_read() {
+    let key = NamedKey::new("a");
+    let mut answer = Answer::keys(&[key.jwk()]);
+    let padding = 256 * 1024 - answer.body.len();
+    answer.body.push_str(&" ".repeat(padding));
+    let server = KeyServer::start(answer).await;
+    let world = world_with_keys_of(&server).await;
+    assert_eq!(ask(&world, &key, NOW).await, LET_IN);
+}
+
+#[tokio::test]
+async fn a_function_that_starts_without_keys_asks_for_them_with_each_request() {
+    let key = NamedKey::new("a");
+    let server = KeyServer::start(Answer::body("").status(503)).await;
+    let world = world_with_keys_of(&server).await;
+    for _ in 0..2 {
+        let error = ask(&world, &key, NOW).await.unwrap_err();
+        assert!(error.contains("the status is 503"), "{error}");
+    }
+    assert_eq!(server.requests(), 3);
+    server.set(Answer::keys(&[key.jwk()]));
+    assert_eq!(ask(&world, &key, NOW).await, LET_IN);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let key = NamedKey::new("a");
+    let server = KeyServer::start(Answer::keys(&[key.jwk()])).await;
+    let world = world_with_keys_of(&server).await;
+    server.set(Answer::keys(&[]).after(Duration::from_hours(1)));
+    assert_eq!(ask(&world, &key, NOW + 300).await, LET_IN);
+    let error = ask(&world, &key, NOW + DAY).await.unwrap_err();
+    assert!(error.contains("no answer in time"), "{error}");
+}
+
+/// What a set says is believed, even that there is no key any more.
+#[tokio::test]
+async fn a_key_that_was_taken_away_verifies_nothing_though_no_other_is_left() {
+    let key = NamedKey::new("a");
+    let server = KeyServer::start(Answer::keys(&[key.jwk()])).await;
+    let world = world_with_keys_of(&server).await;
+    server.set(Answer::keys(&[]));
+    assert_eq!(ask(&world, &key, NOW + 300).await, invalid());
+}
+
+#[tokio::test]
+async fn a_token_is_verified_by_the_key_of_its_own_name_only() {
+    let (a, b) = (NamedKey::new("a"), NamedKey::new("b"));
+    let imposter = NamedKey::new("a");
+    let unnamed = |key: &NamedKey| {
+        let mut jwk = key.jwk();
+        jwk.as_object_mut().unwrap().remove("kid");
+        jwk
+    };
+    let server = KeyServer::start(Answer::keys(&[a.jwk(), b.jwk(), unnamed(&imposter)])).await;
+    let world = world_with_keys_of(&server).await;
+    assert_eq!(ask(&world, &a, NOW).await, LET_IN);
+    assert_eq!(ask(&world, &b, NOW).await, LET_IN);
+    assert_eq!(ask(&world, &imposter, NOW).await, invalid());
+    // One name for two keys: neither is believed.
+    server.set(Answer::keys(&[a.jwk(), b.jwk(), imposter.jwk()]));
+    assert_eq!(ask(&world, &a, NOW + 300).await, invalid());
+    assert_eq!(ask(&world, &imposter, NOW + 300).await, invalid());
+    assert_eq!(ask(&world, &b, NOW + 300).await, LET_IN);
+}
