@@ -12,6 +12,7 @@
 pub mod authorizing;
 pub mod emulator;
 pub mod events;
+pub mod faults;
 pub mod key_server;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,10 +31,12 @@ use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_local::tokens::{Bearer, Tokens};
 use session_lifecycle::config::Variables;
 use session_lifecycle::domain::{Days, SessionId, Shards, Timestamp, TokenId, UserId};
-use session_lifecycle::dynamodb::Table;
+use session_lifecycle::dynamodb::{Patience, Table};
 use session_lifecycle::ports::NewSession;
 use session_lifecycle::sessions::{Created, Sessions};
 use tokio::net::TcpListener;
+
+use crate::faults::{Fault, Faults};
 
 /// When the tests take place: 2027-01-15T08:00:00Z.
 pub const NOW: i64 = 1_800_000_000;
@@ -70,20 +73,38 @@ impl World {
 
     /// A world whose functions have these variables beside or instead of the usual ones.
     pub async fn with<const N: usize>(variables: [(&'static str, &str); N]) -> Self {
+        Self::over(serve_table().await, variables, EmbeddedDynamoDb::client)
+    }
+
+    /// The same, where the functions meet faults on their way to the table, and wait for it as
+    /// long as `patience`. The test's own client goes straight.
+    pub async fn with_faults<const N: usize>(
+        patience: Patience,
+        variables: [(&'static str, &str); N],
+        decide: impl Fn(&faults::Request) -> Fault + Send + Sync + 'static,
+    ) -> (Self, Faults) {
+        let dynamodb = serve_table().await;
+        let faults = Faults::before(dynamodb.address(), decide).await;
+        let world = Self::over(dynamodb, variables, |_| faults.client(patience));
+        (world, faults)
+    }
+
+    /// A world over this table, whose functions have this client.
+    pub fn over<const N: usize>(
+        dynamodb: EmbeddedDynamoDb,
+        variables: [(&'static str, &str); N],
+        functions_client: impl FnOnce(&EmbeddedDynamoDb) -> Client,
+    ) -> Self {
         let template = Template::read().expect("the template can be read");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("a free port");
-        let database = dynamodb::open(None).expect("a database in memory");
-        let dynamodb = EmbeddedDynamoDb::start(database, listener, &template.table)
-            .expect("the template's table can be created");
         let client = dynamodb.client();
         let tokens = Tokens::new();
         let mut all: BTreeMap<&str, String> = tokens.variables().into_iter().collect();
         all.insert("TABLE_NAME", TABLE_NAME.to_owned());
         all.extend(variables.map(|(name, value)| (name, value.to_owned())));
         let variables: Variables = all.into_iter().collect();
-        let functions = Functions::start(&variables, &client, template.timeouts.clone(), at(NOW))
+        let functions_client = functions_client(&dynamodb);
+        let timeouts = template.timeouts.clone();
+        let functions = Functions::start(&variables, &functions_client, timeouts, at(NOW))
             .await
             .expect("the variables are right");
         let functions = Arc::new(functions);
@@ -250,6 +271,17 @@ impl World {
         let body = serde_json::from_str(&response.body).expect("the body is JSON");
         (response.status.as_u16(), body)
     }
+}
+
+/// Serves the template's table, empty, on a free port.
+pub async fn serve_table() -> EmbeddedDynamoDb {
+    let template = Template::read().expect("the template can be read");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a free port");
+    let database = dynamodb::open(None).expect("a database in memory");
+    EmbeddedDynamoDb::start(database, listener, &template.table)
+        .expect("the template's table can be created")
 }
 
 #[must_use]

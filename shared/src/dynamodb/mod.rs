@@ -70,26 +70,34 @@ impl Patience {
         call: Duration::from_secs(5),
         attempts: 4,
     };
+
+    /// The SDK's configuration from its own variables and what Lambda provides, with this patience.
+    pub(crate) fn configure(self) -> ConfigLoader {
+        aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(self.timeouts())
+            .retry_config(self.retries())
+    }
+
+    /// The SDK's settings for it.
+    #[must_use]
+    pub fn timeouts(self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(1))
+            .operation_attempt_timeout(self.attempt)
+            .operation_timeout(self.call)
+            .build()
+    }
+
+    /// The SDK's settings for it.
+    #[must_use]
+    pub fn retries(self) -> RetryConfig {
+        RetryConfig::standard()
+            .with_max_attempts(self.attempts)
+            .with_initial_backoff(Duration::from_millis(50))
+    }
 }
 
 /// Makes a client from the SDK's own variables and what Lambda provides.
 pub async fn connect(patience: Patience) -> Client {
     Client::new(&patience.configure().load().await)
-}
-
-impl Patience {
-    /// The SDK's configuration from its own variables and what Lambda provides, with this patience.
-    pub(crate) fn configure(self) -> ConfigLoader {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(1))
-            .operation_attempt_timeout(self.attempt)
-            .operation_timeout(self.call)
-            .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(self.attempts)
-            .with_initial_backoff(Duration::from_millis(50));
-        aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(timeouts)
-            .retry_config(retries)
-    }
 }

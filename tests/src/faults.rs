@@ -1,0 +1,457 @@
+//! A store that fails as stores do: a proxy in front of the embedded DynamoDB, which by itself
+//! never fails, is never slow and never throttles.
+//!
+//! The proxy speaks HTTP, so what is tested is all of the way down: the SDK's retries and
+//! timeouts, how its errors are read, and what the use case makes of them. It serves clients in
+//! this process and release binaries alike (`AWS_ENDPOINT_URL_DYNAMODB`). A test gives a function
+//! that looks at each request and says what becomes of it:
+//!
+//! ```no_run
+//! # use session_cleanup_tests::World;
+//! # use session_cleanup_tests::faults::{Fault, PATIENT};
+//! # async fn example() {
+//! // Every fourth read is throttled, and no answer to a first write arrives.
+//! let (world, faults) = World::with_faults(PATIENT, [], |request| {
+//!     match (request.operation.as_str(), request.number) {
+//!         ("BatchGetItem", _) if request.is_among(25) => Fault::THROTTLED,
+//!         ("BatchExecuteStatement", 1) => Fault::DroppedAfter,
+//!         _ => Fault::None,
+//!     }
+//! })
+//! .await;
+//! # }
+//! ```
+//!
+//! The functions of that world go through the proxy; the test's own client goes straight. What
+//! has passed is on record: [`Faults::requests`] of each operation, and how many
+//! [`Faults::writes`] the store has made, whatever their writer was told.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use axum::body::{Body, to_bytes};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use axum::http::request::Parts;
+use axum::http::{self, Response};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use session_cleanup_local::dynamodb;
+use session_lifecycle::dynamodb::Patience;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// The authorizer's patience, counted in attempts alone: no machine is too busy for it.
+pub const PATIENT: Patience = Patience {
+    attempt: Duration::from_mins(2),
+    call: Duration::from_mins(5),
+    attempts: Patience::LOGIN.attempts,
+};
+
+/// The most that DynamoDB takes and gives is 16 MB.
+const LARGEST_BODY: usize = 16 * 1024 * 1024;
+
+const DYNAMODB_JSON: &str = "application/x-amz-json-1.0";
+
+/// A request to the store.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// As the API calls it: `BatchGetItem`.
+    pub operation: String,
+    /// Which one of this operation's it is, from 1.
+    pub number: usize,
+    /// Its body.
+    pub body: Value,
+}
+
+impl Request {
+    /// Whether it is one of the `percent` requests of this operation's hundred that a fault
+    /// meets. They are spread, and the same ones in each run.
+    #[must_use]
+    pub const fn is_among(&self, percent: usize) -> bool {
+        // 37 has no divisor in common with 100: each hundred numbers come out as each remainder.
+        self.number * 37 % 100 < percent
+    }
+}
+
+/// What becomes of a request.
+pub enum Fault {
+    /// It passes, and so does its answer.
+    None,
+    /// The store does nothing, and answers with an error.
+    Error {
+        /// The HTTP status.
+        status: u16,
+        /// The service's own code.
+        code: &'static str,
+    },
+    /// Something before the store answers in its own words; the store is not asked.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// The answer's type.
+        content_type: &'static str,
+        /// The answer.
+        body: &'static str,
+    },
+    /// The connection is closed before the store is asked.
+    DroppedBefore,
+    /// The store does what it is asked, and the connection is closed before it has answered.
+    DroppedAfter,
+    /// Nothing happens, as long as the caller waits.
+    Silence,
+    /// The same as by this fault, but the answer is on its way for so long.
+    Late(Duration, Box<Fault>),
+    /// Of a `BatchGetItem`, the keys with such sort keys are not processed.
+    Unprocessed(fn(&str) -> bool),
+    /// Of a `BatchExecuteStatement`, the statements for which there is an error are not executed:
+    /// those at a position, with such parameters.
+    Statements(fn(usize, &Value) -> Option<&'static str>),
+}
+
+impl Fault {
+    /// Too many requests for a table on demand, or for one of its partitions.
+    pub const THROTTLED: Self = Self::Error {
+        status: 400,
+        code: "ThrottlingException",
+    };
+    /// The service's own failure.
+    pub const BROKEN: Self = Self::Error {
+        status: 500,
+        code: "InternalServerError",
+    };
+
+    /// An answer that is on its way for so long.
+    #[must_use]
+    pub fn late(by: Duration) -> Self {
+        Self::Late(by, Box::new(Self::None))
+    }
+}
+
+/// A request that came by, and what the store did.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// The request, as its sender wrote it.
+    pub request: Request,
+    /// The store's status and answer, where it was asked and has answered. What became of that
+    /// answer on its way is another matter.
+    pub answer: Option<(u16, Value)>,
+}
+
+/// The proxy. It ends when this is dropped, with all of its connections.
+pub struct Faults {
+    address: SocketAddr,
+    proxy: Arc<Proxy>,
+    _server: JoinSet<()>,
+}
+
+struct Proxy {
+    store: SocketAddr,
+    decide: Box<dyn Fn(&Request) -> Fault + Send + Sync>,
+    over: AtomicBool,
+    client: legacy::Client<HttpConnector, Body>,
+    record: Mutex<Vec<Exchange>>,
+}
+
+impl Faults {
+    /// Starts a proxy before the store at `store`, on a free port.
+    pub async fn before(
+        store: SocketAddr,
+        decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let proxy = Arc::new(Proxy {
+            store,
+            decide: Box::new(decide),
+            over: AtomicBool::new(false),
+            client: legacy::Client::builder(TokioExecutor::new()).build_http(),
+            record: Mutex::default(),
+        });
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Arc::clone(&proxy)));
+        Self {
+            address,
+            proxy,
+            _server: server,
+        }
+    }
+
+    /// The proxy's endpoint, for `AWS_ENDPOINT_URL_DYNAMODB`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client that goes through the proxy, and waits as long as this.
+    #[must_use]
+    pub fn client(&self, patience: Patience) -> Client {
+        let config = dynamodb::client(self.address)
+            .config()
+            .to_builder()
+            .timeout_config(patience.timeouts())
+            .retry_config(patience.retries())
+            // The SDK has one allowance of retries for a process, and a test binary is one.
+            .retry_partition(RetryPartition::new(self.url()))
+            .build();
+        Client::from_conf(config)
+    }
+
+    /// From now on every request passes.
+    pub fn end(&self) {
+        self.proxy.over.store(true, Ordering::SeqCst);
+    }
+
+    /// Every request so far.
+    #[must_use]
+    pub fn record(&self) -> Vec<Exchange> {
+        self.proxy.record().clone()
+    }
+
+    /// How many requests of each operation there were.
+    #[must_use]
+    pub fn requests(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for exchange in &*self.proxy.record() {
+            *counts
+                .entry(exchange.request.operation.clone())
+                .or_default() += 1;
+        }
+        counts
+    }
+
+    /// How many writes the store has made: statements without an error, and items put, updated
+    /// or deleted.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.proxy.record().iter().map(Exchange::writes).sum()
+    }
+}
+
+impl Exchange {
+    fn writes(&self) -> usize {
+        match (self.request.operation.as_str(), &self.answer) {
+            ("BatchExecuteStatement", Some((200, answer))) => answer["Responses"]
+                .as_array()
+                .expect("an answer for each statement")
+                .iter()
+                .filter(|answer| answer["Error"].is_null())
+                .count(),
+            ("PutItem" | "UpdateItem" | "DeleteItem", Some((200, _))) => 1,
+            ("BatchGetItem" | "GetItem" | "Query" | "Scan", _) | (_, Some((400.., _)) | None) => 0,
+            (other, Some(_)) => panic!("whether {other} writes has to be said here"),
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, proxy: Arc<Proxy>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        connections.spawn(converse(stream, Arc::clone(&proxy)));
+    }
+}
+
+async fn converse(stream: TcpStream, proxy: Arc<Proxy>) {
+    let service = service_fn(move |request: http::Request<_>| {
+        let proxy = Arc::clone(&proxy);
+        async move {
+            let (head, body) = request.into_parts();
+            // Without an answer, hyper closes the connection.
+            let answer = proxy.pass(head, Body::new(body)).await;
+            answer.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))
+        }
+    });
+    // Either side may have closed it: that is what this is for.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+impl Proxy {
+    fn record(&self) -> MutexGuard<'_, Vec<Exchange>> {
+        self.record.lock().expect("nobody panics with it")
+    }
+
+    /// The answer to a request; none where the connection is to be closed.
+    async fn pass(self: Arc<Self>, head: Parts, body: Body) -> Option<Response<Body>> {
+        let body = to_bytes(body, LARGEST_BODY).await.ok()?;
+        let body = serde_json::from_slice(&body).expect("the SDK sends JSON");
+        let (place, request) = self.note(&head, body);
+        let mut fault = if self.over.load(Ordering::SeqCst) {
+            Fault::None
+        } else {
+            (self.decide)(&request)
+        };
+        let mut delay = Duration::ZERO;
+        while let Fault::Late(by, then) = fault {
+            (delay, fault) = (delay + by, *then);
+        }
+        // In a task of its own: what has begun is done, also if nobody waits for it any more.
+        let doing = tokio::spawn(self.act(place, head, request.body, fault));
+        let answer = doing.await.expect("the store can be asked");
+        tokio::time::sleep(delay).await;
+        answer
+    }
+
+    /// Puts a request on record; its place there.
+    fn note(&self, head: &Parts, body: Value) -> (usize, Request) {
+        let target = head.headers.get("x-amz-target").expect("the operation");
+        let target = target.to_str().expect("text");
+        let (_, operation) = target.split_once('.').expect("DynamoDB_20120810.<name>");
+        let mut record = self.record();
+        let same = |it: &&Exchange| it.request.operation == operation;
+        let request = Request {
+            operation: operation.to_owned(),
+            number: record.iter().filter(same).count() + 1,
+            body,
+        };
+        record.push(Exchange {
+            request: request.clone(),
+            answer: None,
+        });
+        (record.len() - 1, request)
+    }
+
+    async fn act(
+        self: Arc<Self>,
+        place: usize,
+        head: Parts,
+        body: Value,
+        fault: Fault,
+    ) -> Option<Response<Body>> {
+        let (status, answer) = match fault {
+            Fault::None => self.ask(place, &head, &body).await,
+            Fault::Error { status, code } => {
+                let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
+                let message = "a fault of the test's";
+                (status, json!({ "__type": kind, "message": message }))
+            }
+            Fault::Answer {
+                status,
+                content_type,
+                body,
+            } => return Some(response(status, content_type, body.to_owned())),
+            Fault::DroppedBefore => return None,
+            Fault::DroppedAfter => {
+                self.ask(place, &head, &body).await;
+                return None;
+            }
+            Fault::Silence | Fault::Late(..) => std::future::pending().await,
+            Fault::Unprocessed(of) => self.ask_in_part(place, &head, body, of).await,
+            Fault::Statements(error) => self.execute_in_part(place, &head, body, error).await,
+        };
+        Some(response(status, DYNAMODB_JSON, answer.to_string()))
+    }
+
+    /// Asks the store, and puts its answer on record.
+    async fn ask(&self, place: usize, head: &Parts, body: &Value) -> (u16, Value) {
+        let mut request = http::Request::post(format!("http://{}/", self.store))
+            .body(Body::from(body.to_string()))
+            .expect("a request");
+        *request.headers_mut() = head.headers.clone();
+        for own in [HOST, CONTENT_LENGTH] {
+            request.headers_mut().remove(own);
+        }
+        let answer = self.client.request(request).await;
+        let (head, body) = answer.expect("the store answers").into_parts();
+        let body = to_bytes(Body::new(body), LARGEST_BODY).await;
+        let body = serde_json::from_slice(&body.expect("the whole answer"));
+        let answer: (u16, Value) = (head.status.as_u16(), body.expect("the store sends JSON"));
+        self.record()[place].answer = Some(answer.clone());
+        answer
+    }
+
+    /// Asks for the keys that are to be processed.
+    async fn ask_in_part(
+        &self,
+        place: usize,
+        head: &Parts,
+        mut body: Value,
+        unprocessed: fn(&str) -> bool,
+    ) -> (u16, Value) {
+        let mut left = body["RequestItems"].clone();
+        let tables = body["RequestItems"].as_object_mut().expect("tables");
+        for (table, asked) in &mut *tables {
+            let keys = asked["Keys"].take();
+            let (later, now): (Vec<_>, Vec<_>) = keys
+                .as_array()
+                .expect("keys")
+                .iter()
+                .cloned()
+                .partition(|key| unprocessed(key["sk"]["S"].as_str().expect("a sort key")));
+            left[table]["Keys"] = later.into();
+            asked["Keys"] = now.into();
+        }
+        tables.retain(|_, asked| asked["Keys"] != json!([]));
+        let (status, mut answer) = if tables.is_empty() {
+            (200, json!({ "Responses": {} }))
+        } else {
+            self.ask(place, head, &body).await
+        };
+        if status == 200 {
+            let left_tables = left.as_object_mut().expect("tables");
+            left_tables.retain(|_, asked| asked["Keys"] != json!([]));
+            answer["UnprocessedKeys"] = left;
+        }
+        (status, answer)
+    }
+
+    /// Has the statements executed for which there is no error.
+    async fn execute_in_part(
+        &self,
+        place: usize,
+        head: &Parts,
+        mut body: Value,
+        error: fn(usize, &Value) -> Option<&'static str>,
+    ) -> (u16, Value) {
+        let statements = body["Statements"].take();
+        let statements = statements.as_array().expect("statements");
+        let errors: Vec<_> = statements
+            .iter()
+            .enumerate()
+            .map(|(position, statement)| error(position, &statement["Parameters"]))
+            .collect();
+        let executed = statements.iter().zip(&errors);
+        let executed: Vec<_> = executed
+            .filter(|it| it.1.is_none())
+            .map(|it| it.0)
+            .collect();
+        body["Statements"] = json!(executed);
+        let (status, mut answer) = if executed.is_empty() {
+            (200, json!({ "Responses": [] }))
+        } else {
+            self.ask(place, head, &body).await
+        };
+        if status == 200 {
+            let answers = answer["Responses"].take();
+            let mut answers = answers.as_array().expect("answers").iter().cloned();
+            let all = errors.iter().map(|error| match error {
+                Some(code) => {
+                    json!({ "Error": { "Code": code, "Message": "a fault of the test's" } })
+                }
+                None => answers.next().expect("an answer for each statement"),
+            });
+            answer["Responses"] = all.collect();
+        }
+        (status, answer)
+    }
+}
+
+fn response(status: u16, content_type: &str, body: String) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, content_type)
+        .body(Body::from(body))
+        .expect("a response")
+}
