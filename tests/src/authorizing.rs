@@ -6,12 +6,14 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 
+use crate::log::{keep_headers, keep_secret};
 use crate::{NOW, World, at};
 
 pub const METHOD: &str = "arn:aws:execute-api:eu-west-1:111122223333:abc123/prod/GET/orders/7";
 pub const STAGE: &str = "arn:aws:execute-api:eu-west-1:111122223333:abc123/prod/*";
 
 pub async fn authorize(world: &World, event: &Value) -> Value {
+    keep_headers(event);
     world
         .functions
         .invoke(FunctionName::Authorizer, event, at(NOW))
@@ -52,5 +54,7 @@ pub fn sign(world: &World, mut claims: Value) -> String {
         }
     }
     let key = EncodingKey::from_secret(variables["JWT_SECRET"].as_bytes());
-    encode(&Header::default(), &claims, &key).unwrap()
+    let token = encode(&Header::default(), &claims, &key).unwrap();
+    keep_secret(&token);
+    token
 }

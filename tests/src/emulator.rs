@@ -22,6 +22,10 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::World;
+use crate::log::{keep_headers, keep_secret, leaks};
+
+/// The variables whose values no line may hold.
+const SECRETS: [&str; 2] = ["JWT_SECRET", "AWS_SECRET_ACCESS_KEY"];
 
 /// An emulator with one function in it.
 pub struct Emulator {
@@ -43,6 +47,14 @@ impl Emulator {
         function: FunctionName,
         variables: [(&str, &str); N],
     ) -> Self {
+        let own = on_lambda(world, function);
+        let secrets = own.iter().map(|(name, value)| (*name, value.as_str()));
+        for (_, secret) in secrets
+            .chain(variables)
+            .filter(|it| SECRETS.contains(&it.0))
+        {
+            keep_secret(secret);
+        }
         let output = NamedTempFile::new().expect("a file");
         let notes = NamedTempFile::new().expect("a file");
         let to = |file: &NamedTempFile| Stdio::from(file.reopen().expect("the file"));
@@ -54,7 +66,7 @@ impl Emulator {
             .arg(runtime_api.to_string())
             .arg(binary(function))
             .env_clear()
-            .envs(on_lambda(world, function))
+            .envs(own)
             .envs(variables)
             .stdin(Stdio::null())
             .stdout(to(&output))
@@ -92,6 +104,7 @@ impl Emulator {
     ///
     /// What the function says that it failed of, or that it ended without an answer.
     pub async fn invoke(&self, event: &Value) -> Result<Value, String> {
+        keep_headers(event);
         let address = self.address;
         let path = "2015-03-31/functions/function/invocations";
         let request = Request::post(format!("http://{address}/{path}"))
@@ -144,7 +157,10 @@ impl Drop for Emulator {
         #[expect(clippy::print_stderr, reason = "it tells why a test failed")]
         if thread::panicking() {
             eprintln!("{}\n{}", contents(&self.notes), self.output());
+            return;
         }
+        let leaks = leaks(&self.output()).join("\n");
+        assert!(leaks.is_empty(), "the function has written:\n{leaks}");
     }
 }
 

@@ -14,6 +14,8 @@ pub mod emulator;
 pub mod events;
 pub mod faults;
 pub mod key_server;
+pub mod log;
+pub mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -28,7 +30,7 @@ use session_cleanup_local::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
 use session_cleanup_local::functions::Functions;
 use session_cleanup_local::gateway::{ApiRequest, Gateway};
 use session_cleanup_local::template::{FunctionName, Template};
-use session_cleanup_local::tokens::{Bearer, Tokens};
+use session_cleanup_local::tokens::Bearer;
 use session_lifecycle::config::Variables;
 use session_lifecycle::domain::{Days, SessionId, Shards, Timestamp, TokenId, UserId};
 use session_lifecycle::dynamodb::{Patience, Table};
@@ -37,6 +39,8 @@ use session_lifecycle::sessions::{Created, Sessions};
 use tokio::net::TcpListener;
 
 use crate::faults::{Fault, Faults};
+use crate::log::Watch;
+use crate::tokens::Tokens;
 
 /// When the tests take place: 2027-01-15T08:00:00Z.
 pub const NOW: i64 = 1_800_000_000;
@@ -63,6 +67,7 @@ pub struct World {
     pub gateway: Gateway,
     pub tokens: Tokens,
     pub sessions: Sessions,
+    pub log: Watch,
 }
 
 impl World {
@@ -73,7 +78,7 @@ impl World {
 
     /// A world whose functions have these variables beside or instead of the usual ones.
     pub async fn with<const N: usize>(variables: [(&'static str, &str); N]) -> Self {
-        Self::over(serve_table().await, variables, EmbeddedDynamoDb::client)
+        Self::over(serve_table().await, variables, EmbeddedDynamoDb::client).await
     }
 
     /// The same, where the functions meet faults on their way to the table, and wait for it as
@@ -85,26 +90,30 @@ impl World {
     ) -> (Self, Faults) {
         let dynamodb = serve_table().await;
         let faults = Faults::before(dynamodb.address(), decide).await;
-        let world = Self::over(dynamodb, variables, |_| faults.client(patience));
+        let world = Self::over(dynamodb, variables, |_| faults.client(patience)).await;
         (world, faults)
     }
 
     /// A world over this table, whose functions have this client.
-    pub fn over<const N: usize>(
+    pub async fn over<const N: usize>(
         dynamodb: EmbeddedDynamoDb,
         variables: [(&'static str, &str); N],
         functions_client: impl FnOnce(&EmbeddedDynamoDb) -> Client,
     ) -> Self {
+        let log = Watch::start();
         let template = Template::read().expect("the template can be read");
         let client = dynamodb.client();
         let tokens = Tokens::new();
         let mut all: BTreeMap<&str, String> = tokens.variables().into_iter().collect();
         all.insert("TABLE_NAME", TABLE_NAME.to_owned());
         all.extend(variables.map(|(name, value)| (name, value.to_owned())));
+        if let Some(secret) = all.get("JWT_SECRET") {
+            log::keep_secret(secret);
+        }
         let variables: Variables = all.into_iter().collect();
         let functions_client = functions_client(&dynamodb);
-        let timeouts = template.timeouts.clone();
-        let functions = Functions::start(&variables, &functions_client, timeouts, at(NOW))
+        let now = at(NOW);
+        let functions = Functions::start(&variables, &functions_client, template.timeouts, now)
             .await
             .expect("the variables are right");
         let functions = Arc::new(functions);
@@ -122,6 +131,7 @@ impl World {
             gateway,
             tokens,
             sessions,
+            log,
         }
     }
 
@@ -260,6 +270,8 @@ impl World {
 
     /// Calls the API at [`NOW`] with these headers; the status and the body.
     pub async fn call_with(&self, method: Method, path: &str, headers: HeaderMap) -> (u16, Value) {
+        let values = headers.values().filter_map(|it| it.to_str().ok());
+        values.for_each(log::keep_value);
         let uri = path.parse().expect("a path");
         let request = ApiRequest {
             method,

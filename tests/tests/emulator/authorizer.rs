@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_local::tokens::Tokens;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::{event, event_with_token};
+use session_cleanup_tests::tokens::Tokens;
 use session_cleanup_tests::{DAY, HOUR, World, number, text};
 
 use crate::{AUTHORIZER_EVENTS, now, sign};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_local::tokens::Tokens;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::{event, event_with_token};
+use session_cleanup_tests::tokens::Tokens;
 use session_cleanup_tests::{HOUR, World};
 
 use crate::{AUTHORIZER_EVENTS, now, sign};

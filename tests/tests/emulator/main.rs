@@ -12,7 +12,8 @@ mod monitoring;
 
 use std::collections::BTreeMap;
 
-use session_cleanup_local::tokens::{Bearer, Tokens};
+use session_cleanup_local::tokens::Bearer;
+use session_cleanup_tests::tokens::Tokens;
 use session_cleanup_tests::{DAY, HOUR, Item, World, at, inactive_session, only, text};
 use session_lifecycle::clock;
 

@@ -1,0 +1,240 @@
+//! The log of all worlds of a process, and the watch over it: no line may hold a token or a part
+//! of one, a secret, or the value of a header.
+//!
+//! Each world starts the log, in the functions' own form and at the finest level, and has a
+//! [`Watch`] that fails its test where such a line was written. Tests of one program run side by
+//! side and have one log, so a bad line fails each test that has a world at that moment.
+//!
+//! Whatever looks like a token is found without more ado. What else is secret has to be known:
+//! [`keep_secret`] and [`keep_value`] are told by those who make it up.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
+
+use serde_json::Value;
+use session_lifecycle::config::Variables;
+use session_lifecycle::telemetry;
+
+/// So many characters in a row of a secret are as bad as all of it.
+const PIECE: usize = 12;
+
+/// Shorter values of headers are words that a log may well use.
+const SHORTEST_VALUE: usize = 8;
+
+/// A key of 256 bits, or a signature with one, has no fewer characters of base64.
+const SHORTEST_KEY: usize = 40;
+
+static LOG: Mutex<Log> = Mutex::new(Log {
+    lines: Vec::new(),
+    leaks: Vec::new(),
+    hidden: Hidden {
+        pieces: BTreeSet::new(),
+        values: BTreeSet::new(),
+    },
+});
+
+struct Log {
+    lines: Vec<String>,
+    leaks: Vec<String>,
+    hidden: Hidden,
+}
+
+/// What no line may hold.
+struct Hidden {
+    pieces: BTreeSet<[u8; PIECE]>,
+    values: BTreeSet<String>,
+}
+
+fn log() -> MutexGuard<'static, Log> {
+    // A test that fails with it leaves it as good as it was.
+    LOG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Watches the log as long as it lives.
+///
+/// # Panics
+///
+/// When it is dropped, where a line held what it must not.
+pub struct Watch {
+    lines: usize,
+    leaks: usize,
+}
+
+impl Watch {
+    /// Starts to watch.
+    #[must_use]
+    pub fn start() -> Self {
+        static START: Once = Once::new();
+        START.call_once(|| {
+            let variables: Variables = [("AWS_LAMBDA_LOG_LEVEL", "TRACE")].into_iter().collect();
+            telemetry::start(&variables, || Lines);
+        });
+        let log = log();
+        Self {
+            lines: log.lines.len(),
+            leaks: log.leaks.len(),
+        }
+    }
+
+    /// The lines since then; those of tests that run beside this one are among them.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Value> {
+        self.about("")
+    }
+
+    /// The lines since then that hold this text.
+    #[must_use]
+    pub fn about(&self, text: &str) -> Vec<Value> {
+        log().lines[self.lines..]
+            .iter()
+            .filter(|line| line.contains(text))
+            .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+            .collect()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let leaks = log().leaks[self.leaks..].join("\n");
+        assert!(
+            leaks.is_empty() || thread::panicking(),
+            "the log of this program holds what it must not:\n{leaks}"
+        );
+    }
+}
+
+/// From now on, no line may hold as much as a piece of this.
+pub fn keep_secret(secret: &str) {
+    log()
+        .hidden
+        .pieces
+        .extend(secret.as_bytes().array_windows());
+}
+
+/// From now on, no line may hold this value of a header.
+pub fn keep_value(value: &str) {
+    if value.len() >= SHORTEST_VALUE {
+        log().hidden.values.insert(value.to_owned());
+    }
+}
+
+/// From now on, no line may hold the value of a header of this event.
+pub fn keep_headers(event: &Value) {
+    const OF_HEADERS: [&str; 4] = [
+        "headers",
+        "multiValueHeaders",
+        "authorizationToken",
+        "identitySource",
+    ];
+    for name in OF_HEADERS {
+        keep_values(&event[name]);
+    }
+}
+
+fn keep_values(values: &Value) {
+    match values {
+        Value::String(value) => keep_value(value),
+        Value::Array(values) => values.iter().for_each(keep_values),
+        Value::Object(values) => values.values().for_each(keep_values),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The lines of `output` that hold what they must not, each with what that is.
+#[must_use]
+pub fn leaks(output: &str) -> Vec<String> {
+    let log = log();
+    let leak = |line| Some(format!("{}: {line}", log.hidden.found_in(line)?));
+    output.lines().filter_map(leak).collect()
+}
+
+/// The log's writer: a whole line each time.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let found = leaks(&text);
+        let mut log = log();
+        log.leaks.extend(found);
+        log.lines.extend(text.lines().map(str::to_owned));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Hidden {
+    fn found_in(&self, line: &str) -> Option<&'static str> {
+        let bearer = |(place, _)| !line[place..].starts_with("Bearer <token>");
+        if line.contains("eyJ") {
+            Some("a part of a token")
+        } else if line.match_indices("Bearer ").any(bearer) {
+            Some("what follows Bearer")
+        } else if words(line).any(is_like_a_key) {
+            Some("what may be a signature or a key")
+        } else if line
+            .as_bytes()
+            .array_windows()
+            .any(|it| self.pieces.contains(it))
+        {
+            Some("a piece of a token or of a secret")
+        } else if self.values.iter().any(|value| line.contains(value)) {
+            Some("the value of a header")
+        } else {
+            None
+        }
+    }
+}
+
+/// The longest parts that could be base64url (RFC 4648 §5).
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|it: char| !(it.is_ascii_alphanumeric() || it == '-' || it == '_'))
+}
+
+/// Whether a word looks random: ids are UUIDs or hexadecimal, names have no digits or no capitals.
+fn is_like_a_key(word: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
+    word.len() >= SHORTEST_KEY
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_log_must_not_hold_is_found_and_nothing_else() {
+        let mut hidden = Hidden {
+            pieces: BTreeSet::new(),
+            values: BTreeSet::from(["curl/8.5.0".to_owned()]),
+        };
+        hidden.pieces.insert(*b"correct hors");
+        for (line, found) in [
+            (r#"{"token":"eyJ0eXAiOiJKV1QifQ"}"#, true),
+            ("Authorization: Bearer abc", true),
+            ("no Authorization: Bearer <token>", false),
+            ("Bearer <token> and Bearer x", true),
+            // A signature of HS256, then one in hexadecimal.
+            ("x dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", true),
+            (
+                "REFRESH#2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+                false,
+            ),
+            ("requestId 0c3f9a52-5e0b-4a51-9d5c-6b8f0a1f7f1e", false),
+            ("ProvisionedThroughputExceededException", false),
+            ("it was correct horse battery", true),
+            ("it was correct", false),
+            ("sent by curl/8.5.0", true),
+            ("deactivated an expired session USER#ann SESSION#s", false),
+        ] {
+            assert_eq!(hidden.found_in(line).is_some(), found, "{line}");
+        }
+    }
+}
