@@ -1,0 +1,382 @@
+//! The authorizer while the store fails. What passes in time is never noticed; everything else is
+//! an error, by which nobody is let in and nobody is told what may not be true.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use serde_json::{Value, json};
+use session_cleanup_local::template::{FunctionName, Template};
+use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};
+use session_cleanup_tests::faults::{Fault, Faults, PATIENT, Request};
+use session_cleanup_tests::{
+    HOUR, Item, NOW, World, at, counts, inactive_session, only, serve_table, text,
+};
+use session_lifecycle::dynamodb::Patience;
+
+const READ: &str = "BatchGetItem";
+const WRITE: &str = "BatchExecuteStatement";
+
+/// A world in which the first so many requests of an operation meet a fault.
+async fn failing(
+    operation: &'static str,
+    first: usize,
+    fault: impl Fn() -> Fault + Send + Sync + 'static,
+) -> (World, Faults) {
+    let decide = move |request: &Request| {
+        let meets = request.operation == operation && request.number <= first;
+        if meets { fault() } else { Fault::None }
+    };
+    World::with_faults(PATIENT, [], decide).await
+}
+
+async fn ask(world: &World, token: &str) -> Result<Value, String> {
+    let event = rest_request(token);
+    let answer = world
+        .functions
+        .invoke(FunctionName::Authorizer, &event, at(NOW));
+    answer.await.map_err(|error| error.to_string())
+}
+
+fn of_reads(reads: usize) -> BTreeMap<String, usize> {
+    BTreeMap::from([(READ.to_owned(), reads)])
+}
+
+/// One read fails, and the next one does not.
+async fn is_not_noticed(fault: impl Fn() -> Fault + Send + Sync + 'static) {
+    let (world, faults) = failing(READ, 1, fault).await;
+    let token = world.login("ann", "").await;
+    let policy = authorize(&world, &rest_request(&token)).await;
+    assert_eq!(refusal(&policy), None);
+    assert_eq!(faults.requests(), of_reads(2));
+}
+
+/// Every read fails, whatever the session is; so many times each.
+async fn is_an_error(fault: impl Fn() -> Fault + Send + Sync + 'static, reads: usize, says: &str) {
+    let (world, faults) = failing(READ, usize::MAX, fault).await;
+    let before = open_one_of_each(&world).await;
+    let sessions = ["live", "none", "inactive", "expired", "revoked"];
+    for (session, asked) in sessions.into_iter().zip(1..) {
+        let claims = json!({ "sub": "ann", "sid": session, "jti": session, "exp": NOW + HOUR });
+        let error = ask(&world, &sign(&world, claims)).await.unwrap_err();
+        assert!(error.starts_with(says), "{session}: {error}");
+        assert_eq!(faults.requests(), of_reads(asked * reads), "{session}");
+    }
+    assert_eq!(world.records().await, before, "nothing is written");
+}
+
+/// Sessions in every state, by their names, of which the one named "revoked" is of a blacklisted
+/// token of that name.
+async fn open_one_of_each(world: &World) -> Vec<(String, Item)> {
+    for (session, expires_at) in [("live", NOW + HOUR), ("expired", NOW), ("revoked", NOW + 1)] {
+        world.open("ann", session, expires_at).await;
+    }
+    let inactive = inactive_session("ann", "inactive", NOW - 5);
+    world.put(inactive).await;
+    world.blacklist("ann", "revoked", NOW + HOUR).await;
+    world.records().await
+}
+
+#[tokio::test]
+async fn a_table_throttled_once_is_not_noticed() {
+    is_not_noticed(|| Fault::THROTTLED).await;
+}
+
+#[tokio::test]
+async fn a_table_throttled_for_ever_is_an_error() {
+    is_an_error(|| Fault::THROTTLED, 3, "the table is throttled").await;
+}
+
+#[tokio::test]
+async fn a_hot_partition_is_an_error_only_where_it_stays_hot() {
+    let hot = || Fault::Error {
+        status: 400,
+        code: "ProvisionedThroughputExceededException",
+    };
+    is_not_noticed(hot).await;
+    is_an_error(hot, 3, "the table is throttled").await;
+}
+
+#[tokio::test]
+async fn a_500_of_the_store_is_not_noticed_once() {
+    is_not_noticed(|| Fault::BROKEN).await;
+}
+
+#[tokio::test]
+async fn a_500_of_the_store_for_ever_is_an_error() {
+    is_an_error(|| Fault::BROKEN, 3, "the table cannot be reached").await;
+}
+
+#[tokio::test]
+async fn a_connection_dropped_before_the_store_is_asked_is_not_noticed_once() {
+    is_not_noticed(|| Fault::DroppedBefore).await;
+}
+
+#[tokio::test]
+async fn a_connection_dropped_before_the_store_is_asked_for_ever_is_an_error() {
+    is_an_error(|| Fault::DroppedBefore, 3, "the table cannot be reached").await;
+}
+
+#[tokio::test]
+async fn a_connection_dropped_before_the_answer_is_not_noticed_once() {
+    is_not_noticed(|| Fault::DroppedAfter).await;
+}
+
+#[tokio::test]
+async fn a_connection_dropped_before_the_answer_for_ever_is_an_error() {
+    is_an_error(|| Fault::DroppedAfter, 3, "the table cannot be reached").await;
+}
+
+#[tokio::test]
+async fn a_slow_attempt_is_given_up_for_a_quick_one() {
+    let patience = Patience {
+        attempt: Duration::from_secs(2),
+        ..PATIENT
+    };
+    let decide = |request: &Request| match request.number {
+        1 => Fault::Silence,
+        _ => Fault::None,
+    };
+    let (world, faults) = World::with_faults(patience, [], decide).await;
+    let token = world.login("ann", "").await;
+    let policy = authorize(&world, &rest_request(&token)).await;
+    assert_eq!(refusal(&policy), None);
+    assert!(faults.requests()[READ] > 1);
+}
+
+#[tokio::test]
+async fn a_store_that_stays_silent_is_an_error() {
+    let (world, faults) = World::with_faults(Patience::LOGIN, [], |_| Fault::Silence).await;
+    let token = world.login("ann", "").await;
+    let error = ask(&world, &token).await.unwrap_err();
+    assert!(error.starts_with("the table cannot be reached"), "{error}");
+    let attempts = Patience::LOGIN.attempts as usize;
+    assert!(faults.requests().values().sum::<usize>() <= attempts);
+}
+
+/// The caller is to get an answer: of a function that was ended, API Gateway knows nothing, and
+/// neither does the log.
+#[test]
+fn the_authorizers_two_calls_fit_into_its_time_and_that_into_the_gateways() {
+    let template = Template::read().unwrap();
+    let time = template.timeouts[&FunctionName::Authorizer];
+    assert!(2 * Patience::LOGIN.call + Duration::from_millis(500) <= time);
+    assert!(Patience::LOGIN.attempt < Patience::LOGIN.call);
+    assert!(time < Duration::from_secs(10), "API Gateway's limit");
+}
+
+#[tokio::test]
+async fn keys_left_unprocessed_once_are_not_noticed() {
+    is_not_noticed(|| Fault::Unprocessed(|_| true)).await;
+    is_not_noticed(|| Fault::Unprocessed(|key| key.starts_with("SESSION#"))).await;
+    is_not_noticed(|| Fault::Unprocessed(|key| key.starts_with("BLACKLIST#"))).await;
+}
+
+#[tokio::test]
+async fn keys_left_unprocessed_for_ever_are_an_error() {
+    is_an_error(|| Fault::Unprocessed(|_| true), 4, "the table is throttled").await;
+}
+
+/// That the session was read does not tell that the token was not revoked.
+#[tokio::test]
+async fn a_session_lets_nobody_in_while_the_blacklist_was_not_read() {
+    let fault = || Fault::Unprocessed(|key| key.starts_with("BLACKLIST#"));
+    is_an_error(fault, 4, "the table is throttled").await;
+}
+
+#[tokio::test]
+async fn a_session_that_was_not_read_is_not_missing() {
+    let fault = || Fault::Unprocessed(|key| key.starts_with("SESSION#"));
+    is_an_error(fault, 4, "the table is throttled").await;
+}
+
+#[tokio::test]
+async fn only_the_keys_left_unprocessed_are_asked_for_again_and_count() {
+    let fault = || Fault::Unprocessed(|key| key.starts_with("BLACKLIST#"));
+    let (world, faults) = failing(READ, 1, fault).await;
+    open_one_of_each(&world).await;
+    let claims = json!({ "sub": "ann", "sid": "live", "jti": "revoked", "exp": NOW + HOUR });
+    let policy = authorize(&world, &rest_request(&sign(&world, claims))).await;
+    assert_eq!(refusal(&policy), Some("Token revoked"));
+    let again = &faults.record()[1].request.body["RequestItems"]["sessions"];
+    assert_eq!(
+        again["Keys"],
+        json!([{ "pk": { "S": "USER#ann" }, "sk": { "S": "BLACKLIST#revoked" } }])
+    );
+    assert_eq!(again["ConsistentRead"], true);
+}
+
+/// Every write fails. The refusal is the same, and the cleanup does what is left to do.
+async fn is_left_to_the_cleanup(
+    session: &'static str,
+    fault: impl Fn() -> Fault + Send + Sync + 'static,
+    says: &str,
+) {
+    let (world, faults) = failing(WRITE, usize::MAX, fault).await;
+    world.open("ann", session, NOW - 1).await;
+    let event = rest_request(&world.token("ann", session, ""));
+    assert_eq!(
+        refusal(&authorize(&world, &event).await),
+        Some("Session expired")
+    );
+    let log = world.log.about(&format!("USER#ann SESSION#{session}"));
+    let messages: Vec<_> = log.iter().map(|line| &line["message"]).collect();
+    assert_eq!(messages, [says], "{log:?}");
+
+    let done = faults.writes() > 0;
+    let row = world.session("ann", session).await.unwrap();
+    assert_eq!(row["is_active"].as_bool(), Ok(&!done));
+    faults.end();
+    let report = world.clean_up(json!({}), NOW).await;
+    let (expected, reason) = if done {
+        (only([]), "expired_on_validation")
+    } else {
+        (only([("sessions_deactivated", 1)]), "expired_by_cleanup")
+    };
+    assert_eq!(counts(&report), expected, "{report}");
+    let row = world.session("ann", session).await.unwrap();
+    assert_eq!(row["is_active"].as_bool(), Ok(&false));
+    assert_eq!(text(&row, "deactivation_reason"), reason);
+}
+
+const FAILED: &str = "could not deactivate an expired session; the cleanup will";
+const CHANGED: &str = "an expired session was changed elsewhere";
+
+#[tokio::test]
+async fn a_deactivation_that_is_throttled_is_left_to_the_cleanup() {
+    is_left_to_the_cleanup("write-throttled", || Fault::THROTTLED, FAILED).await;
+}
+
+#[tokio::test]
+async fn a_deactivation_that_meets_a_500_is_left_to_the_cleanup() {
+    is_left_to_the_cleanup("write-broken", || Fault::BROKEN, FAILED).await;
+}
+
+#[tokio::test]
+async fn a_deactivation_dropped_before_the_store_is_asked_is_left_to_the_cleanup() {
+    is_left_to_the_cleanup("dropped-before", || Fault::DroppedBefore, FAILED).await;
+}
+
+#[tokio::test]
+async fn a_deactivation_whose_answer_is_lost_for_ever_is_done_all_the_same() {
+    is_left_to_the_cleanup("dropped-after", || Fault::DroppedAfter, FAILED).await;
+}
+
+#[tokio::test]
+async fn a_deactivation_answered_by_somebody_else_is_left_to_the_cleanup() {
+    let garbage = |body| {
+        move || Fault::Answer {
+            status: 200,
+            content_type: "application/x-amz-json-1.0",
+            body,
+        }
+    };
+    is_left_to_the_cleanup("write-garbage-1", garbage("<html>"), FAILED).await;
+    is_left_to_the_cleanup("write-garbage-2", garbage("{}"), FAILED).await;
+    is_left_to_the_cleanup("write-garbage-3", garbage(r#"{"Responses":[]}"#), FAILED).await;
+}
+
+#[tokio::test]
+async fn a_deactivation_that_fails_by_itself_is_left_to_the_cleanup() {
+    let failing = |error| move || Fault::Statements(error);
+    let throttled = failing(|_, _| Some("ThrottlingError"));
+    is_left_to_the_cleanup("statement-throttled", throttled, FAILED).await;
+    let broken = failing(|_, _| Some("InternalServerError"));
+    is_left_to_the_cleanup("statement-broken", broken, FAILED).await;
+    let denied = failing(|_, _| Some("AccessDenied"));
+    is_left_to_the_cleanup("statement-denied", denied, FAILED).await;
+    let refused = failing(|_, _| Some("ConditionalCheckFailed"));
+    is_left_to_the_cleanup("statement-refused", refused, CHANGED).await;
+}
+
+/// The write took place, the SDK sends it again, and its condition fails.
+#[tokio::test]
+async fn a_deactivation_whose_answer_is_lost_once_takes_place_once() {
+    let (world, faults) = failing(WRITE, 1, || Fault::DroppedAfter).await;
+    world.open("ann", "lost-once", NOW - 1).await;
+    let event = rest_request(&world.token("ann", "lost-once", ""));
+    assert_eq!(
+        refusal(&authorize(&world, &event).await),
+        Some("Session expired")
+    );
+    assert_eq!(faults.requests()[WRITE], 2);
+    assert_eq!(faults.writes(), 1);
+    let row = world.session("ann", "lost-once").await.unwrap();
+    assert_eq!(text(&row, "deactivation_reason"), "expired_on_validation");
+    assert_eq!(
+        refusal(&authorize(&world, &event).await),
+        Some("Session inactive")
+    );
+}
+
+#[tokio::test]
+async fn a_deactivation_that_gets_no_answer_does_not_keep_the_refusal() {
+    let patience = Patience {
+        attempt: Duration::from_secs(1),
+        ..PATIENT
+    };
+    let decide = |request: &Request| match request.operation.as_str() {
+        WRITE => Fault::Silence,
+        _ => Fault::None,
+    };
+    let (world, faults) = World::with_faults(patience, [], decide).await;
+    world.open("ann", "write-silence", NOW - 1).await;
+    let event = rest_request(&world.token("ann", "write-silence", ""));
+    assert_eq!(
+        refusal(&authorize(&world, &event).await),
+        Some("Session expired")
+    );
+    assert_eq!(
+        world.log.about("SESSION#write-silence")[0]["message"],
+        FAILED
+    );
+    assert_eq!(faults.writes(), 0);
+}
+
+/// Panics at the first call of the store.
+#[derive(Debug, Default)]
+struct Panic {
+    over: AtomicBool,
+}
+
+impl Intercept for Panic {
+    fn name(&self) -> &'static str {
+        "Panic"
+    }
+
+    fn read_before_serialization(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        assert!(
+            self.over.swap(true, Ordering::SeqCst),
+            "as the test wants it"
+        );
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_on_the_way_to_the_store_is_an_error_of_that_request_alone() {
+    let world = World::over(serve_table().await, [], |dynamodb| {
+        let config = dynamodb.client().config().to_builder();
+        Client::from_conf(config.interceptor(Panic::default()).build())
+    });
+    let token = world.login("ann", "").await;
+    assert_eq!(
+        ask(&world, &token).await,
+        Err("the function panicked".to_owned())
+    );
+    let policy = ask(&world, &token).await.unwrap();
+    assert_eq!(refusal(&policy), None);
+}
