@@ -162,6 +162,25 @@ async fn a_store_that_stays_silent_is_an_error() {
     assert!(faults.requests().values().sum::<usize>() <= attempts);
 }
 
+/// A lookup may take several requests; they have no more time than one.
+#[tokio::test]
+async fn keys_left_unprocessed_slowly_take_no_longer_than_one_call() {
+    let patience = Patience {
+        attempt: Duration::from_millis(300),
+        call: Duration::from_millis(300),
+        ..PATIENT
+    };
+    let decide = |_: &Request| {
+        let unprocessed = Fault::Unprocessed(|_| true);
+        Fault::Late(Duration::from_millis(200), Box::new(unprocessed))
+    };
+    let (world, faults) = World::with_faults(patience, [], decide).await;
+    let token = world.login("ann", "").await;
+    ask(&world, &token).await.unwrap_err();
+    // The third could not begin before 550 ms.
+    assert!(faults.requests()[READ] <= 2, "{:?}", faults.requests());
+}
+
 /// The caller is to get an answer: of a function that was ended, API Gateway knows nothing, and
 /// neither does the log.
 #[test]

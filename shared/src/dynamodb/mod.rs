@@ -50,7 +50,8 @@ impl Table {
 pub struct Patience {
     /// For one attempt.
     pub attempt: Duration,
-    /// For the call, all attempts and the pauses between them together.
+    /// For the call, all attempts and the pauses between them together; and for what takes
+    /// several calls because the table leaves keys unprocessed.
     pub call: Duration,
     /// How many attempts.
     pub attempts: u32,
@@ -78,7 +79,7 @@ impl Patience {
             .retry_config(self.retries())
     }
 
-    /// The SDK's settings for it.
+    /// The SDK's timeouts.
     #[must_use]
     pub fn timeouts(self) -> TimeoutConfig {
         TimeoutConfig::builder()
@@ -88,7 +89,7 @@ impl Patience {
             .build()
     }
 
-    /// The SDK's settings for it.
+    /// The SDK's retries.
     #[must_use]
     pub fn retries(self) -> RetryConfig {
         RetryConfig::standard()

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementResponse, ConsumedCapacity,
     KeysAndAttributes, ReturnConsumedCapacity,
 };
+use tokio::time::{sleep, timeout};
 
 use super::Table;
 use super::item::{
@@ -97,10 +100,26 @@ impl ReadRecords for Table {
 
 impl Table {
     /// Reads items by key until none is left unprocessed: a key that was not processed is not
-    /// a record that does not exist.
+    /// a record that does not exist. It takes as long as one call may, however many it makes.
     pub(super) async fn batch_get(
         &self,
-        keys: aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder,
+        keys: KeysAndAttributesBuilder,
+        what: &'static str,
+    ) -> Result<(Vec<Item>, f64), StoreError> {
+        let timeouts = self.client.config().timeout_config();
+        let reading = self.batch_get_all(keys, what);
+        match timeouts.and_then(TimeoutConfig::operation_timeout) {
+            Some(limit) => timeout(limit, reading).await.unwrap_or_else(|_| {
+                let source = "not all was read in time".into();
+                Err(StoreError::Unavailable { what, source })
+            }),
+            None => reading.await,
+        }
+    }
+
+    async fn batch_get_all(
+        &self,
+        keys: KeysAndAttributesBuilder,
         what: &'static str,
     ) -> Result<(Vec<Item>, f64), StoreError> {
         const ATTEMPTS: u32 = 4;
@@ -132,7 +151,7 @@ impl Table {
                 return Ok((items, capacity_units));
             }
             if attempt < ATTEMPTS {
-                tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
+                sleep(Duration::from_millis(25 << attempt)).await;
             }
         }
         Err(StoreError::Throttled {
