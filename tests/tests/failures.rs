@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};
@@ -231,6 +232,76 @@ async fn only_the_keys_left_unprocessed_are_asked_for_again_and_count() {
         json!([{ "pk": { "S": "USER#ann" }, "sk": { "S": "BLACKLIST#revoked" } }])
     );
     assert_eq!(again["ConsistentRead"], true);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_of_the_stores_is_an_error() {
+    let json = "application/x-amz-json-1.0";
+    let page = "<!DOCTYPE html><html><body>Please log in to this network</body></html>";
+    for (status, content_type, body) in [
+        (200, "text/html", page),
+        (301, "text/html", page),
+        (400, "text/html", page),
+        (403, "text/html", page),
+        (404, "text/html", page),
+        (502, "text/html", page),
+        (200, "text/plain", ""),
+        (200, json, ""),
+        (200, json, "null"),
+        (200, json, "[]"),
+        (200, json, "{}"),
+        (200, json, "\u{0}\u{fffd}\u{1b}"),
+        (200, json, r#"{"Responses":null}"#),
+        (200, json, r#"{"Responses":{}}"#),
+        (200, json, r#"{"Responses":{},"UnprocessedKeys":{}}"#),
+        (200, json, r#"{"Responses":[]}"#),
+        (200, json, r#"{"Responses":{"sessions":{}}}"#),
+        (200, json, r#"{"Responses":{"sessions":[{}]}}"#),
+        (
+            200,
+            json,
+            r#"{"Responses":{"sessions":[{"pk":{"S":"USER#ann"}}]}}"#,
+        ),
+        (200, json, r#"{"Responses":{"sessions":["#),
+        (400, json, r#"{"__type":"AccessDeniedException"}"#),
+        (400, json, r#"{"__type":"ResourceNotFoundException"}"#),
+        (400, json, r#"{"__type":"ValidationException"}"#),
+        (400, json, "{}"),
+    ] {
+        let garbage = move || Fault::Answer {
+            status,
+            content_type,
+            body,
+        };
+        let (world, _faults) = failing(READ, usize::MAX, garbage).await;
+        open_one_of_each(&world).await;
+        let tokens = ["live", "none", "inactive", "expired"].map(|it| world.token("ann", it, ""));
+        for answer in join_all(tokens.iter().map(|token| ask(&world, token))).await {
+            assert!(answer.is_err(), "{status} {body}: {answer:?}");
+        }
+    }
+}
+
+/// As by something in between that mixes up the answers of several callers.
+#[tokio::test]
+async fn an_answer_about_another_session_or_token_is_an_error() {
+    for body in [
+        r#"{"Responses":{"sessions":[{"pk":{"S":"USER#bob"},"sk":{"S":"SESSION#live"},
+            "is_active":{"BOOL":true},"expires_at":{"N":"1900000000"}}]}}"#,
+        r#"{"Responses":{"sessions":[{"pk":{"S":"USER#ann"},"sk":{"S":"SESSION#other"},
+            "is_active":{"BOOL":false},"deactivated_at":{"N":"1800000000"}}]}}"#,
+        r#"{"Responses":{"sessions":[{"pk":{"S":"USER#ann"},"sk":{"S":"BLACKLIST#other"},
+            "expires_at":{"N":"1900000000"}}]}}"#,
+    ] {
+        let other = move || Fault::Answer {
+            status: 200,
+            content_type: "application/x-amz-json-1.0",
+            body,
+        };
+        let (world, _faults) = failing(READ, usize::MAX, other).await;
+        let answer = ask(&world, &world.token("ann", "live", "")).await;
+        assert!(answer.is_err(), "{body}: {answer:?}");
+    }
 }
 
 /// Every write fails. The refusal is the same, and the cleanup does what is left to do.

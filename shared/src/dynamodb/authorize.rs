@@ -5,9 +5,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use super::Table;
 use super::item::{DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key};
 use crate::domain::{
-    Kind, MalformedRecord, Record, RecordKey, SeenSession, Session, SessionId, TokenId, UserId,
+    MalformedRecord, Record, RecordKey, SeenSession, Session, SessionId, TokenId, UserId,
 };
 use crate::ports::{LookUpSession, Lookup, StoreError};
+
+const WHAT: &str = "looking up a session";
 
 impl LookUpSession for Table {
     async fn look_up(
@@ -16,23 +18,31 @@ impl LookUpSession for Table {
         session: &SessionId,
         token: &TokenId,
     ) -> Result<Lookup, StoreError> {
+        let session = RecordKey::session(user, session);
+        let entry = RecordKey::blacklisted_token(user, token);
         let keys = KeysAndAttributes::builder()
-            .keys(key_item(&RecordKey::session(user, session)))
-            .keys(key_item(&RecordKey::blacklisted_token(user, token)))
+            .keys(key_item(&session))
+            .keys(key_item(&entry))
             .projection_expression([PK, SK, IS_ACTIVE, EXPIRES_AT, DUE_KEY].join(","))
             .consistent_read(true);
-        let (items, _) = self.batch_get(keys, "looking up a session").await?;
+        let (items, _) = self.batch_get(keys, WHAT).await?;
         let mut lookup = Lookup {
             session: None,
             blacklisted: false,
         };
         for mut item in items {
             let key = take_key(&mut item)?;
-            match key.kind() {
-                Kind::Session => lookup.session = Some(self.seen(key, &item)),
-                // That the entry is there is enough, whatever else it says.
-                Kind::BlacklistedToken => lookup.blacklisted = true,
-                Kind::RefreshToken => {}
+            if key == session {
+                lookup.session = Some(self.seen(key, &item));
+            } else if key == entry {
+                // That it is there is enough, whatever else it says.
+                lookup.blacklisted = true;
+            } else {
+                // Somebody else's answer. What it lacks may be there.
+                return Err(StoreError::Unavailable {
+                    what: WHAT,
+                    source: "the answer is about another record".into(),
+                });
             }
         }
         Ok(lookup)

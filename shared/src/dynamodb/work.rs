@@ -139,14 +139,15 @@ impl Table {
                 .await
                 .map_err(|error| StoreError::from_call(what, error))?;
             capacity_units += units(answer.consumed_capacity());
-            items.extend(
-                answer
-                    .responses
-                    .into_iter()
-                    .flatten()
-                    .flat_map(|(_, items)| items),
-            );
             wanted = answer.unprocessed_keys.unwrap_or_default();
+            let tables = answer.responses.unwrap_or_default();
+            // The service names each table that it has read, also where it has found nothing. An
+            // empty answer comes from something else, and does not tell that there is no record.
+            if tables.is_empty() && wanted.is_empty() {
+                let source = "the answer is about no table".into();
+                return Err(StoreError::Unavailable { what, source });
+            }
+            items.extend(tables.into_values().flatten());
             if wanted.is_empty() {
                 return Ok((items, capacity_units));
             }
