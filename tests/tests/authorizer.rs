@@ -1,10 +1,15 @@
 //! The authorizer through its events: who is let in, and what the others are told.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, Method};
+use futures_util::future::join_all;
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
 use session_cleanup_tests::authorizing::{METHOD, STAGE, authorize, refusal, rest_request, sign};
+use session_cleanup_tests::faults::{Fault, PATIENT};
 use session_cleanup_tests::{DAY, HOUR, NOW, STATS, World, active_session, at, number, text};
 
 #[tokio::test]
@@ -278,29 +283,75 @@ async fn an_expired_session_is_deactivated_on_the_spot_also_when_the_token_has_e
     }
 }
 
-#[tokio::test]
+/// Of all that saw it active only one can have written; the store's own answers tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn validations_of_one_expired_session_at_once_deactivate_it_once_and_refuse_all() {
-    let world = World::new().await;
+    const VALIDATIONS: usize = 64;
+    let (world, faults) = World::with_faults(PATIENT, [], |_| Fault::None).await;
+    let world = Arc::new(world);
     world.open("ann", "s", NOW - 1).await;
     let event = rest_request(&world.token("ann", "s", ""));
-    let calls = (0..32).map(|_| authorize(&world, &event));
-    let answers = futures_util::future::join_all(calls).await;
-    for answer in &answers {
-        assert!(
-            matches!(
-                refusal(answer),
-                Some("Session expired" | "Session inactive")
-            ),
-            "{answer}"
-        );
+    let calls = (0..VALIDATIONS).map(|_| {
+        let (world, event) = (Arc::clone(&world), event.clone());
+        tokio::spawn(async move { authorize(&world, &event).await })
+    });
+    let answers: Vec<_> = join_all(calls).await;
+    let refusals = answers
+        .iter()
+        .map(|answer| refusal(answer.as_ref().unwrap()));
+    let mut counts = BTreeMap::<_, usize>::new();
+    for refusal in refusals {
+        *counts
+            .entry(refusal.expect("nobody is let in"))
+            .or_default() += 1;
     }
-    assert!(
-        answers
-            .iter()
-            .any(|it| refusal(it) == Some("Session expired"))
-    );
+    let met_active = counts.remove("Session expired").unwrap_or_default();
+    let met_inactive = counts.remove("Session inactive").unwrap_or_default();
+    assert!(counts.is_empty(), "{counts:?}");
+    assert_eq!(met_active + met_inactive, VALIDATIONS);
+    assert!(met_active > 0);
+    // Each that met it active has tried.
+    assert_eq!(faults.requests()["BatchExecuteStatement"], met_active);
+    assert_eq!(faults.writes(), 1);
     let row = world.session("ann", "s").await.unwrap();
     assert_eq!(number(&row, "deactivated_at"), NOW);
+    assert_eq!(text(&row, "deactivation_reason"), "expired_on_validation");
+}
+
+#[tokio::test]
+async fn a_request_that_is_let_in_costs_one_consistent_read_and_no_write() {
+    let (world, faults) = World::with_faults(PATIENT, [], |_| Fault::None).await;
+    let token = world.login("ann", "").await;
+    let before = world.records().await;
+    assert_eq!(
+        refusal(&authorize(&world, &rest_request(&token)).await),
+        None
+    );
+    let record = faults.record();
+    assert_eq!(record.len(), 1, "{record:?}");
+    assert_eq!(record[0].request.operation, "BatchGetItem");
+    let tables = record[0].request.body["RequestItems"].as_object().unwrap();
+    assert_eq!(tables.len(), 1);
+    assert_eq!(tables["sessions"]["ConsistentRead"], true);
+    let keys = tables["sessions"]["Keys"].as_array().unwrap();
+    let key = |place: usize, name: &str| keys[place][name]["S"].as_str().unwrap();
+    assert_eq!(keys.len(), 2);
+    assert_eq!([key(0, "pk"), key(1, "pk")], ["USER#ann"; 2]);
+    assert_eq!(key(0, "sk"), "SESSION#login");
+    assert!(key(1, "sk").starts_with("BLACKLIST#"));
+    assert_eq!(faults.writes(), 0);
+    assert_eq!(world.records().await, before);
+}
+
+#[tokio::test]
+async fn a_request_without_a_good_token_costs_no_read() {
+    let (world, faults) = World::with_faults(PATIENT, [], |_| Fault::None).await;
+    let tampered = format!("{}A", world.login("ann", "").await);
+    for token in ["", "nonsense", &tampered] {
+        let policy = authorize(&world, &rest_request(token)).await;
+        assert!(refusal(&policy).is_some(), "{token}");
+    }
+    assert!(faults.requests().is_empty());
 }
 
 #[tokio::test]
