@@ -461,7 +461,8 @@ async fn a_panic_on_the_way_to_the_store_is_an_error_of_that_request_alone() {
     let world = World::over(serve_table().await, [], |dynamodb| {
         let config = dynamodb.client().config().to_builder();
         Client::from_conf(config.interceptor(Panic::default()).build())
-    });
+    })
+    .await;
     let token = world.login("ann", "").await;
     assert_eq!(
         ask(&world, &token).await,

@@ -6,6 +6,7 @@
 
 mod authorizer;
 mod cleanup;
+mod failures;
 mod keys;
 mod logs;
 mod monitoring;

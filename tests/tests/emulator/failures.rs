@@ -1,0 +1,105 @@
+//! The authorizer while its table fails, asked by each kind of gateway.
+
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::emulator::Emulator;
+use session_cleanup_tests::events::event_with_token;
+use session_cleanup_tests::faults::{Fault, Faults, Request};
+use session_cleanup_tests::{HOUR, World, counts, only};
+
+use crate::{AUTHORIZER_EVENTS, now, sign};
+
+/// The authorizer over the world's table, with faults between them.
+async fn start(
+    world: &World,
+    decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
+) -> (Emulator, Faults) {
+    let faults = Faults::before(world.dynamodb.address(), decide).await;
+    let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*faults.url())];
+    let authorizer = Emulator::start(world, FunctionName::Authorizer, variables).await;
+    (authorizer, faults)
+}
+
+/// Whether the answer lets in, whatever its kind.
+fn lets_in(answer: &Value) -> bool {
+    let effect = &answer["policyDocument"]["Statement"][0]["Effect"];
+    effect == "Allow" || answer["isAuthorized"] == true
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_table_that_fails_for_ever_is_an_error_and_the_next_request_is_let_in() {
+    let world = World::new().await;
+    world.open("ann", "live", now() + HOUR).await;
+    let token = sign(&world.tokens, "ann", "live");
+    for (fault, says) in [
+        ((|| Fault::THROTTLED) as fn() -> Fault, "is throttled"),
+        (|| Fault::BROKEN, "cannot be reached"),
+        (|| Fault::DroppedAfter, "cannot be reached"),
+        (
+            || Fault::Unprocessed(|key| key.starts_with("BLACKLIST#")),
+            "is throttled",
+        ),
+    ] {
+        let (authorizer, faults) = start(&world, move |_| fault()).await;
+        let events = AUTHORIZER_EVENTS
+            .map(|(name, _)| event_with_token(FunctionName::Authorizer, name, &token));
+        for event in &events {
+            let error = authorizer.invoke(event).await.unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+        faults.end();
+        for event in &events {
+            let answer = authorizer.invoke(event).await.unwrap();
+            assert!(lets_in(&answer), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_table_that_fails_once_is_not_noticed() {
+    let world = World::new().await;
+    world.open("ann", "live", now() + HOUR).await;
+    let token = sign(&world.tokens, "ann", "live");
+    let (authorizer, faults) = start(&world, |request| match request.number {
+        1 => Fault::DroppedBefore,
+        3 => Fault::THROTTLED,
+        5 => Fault::DroppedAfter,
+        7 => Fault::Unprocessed(|_| true),
+        _ => Fault::None,
+    })
+    .await;
+    for (name, _) in AUTHORIZER_EVENTS {
+        let event = event_with_token(FunctionName::Authorizer, name, &token);
+        let answer = authorizer.invoke(&event).await.unwrap();
+        assert!(lets_in(&answer), "{name}: {answer}");
+    }
+    assert_eq!(faults.requests()["BatchGetItem"], 8);
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_deactivation_that_fails_keeps_the_refusal_and_is_left_to_the_cleanup() {
+    let world = World::new().await;
+    let (authorizer, faults) = start(&world, |request| match request.operation.as_str() {
+        "BatchExecuteStatement" => Fault::THROTTLED,
+        _ => Fault::None,
+    })
+    .await;
+    for (name, _) in AUTHORIZER_EVENTS {
+        world.open("ann", name, now() - 1).await;
+        let token = sign(&world.tokens, "ann", name);
+        let event = event_with_token(FunctionName::Authorizer, name, &token);
+        let answer = authorizer.invoke(&event).await.unwrap();
+        assert_eq!(answer["context"], json!({ "error": "Session expired" }));
+        let failed = "could not deactivate an expired session; the cleanup will";
+        let log = authorizer.log();
+        assert!(log.iter().any(|line| {
+            line["message"] == failed && line["session"] == format!("USER#ann SESSION#{name}")
+        }));
+    }
+    assert_eq!(faults.writes(), 0);
+    let report = world.clean_up(json!({}), now()).await;
+    assert_eq!(counts(&report), only([("sessions_deactivated", 4)]));
+}
