@@ -228,7 +228,12 @@ mod tests {
                 false,
             ),
             ("requestId 0c3f9a52-5e0b-4a51-9d5c-6b8f0a1f7f1e", false),
-            ("ProvisionedThroughputExceededException", false),
+            (
+                "ItemCollectionSizeLimitExceededExceptionUnmarshaller",
+                false,
+            ),
+            // A request's id, as DynamoDB gives it.
+            ("KQ3RBP4S1C2E6V8H0J5L7N9T3W1Y4A6D8F0G2M5Q7S9U1X3Z5V", false),
             ("it was correct horse battery", true),
             ("it was correct", false),
             ("sent by curl/8.5.0", true),
