@@ -25,6 +25,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+use crate::log::{Watch, keep_secret};
+
 /// What a key server answers.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -259,6 +261,8 @@ pub struct SecretsManager {
     address: SocketAddr,
     vault: Arc<Mutex<Vault>>,
     server: JoinHandle<()>,
+    /// There may be no world that watches the log.
+    _log: Watch,
 }
 
 #[derive(Default)]
@@ -272,6 +276,7 @@ struct Vault {
 
 impl SecretsManager {
     pub async fn start() -> Self {
+        let log = Watch::start();
         let vault = Arc::default();
         let router = Router::new()
             .fallback(secret_value)
@@ -281,6 +286,7 @@ impl SecretsManager {
             address,
             vault,
             server,
+            _log: log,
         }
     }
 

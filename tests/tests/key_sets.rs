@@ -215,7 +215,14 @@ async fn a_fetch_that_fails_leaves_the_keys_at_hand_for_a_day() {
         server.requests();
         server.set(bad.clone());
         // The clock is set back once, which makes no pause longer.
-        let asked = [(299, 0), (300, 1), (329, 0), (330, 1), (99, 1), (DAY - 1, 1)];
+        let asked = [
+            (299, 0),
+            (300, 1),
+            (329, 0),
+            (330, 1),
+            (99, 1),
+            (DAY - 1, 1),
+        ];
         for (now, fetches) in asked {
             assert_eq!(ask(&world, &known, NOW + now).await, LET_IN, "{bad:?}");
             assert_eq!(server.requests(), fetches, "{bad:?} after {now}");
