@@ -51,13 +51,15 @@ impl fmt::Debug for VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// A key of a shared secret.
+    /// A key of a shared secret, which need not be text.
     ///
     /// # Errors
     ///
     /// An algorithm that takes none; a secret shorter than the algorithm's hash (RFC 7518 §3.2); a
     /// public key, which everybody may know and so everybody could sign with.
-    pub fn from_secret(algorithm: Algorithm, secret: &str) -> Result<Self, UnfitKey> {
+    pub fn from_secret(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, UnfitKey> {
+        const PUBLIC: [&[u8]; 2] = [b"PUBLIC KEY-----", b"CERTIFICATE-----"];
+        let secret = secret.as_ref();
         let unfit = |problem: &str| UnfitKey::new(problem, algorithm);
         let Some(Method::Hmac(hash)) = method(algorithm) else {
             return Err(unfit("is a secret, and a public key is needed"));
@@ -66,13 +68,11 @@ impl VerifyingKey {
         if secret.len() < bytes {
             return Err(unfit(&format!("must have {bytes} bytes or more")));
         }
-        if ["PUBLIC KEY-----", "CERTIFICATE-----"]
-            .iter()
-            .any(|public| secret.contains(public))
-        {
+        let holds = |part: &[u8]| secret.windows(part.len()).any(|it| it == part);
+        if PUBLIC.into_iter().any(holds) {
             return Err(unfit("holds a public key, and a secret is needed"));
         }
-        let key = hmac::Key::new(hash, secret.as_bytes());
+        let key = hmac::Key::new(hash, secret);
         Ok(Self(Verification::Hmac(key)))
     }
 
