@@ -13,6 +13,7 @@ pub mod authorizing;
 pub mod emulator;
 pub mod events;
 pub mod faults;
+pub mod forging;
 pub mod key_server;
 pub mod log;
 pub mod tokens;

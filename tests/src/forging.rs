@@ -1,0 +1,297 @@
+//! Tokens as their issuer signs them, and as an attacker would: any header, any claims, any
+//! signature; and the authorizer that they are shown to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+use serde_json::{Value, json};
+use session_cleanup_local::tokens::Tokens;
+use session_lifecycle::domain::Timestamp;
+use session_lifecycle::keys::{KeySet, Keys, VerifyingKey};
+use session_lifecycle::token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
+
+use crate::authorizing::{STAGE, authorize, rest_request};
+use crate::{HOUR, NOW, World};
+
+pub const ALGORITHMS: [Algorithm; 12] = [
+    Algorithm::HS256,
+    Algorithm::HS384,
+    Algorithm::HS512,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+/// The pair of keys in these files.
+macro_rules! pair {
+    ($algorithm:expr, $read:expr, $name:literal) => {
+        Signer {
+            algorithm: $algorithm,
+            variable: "JWT_PUBLIC_KEY",
+            public: include_str!(concat!("../keys/", $name, ".pub.pem")).to_owned(),
+            key: $read(include_bytes!(concat!("../keys/", $name, ".pem"))).expect("a private key"),
+        }
+    };
+}
+
+/// A pair of keys, made for the tests alone.
+pub struct Signer {
+    pub algorithm: Algorithm,
+    /// The variable that takes the public key or the secret.
+    pub variable: &'static str,
+    /// The public key in PEM, or the secret.
+    pub public: String,
+    key: EncodingKey,
+}
+
+impl Signer {
+    /// The issuer of tokens with this algorithm.
+    #[must_use]
+    pub fn of(algorithm: Algorithm) -> Self {
+        match algorithm.family() {
+            AlgorithmFamily::Hmac => Self::with_secret(algorithm, "s".repeat(64)),
+            AlgorithmFamily::Rsa => pair!(algorithm, EncodingKey::from_rsa_pem, "rsa"),
+            AlgorithmFamily::Ec if algorithm == Algorithm::ES256 => {
+                pair!(algorithm, EncodingKey::from_ec_pem, "p256")
+            }
+            AlgorithmFamily::Ec => pair!(algorithm, EncodingKey::from_ec_pem, "p384"),
+            AlgorithmFamily::Ed => pair!(algorithm, EncodingKey::from_ed_pem, "ed25519"),
+        }
+    }
+
+    /// Somebody who signs just so, with keys that no authorizer has.
+    #[must_use]
+    pub fn stranger(algorithm: Algorithm) -> Self {
+        match algorithm.family() {
+            AlgorithmFamily::Hmac => Self::with_secret(algorithm, "x".repeat(64)),
+            AlgorithmFamily::Rsa => pair!(algorithm, EncodingKey::from_rsa_pem, "stranger-rsa"),
+            AlgorithmFamily::Ec if algorithm == Algorithm::ES256 => {
+                pair!(algorithm, EncodingKey::from_ec_pem, "stranger-p256")
+            }
+            AlgorithmFamily::Ec => pair!(algorithm, EncodingKey::from_ec_pem, "stranger-p384"),
+            AlgorithmFamily::Ed => pair!(algorithm, EncodingKey::from_ed_pem, "stranger-ed25519"),
+        }
+    }
+
+    /// An issuer with this secret.
+    #[must_use]
+    pub fn with_secret(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Self {
+        let secret = secret.as_ref();
+        Self {
+            algorithm,
+            variable: "JWT_SECRET",
+            public: String::from_utf8_lossy(secret).into_owned(),
+            key: EncodingKey::from_secret(secret),
+        }
+    }
+
+    /// The signature of a message.
+    #[must_use]
+    pub fn signature(&self, message: &str) -> Vec<u8> {
+        let signed = jsonwebtoken::crypto::sign(message.as_bytes(), &self.key, self.algorithm);
+        decoded(&signed.expect("the key is one for the algorithm"))
+    }
+
+    /// A token of this header and these claims, whatever they are.
+    #[must_use]
+    pub fn sign(&self, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
+        let message = format!("{}.{}", encoded(header), encoded(payload));
+        let signature = self.signature(&message);
+        format!("{message}.{}", encoded(signature))
+    }
+
+    /// A header that names the algorithm and nothing else.
+    #[must_use]
+    pub fn header(&self) -> String {
+        json!({ "alg": self.algorithm }).to_string()
+    }
+
+    /// A token that there is nothing wrong with.
+    #[must_use]
+    pub fn good_token(&self) -> String {
+        self.sign(self.header(), good_claims().to_string())
+    }
+
+    /// What verifies these tokens.
+    #[must_use]
+    pub fn verifying_key(&self) -> VerifyingKey {
+        let key = match self.variable {
+            "JWT_SECRET" => VerifyingKey::from_secret(self.algorithm, &self.public),
+            _ => VerifyingKey::from_pem(self.algorithm, &self.public),
+        };
+        key.expect("a key for the algorithm")
+    }
+
+    /// The public key as a JWK.
+    #[must_use]
+    pub fn jwk(&self) -> Value {
+        let pem = self.public.as_bytes();
+        let key = match self.algorithm.family() {
+            AlgorithmFamily::Hmac => panic!("a secret is no public key"),
+            AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
+            AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
+            AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
+        };
+        let key = key.expect("a public key");
+        let jwk = Jwk::from_decoding_key(&key, None).expect("a public key");
+        serde_json::to_value(jwk).expect("a JWK is JSON")
+    }
+
+    /// What verifies the tokens of these keys, for the usual issuer and audience.
+    #[must_use]
+    pub fn verifier(&self) -> TokenVerifier {
+        verifier(self.algorithm, KeySet::Any(vec![self.verifying_key()]))
+    }
+
+    /// An authorizer that has this key.
+    pub async fn target(&self) -> Target {
+        let algorithm = format!("{:?}", self.algorithm);
+        let variables = [
+            ("JWT_ALGORITHM", algorithm.as_str()),
+            ("JWT_SECRET", ""),
+            (self.variable, self.public.as_str()),
+        ];
+        Target::new(variables, self.verifier()).await
+    }
+}
+
+/// A verifier for the usual issuer and audience.
+#[must_use]
+pub fn verifier(algorithm: Algorithm, keys: KeySet) -> TokenVerifier {
+    let rules = TokenRules {
+        algorithm,
+        issuer: usual("JWT_ISSUER"),
+        audience: usual("JWT_AUDIENCE"),
+        leeway_seconds: 0,
+    };
+    TokenVerifier::new(rules, Keys::Fixed(Arc::new(keys)))
+}
+
+/// Claims that there is nothing wrong with, of ann in her session s.
+#[must_use]
+pub fn good_claims() -> Value {
+    json!({
+        "iss": usual("JWT_ISSUER"), "aud": usual("JWT_AUDIENCE"),
+        "sub": "ann", "sid": "s", "jti": "j", "exp": NOW + 60, "scope": "x",
+    })
+}
+
+/// The same, with one of them set.
+#[must_use]
+pub fn claims_with(name: &str, value: impl Into<Value>) -> Value {
+    let mut claims = good_claims();
+    claims[name] = value.into();
+    claims
+}
+
+/// The value that a variable has in all worlds.
+#[must_use]
+pub fn usual(variable: &str) -> String {
+    let variables: BTreeMap<_, _> = Tokens::new().variables().into_iter().collect();
+    variables[variable].clone()
+}
+
+/// Base64url without padding.
+#[must_use]
+pub fn encoded(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// What base64url without padding stands for.
+#[must_use]
+pub fn decoded(part: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(part).expect("base64url")
+}
+
+/// Header, claims and signature of a token, each still encoded.
+#[must_use]
+pub fn parts(token: &str) -> [&str; 3] {
+    let parts: Vec<_> = token.split('.').collect();
+    parts.try_into().expect("three parts")
+}
+
+/// What a token says at [`NOW`].
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub async fn verify(verifier: &TokenVerifier, token: &str) -> Result<Claims, InvalidToken> {
+    let claims = verifier.verify(token, Timestamp::from_seconds(NOW)).await;
+    claims.map_err(|error| match error {
+        NotVerified::Invalid(why) => why,
+        NotVerified::Keys(error) => panic!("{error}"),
+    })
+}
+
+/// An authorizer, with ann's live session s behind it.
+pub struct Target {
+    pub world: World,
+    verifier: TokenVerifier,
+}
+
+impl Target {
+    /// An authorizer with these variables; `verifier` has the same keys, and says what the
+    /// authorizer keeps to itself: why a token is refused.
+    pub async fn new<const N: usize>(
+        variables: [(&'static str, &str); N],
+        verifier: TokenVerifier,
+    ) -> Self {
+        let world = World::with(variables).await;
+        world.open("ann", "s", NOW + HOUR).await;
+        Self { world, verifier }
+    }
+
+    /// The token is refused for this reason, and the answer gives away no more than that the token
+    /// is invalid.
+    pub async fn refuses(&self, token: &str, why: InvalidToken) {
+        let verified = verify(&self.verifier, token).await;
+        assert_eq!(verified, Err(why), "{token}");
+        assert_eq!(
+            authorize(&self.world, &rest_request(token)).await,
+            deny("Invalid token"),
+            "{token}"
+        );
+    }
+
+    /// The token lets ann in.
+    pub async fn lets_in(&self, token: &str) {
+        let answer = authorize(&self.world, &rest_request(token)).await;
+        let statement = &answer["policyDocument"]["Statement"][0];
+        assert_eq!(statement["Effect"], "Allow", "{token}: {answer}");
+        assert_eq!(answer["context"]["user_id"], "ann", "{token}");
+        assert_eq!(answer["context"]["session_id"], "s", "{token}");
+    }
+
+    /// The token is the issuer's own, and still refused with this sentence.
+    pub async fn answers(&self, token: &str, error: &str) {
+        let answer = authorize(&self.world, &rest_request(token)).await;
+        assert_eq!(answer, deny(error), "{token}");
+    }
+}
+
+/// The whole answer to a refused request.
+fn deny(error: &str) -> Value {
+    json!({
+        "principalId": "anonymous",
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Deny",
+                "Action": ["execute-api:Invoke"],
+                "Resource": [STAGE],
+            }],
+        },
+        "context": { "error": error },
+        "usageIdentifierKey": null,
+    })
+}
