@@ -86,13 +86,14 @@ impl<'de> Visitor<'de> for UniqueNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::de::IgnoredAny;
-    use std::collections::BTreeMap;
+
+    #[derive(serde::Deserialize)]
+    struct Anything {}
 
     #[test]
     fn an_object_is_read_if_no_name_in_it_stands_twice() {
         for (json, good) in [
-            (r#"{}"#, true),
+            ("{}", true),
             (r#" {"a":1,"b":[null,true,-1,1.5,"x",{"a":{}}]} "#, true),
             (r#"{"a":{"x":1},"b":{"x":1}}"#, true),
             (r#"{"a":1,"a":1}"#, false),
@@ -102,14 +103,14 @@ mod tests {
             (r#"{"a":1} x"#, false),
             (r#"{"a":1e400}"#, false),
             (r#"[["a",1]]"#, false),
-            (r#"null"#, false),
+            ("null", false),
             ("\u{feff}{}", false),
             ("", false),
         ] {
-            let read = read_object::<BTreeMap<String, IgnoredAny>>(json.as_bytes());
+            let read = read_object::<Anything>(json.as_bytes());
             assert_eq!(read.is_some(), good, "{json}");
         }
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(4_000), "]".repeat(4_000));
-        assert!(read_object::<BTreeMap<String, IgnoredAny>>(deep.as_bytes()).is_none());
+        assert!(read_object::<Anything>(deep.as_bytes()).is_none());
     }
 }
