@@ -22,6 +22,10 @@ pub(crate) fn read_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     serde_json::from_slice(json).ok()
 }
 
+/// How names begin that mean something to `serde_json`: it would read the text behind one of them
+/// as JSON in its turn, which nobody has looked through for doubled names.
+const PRIVATE: &str = "$serde_json::private::";
+
 /// Any JSON in which no object has a name twice.
 struct UniqueNames;
 
@@ -45,6 +49,9 @@ impl<'de> Visitor<'de> for UniqueNames {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
         let mut names = HashSet::new();
         while let Some(Name(name)) = members.next_key()? {
+            if name.starts_with(PRIVATE) {
+                return Err(Error::custom("a name that is not a name to serde_json"));
+            }
             if !names.insert(name) {
                 return Err(Error::custom("a doubled name"));
             }
@@ -100,6 +107,7 @@ mod tests {
             (r#"{"a":1,"\u0061":2}"#, false),
             (r#"{"a":{"x":1,"x":2}}"#, false),
             (r#"{"a":[{"x":1,"x":2}]}"#, false),
+            (r#"{"a":{"$serde_json::private::RawValue":"1"}}"#, false),
             (r#"{"a":1} x"#, false),
             (r#"{"a":1e400}"#, false),
             (r#"[["a",1]]"#, false),
