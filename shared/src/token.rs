@@ -44,7 +44,8 @@ pub enum InvalidToken {
     /// Another algorithm than the configured one.
     #[error("the algorithm is not the configured one")]
     Algorithm,
-    /// It has extensions that must be understood (RFC 7515 §4.1.11).
+    /// It has extensions that must be understood (RFC 7515 §4.1.11), or a payload that is said not
+    /// to be encoded, which that of a JWT always is (RFC 7797 §7).
     #[error("the header lists critical extensions")]
     Critical,
     /// There is no key of the name that the token gives (RFC 7515 §4.1.4).
@@ -107,6 +108,8 @@ struct Header {
     kid: Option<String>,
     #[serde(default, deserialize_with = "is_there")]
     crit: bool,
+    #[serde(default, deserialize_with = "present")]
+    b64: Option<bool>,
 }
 
 fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
@@ -177,7 +180,7 @@ impl TokenVerifier {
         if header.alg.parse() != Ok(self.rules.algorithm) {
             return Err(InvalidToken::Algorithm.into());
         }
-        if header.crit {
+        if header.crit || header.b64 == Some(false) {
             return Err(InvalidToken::Critical.into());
         }
         let kid = header.kid.as_deref();
