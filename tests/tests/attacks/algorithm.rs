@@ -1,0 +1,216 @@
+//! The algorithm: the configured one decides, never the token's word.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::Algorithm;
+use serde_json::json;
+use session_cleanup_tests::forging::{
+    ALGORITHMS, Signer, decoded, encoded, good_claims, parts, verify,
+};
+use session_lifecycle::token::InvalidToken;
+
+use crate::target_of_set;
+
+const ONE_OF_EACH_FAMILY: [Algorithm; 5] = [
+    Algorithm::HS256,
+    Algorithm::RS256,
+    Algorithm::PS256,
+    Algorithm::ES256,
+    Algorithm::EdDSA,
+];
+
+#[tokio::test]
+async fn none_is_no_algorithm_however_it_is_spelt() {
+    for algorithm in ONE_OF_EACH_FAMILY {
+        let signer = Signer::of(algorithm);
+        let target = signer.target().await;
+        for none in [
+            "none",
+            "None",
+            "NONE",
+            "nOnE",
+            " none",
+            "none ",
+            "none\0",
+            "none\n",
+            "ｎｏｎｅ",
+            "nоne",
+            "no\u{200b}ne",
+            "null",
+            "NULL",
+            "false",
+            "0",
+            "",
+            "unsecured",
+        ] {
+            let header = json!({ "alg": none }).to_string();
+            let token = signer.sign(&header, good_claims().to_string());
+            let (message, _) = token.rsplit_once('.').unwrap();
+            for signature in [String::new(), "AA".to_owned(), encoded([0; 64])] {
+                let unsigned = format!("{message}.{signature}");
+                target.refuses(&unsigned, InvalidToken::Algorithm).await;
+            }
+            target.refuses(&token, InvalidToken::Algorithm).await;
+        }
+        for none in [
+            r#"{"alg":null}"#,
+            r#"{"alg":false}"#,
+            r#"{"alg":0}"#,
+            r#"{"alg":[]}"#,
+            r#"{"alg":{}}"#,
+            r#"{"alg":["none"]}"#,
+            r"{}",
+            r#"{"typ":"JWT"}"#,
+            r#"{"ALG":"none"}"#,
+        ] {
+            let token = signer.sign(none, good_claims().to_string());
+            let (message, _) = token.rsplit_once('.').unwrap();
+            target
+                .refuses(&format!("{message}."), InvalidToken::Header)
+                .await;
+            target.refuses(&token, InvalidToken::Header).await;
+        }
+        target.lets_in(&signer.good_token()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_its_signature_is_refused() {
+    for algorithm in ONE_OF_EACH_FAMILY {
+        let signer = Signer::of(algorithm);
+        let target = signer.target().await;
+        let token = signer.good_token();
+        let [header, payload, signature] = parts(&token);
+        let zeros = encoded(vec![0; decoded(signature).len()]);
+        for (token, why) in [
+            (format!("{header}.{payload}."), InvalidToken::Signature),
+            (format!("{header}.{payload}.AA"), InvalidToken::Signature),
+            (
+                format!("{header}.{payload}.{zeros}"),
+                InvalidToken::Signature,
+            ),
+            (
+                format!("{header}.{payload}.{payload}"),
+                InvalidToken::Signature,
+            ),
+            // Its claims are taken for a signature.
+            (format!("{header}.{payload}"), InvalidToken::Form),
+        ] {
+            target.refuses(&token, why).await;
+        }
+        target.lets_in(&token).await;
+    }
+}
+
+/// CVE-2015-9235 and its kin: the public key, known to all, as the secret of an HMAC.
+#[tokio::test]
+async fn a_public_key_is_no_secret() {
+    for algorithm in [
+        Algorithm::RS256,
+        Algorithm::PS256,
+        Algorithm::ES256,
+        Algorithm::EdDSA,
+    ] {
+        let signer = Signer::of(algorithm);
+        let pem = &signer.public;
+        let lines: Vec<_> = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let base64 = lines.concat();
+        let mut jwk = signer.jwk();
+        let bare = jwk.to_string();
+        jwk["kid"] = json!("k");
+        let set = json!({ "keys": [jwk] });
+        let member = |name: &str| jwk[name].as_str().map_or_else(Vec::new, decoded);
+        let secrets: [Vec<u8>; 10] = [
+            pem.clone().into(),
+            pem.trim_end().into(),
+            pem.replace('\n', "\r\n").into(),
+            pem.replace('\n', "\\n").into(),
+            pem.replace('\n', "").into(),
+            STANDARD.decode(&base64).unwrap(),
+            base64.into(),
+            bare.into(),
+            set.to_string().into(),
+            [member("n"), member("x"), member("y")].concat(),
+        ];
+        for target in [signer.target().await, target_of_set(algorithm, &set).await] {
+            for secret in &secrets {
+                for hmac in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+                    let forger = Signer::with_secret(hmac, secret);
+                    for (alg, why) in [
+                        (hmac, InvalidToken::Algorithm),
+                        (algorithm, InvalidToken::Signature),
+                    ] {
+                        let header = json!({ "alg": alg, "kid": "k" }).to_string();
+                        let token = forger.sign(header, good_claims().to_string());
+                        target.refuses(&token, why).await;
+                    }
+                }
+            }
+            let header = json!({ "alg": algorithm, "kid": "k" }).to_string();
+            let token = signer.sign(header, good_claims().to_string());
+            target.lets_in(&token).await;
+        }
+    }
+}
+
+/// Also where both algorithms have the same key, as RS256, RS512 and PS256 here.
+#[tokio::test]
+async fn a_signature_of_another_algorithm_is_refused_also_where_the_header_names_the_right_one() {
+    for configured in ALGORITHMS {
+        let signer = Signer::of(configured);
+        let verifier = signer.verifier();
+        for algorithm in ALGORITHMS {
+            let other = Signer::of(algorithm);
+            let token = other.sign(signer.header(), good_claims().to_string());
+            let claims = verify(&verifier, &token).await;
+            let expected = (algorithm != configured).then_some(InvalidToken::Signature);
+            assert_eq!(claims.err(), expected, "{algorithm:?} for {configured:?}");
+
+            let claims = verify(&verifier, &other.good_token()).await;
+            let expected = (algorithm != configured).then_some(InvalidToken::Algorithm);
+            assert_eq!(claims.err(), expected, "{algorithm:?}, not {configured:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_the_algorithm_is_taken_by_the_letter() {
+    let signer = Signer::of(Algorithm::HS256);
+    let target = signer.target().await;
+    for name in [
+        "hs256",
+        "Hs256",
+        "HS256 ",
+        " HS256",
+        "HS256\0",
+        "HS-256",
+        "HS25６",
+        "ＨＳ256",
+        "НS256",
+        "HЅ256",
+        "HS256\u{200b}",
+        "HS256,RS256",
+        "HMAC",
+        "HS384",
+        "A256KW",
+        "dir",
+    ] {
+        let header = json!({ "alg": name }).to_string();
+        let token = signer.sign(header, good_claims().to_string());
+        target.refuses(&token, InvalidToken::Algorithm).await;
+    }
+    for header in [
+        r#"{"alg":["HS256"]}"#,
+        r#"{"alg":{"HS256":true}}"#,
+        r#"{"Alg":"HS256"}"#,
+        r#"{"header":{"alg":"HS256"}}"#,
+    ] {
+        let token = signer.sign(header, good_claims().to_string());
+        target.refuses(&token, InvalidToken::Header).await;
+    }
+    // Written otherwise, it is the same name.
+    for header in [r#"{"alg":"\u0048S256"}"#, r#"{"\u0061lg":"HS256"}"#] {
+        let token = signer.sign(header, good_claims().to_string());
+        target.lets_in(&token).await;
+    }
+}

@@ -1,0 +1,382 @@
+//! Claims that are signed well, and that must lead to nobody else's records.
+
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use session_cleanup_tests::forging::{Signer, Target, claims_with, good_claims, usual};
+use session_cleanup_tests::{HOUR, NOW, authorizing};
+use session_lifecycle::token::InvalidToken;
+
+use crate::header::no_objects;
+
+async fn target() -> (Signer, Target) {
+    let signer = Signer::of(Algorithm::HS256);
+    let target = signer.target().await;
+    (signer, target)
+}
+
+/// The good claims as JSON, with one of them written as it is given.
+fn written(name: &str, value: &str) -> String {
+    let claims = claims_with(name, "?").to_string();
+    claims.replace(&format!("\"{name}\":\"?\""), &format!("\"{name}\":{value}"))
+}
+
+/// The good claims as JSON, with these members behind them.
+fn followed_by(members: &str) -> String {
+    let claims = good_claims().to_string();
+    format!("{},{members}}}", claims.trim_end_matches('}'))
+}
+
+#[tokio::test]
+async fn claims_that_are_no_plain_json_object_are_refused() {
+    let (signer, target) = target().await;
+    let members = good_claims().to_string();
+    let members = members.trim_matches(['{', '}']);
+    for payload in no_objects() {
+        // With the claims that are asked for beside the one thing that is wrong.
+        let payload = String::from_utf8(payload).map_or_else(
+            |not_text| {
+                let bytes = not_text.into_bytes();
+                [b"{", members.as_bytes(), b",", &bytes[1..]].concat()
+            },
+            |text| text.replacen(r#""alg":"HS256""#, members, 1).into(),
+        );
+        let token = signer.sign(signer.header(), payload);
+        target.refuses(&token, InvalidToken::Claims).await;
+    }
+    let token = signer.sign(signer.header(), followed_by(r#""x":1e308,"y":[{"sub":1}]"#));
+    target.lets_in(&token).await;
+}
+
+#[tokio::test]
+async fn a_name_that_stands_twice_in_the_claims_is_refused() {
+    let (signer, target) = target().await;
+    for members in [
+        r#""sub":"ann""#,
+        r#""sub":"bob""#,
+        r#""\u0073ub":"bob""#,
+        r#""sid":"s""#,
+        r#""jti":"k""#,
+        r#""iss":"https://other.example""#,
+        r#""aud":"other""#,
+        r#""exp":9999999999"#,
+        r#""scope":"sessions:admin""#,
+        r#""s\u0063ope":"sessions:admin""#,
+        r#""nbf":1,"nbf":1"#,
+        r#""iat":1,"i\u0061t":1"#,
+        r#""unknown":1,"unknown":1"#,
+        r#""x":{"y":1,"y":1}"#,
+        r#""x":[1,{"sub":1,"\u0073ub":1}]"#,
+    ] {
+        let token = signer.sign(signer.header(), followed_by(members));
+        target.refuses(&token, InvalidToken::Claims).await;
+    }
+    let token = signer.sign(
+        signer.header(),
+        followed_by(r#""Sub":"bob","x":{"sub":"bob"}"#),
+    );
+    target.lets_in(&token).await;
+}
+
+#[tokio::test]
+async fn a_date_that_is_no_time_is_refused() {
+    let (signer, target) = target().await;
+    for name in ["exp", "nbf", "iat"] {
+        for value in [
+            // Beyond a binary64, beyond an i64, beyond a u64, beyond the year 9999.
+            "1e400",
+            "-1e400",
+            "1e308",
+            "1000000000000000000000000000000",
+            "9223372036854775808",
+            "18446744073709551615",
+            "18446744073709551616",
+            "253402300800",
+            "253402300799.5",
+            // Milliseconds.
+            "1800000060000",
+            "true",
+            "false",
+            "null",
+            "[1800000060]",
+            "[]",
+            "{}",
+            r#"{"$numberLong":"1800000060"}"#,
+            r#""""#,
+            r#""1800000060""#,
+            r#""0x6b49d23c""#,
+            r#""2027-01-15T08:01:00Z""#,
+            r#""Infinity""#,
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "0x6b49d23c",
+            "01800000060",
+            "+1800000060",
+            "1800000060.",
+            "1_800_000_060",
+            "1,800,000,060",
+            "1e",
+        ] {
+            let token = signer.sign(signer.header(), written(name, value));
+            target.refuses(&token, InvalidToken::Claims).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_date_counts_by_its_value_however_it_is_written() {
+    let (signer, target) = target().await;
+    for (name, value, refused) in [
+        ("exp", "1.80000006e9", None),
+        ("exp", "1800000060.0", None),
+        ("exp", "1800000000.000001", None),
+        ("exp", "18000000600000000000e-10", None),
+        ("exp", "253402300799", None),
+        ("exp", "1800000000.0", Some("Token expired")),
+        ("exp", "1799999999.999999", Some("Token expired")),
+        ("exp", "0", Some("Token expired")),
+        ("exp", "-0", Some("Token expired")),
+        ("exp", "-0.5", Some("Token expired")),
+        ("exp", "1e-400", Some("Token expired")),
+        ("exp", "-1e308", Some("Token expired")),
+        ("exp", "-9223372036854775809", Some("Token expired")),
+        ("nbf", "1.8e9", None),
+        ("nbf", "1799999999.5", None),
+        ("nbf", "-1e308", None),
+        ("nbf", "1800000000.000001", Some("Invalid token")),
+        ("nbf", "253402300799", Some("Invalid token")),
+        ("iat", "-9223372036854775809", None),
+        ("iat", "1e-400", None),
+        ("iat", "1800000000.5", Some("Invalid token")),
+    ] {
+        let token = signer.sign(signer.header(), written(name, value));
+        match refused {
+            None => target.lets_in(&token).await,
+            Some("Invalid token") => target.refuses(&token, InvalidToken::NotYetValid).await,
+            Some(error) => target.answers(&token, error).await,
+        }
+    }
+}
+
+/// Texts that look like "ann" or are equal to it by some rule: another case, full width, another
+/// alphabet, invisible characters, another order.
+const LIKE_ANN: [&str; 19] = [
+    "Ann",
+    "ANN",
+    "ａｎｎ",
+    "аnn",
+    "anո",
+    "𝐚nn",
+    "ªnn",
+    "a\u{200b}nn",
+    "ann\u{200d}",
+    "\u{feff}ann",
+    "ann\u{ad}",
+    "ann\u{fe0f}",
+    "\u{202e}nna",
+    "ann\u{2028}",
+    " ann",
+    "ann ",
+    "ann\u{a0}",
+    "ann\u{3000}",
+    "an%6E",
+];
+
+#[tokio::test]
+async fn who_looks_like_somebody_reaches_nobody() {
+    let (signer, target) = target().await;
+    for like in LIKE_ANN {
+        let token = signer.sign(signer.header(), claims_with("sub", like).to_string());
+        target.answers(&token, "Session not found").await;
+    }
+    for like in [
+        "S",
+        "ｓ",
+        "ѕ",
+        "ſ",
+        "s\u{200b}",
+        "s ",
+        " s",
+        "s#",
+        "#s",
+        "s/",
+        "s*",
+        "%",
+        "s%",
+        "_",
+        "SESSION#s",
+        "s\u{301}",
+    ] {
+        let token = signer.sign(signer.header(), claims_with("sid", like).to_string());
+        target.answers(&token, "Session not found").await;
+    }
+    target.lets_in(&signer.good_token()).await;
+}
+
+/// The records are those of the text byte by byte: one normal form is not another.
+#[tokio::test]
+async fn of_two_users_whose_names_differ_in_their_normal_form_alone_each_has_own_sessions() {
+    let (signer, target) = target().await;
+    let forms = [
+        "é", "e\u{301}", "Å", "\u{212b}", "A\u{30a}", "ﬁ", "fi", "ｱ", "ア",
+    ];
+    for user in forms {
+        for other in forms {
+            let name = format!("of {}", other.escape_unicode());
+            if user == other {
+                target.world.open(user, &name, NOW + HOUR).await;
+            }
+        }
+    }
+    for user in forms {
+        for other in forms {
+            let mut claims = claims_with("sub", user);
+            claims["sid"] = format!("of {}", other.escape_unicode()).into();
+            let token = signer.sign(signer.header(), claims.to_string());
+            if user != other {
+                target.answers(&token, "Session not found").await;
+                continue;
+            }
+            let event = authorizing::rest_request(&token);
+            let answer = authorizing::authorize(&target.world, &event).await;
+            assert_eq!(authorizing::refusal(&answer), None, "{user}");
+            assert_eq!(answer["context"]["user_id"], user, "as it was signed");
+        }
+    }
+}
+
+/// `#` parts the names of records' kinds and identifiers, and may stand in an identifier.
+#[tokio::test]
+async fn no_identifier_leads_into_a_record_of_another_kind_or_user() {
+    let (signer, target) = target().await;
+    target.world.blacklist("ann", "b", NOW + HOUR).await;
+    target.world.refresh_token("ann", "r", NOW + HOUR).await;
+    for (user, session) in [
+        ("ann#SESSION#s", "s"),
+        ("ann#", "s"),
+        ("#ann", "s"),
+        ("USER#ann", "s"),
+        ("ann#SESSION", "#s"),
+        ("ann", "s#SESSION#s"),
+        ("ann", "SESSION#s"),
+        ("ann", "#BLACKLIST#b"),
+        ("ann", "BLACKLIST#b"),
+        ("ann", "../BLACKLIST#b"),
+        ("CLEANUP", "s"),
+    ] {
+        let mut claims = claims_with("sub", user);
+        claims["sid"] = session.into();
+        let token = signer.sign(signer.header(), claims.to_string());
+        target.answers(&token, "Session not found").await;
+    }
+    // Nor away from the entry that revokes.
+    for (token_id, revoked) in [
+        ("b", true),
+        ("b#", false),
+        ("#b", false),
+        ("BLACKLIST#b", false),
+    ] {
+        let token = signer.sign(signer.header(), claims_with("jti", token_id).to_string());
+        if revoked {
+            target.answers(&token, "Token revoked").await;
+        } else {
+            target.lets_in(&token).await;
+        }
+    }
+    // Where there is a user of such a name, it is that one and no other.
+    target.world.open("ann#SESSION#s", "#", NOW + HOUR).await;
+    let mut claims = claims_with("sub", "ann#SESSION#s");
+    claims["sid"] = "#".into();
+    let token = signer.sign(signer.header(), claims.to_string());
+    let answer = authorizing::authorize(&target.world, &authorizing::rest_request(&token)).await;
+    assert_eq!(answer["context"]["user_id"], "ann#SESSION#s");
+}
+
+#[tokio::test]
+async fn an_identifier_with_control_characters_is_refused() {
+    let (signer, target) = target().await;
+    for name in ["sub", "sid", "jti"] {
+        for character in [
+            '\0', '\u{1}', '\u{8}', '\t', '\n', '\r', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}',
+        ] {
+            for value in [
+                format!("ann{character}"),
+                format!("{character}ann"),
+                format!("a{character}nn"),
+                character.to_string(),
+            ] {
+                let token = signer.sign(signer.header(), claims_with(name, value).to_string());
+                target.refuses(&token, InvalidToken::Claims).await;
+            }
+        }
+        for value in [
+            json!(["ann"]),
+            json!({ "ann": 1 }),
+            json!(0),
+            json!(true),
+            json!(null),
+        ] {
+            let token = signer.sign(signer.header(), claims_with(name, value).to_string());
+            target.refuses(&token, InvalidToken::Claims).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_or_audience_that_looks_like_the_right_one_is_refused() {
+    let (signer, target) = target().await;
+    let likes = |right: &str| {
+        [
+            right.to_uppercase(),
+            format!("{right}/"),
+            format!("{right} "),
+            format!(" {right}"),
+            format!("{right}\0"),
+            format!("{right}\u{200b}"),
+            format!("{right}.evil.example"),
+            format!("{right}@evil.example"),
+            format!("{right},other"),
+            format!("[\"{right}\"]"),
+            right.replace('e', "е"),
+            right.replace('s', "ｓ"),
+            right.replace('a', "a\u{301}"),
+            right[..right.len() - 1].to_owned(),
+            right[1..].to_owned(),
+            "*".to_owned(),
+            String::new(),
+        ]
+    };
+    let (issuer, audience) = (usual("JWT_ISSUER"), usual("JWT_AUDIENCE"));
+    for like in likes(&issuer) {
+        let token = signer.sign(signer.header(), claims_with("iss", like).to_string());
+        target.refuses(&token, InvalidToken::Issuer).await;
+    }
+    for like in likes(&audience) {
+        for value in [json!(like), json!([like]), json!(["other", like])] {
+            let token = signer.sign(signer.header(), claims_with("aud", value).to_string());
+            target.refuses(&token, InvalidToken::Audience).await;
+        }
+    }
+    for (name, value, why) in [
+        ("aud", json!([]), InvalidToken::Audience),
+        ("aud", json!([null]), InvalidToken::Claims),
+        ("aud", json!([audience, null]), InvalidToken::Claims),
+        ("aud", json!([audience, 1]), InvalidToken::Claims),
+        ("aud", json!([[audience]]), InvalidToken::Claims),
+        ("aud", json!({ "aud": audience }), InvalidToken::Claims),
+        ("aud", json!(true), InvalidToken::Claims),
+        ("iss", json!([issuer]), InvalidToken::Claims),
+        ("iss", json!({ "iss": issuer }), InvalidToken::Claims),
+        ("iss", json!(null), InvalidToken::Claims),
+    ] {
+        let token = signer.sign(signer.header(), claims_with(name, value).to_string());
+        target.refuses(&token, why).await;
+    }
+    for name in ["iss", "aud"] {
+        let mut claims = good_claims();
+        let removed = claims.as_object_mut().and_then(|it| it.remove(name));
+        assert!(removed.is_some_and(|it: Value| it.is_string()));
+        let token = signer.sign(signer.header(), claims.to_string());
+        target.refuses(&token, InvalidToken::Claims).await;
+    }
+}

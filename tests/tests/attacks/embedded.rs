@@ -1,0 +1,136 @@
+//! Keys that a token brings along or points to, and names of keys that mean more than a name.
+
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use session_cleanup_tests::forging::{Signer, claims_with, encoded, good_claims};
+use session_lifecycle::token::InvalidToken;
+
+use crate::{Server, target_of_set};
+
+fn header(algorithm: Algorithm, members: &Value) -> String {
+    let mut header = members.clone();
+    header["alg"] = json!(algorithm);
+    header.to_string()
+}
+
+/// CVE-2018-0114 and its kin.
+#[tokio::test]
+async fn a_key_that_a_token_brings_or_points_to_is_of_no_account() {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
+        let issuer = Signer::of(algorithm);
+        let stranger = Signer::stranger(algorithm);
+        let jwk = stranger.jwk();
+        let server = Server::start(&json!({ "keys": [jwk] })).await;
+        let url = server.url();
+        let der = "MAA=";
+        let set = {
+            let mut jwk = issuer.jwk();
+            jwk["kid"] = json!("k");
+            json!({ "keys": [jwk] })
+        };
+        for target in [issuer.target().await, target_of_set(algorithm, &set).await] {
+            for members in [
+                json!({ "kid": "k", "jwk": jwk }),
+                json!({ "kid": "k", "jwk": jwk, "jku": url }),
+                json!({ "kid": "k", "jku": url }),
+                json!({ "kid": "k", "x5u": url }),
+                json!({ "kid": "k", "x5c": [der] }),
+                json!({ "kid": "k", "x5c": der, "x5t": encoded([0; 20]), "x5t#S256": "" }),
+                json!({ "kid": "k", "iss": url, "jwks_uri": url, "url": url }),
+                json!({ "kid": "k", "epk": jwk, "cty": "JWT", "zip": "DEF" }),
+            ] {
+                let header = header(algorithm, &members);
+                let forged = stranger.sign(&header, good_claims().to_string());
+                target.refuses(&forged, InvalidToken::Signature).await;
+                let token = issuer.sign(&header, good_claims().to_string());
+                target.lets_in(&token).await;
+            }
+            let claims = claims_with("jwk", jwk.clone()).to_string();
+            let forged = stranger.sign(header(algorithm, &json!({ "kid": "k" })), claims);
+            target.refuses(&forged, InvalidToken::Signature).await;
+        }
+        assert_eq!(server.requests(), 0, "nothing is fetched for a token");
+    }
+}
+
+/// Each is the name of a key somewhere: a file, a row, a command, an address.
+const KIDS: [&str; 22] = [
+    "../../../../../../dev/null",
+    "/dev/null",
+    "/proc/sys/kernel/randomize_va_space",
+    "..\\..\\windows\\win.ini",
+    "file:///dev/null",
+    "http://127.0.0.1:1/",
+    "key' UNION SELECT 'AAAA';--",
+    "' OR '1'='1",
+    "\" OR 1=1 --",
+    "key|whoami",
+    "$(id)",
+    "`id`",
+    "k\0",
+    "\0",
+    "k\r\nX-Injected: 1",
+    "${jndi:ldap://127.0.0.1/a}",
+    "{{7*7}}",
+    "%2e%2e%2f",
+    "K",
+    "k ",
+    "ｋ",
+    "",
+];
+
+#[tokio::test]
+async fn a_kid_is_a_name_among_the_keys_of_a_set_and_nothing_elsewhere() {
+    let algorithm = Algorithm::EdDSA;
+    let issuer = Signer::of(algorithm);
+    let mut jwk = issuer.jwk();
+    jwk["kid"] = json!("k");
+    let of_set = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
+    let of_pem = issuer.target().await;
+    let claims = good_claims().to_string();
+    let stranger = Signer::stranger(algorithm);
+    let long = "k".repeat(4_000);
+    for kid in KIDS.into_iter().chain([long.as_str()]) {
+        let header = header(algorithm, &json!({ "kid": kid }));
+        let token = issuer.sign(&header, &claims);
+        of_pem.lets_in(&token).await;
+        of_set.refuses(&token, InvalidToken::UnknownKey).await;
+        let forged = stranger.sign(&header, &claims);
+        of_pem.refuses(&forged, InvalidToken::Signature).await;
+        of_set.refuses(&forged, InvalidToken::UnknownKey).await;
+        // The secret that a file of nothing, or of a known text, would be.
+        for secret in ["", "\0", "2", "2\n", "AAAA"] {
+            let hmac = Signer::with_secret(Algorithm::HS256, secret);
+            let forged = hmac.sign(&header, &claims);
+            of_pem.refuses(&forged, InvalidToken::Signature).await;
+        }
+    }
+    let header = header(algorithm, &json!({ "kid": "k" }));
+    of_set.lets_in(&issuer.sign(header, &claims)).await;
+    of_set
+        .refuses(
+            &issuer.sign(issuer.header(), &claims),
+            InvalidToken::UnknownKey,
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_kid_that_is_no_text_is_refused_whatever_the_keys() {
+    let algorithm = Algorithm::EdDSA;
+    let issuer = Signer::of(algorithm);
+    let mut jwk = issuer.jwk();
+    jwk["kid"] = json!("1");
+    let of_set = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
+    for target in [of_set, issuer.target().await] {
+        for kid in ["null", "1", "true", "[]", r#"["1"]"#, "{}", r#"{"1":1}"#] {
+            let header = format!(r#"{{"alg":"EdDSA","kid":{kid}}}"#);
+            let token = issuer.sign(header, good_claims().to_string());
+            target.refuses(&token, InvalidToken::Header).await;
+        }
+        let header = r#"{"alg":"EdDSA","kid":"\u0031"}"#;
+        target
+            .lets_in(&issuer.sign(header, good_claims().to_string()))
+            .await;
+    }
+}

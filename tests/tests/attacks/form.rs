@@ -1,0 +1,216 @@
+//! Tokens that some readers take for the same token, or for one at all.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::Algorithm;
+use serde_json::json;
+use session_cleanup_tests::forging::{Signer, claims_with, encoded, good_claims, parts};
+use session_lifecycle::token::InvalidToken;
+
+/// A token in whose parts each character of base64url stands that base64 has not.
+fn colourful(signer: &Signer) -> String {
+    for n in 0.. {
+        // Moved on by one each time, for where a byte stands decides how it is written.
+        let text = format!("{}ÿ?>~ÿ?>~ÿ?>~", "x".repeat(n));
+        let header = json!({ "alg": signer.algorithm, "x": text }).to_string();
+        let claims = claims_with("scope", text).to_string();
+        let token = signer.sign(header, claims);
+        let has_both = |part: &&str| part.contains('-') && part.contains('_');
+        if parts(&token).iter().all(has_both) {
+            return token;
+        }
+    }
+    unreachable!("some token has them")
+}
+
+#[tokio::test]
+async fn base64_that_is_not_base64url_without_padding_is_refused() {
+    let signer = Signer::of(Algorithm::ES256);
+    let target = signer.target().await;
+    let token = colourful(&signer);
+    target.lets_in(&token).await;
+    let original = parts(&token);
+    for at in 0..3 {
+        let part = original[at];
+        let changed = [
+            format!("{part}="),
+            format!("{part}=="),
+            format!("={part}"),
+            part.replace('-', "+").replace('_', "/"),
+            part.replace('-', "+"),
+            part.replace('_', "/"),
+            part.replace('-', "%2D"),
+            format!("{part}%3D"),
+            format!("{part}%00"),
+            format!("{part}\0"),
+            format!("{part}*"),
+            format!("{part}é"),
+            format!("{part}\u{200b}"),
+            format!("\u{feff}{part}"),
+            format!("{}\u{2014}", &part[..part.len() - 1]),
+        ];
+        for changed in changed {
+            let mut parts = original;
+            parts[at] = &changed;
+            let token = parts.join(".");
+            let why = match at {
+                // What is signed is the text, so a changed one is refused before it is read.
+                1 => InvalidToken::Signature,
+                _ => InvalidToken::Form,
+            };
+            target.refuses(&token, why).await;
+        }
+        // With spaces in it, it is not even one word.
+        for space in [" ", "\n", "\r\n", "\t", "\u{b}", "\u{a0}", "\u{2003}"] {
+            let changed = format!("{}{space}{}", &part[..5], &part[5..]);
+            let mut parts = original;
+            parts[at] = &changed;
+            target
+                .answers(&parts.join("."), "Missing bearer token")
+                .await;
+        }
+    }
+}
+
+/// Base64 without padding leaves two or four bits of its last character unused.
+#[tokio::test]
+async fn base64_whose_unused_bits_are_not_zero_is_refused() {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut seen = 0;
+    for algorithm in [Algorithm::HS256, Algorithm::ES256, Algorithm::RS256] {
+        let signer = Signer::of(algorithm);
+        let target = signer.target().await;
+        for name in ["x", "xx", "xxx"] {
+            let header = json!({ "alg": algorithm, "x": name }).to_string();
+            let token = signer.sign(header, claims_with("scope", name).to_string());
+            target.lets_in(&token).await;
+            let original = parts(&token);
+            for at in 0..3 {
+                let (unused, last) = match original[at].len() % 4 {
+                    2 => (4, original[at].len() - 1),
+                    3 => (2, original[at].len() - 1),
+                    _ => continue,
+                };
+                let value = ALPHABET
+                    .iter()
+                    .position(|it| *it == original[at].as_bytes()[last]);
+                for bits in 1..1 << unused {
+                    let character = char::from(ALPHABET[value.unwrap() | bits]);
+                    let changed = format!("{}{character}", &original[at][..last]);
+                    let mut parts = original;
+                    parts[at] = &changed;
+                    let why = match at {
+                        1 => InvalidToken::Signature,
+                        _ => InvalidToken::Form,
+                    };
+                    target.refuses(&parts.join("."), why).await;
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+/// Where the issuer itself signs what is not base64url, the claims are what fails.
+#[tokio::test]
+async fn a_payload_that_is_not_base64url_is_refused_also_where_it_is_well_signed() {
+    let signer = Signer::of(Algorithm::HS256);
+    let target = signer.target().await;
+    let header = encoded(signer.header());
+    let claims = good_claims().to_string();
+    let payload = encoded(&claims);
+    for payload in [
+        STANDARD.encode(claims.clone() + "  "),
+        format!("{payload}="),
+        format!("{payload}."),
+        format!(".{payload}"),
+        format!("{payload}.{payload}"),
+        claims,
+        String::new(),
+    ] {
+        let message = format!("{header}.{payload}");
+        let token = format!("{message}.{}", encoded(signer.signature(&message)));
+        let why = match payload.as_str() {
+            "" => InvalidToken::Claims,
+            _ => InvalidToken::Form,
+        };
+        target.refuses(&token, why).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_three_parts_is_refused() {
+    let signer = Signer::of(Algorithm::HS256);
+    let target = signer.target().await;
+    let token = signer.good_token();
+    let [header, payload, signature] = parts(&token);
+    let key = encoded([7; 32]);
+    let encrypted = encoded(json!({ "alg": "dir", "enc": "A256GCM" }).to_string());
+    let disguised = encoded(json!({ "alg": "HS256", "enc": "A256GCM" }).to_string());
+    for (bad, why) in [
+        ("x".to_owned(), InvalidToken::Form),
+        (".".to_owned(), InvalidToken::Form),
+        ("..".to_owned(), InvalidToken::Header),
+        ("...".to_owned(), InvalidToken::Header),
+        ("a.b.c".to_owned(), InvalidToken::Form),
+        (header.to_owned(), InvalidToken::Form),
+        (format!("{header}..{signature}"), InvalidToken::Signature),
+        (format!(".{payload}.{signature}"), InvalidToken::Header),
+        (format!(".{token}"), InvalidToken::Header),
+        (format!("{token}."), InvalidToken::Signature),
+        (format!("{token}.."), InvalidToken::Signature),
+        (format!("{token}.{signature}"), InvalidToken::Signature),
+        (format!("{token}.{token}"), InvalidToken::Signature),
+        (format!("{header}.{token}"), InvalidToken::Signature),
+        (
+            format!("{header}.{payload}..{signature}"),
+            InvalidToken::Signature,
+        ),
+        (
+            format!("{header}..{payload}.{signature}"),
+            InvalidToken::Signature,
+        ),
+        (
+            format!("{payload}.{header}.{signature}"),
+            InvalidToken::Header,
+        ),
+        (
+            format!("{signature}.{payload}.{header}"),
+            InvalidToken::Header,
+        ),
+        (format!("{token}x"), InvalidToken::Signature),
+        (format!("{token}AAAA"), InvalidToken::Signature),
+        (format!("{token};"), InvalidToken::Form),
+        (format!("\"{token}\""), InvalidToken::Form),
+        // A JWE (RFC 7516 §7.1), and one that says what is expected.
+        (
+            format!("{encrypted}..{key}.{payload}.{signature}"),
+            InvalidToken::Algorithm,
+        ),
+        (
+            format!("{encrypted}.{key}.{key}.{payload}.{signature}"),
+            InvalidToken::Algorithm,
+        ),
+        (
+            format!("{disguised}.{key}.{key}.{payload}.{signature}"),
+            InvalidToken::Signature,
+        ),
+    ] {
+        target.refuses(&bad, why).await;
+    }
+    // The JSON serialization of RFC 7515 §7.2, flattened and general.
+    for json in [
+        json!({ "protected": header, "payload": payload, "signature": signature }),
+        json!({
+            "payload": payload,
+            "signatures": [{ "protected": header, "signature": signature }],
+        }),
+    ] {
+        target.refuses(&json.to_string(), InvalidToken::Form).await;
+        target
+            .refuses(&encoded(json.to_string()), InvalidToken::Form)
+            .await;
+    }
+    target.lets_in(&token).await;
+}

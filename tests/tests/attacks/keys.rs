@@ -1,0 +1,346 @@
+//! Keys of a JWK Set that nobody may trust, in one set with a good one.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use session_cleanup_tests::forging::{Signer, decoded, encoded, good_claims};
+use session_lifecycle::keys::{InvalidJwks, VerifyingKey, read_jwks};
+use session_lifecycle::token::InvalidToken;
+
+use crate::target_of_set;
+
+/// A JWK with some of its members set, or removed where they are null.
+fn with(jwk: &Value, members: Value) -> Value {
+    let mut jwk = jwk.clone();
+    let Value::Object(members) = members else {
+        unreachable!("members are an object")
+    };
+    for (name, value) in members {
+        jwk[name] = value;
+    }
+    jwk.as_object_mut()
+        .unwrap()
+        .retain(|_, value| !value.is_null());
+    jwk
+}
+
+fn number(jwk: &Value, name: &str) -> Vec<u8> {
+    decoded(jwk[name].as_str().unwrap())
+}
+
+/// The tokens are the issuer's own: if the key were taken, they would be let in.
+async fn each_is_refused(algorithm: Algorithm, bad: Vec<Value>) {
+    let issuer = Signer::of(algorithm);
+    let good = with(&issuer.jwk(), json!({ "kid": "good" }));
+    let mut set = vec![good];
+    for (n, jwk) in bad.iter().enumerate() {
+        set.push(with(jwk, json!({ "kid": format!("bad {n}") })));
+    }
+    let target = target_of_set(algorithm, &json!({ "keys": set })).await;
+    for n in 0..bad.len() {
+        let header = json!({ "alg": algorithm, "kid": format!("bad {n}") }).to_string();
+        let token = issuer.sign(header, good_claims().to_string());
+        target.refuses(&token, InvalidToken::UnknownKey).await;
+    }
+    let header = json!({ "alg": algorithm, "kid": "good" }).to_string();
+    let token = issuer.sign(header, good_claims().to_string());
+    target.lets_in(&token).await;
+}
+
+/// What is wrong with a key of any kind.
+fn for_something_else(jwk: &Value) -> Vec<Value> {
+    [
+        json!({ "use": "enc" }),
+        json!({ "use": "SIG" }),
+        json!({ "use": "" }),
+        json!({ "use": "sig", "key_ops": ["sign"] }),
+        json!({ "key_ops": [] }),
+        json!({ "key_ops": ["sign"] }),
+        json!({ "key_ops": ["encrypt", "wrapKey", "deriveKey"] }),
+        json!({ "key_ops": "verify" }),
+        json!({ "alg": "none" }),
+        json!({ "alg": "HS256" }),
+        json!({ "alg": "ES512" }),
+        json!({ "alg": "RSA-OAEP" }),
+        json!({ "alg": "" }),
+        json!({ "kty": "oct" }),
+        json!({ "kty": "oct", "k": "" }),
+        json!({ "kty": "" }),
+        json!({ "kty": null }),
+        // Private ones, in whole or in part, and secrets.
+        json!({ "d": encoded([7; 32]) }),
+        json!({ "d": "" }),
+        json!({ "d": [] }),
+        json!({ "p": encoded([7; 128]) }),
+        json!({ "oth": [] }),
+        json!({ "k": encoded([7; 64]) }),
+        json!({ "k": "" }),
+    ]
+    .map(|members| with(jwk, members))
+    .into()
+}
+
+#[tokio::test]
+async fn a_key_that_is_for_something_else_or_is_private_is_refused() {
+    for algorithm in [
+        Algorithm::RS256,
+        Algorithm::PS256,
+        Algorithm::ES256,
+        Algorithm::EdDSA,
+    ] {
+        let jwk = Signer::of(algorithm).jwk();
+        let mut bad = for_something_else(&jwk);
+        for other in ["RS384", "PS256", "ES256", "ES384", "EdDSA"] {
+            if other != format!("{algorithm:?}") {
+                bad.push(with(&jwk, json!({ "alg": other })));
+            }
+        }
+        each_is_refused(algorithm, bad).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_says_it_is_for_this_is_taken() {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
+        let issuer = Signer::of(algorithm);
+        for members in [
+            json!({}),
+            json!({ "use": "sig", "alg": algorithm, "key_ops": ["verify"] }),
+            json!({ "key_ops": ["sign", "verify"], "ext": true, "x5t": "AA", "unknown": {} }),
+        ] {
+            let jwk = with(&issuer.jwk(), members);
+            let target = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
+            target.lets_in(&issuer.good_token()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unsound_rsa_key_is_refused() {
+    let jwk = Signer::of(Algorithm::RS256).jwk();
+    let n = number(&jwk, "n");
+    let small = decoded_pem(include_str!("../../keys/rsa-1024.pub.pem"));
+    let short = &small[small.len() - 128 - 5..small.len() - 5];
+    let mut bad: Vec<_> = [
+        // e: 1, even, zero, nothing.
+        json!({ "e": encoded([1]) }),
+        json!({ "e": encoded([0, 0, 1]) }),
+        json!({ "e": encoded([2]) }),
+        json!({ "e": encoded([1, 0, 0]) }),
+        json!({ "e": encoded([0]) }),
+        json!({ "e": "" }),
+        json!({ "e": null }),
+        json!({ "e": 65_537 }),
+        json!({ "e": "AQAB=" }),
+        json!({ "e": "A+/B" }),
+        // n: 1,024 bits, 2,047 bits, 8,200 bits, zero, nothing.
+        json!({ "n": encoded(short) }),
+        json!({ "n": encoded([&[0x7f], &n[1..]].concat()) }),
+        json!({ "n": encoded([&vec![0xff; 769], &n[..]].concat()) }),
+        json!({ "n": encoded([0; 256]) }),
+        json!({ "n": encoded([&[0; 128], &n[..128]].concat()) }),
+        json!({ "n": "" }),
+        json!({ "n": null }),
+        json!({ "n": jwk["n"].as_str().unwrap().to_owned() + "=" }),
+    ]
+    .map(|members| with(&jwk, members))
+    .into();
+    bad.push(Signer::of(Algorithm::ES256).jwk());
+    each_is_refused(Algorithm::RS256, bad).await;
+}
+
+fn decoded_pem(pem: &str) -> Vec<u8> {
+    let lines: Vec<_> = pem.lines().filter(|it| !it.starts_with('-')).collect();
+    STANDARD.decode(lines.concat()).unwrap()
+}
+
+#[tokio::test]
+async fn an_elliptic_key_off_its_curve_or_of_another_one_is_refused() {
+    for (algorithm, other, length) in [
+        (Algorithm::ES256, Algorithm::ES384, 32),
+        (Algorithm::ES384, Algorithm::ES256, 48),
+    ] {
+        let jwk = Signer::of(algorithm).jwk();
+        let (x, y) = (number(&jwk, "x"), number(&jwk, "y"));
+        assert_eq!((x.len(), y.len()), (length, length));
+        let flipped = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            bytes[length - 1] ^= 1;
+            encoded(bytes)
+        };
+        let mut bad: Vec<_> = [
+            json!({ "x": flipped(&x) }),
+            json!({ "y": flipped(&y) }),
+            json!({ "x": encoded(&y), "y": encoded(&x) }),
+            json!({ "x": encoded(vec![0; length]), "y": encoded(vec![0; length]) }),
+            json!({ "x": encoded(vec![0xff; length]), "y": encoded(vec![0xff; length]) }),
+            json!({ "x": encoded(vec![0; length]) }),
+            // The coordinates' length is the curve's (RFC 7518 §6.2.1.2).
+            json!({ "x": encoded([&[0], &x[..]].concat()) }),
+            json!({ "y": encoded([&[0], &y[..]].concat()) }),
+            json!({ "x": encoded(&x[1..]) }),
+            json!({ "x": encoded([&x[..], &y[..1]].concat()), "y": encoded(&y[1..]) }),
+            json!({ "x": encoded(&x[..31]), "y": encoded([&x[31..], &y[..]].concat()) }),
+            json!({ "x": encoded([&[4], &x[..], &y[..]].concat()), "y": "" }),
+            json!({ "y": "" }),
+            json!({ "y": null }),
+            json!({ "y": true }),
+            json!({ "x": "", "y": "" }),
+            json!({ "crv": "P-521" }),
+            json!({ "crv": "secp256k1" }),
+            json!({ "crv": "Ed25519" }),
+            json!({ "crv": "p-256" }),
+            json!({ "crv": "" }),
+            json!({ "crv": null }),
+            json!({ "crv": Signer::of(other).jwk()["crv"] }),
+            json!({ "kty": "OKP" }),
+            json!({ "kty": "RSA" }),
+        ]
+        .map(|members| with(&jwk, members))
+        .into();
+        bad.push(Signer::of(other).jwk());
+        each_is_refused(algorithm, bad).await;
+    }
+}
+
+#[tokio::test]
+async fn an_edwards_key_of_another_curve_or_kind_is_refused() {
+    let jwk = Signer::of(Algorithm::EdDSA).jwk();
+    let bad = [
+        json!({ "crv": "X25519" }),
+        json!({ "crv": "Ed448" }),
+        json!({ "crv": "P-256" }),
+        json!({ "crv": null }),
+        json!({ "kty": "EC" }),
+        json!({ "kty": "EC", "y": jwk["x"] }),
+        json!({ "x": null }),
+        json!({ "x": "" }),
+        json!({ "x": encoded([&[0x40], &number(&jwk, "x")[..]].concat()) }),
+    ];
+    let bad = bad.map(|members| with(&jwk, members));
+    each_is_refused(Algorithm::EdDSA, bad.into()).await;
+}
+
+/// Which of them signed cannot be told; whoever could add one to the set would sign for both.
+#[tokio::test]
+async fn keys_of_one_kid_are_refused_all_of_them() {
+    let algorithm = Algorithm::EdDSA;
+    let (issuer, stranger) = (Signer::of(algorithm), Signer::stranger(algorithm));
+    let named = |jwk: &Value, kid: &str| with(jwk, json!({ "kid": kid }));
+    let escaped = with(&stranger.jwk(), json!({ "kid": "tw\u{6f}" }));
+    let set = json!({ "keys": [
+        named(&issuer.jwk(), "two"),
+        escaped,
+        named(&issuer.jwk(), "same"),
+        named(&issuer.jwk(), "same"),
+        // One of another kind, one for something else, one that is private, one that is none.
+        named(&issuer.jwk(), "rsa"),
+        named(&Signer::of(Algorithm::RS256).jwk(), "rsa"),
+        named(&issuer.jwk(), "use"),
+        with(&stranger.jwk(), json!({ "kid": "use", "use": "enc" })),
+        named(&issuer.jwk(), "private"),
+        with(&stranger.jwk(), json!({ "kid": "private", "d": "AA" })),
+        named(&issuer.jwk(), "none"),
+        { "kid": "none" },
+        // Without a name, or with one that is none.
+        issuer.jwk(),
+        stranger.jwk(),
+        named(&issuer.jwk(), "good"),
+    ] });
+    let target = target_of_set(algorithm, &set).await;
+    for kid in ["two", "same", "rsa", "use", "private", "none"] {
+        let header = json!({ "alg": algorithm, "kid": kid }).to_string();
+        for signer in [&issuer, &stranger] {
+            let token = signer.sign(&header, good_claims().to_string());
+            target.refuses(&token, InvalidToken::UnknownKey).await;
+        }
+    }
+    for signer in [&issuer, &stranger] {
+        let token = signer.good_token();
+        target.refuses(&token, InvalidToken::UnknownKey).await;
+    }
+    let header = json!({ "alg": algorithm, "kid": "good" }).to_string();
+    target
+        .lets_in(&issuer.sign(header, good_claims().to_string()))
+        .await;
+}
+
+#[test]
+fn a_document_that_is_no_set_or_has_a_name_twice_is_refused_whole() {
+    let jwk = Signer::of(Algorithm::EdDSA).jwk();
+    let doubled = |jwk: &Value, name: &str| {
+        let jwk = jwk.to_string();
+        format!("{},\"{name}\":\"x\"}}", jwk.trim_end_matches('}'))
+    };
+    for document in [
+        String::new(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        "{}".to_owned(),
+        jwk.to_string(),
+        json!([jwk]).to_string(),
+        json!({ "Keys": [jwk] }).to_string(),
+        json!({ "keys": jwk }).to_string(),
+        json!({ "keys": jwk.to_string() }).to_string(),
+        json!({ "keys": null }).to_string(),
+        format!(r#"{{"keys":[{jwk}],"keys":[]}}"#),
+        format!(r#"{{"keys":[],"k\u0065ys":[{jwk}]}}"#),
+        format!(r#"{{"keys":[{}]}}"#, doubled(&jwk, "x")),
+        format!(r#"{{"keys":[{}]}}"#, doubled(&jwk, r"\u0078")),
+        format!(r#"{{"keys":[{}]}}"#, doubled(&jwk, "crv")),
+        format!(r#"{{"keys":[{jwk}]}} x"#),
+        format!("\u{feff}{{\"keys\":[{jwk}]}}"),
+        // A text that one reader of JSON would take for JSON, with doubled names in it.
+        json!({ "keys": [{ "$serde_json::private::RawValue": doubled(&jwk, "x") }] }).to_string(),
+    ] {
+        let read = read_jwks(document.as_bytes(), Algorithm::EdDSA);
+        assert!(matches!(read, Err(InvalidJwks)), "{document}");
+    }
+    for (keys, found) in [
+        (json!([]), 0),
+        (json!([null, 1, "x", [], {}, [jwk]]), 0),
+        (json!([null, 1, "x", [], jwk]), 0),
+        (json!([jwk]), 1),
+    ] {
+        let document = json!({ "keys": keys, "more": { "keys": [jwk] } }).to_string();
+        let read = read_jwks(document.as_bytes(), Algorithm::EdDSA).unwrap();
+        assert_eq!(read.of(None).count(), found, "{document}");
+    }
+}
+
+/// A key with the exponent 1 verifies every message that is its own signature.
+#[test]
+fn an_unsound_rsa_key_is_refused_as_pem_too() {
+    let jwk = Signer::of(Algorithm::RS256).jwk();
+    let n = number(&jwk, "n");
+    let tagged = |tag: u8, bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82], &length[..], bytes].concat()
+    };
+    let pem = |n: &[u8], e: &[u8]| {
+        let numbers = [
+            tagged(2, &[&[0], n].concat()),
+            vec![2, u8::try_from(e.len()).unwrap()],
+            e.to_vec(),
+        ];
+        let key = tagged(0x30, &numbers.concat());
+        // rsaEncryption without parameters (RFC 3279 §2.3.1).
+        let name = [
+            0x30, 0x0d, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0,
+        ];
+        let der = tagged(
+            0x30,
+            &[&name[..], &tagged(3, &[&[0], &key[..]].concat())].concat(),
+        );
+        let der = STANDARD.encode(der);
+        format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
+    };
+    let read = |pem: &str| VerifyingKey::from_pem(Algorithm::RS256, pem);
+    assert!(read(&pem(&n, &[1, 0, 1])).is_ok());
+    for e in [&[1][..], &[2], &[0], &[1, 0, 0]] {
+        assert!(read(&pem(&n, e)).is_err(), "{e:?}");
+    }
+    assert!(read(&pem(&[&[0x7f], &n[1..]].concat(), &[1, 0, 1])).is_err());
+    assert!(read(&pem(&[0xff], &[1, 0, 1])).is_err());
+}
