@@ -4,6 +4,7 @@
     reason = "this is test code: what fails here fails the test"
 )]
 
+mod attacks;
 mod authorizer;
 mod cleanup;
 mod failures;
