@@ -1,0 +1,78 @@
+//! JWK Sets: what is taken from one is a key that it holds, of the right kind, and public.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde_json::Value;
+use session_lifecycle::keys::{KeySet, read_jwks};
+
+use crate::names::are_ambiguous;
+
+/// The algorithms, what their keys say that they are, and on which curve.
+const ALGORITHMS: [(Algorithm, &str, Option<&str>); 8] = [
+    (Algorithm::HS256, "", None),
+    (Algorithm::RS256, "RSA", None),
+    (Algorithm::RS512, "RSA", None),
+    (Algorithm::PS256, "RSA", None),
+    (Algorithm::PS384, "RSA", None),
+    (Algorithm::ES256, "EC", Some("P-256")),
+    (Algorithm::ES384, "EC", Some("P-384")),
+    (Algorithm::EdDSA, "OKP", Some("Ed25519")),
+];
+
+/// Reads an input as a JWK Set, for each algorithm.
+pub fn key_set(input: &[u8]) {
+    for (algorithm, kind, curve) in ALGORITHMS {
+        let Ok(set) = read_jwks(input, algorithm) else {
+            continue;
+        };
+        let KeySet::Named(taken) = set else {
+            panic!("the keys of a set are named");
+        };
+        assert!(!are_ambiguous(input), "a name stands twice in it");
+        let document: Value = serde_json::from_slice(input).unwrap();
+        let keys = document["keys"].as_array().unwrap();
+        for (kid, key) in &taken {
+            let kid = kid.as_deref();
+            let said: Vec<_> = keys.iter().filter(|it| it["kid"].as_str() == kid).collect();
+            let [said] = said[..] else {
+                panic!("{algorithm:?}: {kid:?} is the name of several keys or of none");
+            };
+            assert_eq!(said["kty"], kind, "{algorithm:?}: {said}");
+            assert_eq!(said["crv"].as_str().filter(|_| curve.is_some()), curve);
+            assert!(is_public_and_fits(said, algorithm), "{algorithm:?}: {said}");
+            let length = if kind == "RSA" { bytes(said, "n") } else { 64 };
+            for signature in [vec![0; length], vec![0xff; length], vec![1; 96], vec![]] {
+                assert!(!key.verifies(b"x", &signature), "{algorithm:?}: {said}");
+            }
+        }
+    }
+}
+
+fn is_public_and_fits(key: &Value, algorithm: Algorithm) -> bool {
+    let name = format!("{algorithm:?}");
+    let says =
+        |member: &str, value: &str| key.get(member).is_none_or(|it| it.is_null() || it == value);
+    let private = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+    let verifies = match key.get("key_ops") {
+        None | Some(Value::Null) => true,
+        Some(operations) => operations
+            .as_array()
+            .is_some_and(|it| it.contains(&Value::from("verify"))),
+    };
+    let strong = key["kty"] != "RSA" || (256..=1_024).contains(&bytes(key, "n"));
+    private.iter().all(|member| key.get(*member).is_none())
+        && says("use", "sig")
+        && says("alg", &name)
+        && verifies
+        && strong
+}
+
+/// How many bytes a number has.
+fn bytes(key: &Value, member: &str) -> usize {
+    let number = URL_SAFE_NO_PAD
+        .decode(key[member].as_str().unwrap())
+        .unwrap();
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.len() - zeros
+}

@@ -1,0 +1,171 @@
+//! Tokens: raw ones, and ones whose header and claims are the fuzzer's and whose signature is good.
+
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
+use jsonwebtoken::{Algorithm, EncodingKey};
+use serde_json::{Map, Value};
+use session_lifecycle::domain::Timestamp;
+use session_lifecycle::keys::{KeySet, Keys, VerifyingKey};
+use session_lifecycle::token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
+
+use crate::names::are_ambiguous;
+
+const NOW: i64 = 1_800_000_000;
+const LEEWAY: u32 = 5;
+const ISSUER: &str = "https://issuer.example";
+const AUDIENCE: &str = "api";
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// The longest token that is looked at.
+const LONGEST: usize = 8 * 1024;
+
+/// What parts header and claims in an input: no JSON has this byte.
+const BETWEEN: u8 = 0xff;
+
+/// Claims that there is nothing wrong with.
+const GOOD: &str = r#"{"iss":"https://issuer.example","aud":"api","sub":"ann","sid":"s","jti":"j","exp":1800000060}"#;
+
+/// Reads an input as a token; and as header and claims of one that is signed well, if there is a
+/// byte 0xff in it.
+pub fn token(input: &[u8]) {
+    let verifier = verifier();
+    if let Ok(text) = std::str::from_utf8(input)
+        && verify(verifier, text).is_ok()
+    {
+        assert_eq!(text, good_token(), "nobody has signed this");
+    }
+    let Some(between) = input.iter().position(|byte| *byte == BETWEEN) else {
+        return;
+    };
+    let (header, payload) = (&input[..between], &input[between + 1..]);
+    let token = sign(header, payload);
+    let outcome = verify(verifier, &token);
+    let header = object(header);
+    let claims = object(payload);
+    let expected = header.as_ref().is_some_and(header_is_good)
+        && claims.as_ref().is_some_and(claims_are_good)
+        && token.len() <= LONGEST;
+    match outcome {
+        Ok(read) => {
+            assert!(expected, "this must not be let in: {header:?} {claims:?}");
+            are_read_right(&read, &claims.unwrap_or_default());
+        }
+        Err(why) => {
+            assert!(!expected, "{why}: {header:?} {claims:?}");
+            let impossible = [InvalidToken::Form, InvalidToken::Signature];
+            assert!(
+                !impossible.contains(&why),
+                "{why}: it was signed right here"
+            );
+        }
+    }
+}
+
+fn verifier() -> &'static TokenVerifier {
+    static VERIFIER: OnceLock<TokenVerifier> = OnceLock::new();
+    VERIFIER.get_or_init(|| {
+        let key = VerifyingKey::from_secret(Algorithm::HS256, SECRET).unwrap();
+        let rules = TokenRules {
+            algorithm: Algorithm::HS256,
+            issuer: ISSUER.to_owned(),
+            audience: AUDIENCE.to_owned(),
+            leeway_seconds: LEEWAY,
+        };
+        TokenVerifier::new(rules, Keys::Fixed(Arc::new(KeySet::Any(vec![key]))))
+    })
+}
+
+fn good_token() -> &'static str {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    TOKEN.get_or_init(|| sign(br#"{"alg":"HS256"}"#, GOOD.as_bytes()))
+}
+
+fn sign(header: &[u8], payload: &[u8]) -> String {
+    static KEY: OnceLock<EncodingKey> = OnceLock::new();
+    let key = KEY.get_or_init(|| EncodingKey::from_secret(SECRET.as_bytes()));
+    let part = |bytes| URL_SAFE_NO_PAD.encode(bytes);
+    let message = format!("{}.{}", part(header), part(payload));
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn verify(verifier: &TokenVerifier, token: &str) -> Result<Claims, InvalidToken> {
+    let claims = verifier.verify(token, Timestamp::from_seconds(NOW));
+    // The keys are there, so that there is nothing to wait for.
+    claims.now_or_never().unwrap().map_err(|error| match error {
+        NotVerified::Invalid(why) => why,
+        NotVerified::Keys(error) => panic!("{error}"),
+    })
+}
+
+/// An object without a doubled name.
+fn object(json: &[u8]) -> Option<Map<String, Value>> {
+    let Value::Object(object) = serde_json::from_slice(json).ok()? else {
+        return None;
+    };
+    (!are_ambiguous(json)).then_some(object)
+}
+
+fn header_is_good(header: &Map<String, Value>) -> bool {
+    header.get("alg").and_then(Value::as_str) == Some("HS256")
+        && header.get("kid").is_none_or(Value::is_string)
+        && header
+            .get("b64")
+            .is_none_or(|it| it.as_bool() == Some(true))
+        && !header.contains_key("crit")
+}
+
+fn claims_are_good(claims: &Map<String, Value>) -> bool {
+    let for_us = match claims.get("aud") {
+        Some(Value::String(one)) => one == AUDIENCE,
+        Some(Value::Array(several)) => {
+            several.iter().all(Value::is_string) && several.contains(&Value::from(AUDIENCE))
+        }
+        _ => false,
+    };
+    let valid = |name| match claims.get(name) {
+        None => true,
+        Some(date) => seconds(date).is_some_and(|it| it <= NOW + i64::from(LEEWAY)),
+    };
+    for_us
+        && claims.get("iss").and_then(Value::as_str) == Some(ISSUER)
+        && ["sub", "sid", "jti"]
+            .iter()
+            .all(|name| claims.get(*name).is_some_and(is_identifier))
+        && claims
+            .get("exp")
+            .is_some_and(|date| seconds(date).is_some())
+        && valid("nbf")
+        && valid("iat")
+        && claims.get("scope").is_none_or(Value::is_string)
+}
+
+fn is_identifier(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| {
+        (1..=256).contains(&text.chars().count())
+            && text.len() <= 1_000
+            && !text.contains(char::is_control)
+    })
+}
+
+/// A date that lies before the year 10000, in whole seconds, rounded up.
+fn seconds(date: &Value) -> Option<i64> {
+    let date = date.as_f64()?.ceil();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what is far in the past saturates"
+    )]
+    (date <= 253_402_300_799.0).then_some(date as i64)
+}
+
+fn are_read_right(read: &Claims, claims: &Map<String, Value>) {
+    assert_eq!(claims["sub"], read.user.as_str());
+    assert_eq!(claims["sid"], read.session.as_str());
+    assert_eq!(claims["jti"], read.token.as_str());
+    assert_eq!(seconds(&claims["exp"]), Some(read.expires_at.seconds()));
+    let scope = claims.get("scope").and_then(Value::as_str);
+    assert_eq!(scope.unwrap_or_default(), read.scope);
+}

@@ -1,0 +1,4 @@
+//! Fuzzes tokens and their parts.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| session_cleanup_fuzz::token(input));

@@ -1,0 +1,29 @@
+//! The inputs that the fuzzer begins with, and those it once found something with.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use std::fs;
+use std::path::Path;
+
+/// Tries every seed of a target; how many there are.
+fn try_all(target: &str, run: fn(&[u8])) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("seeds")
+        .join(target);
+    let seeds = fs::read_dir(folder).unwrap();
+    seeds
+        .map(|seed| run(&fs::read(seed.unwrap().path()).unwrap()))
+        .count()
+}
+
+#[test]
+fn nothing_that_must_hold_of_tokens_fails_for_a_seed() {
+    assert!(try_all("token", session_cleanup_fuzz::token) >= 20);
+}
+
+#[test]
+fn nothing_that_must_hold_of_jwk_sets_fails_for_a_seed() {
+    assert!(try_all("key_set", session_cleanup_fuzz::key_set) >= 10);
+}
