@@ -1,8 +1,9 @@
 //! The release binaries in AWS's own Runtime Interface Emulator: what Lambda does with them,
 //! without an account. Time is real here.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use std::{env, fs, thread};
@@ -23,6 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::World;
 use crate::log::{keep_headers, keep_secret, leaks};
+use crate::process::Process;
 
 /// The variables whose values no line may hold.
 const SECRETS: [&str; 2] = ["JWT_SECRET", "AWS_SECRET_ACCESS_KEY"];
@@ -47,12 +49,29 @@ impl Emulator {
         function: FunctionName,
         variables: [(&str, &str); N],
     ) -> Self {
-        let own = on_lambda(world, function);
-        let secrets = own.iter().map(|(name, value)| (*name, value.as_str()));
-        for (_, secret) in secrets
-            .chain(variables)
-            .filter(|it| SECRETS.contains(&it.0))
-        {
+        let binary = binary(function.as_str());
+        let mut all: BTreeMap<_, String> = on_lambda(world).into();
+        all.insert("AWS_LAMBDA_FUNCTION_NAME", function.as_str().to_owned());
+        if function == FunctionName::Authorizer {
+            all.extend(world.tokens.variables());
+        }
+        all.extend(variables.map(|(name, value)| (name, value.to_owned())));
+        Self::run(&binary, all).await
+    }
+
+    /// Starts any binary over the world's table, with these variables beside or instead of those
+    /// that every function has.
+    pub async fn start_binary(
+        world: &World,
+        binary: &Path,
+        variables: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
+        let all = on_lambda(world).into_iter().chain(variables).collect();
+        Self::run(binary, all).await
+    }
+
+    async fn run(binary: &Path, variables: BTreeMap<&str, String>) -> Self {
+        for (_, secret) in variables.iter().filter(|it| SECRETS.contains(it.0)) {
             keep_secret(secret);
         }
         let output = NamedTempFile::new().expect("a file");
@@ -64,9 +83,8 @@ impl Emulator {
             .arg(address.to_string())
             .arg("--runtime-api-address")
             .arg(runtime_api.to_string())
-            .arg(binary(function))
+            .arg(binary)
             .env_clear()
-            .envs(own)
             .envs(variables)
             .stdin(Stdio::null())
             .stdout(to(&output))
@@ -124,6 +142,21 @@ impl Emulator {
         }
     }
 
+    /// The function's own process. There is none before the first invocation.
+    #[must_use]
+    pub fn function(&self) -> Option<Process> {
+        Process::child_of(self.process.id()?)
+    }
+
+    /// Ends emulator and function, and waits until both are gone.
+    pub async fn stop(mut self) {
+        let function = self.function();
+        self.process.kill().await.expect("a process of ours");
+        while function.as_ref().is_some_and(Process::is_there) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// All that the function has written, and the emulator's notes of its invocations.
     #[must_use]
     pub fn output(&self) -> String {
@@ -168,25 +201,23 @@ fn contents(file: &NamedTempFile) -> String {
     fs::read_to_string(file).expect("the file is text")
 }
 
-/// The variables that a function has on Lambda.
-fn on_lambda(world: &World, function: FunctionName) -> Vec<(&'static str, String)> {
-    let endpoint = format!("http://{}", world.dynamodb.address());
-    let mut variables = vec![
-        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+/// The variables that every function has on Lambda.
+fn on_lambda(world: &World) -> [(&'static str, String); 7] {
+    [
+        ("AWS_LAMBDA_FUNCTION_NAME", "function".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_TIMEOUT", "120".to_owned()),
+        (
+            "AWS_ENDPOINT_URL_DYNAMODB",
+            format!("http://{}", world.dynamodb.address()),
+        ),
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "nobody".to_owned()),
         (
             "AWS_SECRET_ACCESS_KEY",
             "no secret, for nobody checks it".to_owned(),
         ),
-        ("AWS_LAMBDA_FUNCTION_NAME", function.as_str().to_owned()),
-        ("AWS_LAMBDA_FUNCTION_TIMEOUT", "120".to_owned()),
         ("TABLE_NAME", TABLE_NAME.to_owned()),
-    ];
-    if function == FunctionName::Authorizer {
-        variables.extend(world.tokens.variables());
-    }
-    variables
+    ]
 }
 
 /// The emulator itself.
@@ -199,19 +230,19 @@ fn program() -> PathBuf {
     )
 }
 
-/// The release binary of a function, beside the profile that this test was built with.
-fn binary(function: FunctionName) -> PathBuf {
+/// The release binary of this name, beside the profile that this test was built with.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the test's own path");
     let target = test
         .ancestors()
         .nth(3)
         .expect("target/<profile>/deps/<test>");
-    let binary = target.join("release").join(function.as_str());
+    let binary = target.join("release").join(name);
     assert!(
         binary.is_file(),
-        "there is no {}: cargo build --release -p {} makes it",
+        "there is no {}: cargo build --release -p {name} makes it",
         binary.display(),
-        function.as_str()
     );
     binary
 }

@@ -16,6 +16,7 @@ pub mod faults;
 pub mod forging;
 pub mod key_server;
 pub mod log;
+pub mod process;
 pub mod tokens;
 
 use std::collections::{BTreeMap, HashMap};

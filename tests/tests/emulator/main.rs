@@ -11,6 +11,7 @@ mod failures;
 mod keys;
 mod logs;
 mod monitoring;
+mod panic;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,22 @@
+//! What the release profile makes of a panic.
+
+use serde_json::json;
+use session_cleanup_tests::World;
+use session_cleanup_tests::emulator::{Emulator, binary};
+
+/// With `panic = "abort"`, the next user would wait for a new process.
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_panic_is_an_error_of_its_own_invocation_and_the_same_process_answers_the_next() {
+    let world = World::new().await;
+    let floor = Emulator::start_binary(&world, &binary("floor"), []).await;
+    let nothing = json!({ "items": 0 });
+    assert_eq!(floor.invoke(&json!({})).await, Ok(nothing.clone()));
+    let process = floor.function().unwrap();
+    for _ in 0..2 {
+        let error = floor.invoke(&json!({ "panic": true })).await.unwrap_err();
+        assert!(error.contains("the event asks for a panic"), "{error}");
+        assert_eq!(floor.invoke(&json!({})).await, Ok(nothing.clone()));
+    }
+    assert_eq!(floor.function(), Some(process));
+}
