@@ -46,15 +46,22 @@ pub fn refusal(policy: &Value) -> Option<&str> {
 
 /// Claims of a token with the usual issuer and audience, signed with the world's secret.
 #[must_use]
-pub fn sign(world: &World, mut claims: Value) -> String {
+pub fn sign(world: &World, claims: Value) -> String {
+    let secret = &world.tokens.variables()[1].1;
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    let token = encode(&Header::default(), &issued(world, claims), &key).unwrap();
+    keep_secret(&token);
+    token
+}
+
+/// Claims with the usual issuer and audience where they have none.
+#[must_use]
+pub fn issued(world: &World, mut claims: Value) -> Value {
     let variables: BTreeMap<_, _> = world.tokens.variables().into_iter().collect();
     for (claim, variable) in [("iss", "JWT_ISSUER"), ("aud", "JWT_AUDIENCE")] {
         if claims.get(claim).is_none() {
             claims[claim] = variables[variable].clone().into();
         }
     }
-    let key = EncodingKey::from_secret(variables["JWT_SECRET"].as_bytes());
-    let token = encode(&Header::default(), &claims, &key).unwrap();
-    keep_secret(&token);
-    token
+    claims
 }

@@ -1,0 +1,361 @@
+//! What the authorizer costs, beside an otherwise empty function with one DynamoDB call: the
+//! release binaries of both in AWS's emulator, over the embedded DynamoDB.
+//!
+//! Other builds of the authorizer can be given as arguments, by their full paths. They are then
+//! measured instead of `target/release/authorizer`, all in one run.
+//!
+//! A machine that has other things to do makes all figures larger. So all take turns, round by
+//! round, and what counts is the ratio of their medians. A goal that is missed is shown, but fails
+//! nothing: that is for people to judge.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "this is a program for developers: it prints, and stops where something is wrong"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
+use std::time::Instant;
+use std::{env, fs};
+
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::authorizing::{issued, refusal};
+use session_cleanup_tests::emulator::{Emulator, binary};
+use session_cleanup_tests::events::event_with_token;
+use session_cleanup_tests::faults::{Exchange, Fault, Faults};
+use session_cleanup_tests::forging::Signer;
+use session_cleanup_tests::{HOUR, World};
+use session_lifecycle::clock;
+
+const ALGORITHMS: [Algorithm; 4] = [
+    Algorithm::HS256,
+    Algorithm::RS256,
+    Algorithm::ES256,
+    Algorithm::EdDSA,
+];
+
+/// How often each is started.
+const STARTS: usize = 40;
+/// How often each is sent requests when it is warm, and how many at a time.
+const ROUNDS: usize = 40;
+const REQUESTS: u32 = 50;
+/// How many requests to DynamoDB's are counted for.
+const COUNTED: u32 = 10;
+
+/// A function that is measured.
+struct Subject {
+    name: String,
+    binary: PathBuf,
+    variables: Vec<(&'static str, String)>,
+    event: Value,
+    figures: Figures,
+}
+
+/// Requests and capacity units by operation.
+type Counts = BTreeMap<String, (u32, f64)>;
+
+/// What was measured.
+#[derive(Default)]
+struct Figures {
+    /// From the first invocation, with which the init begins; a value for each start.
+    milliseconds_to_first_answer: Vec<f64>,
+    milliseconds_of_cpu_to_first_answer: Vec<f64>,
+    /// Of one request; a value for each round.
+    microseconds_of_cpu: Vec<f64>,
+    mebibytes_at_most: f64,
+    mebibytes_of_binary: f64,
+    /// Until the first answer, and for [`COUNTED`] answers after it.
+    requests: [Counts; 2],
+}
+
+/// A figure of each, to be printed under a title.
+struct Section {
+    title: &'static str,
+    goal: Goal,
+    values: fn(&Figures) -> Vec<f64>,
+}
+
+/// What a figure should be at most.
+enum Goal {
+    TimesTheFloor(f64),
+    Of(f64),
+    None,
+}
+
+const SECTIONS: [Section; 5] = [
+    Section {
+        title: "cold start to the first answer, ms",
+        goal: Goal::TimesTheFloor(1.3),
+        values: |it| it.milliseconds_to_first_answer.clone(),
+    },
+    Section {
+        title: "CPU to the first answer, ms",
+        goal: Goal::Of(12.0),
+        values: |it| it.milliseconds_of_cpu_to_first_answer.clone(),
+    },
+    Section {
+        title: "CPU of an allowed request when warm, µs",
+        goal: Goal::TimesTheFloor(1.25),
+        values: |it| it.microseconds_of_cpu.clone(),
+    },
+    Section {
+        title: "most resident memory, MiB",
+        goal: Goal::Of(16.0),
+        values: |it| vec![it.mebibytes_at_most],
+    },
+    Section {
+        title: "size of the binary, MiB",
+        goal: Goal::None,
+        values: |it| vec![it.mebibytes_of_binary],
+    },
+];
+
+impl Display for Goal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimesTheFloor(most) => write!(f, " (goal: at most {most} × the floor)"),
+            Self::Of(most) => write!(f, " (goal: at most {most})"),
+            Self::None => Ok(()),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let world = World::new().await;
+    let end = clock::now().timestamp() + HOUR;
+    world.open("ann", "live", end).await;
+
+    let mut subjects = subjects(&world, end);
+    measure_starts(&world, &mut subjects).await;
+    measure_requests(&world, &mut subjects).await;
+    for subject in &mut subjects {
+        count_requests(&world, subject).await;
+        let binary = fs::metadata(&subject.binary).expect("it was started");
+        subject.figures.mebibytes_of_binary = mebibytes(binary.len());
+    }
+
+    println!("median (middle half) of {STARTS} starts, and of {ROUNDS} × {REQUESTS} requests");
+    let missed: usize = SECTIONS.iter().map(|it| print(it, &subjects)).sum();
+    let missed = missed + print_requests(&subjects);
+    println!("\n{missed} figures miss their goal");
+}
+
+/// The floor, and the authorizer with each algorithm.
+fn subjects(world: &World, end: i64) -> Vec<Subject> {
+    // Cargo itself adds `--bench`.
+    let given = env::args().skip(1).filter(|it| !it.starts_with("--"));
+    let mut builds: Vec<(String, PathBuf)> = given.map(|it| (it.clone(), it.into())).collect();
+    if builds.is_empty() {
+        builds.push(("authorizer".to_owned(), binary("authorizer")));
+    }
+    let claims = issued(
+        world,
+        json!({
+            "sub": "ann", "sid": "live", "jti": "819e5c42-f0bc-4a99-aa32-4565ffeec0a7",
+            "exp": end, "iat": end - HOUR, "scope": "orders:read sessions:read",
+        }),
+    );
+    let token = |signer: &Signer| signer.sign(signer.header(), claims.to_string());
+    let [_, _, issuer, audience] = world.tokens.variables();
+    let subject = |name, binary, variables, token: &str| Subject {
+        name,
+        binary,
+        variables,
+        event: event_with_token(FunctionName::Authorizer, "rest-request", token),
+        figures: Figures::default(),
+    };
+    let mut subjects = Vec::new();
+    for (name, binary) in builds {
+        for algorithm in ALGORITHMS {
+            let signer = Signer::of(algorithm);
+            let variables = vec![
+                ("JWT_ALGORITHM", format!("{algorithm:?}")),
+                ("JWT_SECRET", String::new()),
+                (signer.variable, signer.public.clone()),
+                issuer.clone(),
+                audience.clone(),
+            ];
+            let name = format!("{name} {algorithm:?}");
+            subjects.push(subject(name, binary.clone(), variables, &token(&signer)));
+        }
+    }
+    // The floor is sent the same event, for both have it to receive.
+    let token = token(&Signer::of(ALGORITHMS[0]));
+    let floor = subject("floor".to_owned(), binary("floor"), Vec::new(), &token);
+    subjects.insert(0, floor);
+    subjects
+}
+
+async fn measure_starts(world: &World, subjects: &mut [Subject]) {
+    for round in 0..STARTS {
+        for index in turn(round, subjects.len()) {
+            let subject = &mut subjects[index];
+            let emulator = subject.emulator(world, None).await;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it is real time that is measured"
+            )]
+            let started = Instant::now();
+            subject.ask(&emulator).await;
+            let time = started.elapsed();
+            let cpu = emulator.function().expect("it has answered").cpu();
+            let figures = &mut subject.figures;
+            figures
+                .milliseconds_to_first_answer
+                .push(time.as_secs_f64() * 1e3);
+            figures
+                .milliseconds_of_cpu_to_first_answer
+                .push(cpu.as_secs_f64() * 1e3);
+            emulator.stop().await;
+        }
+    }
+}
+
+async fn measure_requests(world: &World, subjects: &mut [Subject]) {
+    let mut running = Vec::new();
+    for subject in &*subjects {
+        let emulator = subject.emulator(world, None).await;
+        for _ in 0..REQUESTS {
+            subject.ask(&emulator).await;
+        }
+        let process = emulator.function().expect("it has answered");
+        running.push((emulator, process));
+    }
+    for round in 0..ROUNDS {
+        for index in turn(round, subjects.len()) {
+            let (subject, (emulator, process)) = (&mut subjects[index], &running[index]);
+            let before = process.cpu();
+            for _ in 0..REQUESTS {
+                subject.ask(emulator).await;
+            }
+            let cpu = process.cpu().saturating_sub(before) / REQUESTS;
+            subject
+                .figures
+                .microseconds_of_cpu
+                .push(cpu.as_secs_f64() * 1e6);
+        }
+    }
+    for (subject, (emulator, process)) in subjects.iter_mut().zip(running) {
+        subject.figures.mebibytes_at_most = mebibytes(process.most_resident());
+        emulator.stop().await;
+    }
+}
+
+async fn count_requests(world: &World, subject: &mut Subject) {
+    // No faults: it is only to see what passes.
+    let passing = Faults::before(world.dynamodb.address(), |_| Fault::None).await;
+    let emulator = subject.emulator(world, Some(&passing)).await;
+    subject.ask(&emulator).await;
+    let first = passing.record().len();
+    for _ in 0..COUNTED {
+        subject.ask(&emulator).await;
+    }
+    let record = passing.record();
+    let (first, later) = record.split_at(first);
+    subject.figures.requests = [counts(first), counts(later)];
+    emulator.stop().await;
+}
+
+fn counts(record: &[Exchange]) -> Counts {
+    let mut counts = Counts::new();
+    for Exchange { request, answer } in record {
+        let (_, answer) = answer.as_ref().expect("the store has answered");
+        let tables = answer["ConsumedCapacity"].as_array().into_iter().flatten();
+        let units = tables.filter_map(|table| table["CapacityUnits"].as_f64());
+        let (requests, sum) = counts.entry(request.operation.clone()).or_default();
+        *requests += 1;
+        *sum += units.sum::<f64>();
+    }
+    counts
+}
+
+/// All indices, beginning with another one in each round: nobody always comes after the same one.
+fn turn(round: usize, length: usize) -> impl Iterator<Item = usize> {
+    (0..length).map(move |index| (index + round) % length)
+}
+
+impl Subject {
+    async fn emulator(&self, world: &World, passing: Option<&Faults>) -> Emulator {
+        let through = passing.map(|it| ("AWS_ENDPOINT_URL_DYNAMODB", it.url()));
+        let variables = self.variables.iter().cloned().chain(through);
+        Emulator::start_binary(world, &self.binary, variables).await
+    }
+
+    /// One invocation. Another answer than the right one would cost something else.
+    async fn ask(&self, emulator: &Emulator) {
+        let answer = emulator.invoke(&self.event).await.expect("an answer");
+        if answer != json!({ "items": 1 }) {
+            assert_eq!(refusal(&answer), None, "{}", self.name);
+        }
+    }
+}
+
+/// Prints a figure of each; how many of them miss its goal.
+fn print(section: &Section, subjects: &[Subject]) -> usize {
+    println!("\n{}{}", section.title, section.goal);
+    let mut missed = 0;
+    let [_, of_the_floor, _] = quartiles((section.values)(&subjects[0].figures));
+    for (index, subject) in subjects.iter().enumerate() {
+        let [low, median, high] = quartiles((section.values)(&subject.figures));
+        print!("  {:<24}{median:>8.2}", subject.name);
+        if low < high {
+            print!("  ({low:.2} to {high:.2})");
+        }
+        if index > 0 {
+            let ratio = median / of_the_floor;
+            print!("  {ratio:.2} ×");
+            let reached = match section.goal {
+                Goal::None => true,
+                Goal::TimesTheFloor(most) => ratio <= most,
+                Goal::Of(most) => median <= most,
+            };
+            if !reached {
+                missed += 1;
+                print!("  MISSED");
+            }
+        }
+        println!();
+    }
+    missed
+}
+
+/// Prints what each asks of DynamoDB; how many ask for more than one read a request.
+fn print_requests(subjects: &[Subject]) -> usize {
+    println!("\nrequests to DynamoDB (goal: one a request, a read), and their capacity units");
+    let mut missed = 0;
+    for subject in subjects {
+        let [first, later] = subject.figures.requests.each_ref().map(|counts| {
+            let each = counts.iter().map(|(operation, (requests, units))| {
+                format!("{requests} {operation}, {units} units")
+            });
+            each.collect::<Vec<_>>().join("; ")
+        });
+        print!(
+            "  {:<24}until the first answer: {first}; for {COUNTED} more: {later}",
+            subject.name
+        );
+        let counts = &subject.figures.requests[1];
+        let only_reads = counts.keys().eq(["BatchGetItem"]);
+        if !only_reads || counts["BatchGetItem"].0 != COUNTED {
+            missed += 1;
+            print!("  MISSED");
+        }
+        println!();
+    }
+    missed
+}
+
+/// The value below which a quarter of all lie, the median, and the one above which a quarter lie.
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarters| values[(values.len() - 1) * quarters / 4])
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
