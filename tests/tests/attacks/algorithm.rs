@@ -132,7 +132,8 @@ async fn a_public_key_is_no_secret() {
             set.to_string().into(),
             [member("n"), member("x"), member("y")].concat(),
         ];
-        for target in [signer.target().await, target_of_set(algorithm, &set).await] {
+        let (of_set, _server) = target_of_set(algorithm, &set).await;
+        for target in [signer.target().await, of_set] {
             for secret in &secrets {
                 for hmac in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
                     let forger = Signer::with_secret(hmac, secret);

@@ -149,7 +149,8 @@ async fn a_signature_that_anybody_can_make_up_under_a_key_of_small_order_is_refu
     small["kid"] = json!("k");
     let mut good = Signer::of(Algorithm::EdDSA).jwk();
     good["kid"] = json!("good");
-    let target = target_of_set(Algorithm::EdDSA, &json!({ "keys": [small, good] })).await;
+    let (target, _server) =
+        target_of_set(Algorithm::EdDSA, &json!({ "keys": [small, good] })).await;
     target.refuses(&token, InvalidToken::UnknownKey).await;
     let header = json!({ "alg": "EdDSA", "kid": "good" }).to_string();
     let token = Signer::of(Algorithm::EdDSA).sign(header, good_claims().to_string());

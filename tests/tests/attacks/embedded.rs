@@ -3,9 +3,10 @@
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_tests::forging::{Signer, claims_with, encoded, good_claims};
+use session_cleanup_tests::key_server::{Answer, KeyServer};
 use session_lifecycle::token::InvalidToken;
 
-use crate::{Server, target_of_set};
+use crate::target_of_set;
 
 fn header(algorithm: Algorithm, members: &Value) -> String {
     let mut header = members.clone();
@@ -20,7 +21,7 @@ async fn a_key_that_a_token_brings_or_points_to_is_of_no_account() {
         let issuer = Signer::of(algorithm);
         let stranger = Signer::stranger(algorithm);
         let jwk = stranger.jwk();
-        let server = Server::start(&json!({ "keys": [jwk] })).await;
+        let server = KeyServer::start(Answer::keys(std::slice::from_ref(&jwk))).await;
         let url = server.url();
         let der = "MAA=";
         let set = {
@@ -28,7 +29,8 @@ async fn a_key_that_a_token_brings_or_points_to_is_of_no_account() {
             jwk["kid"] = json!("k");
             json!({ "keys": [jwk] })
         };
-        for target in [issuer.target().await, target_of_set(algorithm, &set).await] {
+        let (of_set, _server) = target_of_set(algorithm, &set).await;
+        for target in [issuer.target().await, of_set] {
             for members in [
                 json!({ "kid": "k", "jwk": jwk }),
                 json!({ "kid": "k", "jwk": jwk, "jku": url }),
@@ -85,7 +87,7 @@ async fn a_kid_is_a_name_among_the_keys_of_a_set_and_nothing_elsewhere() {
     let issuer = Signer::of(algorithm);
     let mut jwk = issuer.jwk();
     jwk["kid"] = json!("k");
-    let of_set = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
+    let (of_set, _server) = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
     let of_pem = issuer.target().await;
     let claims = good_claims().to_string();
     let stranger = Signer::stranger(algorithm);
@@ -121,7 +123,7 @@ async fn a_kid_that_is_no_text_is_refused_whatever_the_keys() {
     let issuer = Signer::of(algorithm);
     let mut jwk = issuer.jwk();
     jwk["kid"] = json!("1");
-    let of_set = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
+    let (of_set, _server) = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
     for target in [of_set, issuer.target().await] {
         for kid in ["null", "1", "true", "[]", r#"["1"]"#, "{}", r#"{"1":1}"#] {
             let header = format!(r#"{{"alg":"EdDSA","kid":{kid}}}"#);

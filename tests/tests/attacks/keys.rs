@@ -37,7 +37,7 @@ async fn each_is_refused(algorithm: Algorithm, bad: Vec<Value>) {
     for (n, jwk) in bad.iter().enumerate() {
         set.push(with(jwk, json!({ "kid": format!("bad {n}") })));
     }
-    let target = target_of_set(algorithm, &json!({ "keys": set })).await;
+    let (target, _server) = target_of_set(algorithm, &json!({ "keys": set })).await;
     for n in 0..bad.len() {
         let header = json!({ "alg": algorithm, "kid": format!("bad {n}") }).to_string();
         let token = issuer.sign(header, good_claims().to_string());
@@ -110,7 +110,7 @@ async fn a_key_that_says_it_is_for_this_is_taken() {
             json!({ "key_ops": ["sign", "verify"], "ext": true, "x5t": "AA", "unknown": {} }),
         ] {
             let jwk = with(&issuer.jwk(), members);
-            let target = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
+            let (target, _server) = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
             target.lets_in(&issuer.good_token()).await;
         }
     }
@@ -248,7 +248,7 @@ async fn keys_of_one_kid_are_refused_all_of_them() {
         stranger.jwk(),
         named(&issuer.jwk(), "good"),
     ] });
-    let target = target_of_set(algorithm, &set).await;
+    let (target, _server) = target_of_set(algorithm, &set).await;
     for kid in ["two", "same", "rsa", "use", "private", "none"] {
         let header = json!({ "alg": algorithm, "kid": kid }).to_string();
         for signer in [&issuer, &stranger] {

@@ -235,7 +235,7 @@ async fn a_cube_root_is_no_signature_under_a_key_with_the_exponent_3() {
     let mut usual = issuer.jwk();
     usual["kid"] = json!("usual");
     let set = json!({ "keys": [three, usual] });
-    let target = target_of_set(Algorithm::RS256, &set).await;
+    let (target, _server) = target_of_set(Algorithm::RS256, &set).await;
 
     let header = json!({ "alg": "RS256", "kid": "three" }).to_string();
     let message = format!("{}.{}", encoded(header), encoded(good_claims().to_string()));
