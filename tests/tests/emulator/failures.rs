@@ -62,11 +62,12 @@ async fn a_table_that_fails_once_is_not_noticed() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let token = sign(&world.tokens, "ann", "live");
+    // The first one comes from the init, which makes the connection.
     let (authorizer, faults) = start(&world, |request| match request.number {
-        1 => Fault::DroppedBefore,
-        3 => Fault::THROTTLED,
-        5 => Fault::DroppedAfter,
-        7 => Fault::Unprocessed(|_| true),
+        2 => Fault::DroppedBefore,
+        4 => Fault::THROTTLED,
+        6 => Fault::DroppedAfter,
+        8 => Fault::Unprocessed(|_| true),
         _ => Fault::None,
     })
     .await;
@@ -75,7 +76,7 @@ async fn a_table_that_fails_once_is_not_noticed() {
         let answer = authorizer.invoke(&event).await.unwrap();
         assert!(lets_in(&answer), "{name}: {answer}");
     }
-    assert_eq!(faults.requests()["BatchGetItem"], 8);
+    assert_eq!(faults.requests()["BatchGetItem"], 9);
 }
 
 #[tokio::test]
@@ -102,4 +103,21 @@ async fn a_deactivation_that_fails_keeps_the_refusal_and_is_left_to_the_cleanup(
     assert_eq!(faults.writes(), 0);
     let report = world.clean_up(json!({}), now()).await;
     assert_eq!(counts(&report), only([("sessions_deactivated", 4)]));
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn the_init_makes_the_connection_and_a_request_that_is_let_in_is_one_read_after_it() {
+    let world = World::new().await;
+    world.open("ann", "live", now() + HOUR).await;
+    let token = sign(&world.tokens, "ann", "live");
+    let (authorizer, passing) = start(&world, |_| Fault::None).await;
+    for (number, (name, _)) in AUTHORIZER_EVENTS.into_iter().enumerate() {
+        let event = event_with_token(FunctionName::Authorizer, name, &token);
+        let answer = authorizer.invoke(&event).await.unwrap();
+        assert!(lets_in(&answer), "{name}: {answer}");
+        let requests = [("BatchGetItem".to_owned(), number + 2)];
+        assert_eq!(passing.requests(), requests.into(), "{name}");
+    }
+    assert_eq!(passing.writes(), 0);
 }
