@@ -52,6 +52,12 @@ impl StoreError {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
     }
 
+    /// Whether what was tried may have taken place all the same: its answer is lost.
+    #[must_use]
+    pub const fn may_have_happened(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
     /// What failed and why, down to the first cause, in one line for the log.
     #[must_use]
     pub fn causes(&self) -> String {

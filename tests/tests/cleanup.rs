@@ -295,6 +295,7 @@ async fn the_index_attributes_of_a_record_that_changed_are_not_overwritten() {
             list: None,
             due_at: None,
             ttl: None,
+            reason: None,
         };
         let change = stale
             .reindexing(&Rules::keeping(Days(30)), Shards::default())

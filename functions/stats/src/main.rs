@@ -12,7 +12,7 @@ use stats::Stats;
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = StatsConfig::read(&variables)?;
-        let stats = &Stats::new(config, connect(Patience::RUN).await);
+        let stats = &Stats::new(config, connect(Patience::LOOK).await);
         let handle = move |request: Request| async move {
             Ok::<_, lambda_runtime::Error>(stats.handle(&request, clock::now()).await)
         };

@@ -1,12 +1,11 @@
 //! Adopting a table: every record gets the index attributes that its state asks for.
 
-use futures_util::FutureExt as _;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::settle::{Purpose, credit};
 use super::{CleanupTable, Run, Tally};
 use crate::domain::Reason;
-use crate::ports::ScanTable;
+use crate::ports::{Found, ScanTable};
 
 /// Parts of the table that are read at once.
 const SEGMENTS: u16 = 4;
@@ -15,52 +14,65 @@ impl<T: CleanupTable + ScanTable> Run<'_, T> {
     /// Reads the whole table. It may stop at any page, and be repeated: a record that is right
     /// is not written.
     pub(super) async fn adopt(&self, tally: &mut Tally) {
-        let mut segments = stream::iter(0..SEGMENTS)
-            .map(|segment| self.adopt_segment(segment).boxed())
-            .buffer_unordered(SEGMENTS.into());
-        while let Some(part) = segments.next().await {
+        let segments = stream::iter(0..SEGMENTS).map(|segment| self.adopt_segment(segment).boxed());
+        let mut pages = segments.flatten_unordered(usize::from(SEGMENTS));
+        while let Some(part) = pages.next().await {
             tally.add(part);
+            self.tell_progress(tally);
         }
     }
 
-    async fn adopt_segment(&self, segment: u16) -> Tally {
-        let mut tally = Tally::default();
-        let mut after = None;
-        loop {
+    /// Reads a segment page by page.
+    fn adopt_segment(&self, segment: u16) -> impl Stream<Item = Tally> {
+        stream::unfold(Some(None), move |place| async move {
+            let after: Option<_> = place?;
+            let mut tally = Tally::default();
             if self.time_is_up() {
                 tally.time_ran_out = true;
-                return tally;
+                return Some((tally, None));
             }
             let page = self
                 .patiently(&mut tally, || {
                     self.table.scan_page(segment, SEGMENTS, after.clone())
                 })
                 .await;
-            let Some(page) = page else { return tally };
-            let mut changes = Vec::new();
-            for record in page.records {
-                match record {
-                    Ok(record) => {
-                        changes.extend(record.reindexing(&self.rules, self.settings.shards));
-                        if self.order.dry_run {
-                            self.foresee_after_adoption(&record, &mut tally);
-                        }
-                    }
-                    Err(malformed) => tally.counts.malformed += self.malformed.note(&malformed),
-                }
+            let Some(page) = page else {
+                return Some((tally, None));
+            };
+            // What a page costs is known only now: the next one waits for it.
+            let paid = self
+                .scan_pace
+                .admit(tally.capacity_units, &self.watch)
+                .await;
+            self.adopt_records(page.records, &mut tally).await;
+            if page.next.is_some() && !paid {
+                tally.time_ran_out = true;
+                return Some((tally, None));
             }
-            for batch in changes.chunks(self.pace.batch()) {
-                if self.order.dry_run {
-                    for change in batch {
-                        credit(&mut tally.counts, change, Purpose::Adoption);
+            Some((tally, page.next.map(Some)))
+        })
+    }
+
+    async fn adopt_records(&self, records: Vec<Found>, tally: &mut Tally) {
+        let mut changes = Vec::new();
+        for record in records {
+            match record {
+                Ok(record) => {
+                    changes.extend(record.reindexing(&self.rules, self.settings.shards));
+                    if self.order.dry_run {
+                        self.foresee_after_adoption(&record, tally);
                     }
-                } else {
-                    tally.add(self.write(batch.to_vec(), Purpose::Adoption).await);
                 }
+                Err(malformed) => tally.counts.malformed += self.malformed.note(&malformed),
             }
-            match page.next {
-                Some(place) => after = Some(place),
-                None => return tally,
+        }
+        for batch in changes.chunks(self.pace.batch()) {
+            if self.order.dry_run {
+                for change in batch {
+                    credit(&mut tally.counts, change, Purpose::Adoption);
+                }
+            } else {
+                tally.add(self.write(batch.to_vec(), Purpose::Adoption).await);
             }
         }
     }

@@ -16,6 +16,7 @@ mod malformed;
 mod pace;
 mod settle;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -41,8 +42,14 @@ const LISTS_AT_ONCE: usize = 8;
 /// Batches that are under way at once.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// How often something that may pass is tried again.
-const ATTEMPTS: u32 = 8;
+/// For how long a run goes on to ask a table that does not answer at all.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How often a run says in the log how far it is.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// How often the report is tried to be stored.
+const REPORT_ATTEMPTS: u32 = 3;
 
 /// What is the same for all runs.
 #[derive(Debug, Clone, Copy)]
@@ -155,7 +162,13 @@ struct Run<'a, T> {
     now: Timestamp,
     watch: Stopwatch,
     pace: Pace,
+    /// For the reads of a scan: as many units in a second as there may be writes.
+    scan_pace: Pace,
     malformed: MalformedRecords,
+    /// When the table last answered, and when the log last told how far the run is, in
+    /// milliseconds on the watch.
+    answered_at: AtomicU64,
+    told_at: AtomicU64,
 }
 
 /// What a part of a run did.
@@ -211,12 +224,63 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             now: order.started_at.into(),
             watch: Stopwatch::start(order.time_limit),
             pace: Pace::new(settings.max_writes_per_second, <T as ApplyChanges>::MOST),
+            scan_pace: Pace::new(settings.max_writes_per_second, <T as ApplyChanges>::MOST),
             malformed: MalformedRecords::default(),
+            answered_at: AtomicU64::new(0),
+            told_at: AtomicU64::new(0),
         }
     }
 
     fn time_is_up(&self) -> bool {
         self.watch.left().is_zero()
+    }
+
+    /// Notes that the table answers.
+    fn answered(&self) {
+        let now = milliseconds(self.watch.elapsed());
+        self.answered_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether it makes sense to try again what ended with this error.
+    fn is_worth_a_retry(&self, error: &StoreError) -> bool {
+        let answered_at = Duration::from_millis(self.answered_at.load(Ordering::Relaxed));
+        error.may_pass() && self.watch.elapsed() < answered_at + SILENCE
+    }
+
+    /// Gives way to others where the table throttles.
+    fn heed(&self, error: &StoreError) {
+        if matches!(error, StoreError::Throttled { .. }) {
+            self.pace.slow_down(&self.watch);
+            self.scan_pace.slow_down(&self.watch);
+        }
+    }
+
+    /// Says every now and then how far the run is.
+    fn tell_progress(&self, tally: &Tally) {
+        let elapsed = self.watch.elapsed();
+        let told_at = Duration::from_millis(self.told_at.load(Ordering::Relaxed));
+        if elapsed < told_at + PROGRESS {
+            return;
+        }
+        self.told_at.store(milliseconds(elapsed), Ordering::Relaxed);
+        let Counts {
+            sessions_deactivated,
+            adopted,
+            changed_elsewhere,
+            failed,
+            ..
+        } = tally.counts;
+        tracing::info!(
+            run_id = %self.order.run_id,
+            duration_ms = milliseconds(elapsed),
+            sessions_deactivated,
+            deleted = tally.counts.deleted(),
+            adopted,
+            changed_elsewhere,
+            failed,
+            capacity_units = tally.capacity_units,
+            "cleanup goes on"
+        );
     }
 
     /// Works off the lists: deactivations first, for until then an expired session is open.
@@ -241,6 +305,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
                 .buffer_unordered(BATCHES_AT_ONCE);
             while let Some(part) = done.next().await {
                 tally.add(part);
+                self.tell_progress(tally);
             }
         }
     }
@@ -291,13 +356,17 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         let mut attempt = 1;
         loop {
             match ask().await {
-                Ok(answer) => return Some(tally.meter(answer)),
+                Ok(answer) => {
+                    self.answered();
+                    return Some(tally.meter(answer));
+                }
                 Err(error) if error.may_pass() && self.time_is_up() => {
                     tally.time_ran_out = true;
                     return None;
                 }
-                Err(error) if error.may_pass() && attempt < ATTEMPTS => {
+                Err(error) if self.is_worth_a_retry(&error) => {
                     tracing::debug!(attempt, error = error.causes(), "trying again");
+                    self.heed(&error);
                     self.back_off(attempt).await;
                     attempt += 1;
                 }
@@ -309,12 +378,22 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         }
     }
 
-    /// Pauses before the next attempt: up to twice as long each time, at random, so that those
-    /// who failed together do not come back together.
+    /// Pauses before the next attempt.
     async fn back_off(&self, attempt: u32) {
-        let longest = Duration::from_millis(100 << attempt.min(6));
-        let pause = longest.mul_f64(rand::random_range(0.5..=1.0));
-        tokio::time::sleep(pause.min(self.watch.left())).await;
+        tokio::time::sleep(pause(attempt).min(self.watch.left())).await;
+    }
+
+    /// Stores the report. Where that fails, what was done is done: the log has the report.
+    async fn keep(&self, report: &CleanupReport, ttl: Timestamp) {
+        let mut attempt = 1;
+        while let Err(error) = self.table.keep(report, ttl).await {
+            if attempt == REPORT_ATTEMPTS || !error.may_pass() {
+                tracing::error!(error = error.causes(), "could not store the report");
+                return;
+            }
+            tokio::time::sleep(pause(attempt)).await;
+            attempt += 1;
+        }
     }
 
     /// Closes the account: makes the report, stores it, logs it.
@@ -327,22 +406,14 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             requested_by: order.requested_by.clone(),
             dry_run: order.dry_run,
             started_at: order.started_at,
-            duration_ms: self
-                .watch
-                .elapsed()
-                .as_millis()
-                .try_into()
-                .unwrap_or(u64::MAX),
+            duration_ms: milliseconds(self.watch.elapsed()),
             complete: !tally.time_ran_out && tally.error.is_none(),
             counts: tally.counts,
             capacity_units: tally.capacity_units,
             error: tally.error.as_ref().map(StoreError::causes),
         };
         let ttl = self.now.plus(self.settings.report_retention.seconds());
-        if let Err(error) = self.table.keep(&report, ttl).await {
-            // What was done is done: the log has the report then.
-            tracing::error!(error = error.causes(), "could not store the report");
-        }
+        self.keep(&report, ttl).await;
         log(&report);
         match tally.error {
             None => Ok(report),
@@ -352,6 +423,17 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             }),
         }
     }
+}
+
+/// The pause after an attempt: up to twice as long each time, at random, so that those who failed
+/// together do not come back together.
+fn pause(attempt: u32) -> Duration {
+    let longest = Duration::from_millis(100 << attempt.min(6));
+    longest.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 fn log(report: &CleanupReport) {

@@ -1,17 +1,41 @@
-//! How fast a run writes.
+//! How fast a run goes.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-/// Lets so many writes start in a second, evenly.
+use crate::clock::Stopwatch;
+
+/// By how much the rate grows in a second in which the table did not throttle, as a part of the
+/// whole rate.
+const STEP: f64 = 1.0 / 16.0;
+
+/// The least rate, as a part of the whole rate.
+const LEAST: f64 = 1.0 / 64.0;
+
+/// Lets so much happen in a second, evenly: half as much each time that the table throttles, and
+/// a little more with each second in which it does not (additive increase, multiplicative
+/// decrease), so that the logins come first.
 pub(super) struct Pace {
-    limiter: Option<RateLimiter<NotKeyed, InMemoryState, MonotonicClock>>,
+    /// Where there is no limit, one is set when the table throttles for the first time: the rate
+    /// that it throttled at.
+    limiter: OnceLock<RateLimiter<NotKeyed, InMemoryState, MonotonicClock>>,
     /// The largest number of writes that start together.
     batch: NonZeroU32,
+    admitted: AtomicU64,
+    part: Mutex<Part>,
+}
+
+/// The part of the rate that is made use of.
+struct Part {
+    size: f64,
+    /// Since when, on the run's watch.
+    since: Duration,
 }
 
 impl Pace {
@@ -19,11 +43,16 @@ impl Pace {
     /// smaller than that makes the batches as small.
     pub(super) fn new(writes_per_second: Option<NonZeroU32>, most: NonZeroU32) -> Self {
         let batch = writes_per_second.map_or(most, |rate| rate.min(most));
-        let limiter = writes_per_second.map(|rate| {
-            let quota = Quota::per_second(rate).allow_burst(batch);
-            RateLimiter::direct_with_clock(quota, MonotonicClock)
-        });
-        Self { limiter, batch }
+        let limiter = writes_per_second.map(|rate| limiter(rate, batch));
+        Self {
+            limiter: limiter.map_or_else(OnceLock::new, OnceLock::from),
+            batch,
+            admitted: AtomicU64::new(0),
+            part: Mutex::new(Part {
+                size: 1.0,
+                since: Duration::ZERO,
+            }),
+        }
     }
 
     /// The largest number of writes that may be asked for.
@@ -31,27 +60,74 @@ impl Pace {
         self.batch.get() as usize
     }
 
-    /// Waits until `writes` may start; false where that takes longer than `patience`.
-    pub(super) async fn admit(&self, writes: usize, patience: Duration) -> bool {
-        let Some(limiter) = &self.limiter else {
-            return true;
+    /// Waits until so many units may be used; false where that takes longer than is left.
+    pub(super) async fn admit(&self, units: f64, watch: &Stopwatch) -> bool {
+        let part = {
+            let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
+            part.grow(watch.elapsed());
+            part.size
         };
-        let writes = u32::try_from(writes)
-            .ok()
-            .and_then(NonZeroU32::new)
-            .unwrap_or(self.batch);
-        let mut waited = Duration::ZERO;
-        loop {
-            // More than a burst can't be asked for: batches are not larger.
-            let Ok(Err(later)) = limiter.check_n(writes) else {
-                return true;
-            };
-            let pause = later.wait_time_from(limiter.clock().now());
-            if waited + pause > patience {
-                return false;
+        let mut left = whole(units / part);
+        while let (Some(limiter), Some(most)) = (self.limiter.get(), NonZeroU32::new(left)) {
+            let cells = most.min(self.batch);
+            // More than a burst can't be asked for: no more than a batch is.
+            while let Ok(Err(later)) = limiter.check_n(cells) {
+                let pause = later.wait_time_from(limiter.clock().now());
+                if pause > watch.left() {
+                    return false;
+                }
+                tokio::time::sleep(pause).await;
             }
-            tokio::time::sleep(pause).await;
-            waited += pause;
+            left -= cells.get();
         }
+        self.admitted
+            .fetch_add(whole(units).into(), Ordering::Relaxed);
+        true
     }
+
+    /// Slows down, for the table throttles. Those who were under way together slow down once.
+    pub(super) fn slow_down(&self, watch: &Stopwatch) {
+        let elapsed = watch.elapsed();
+        let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
+        let throttled_before = part.size < 1.0 && elapsed < part.since + Duration::from_secs(1);
+        if throttled_before {
+            return;
+        }
+        part.grow(elapsed);
+        part.size = (part.size / 2.0).max(LEAST);
+        part.since = elapsed;
+        self.limiter.get_or_init(|| {
+            #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+            let rate = self.admitted.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64();
+            let rate = NonZeroU32::new(whole(rate)).unwrap_or(self.batch);
+            limiter(rate.max(self.batch), self.batch)
+        });
+    }
+}
+
+impl Part {
+    fn grow(&mut self, now: Duration) {
+        let seconds = now.saturating_sub(self.since).as_secs();
+        let steps = u32::try_from(seconds).unwrap_or(u32::MAX);
+        self.size = STEP.mul_add(f64::from(steps), self.size).min(1.0);
+        self.since += Duration::from_secs(seconds);
+    }
+}
+
+fn limiter(
+    rate: NonZeroU32,
+    batch: NonZeroU32,
+) -> RateLimiter<NotKeyed, InMemoryState, MonotonicClock> {
+    RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(batch), MonotonicClock)
+}
+
+/// Rounds up.
+fn whole(units: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is small and not negative, and saturating is what is meant"
+    )]
+    let whole = units.ceil() as u32;
+    whole
 }

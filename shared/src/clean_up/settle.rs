@@ -1,6 +1,6 @@
 //! Seeing to a batch of records: write on trust, look at what refused, decide again.
 
-use super::{ATTEMPTS, CleanupTable, Run, Tally};
+use super::{CleanupTable, Run, Tally};
 use crate::domain::{Change, Counts, DueList, Kind, Reason, RecordKey, StoredRecord, Write};
 use crate::ports::Outcome;
 
@@ -11,6 +11,28 @@ pub(super) enum Purpose {
     Work,
     /// A scan found that their records' index attributes are not right.
     Adoption,
+}
+
+/// A change that is still to be made.
+struct Pending {
+    change: Change,
+    /// An earlier attempt may have made it, for its answer is lost. What a refusal means is then to
+    /// be seen from the record.
+    uncertain: bool,
+}
+
+impl Pending {
+    const fn new(change: Change) -> Self {
+        Self {
+            change,
+            uncertain: false,
+        }
+    }
+
+    /// Whether a record that is gone was most probably deleted by the attempt whose answer is lost.
+    const fn may_have_deleted(&self) -> bool {
+        self.uncertain && matches!(self.change.write, Write::Delete { .. })
+    }
 }
 
 impl<T: CleanupTable> Run<'_, T> {
@@ -37,23 +59,25 @@ impl<T: CleanupTable> Run<'_, T> {
         self.write(expected, Purpose::Work).await
     }
 
-    /// Writes until each change is settled, or nothing more can be done about it.
-    pub(super) async fn write(&self, mut changes: Vec<Change>, purpose: Purpose) -> Tally {
+    /// Writes until each change is settled, or the run's time is up.
+    pub(super) async fn write(&self, changes: Vec<Change>, purpose: Purpose) -> Tally {
         let mut tally = Tally::default();
+        let mut pending: Vec<_> = changes.into_iter().map(Pending::new).collect();
         let mut attempt = 0;
-        while !changes.is_empty() {
-            if !self.pace.admit(changes.len(), self.watch.left()).await || self.time_is_up() {
+        while !pending.is_empty() {
+            #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+            let writes = pending.len() as f64;
+            if !self.pace.admit(writes, &self.watch).await || self.time_is_up() {
                 tally.time_ran_out = true;
+                if attempt > 0 {
+                    tally.counts.failed += pending.len() as u64;
+                }
                 return tally;
             }
             attempt += 1;
-            let (unsettled, pause) = self.attempt(changes, purpose, &mut tally).await;
-            changes = unsettled;
-            if attempt == ATTEMPTS {
-                tally.counts.failed += changes.len() as u64;
-                return tally;
-            }
-            if pause && !changes.is_empty() {
+            let (unsettled, pause) = self.attempt(pending, purpose, &mut tally).await;
+            pending = unsettled;
+            if pause && !pending.is_empty() {
                 self.back_off(attempt).await;
             }
         }
@@ -63,36 +87,52 @@ impl<T: CleanupTable> Run<'_, T> {
     /// Writes once; what is still to be written, and whether after a pause.
     async fn attempt(
         &self,
-        changes: Vec<Change>,
+        mut pending: Vec<Pending>,
         purpose: Purpose,
         tally: &mut Tally,
-    ) -> (Vec<Change>, bool) {
+    ) -> (Vec<Pending>, bool) {
+        let changes: Vec<_> = pending.iter().map(|it| it.change.clone()).collect();
         let outcomes = match self.table.apply(&changes).await {
-            Ok(outcomes) => tally.meter(outcomes),
-            Err(error) if error.may_pass() => {
+            Ok(outcomes) => {
+                self.answered();
+                tally.meter(outcomes)
+            }
+            Err(error) if self.is_worth_a_retry(&error) => {
                 tracing::debug!(error = error.causes(), "a batch failed");
-                return (changes, true);
+                self.heed(&error);
+                for it in &mut pending {
+                    it.uncertain |= error.may_have_happened();
+                }
+                return (pending, true);
             }
             Err(error) => {
-                tally.counts.failed += changes.len() as u64;
+                tally.counts.failed += pending.len() as u64;
                 tally.note(Some(error));
                 return (Vec::new(), false);
             }
         };
         let (mut unsettled, mut pause) = (Vec::new(), false);
-        for (change, outcome) in changes.into_iter().zip(outcomes) {
+        for (mut it, outcome) in pending.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Applied => credit(&mut tally.counts, &change, purpose),
+                Outcome::Applied => credit(&mut tally.counts, &it.change, purpose),
+                Outcome::Gone if it.may_have_deleted() => {
+                    credit(&mut tally.counts, &it.change, purpose);
+                }
                 Outcome::Gone => tally.counts.changed_elsewhere += 1,
+                Outcome::Refused(Ok(record)) if it.uncertain && it.change.is_seen_in(&record) => {
+                    credit(&mut tally.counts, &it.change, purpose);
+                }
                 Outcome::Refused(Ok(record)) => match self.decide(&record, purpose) {
-                    Some(change) => unsettled.push(change),
+                    Some(change) => unsettled.push(Pending::new(change)),
                     None => tally.counts.changed_elsewhere += 1,
                 },
                 Outcome::Refused(Err(malformed)) => {
                     tally.counts.malformed += self.malformed.note(&malformed);
                 }
                 Outcome::Failed(error) if error.may_pass() => {
-                    unsettled.push(change);
+                    self.heed(&error);
+                    it.uncertain |= error.may_have_happened();
+                    unsettled.push(it);
                     pause = true;
                 }
                 Outcome::Failed(error) => {

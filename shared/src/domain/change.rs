@@ -18,6 +18,8 @@ pub struct StoredRecord {
     pub due_at: Option<Timestamp>,
     /// The stored `ttl`, where there is one.
     pub ttl: Option<Timestamp>,
+    /// The stored `deactivation_reason`, where it is one of ours.
+    pub reason: Option<Reason>,
 }
 
 /// A record that cannot be understood. It is named and left as it is.
@@ -170,6 +172,26 @@ impl Change {
         Self {
             key,
             write: Write::Delete { ended_by },
+        }
+    }
+
+    /// Whether a record looks as this change leaves it. Where the answer to a write was lost, that
+    /// tells whose write it was: two writers would have to agree on the reason and on the second.
+    #[must_use]
+    pub fn is_seen_in(&self, found: &StoredRecord) -> bool {
+        match &self.write {
+            Write::Deactivate {
+                at, reason, due, ..
+            } => {
+                let inactive = Session::Inactive {
+                    deactivated_at: *at,
+                };
+                found.record == Record::Session(inactive)
+                    && found.reason == Some(*reason)
+                    && found.agrees_with(due)
+            }
+            Write::Reindex { seen, due, .. } => found.record == *seen && found.agrees_with(due),
+            Write::Extend { .. } | Write::Delete { .. } => false,
         }
     }
 

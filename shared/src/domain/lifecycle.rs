@@ -176,6 +176,19 @@ impl Reason {
             Self::Revoked => "revoked",
         }
     }
+
+    /// Reads a stored `deactivation_reason`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [
+            Self::ExpiredOnValidation,
+            Self::ExpiredByCleanup,
+            Self::Logout,
+            Self::Revoked,
+        ]
+        .into_iter()
+        .find(|it| it.as_str() == name)
+    }
 }
 
 /// One of the parts that the work list is spread over.

@@ -84,6 +84,12 @@ impl Counts {
         ]
     }
 
+    /// Records of all kinds that were deleted.
+    #[must_use]
+    pub const fn deleted(&self) -> u64 {
+        self.sessions_deleted + self.refresh_tokens_deleted + self.blacklisted_tokens_deleted
+    }
+
     /// Adds what another part of the run did.
     pub fn add(&mut self, other: Self) {
         for ((_, count), (_, more)) in self.named_mut().into_iter().zip(other.named()) {

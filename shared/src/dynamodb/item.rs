@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::domain::{
-    Due, DueList, Kind, MalformedRecord, Record, RecordKey, Session, Shard, Shards, StoredRecord,
-    Timestamp,
+    Due, DueList, Kind, MalformedRecord, Reason, Record, RecordKey, Session, Shard, Shards,
+    StoredRecord, Timestamp,
 };
 use crate::ports::Found;
 
@@ -82,6 +82,9 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
                 .and_then(|list| DueList::parse(list, shards)),
             due_at: stored_seconds(item, DUE_AT),
             ttl: stored_seconds(item, TTL),
+            reason: item
+                .get(DEACTIVATION_REASON)
+                .and_then(|reason| Reason::parse(reason.as_s().ok()?)),
             key,
             record,
         }),

@@ -65,11 +65,18 @@ impl Patience {
         call: Duration::from_millis(2_200),
         attempts: 3,
     };
-    /// A run waits, but must still be able to end in order.
-    pub const RUN: Self = Self {
+    /// Somebody looks at a page.
+    pub const LOOK: Self = Self {
         attempt: Duration::from_secs(2),
         call: Duration::from_secs(5),
         attempts: 4,
+    };
+    /// A run tries again by itself, as long as it has time: only so does it know that the answer to
+    /// a write was lost, and is slow where the table throttles.
+    pub const RUN: Self = Self {
+        attempt: Duration::from_secs(2),
+        call: Duration::from_secs(2),
+        attempts: 1,
     };
 
     /// The SDK's configuration from its own variables and what Lambda provides, with this patience.
