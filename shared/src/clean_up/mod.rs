@@ -43,7 +43,7 @@ const LISTS_AT_ONCE: usize = 8;
 const BATCHES_AT_ONCE: usize = 8;
 
 /// For how long a run goes on to ask a table that does not answer at all.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// How often a run says in the log how far it is.
 const PROGRESS: Duration = Duration::from_secs(10);
