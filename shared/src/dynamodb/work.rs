@@ -37,6 +37,15 @@ fn units<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> f64 {
         .sum()
 }
 
+/// The items of a page. The service sends a list of them also where it has found nothing; an answer
+/// without one comes from something else, and does not tell that there is nothing left.
+fn items(items: Option<Vec<Item>>, what: &'static str) -> Result<Vec<Item>, StoreError> {
+    items.ok_or_else(|| StoreError::Unavailable {
+        what,
+        source: "the answer has no list of items".into(),
+    })
+}
+
 impl ReadDueList for Table {
     type Place = Item;
 
@@ -61,12 +70,13 @@ impl ReadDueList for Table {
             .await
             .map_err(|error| StoreError::from_call("reading the due list", error))?;
         let capacity_units = units(answer.consumed_capacity());
+        let entries = items(answer.items, "reading the due list")?;
         let mut page = DuePage {
-            keys: Vec::with_capacity(answer.items().len()),
+            keys: Vec::with_capacity(entries.len()),
             malformed: Vec::new(),
             next: answer.last_evaluated_key.map(Position),
         };
-        for mut entry in answer.items.unwrap_or_default() {
+        for mut entry in entries {
             match take_key(&mut entry) {
                 Ok(key) => page.keys.push(key),
                 Err(malformed) => page.malformed.push(malformed),
@@ -246,9 +256,7 @@ impl ScanTable for Table {
             .await
             .map_err(|error| StoreError::from_call("scanning the table", error))?;
         let capacity_units = units(answer.consumed_capacity());
-        let records = answer
-            .items
-            .unwrap_or_default()
+        let records = items(answer.items, "scanning the table")?
             .into_iter()
             // What has another key is somebody else's: a table may be shared.
             .filter_map(|mut item| Some((take_key(&mut item).ok()?, item)))
