@@ -263,7 +263,10 @@ async fn count_requests(world: &World, subject: &mut Subject) {
 
 fn counts(record: &[Exchange]) -> Counts {
     let mut counts = Counts::new();
-    for Exchange { request, answer } in record {
+    for Exchange {
+        request, answer, ..
+    } in record
+    {
         let (_, answer) = answer.as_ref().expect("the store has answered");
         let tables = answer["ConsumedCapacity"].as_array().into_iter().flatten();
         let units = tables.filter_map(|table| table["CapacityUnits"].as_f64());

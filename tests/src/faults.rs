@@ -22,11 +22,15 @@
 //! # }
 //! ```
 //!
+//! A fault may be drawn by lot, with [`Request::dice`] of a seed. [`Fault::though_done`] makes it one
+//! of which the store knows nothing: what was asked is done, and the caller is told otherwise.
+//!
 //! The functions of that world go through the proxy; the test's own client goes straight. What
 //! has passed is on record: [`Faults::requests`] of each operation, and how many
 //! [`Faults::writes`] the store has made, whatever their writer was told.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,11 +47,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::dynamodb;
 use session_lifecycle::dynamodb::Patience;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+use crate::{Item, number, text};
 
 /// The authorizer's patience, counted in attempts alone: no machine is too busy for it.
 pub const PATIENT: Patience = Patience {
@@ -56,8 +64,20 @@ pub const PATIENT: Patience = Patience {
     attempts: Patience::LOGIN.attempts,
 };
 
+/// The cleanup's patience likewise: the run itself tries again.
+pub const ONCE: Patience = Patience {
+    attempts: Patience::RUN.attempts,
+    ..PATIENT
+};
+
 /// The most that DynamoDB takes and gives is 16 MB.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
+
+/// DynamoDB takes no more in a batch.
+const MOST_STATEMENTS: usize = 25;
+
+/// What each error of ours says.
+const MESSAGE: &str = "a fault of the test's";
 
 const DYNAMODB_JSON: &str = "application/x-amz-json-1.0";
 
@@ -79,6 +99,14 @@ impl Request {
     pub const fn is_among(&self, percent: usize) -> bool {
         // 37 has no divisor in common with 100: each hundred numbers come out as each remainder.
         self.number * 37 % 100 < percent
+    }
+
+    /// Dice of this request's own: the same ones for the same seed, operation and number.
+    #[must_use]
+    pub fn dice(&self, seed: u64) -> StdRng {
+        let mut hasher = DefaultHasher::new();
+        (seed, &self.operation, self.number).hash(&mut hasher);
+        StdRng::seed_from_u64(hasher.finish())
     }
 }
 
@@ -102,20 +130,28 @@ pub enum Fault {
         /// The answer.
         body: &'static str,
     },
+    /// The answer is this one; the store is not asked. For an index that lags, see
+    /// [`OlderIndex`].
+    Stale(Value),
     /// The connection is closed before the store is asked.
     DroppedBefore,
     /// The store does what it is asked, and the connection is closed before it has answered.
     DroppedAfter,
     /// Nothing happens, as long as the caller waits.
     Silence,
+    /// The store does what it is asked, all of it, and the caller meets this fault all the same.
+    Done(Box<Fault>),
     /// The same as by this fault, but the answer is on its way for so long.
     Late(Duration, Box<Fault>),
     /// Of a `BatchGetItem`, the keys with such sort keys are not processed.
     Unprocessed(fn(&str) -> bool),
     /// Of a `BatchExecuteStatement`, the statements for which there is an error are not executed:
     /// those at a position, with such parameters.
-    Statements(fn(usize, &Value) -> Option<&'static str>),
+    Statements(Box<StatementError>),
 }
+
+/// The error of the statement at a position, with such parameters; none where it is executed.
+pub type StatementError = dyn Fn(usize, &Value) -> Option<&'static str> + Send + Sync;
 
 impl Fault {
     /// Too many requests for a table on demand, or for one of its partitions.
@@ -134,6 +170,60 @@ impl Fault {
     pub fn late(by: Duration) -> Self {
         Self::Late(by, Box::new(Self::None))
     }
+
+    /// What the caller is told is this fault, but the store has done what it was asked.
+    #[must_use]
+    pub fn though_done(self) -> Self {
+        Self::Done(Box::new(self))
+    }
+
+    /// Of a hundred statements of a batch so many, at random, end with this error.
+    #[must_use]
+    pub fn of_statements(percent: u32, code: &'static str, mut dice: StdRng) -> Self {
+        let met: Vec<_> = (0..MOST_STATEMENTS)
+            .map(|_| dice.random_ratio(percent, 100))
+            .collect();
+        Self::Statements(Box::new(move |position, _| met[position].then_some(code)))
+    }
+}
+
+/// The index `due` as it once was: what an index that lags still shows.
+#[derive(Debug, Clone)]
+pub struct OlderIndex(Vec<Item>);
+
+impl OlderIndex {
+    /// As these records stand on it now.
+    #[must_use]
+    pub fn of(records: &[Item]) -> Self {
+        Self(records.to_vec())
+    }
+
+    /// What it answers to the body of a `Query` of what is due on a list, all on one page.
+    #[must_use]
+    pub fn answer(&self, query: &Value) -> Value {
+        let values = &query["ExpressionAttributeValues"];
+        let list = values[":list"]["S"].as_str().expect("a list");
+        let due_by = values[":due_by"]["N"].as_str().expect("a time");
+        let due_by: i64 = due_by.parse().expect("whole seconds");
+        let on_list = |item: &&Item| {
+            item.get("due_key")
+                .is_some_and(|it| it.as_s().is_ok_and(|it| it == list))
+        };
+        let entries: Vec<_> = self
+            .0
+            .iter()
+            .filter(on_list)
+            .filter(|item| item.contains_key("due_at") && number(item, "due_at") <= due_by)
+            .map(|item| {
+                let mut entry = json!({ "due_at": { "N": number(item, "due_at").to_string() } });
+                for name in ["pk", "sk", "due_key"] {
+                    entry[name] = json!({ "S": text(item, name) });
+                }
+                entry
+            })
+            .collect();
+        json!({ "Count": entries.len(), "ScannedCount": entries.len(), "Items": entries })
+    }
 }
 
 /// A request that came by, and what the store did.
@@ -144,6 +234,8 @@ pub struct Exchange {
     /// The store's status and answer, where it was asked and has answered. What became of that
     /// answer on its way is another matter.
     pub answer: Option<(u16, Value)>,
+    /// Whether a fault met it.
+    pub failed: bool,
 }
 
 /// The proxy. It ends when this is dropped, with all of its connections.
@@ -297,6 +389,7 @@ impl Proxy {
         while let Fault::Late(by, then) = fault {
             (delay, fault) = (delay + by, *then);
         }
+        self.record()[place].failed = !matches!(fault, Fault::None);
         // In a task of its own: what has begun is done, also if nobody waits for it any more.
         let doing = tokio::spawn(self.act(place, head, request.body, fault));
         let answer = doing.await.expect("the store can be asked");
@@ -319,6 +412,7 @@ impl Proxy {
         record.push(Exchange {
             request: request.clone(),
             answer: None,
+            failed: false,
         });
         (record.len() - 1, request)
     }
@@ -332,11 +426,7 @@ impl Proxy {
     ) -> Option<Response<Body>> {
         let (status, answer) = match fault {
             Fault::None => self.ask(place, &head, &body).await,
-            Fault::Error { status, code } => {
-                let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
-                let message = "a fault of the test's";
-                (status, json!({ "__type": kind, "message": message }))
-            }
+            Fault::Error { status, code } => (status, error(code)),
             Fault::Answer {
                 status,
                 content_type,
@@ -347,9 +437,14 @@ impl Proxy {
                 self.ask(place, &head, &body).await;
                 return None;
             }
+            Fault::Stale(answer) => (200, answer),
             Fault::Silence | Fault::Late(..) => std::future::pending().await,
+            Fault::Done(then) => {
+                let answer = self.ask(place, &head, &body).await;
+                return self.mislead(answer, body, *then).await;
+            }
             Fault::Unprocessed(of) => self.ask_in_part(place, &head, body, of).await,
-            Fault::Statements(error) => self.execute_in_part(place, &head, body, error).await,
+            Fault::Statements(error) => self.execute_in_part(place, &head, body, &*error).await,
         };
         Some(response(status, DYNAMODB_JSON, answer.to_string()))
     }
@@ -370,6 +465,45 @@ impl Proxy {
         let answer: (u16, Value) = (head.status.as_u16(), body.expect("the store sends JSON"));
         self.record()[place].answer = Some(answer.clone());
         answer
+    }
+
+    /// What the caller is told instead of the answer that the store gave.
+    async fn mislead(
+        self: Arc<Self>,
+        answer: (u16, Value),
+        body: Value,
+        fault: Fault,
+    ) -> Option<Response<Body>> {
+        let (status, mut answer) = answer;
+        match fault {
+            Fault::Error { status, code } => {
+                let answer = error(code);
+                return Some(response(status, DYNAMODB_JSON, answer.to_string()));
+            }
+            Fault::Answer {
+                status,
+                content_type,
+                body,
+            } => return Some(response(status, content_type, body.to_owned())),
+            Fault::Stale(answer) => {
+                return Some(response(status, DYNAMODB_JSON, answer.to_string()));
+            }
+            Fault::DroppedBefore | Fault::DroppedAfter => return None,
+            Fault::Silence => std::future::pending().await,
+            Fault::Statements(error) => {
+                let answers = answer["Responses"].as_array_mut().expect("answers");
+                for (position, answer) in answers.iter_mut().enumerate() {
+                    let parameters = &body["Statements"][position]["Parameters"];
+                    if let Some(code) = error(position, parameters) {
+                        *answer = statement_error(code);
+                    }
+                }
+            }
+            Fault::None | Fault::Unprocessed(_) | Fault::Done(_) | Fault::Late(..) => {
+                panic!("nothing of this can be told of what is done")
+            }
+        }
+        Some(response(status, DYNAMODB_JSON, answer.to_string()))
     }
 
     /// Asks for the keys that are to be processed.
@@ -413,7 +547,7 @@ impl Proxy {
         place: usize,
         head: &Parts,
         mut body: Value,
-        error: fn(usize, &Value) -> Option<&'static str>,
+        error: &StatementError,
     ) -> (u16, Value) {
         let statements = body["Statements"].take();
         let statements = statements.as_array().expect("statements");
@@ -437,15 +571,22 @@ impl Proxy {
             let answers = answer["Responses"].take();
             let mut answers = answers.as_array().expect("answers").iter().cloned();
             let all = errors.iter().map(|error| match error {
-                Some(code) => {
-                    json!({ "Error": { "Code": code, "Message": "a fault of the test's" } })
-                }
+                Some(code) => statement_error(code),
                 None => answers.next().expect("an answer for each statement"),
             });
             answer["Responses"] = all.collect();
         }
         (status, answer)
     }
+}
+
+fn error(code: &str) -> Value {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
+    json!({ "__type": kind, "message": MESSAGE })
+}
+
+fn statement_error(code: &str) -> Value {
+    json!({ "Error": { "Code": code, "Message": MESSAGE } })
 }
 
 fn response(status: u16, content_type: &str, body: String) -> Response<Body> {
@@ -460,6 +601,21 @@ fn response(status: u16, content_type: &str, body: String) -> Response<Body> {
 mod tests {
     use super::*;
     use crate::{NOW, World, active_session, counts, only};
+
+    #[test]
+    fn the_dice_of_a_request_are_its_own_and_the_same_each_time() {
+        let roll = |seed, number| {
+            let request = Request {
+                operation: "Query".to_owned(),
+                number,
+                body: Value::Null,
+            };
+            request.dice(seed).random::<u64>()
+        };
+        assert_eq!(roll(1, 1), roll(1, 1));
+        assert_ne!(roll(1, 1), roll(2, 1));
+        assert_ne!(roll(1, 1), roll(1, 2));
+    }
 
     #[test]
     fn of_each_hundred_requests_as_many_are_met_as_the_percentage_says() {
@@ -479,11 +635,11 @@ mod tests {
     #[tokio::test]
     async fn of_a_batch_all_statements_are_executed_but_those_that_are_to_fail() {
         let decide = |request: &Request| match (request.operation.as_str(), request.number) {
-            ("BatchExecuteStatement", 1) => Fault::Statements(|position, parameters| {
+            ("BatchExecuteStatement", 1) => Fault::Statements(Box::new(|position, parameters| {
                 let cleo = json!({ "S": "USER#cleo" });
                 let cleos = parameters.as_array().expect("a list").contains(&cleo);
                 (position == 0 || cleos).then_some("ThrottlingError")
-            }),
+            })),
             _ => Fault::None,
         };
         let (world, faults) = World::with_faults(PATIENT, [], decide).await;

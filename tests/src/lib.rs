@@ -16,7 +16,9 @@ pub mod faults;
 pub mod forging;
 pub mod key_server;
 pub mod log;
+pub mod model;
 pub mod process;
+pub mod sample;
 pub mod tokens;
 
 use std::collections::{BTreeMap, HashMap};

@@ -26,6 +26,9 @@ use session_lifecycle::dynamodb::Patience;
 const READ: &str = "BatchGetItem";
 const WRITE: &str = "BatchExecuteStatement";
 
+/// Which error each statement of a batch meets.
+type Errors = fn(usize, &Value) -> Option<&'static str>;
+
 /// A world in which the first so many requests of an operation meet a fault.
 async fn failing(
     operation: &'static str,
@@ -376,7 +379,7 @@ async fn a_deactivation_answered_by_somebody_else_is_left_to_the_cleanup() {
 
 #[tokio::test]
 async fn a_deactivation_that_fails_by_itself_is_left_to_the_cleanup() {
-    let failing = |error| move || Fault::Statements(error);
+    let failing = |error: Errors| move || Fault::Statements(Box::new(error));
     let throttled = failing(|_, _| Some("ThrottlingError"));
     is_left_to_the_cleanup("statement-throttled", throttled, FAILED).await;
     let broken = failing(|_, _| Some("InternalServerError"));

@@ -1,0 +1,313 @@
+//! What a cleanup makes of a table, written down once more from the contract alone: the work list,
+//! the transitions, the index attributes. It knows nothing of the code under test, and compares
+//! whole items, so that what belongs to others is compared, too.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+
+use crate::{DAY, HOUR, Item, World, text};
+
+/// The last second of the year 9999: a later time is not believed.
+const LAST: i64 = 253_402_300_799;
+
+/// Stands for any shard, in a `due_key` that the model expects.
+const ANY: &str = "*";
+
+/// The records of a table but the reports, by their keys.
+pub type Records = BTreeMap<(String, String), Item>;
+
+/// What a run is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub now: i64,
+    pub retention_days: i64,
+    pub grace_hours: i64,
+    pub shards: u8,
+    pub adopt: bool,
+}
+
+/// What a run leaves behind.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    pub records: Records,
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// What a record says of itself.
+#[derive(Clone, Copy)]
+enum State {
+    Active { end: i64 },
+    Inactive { since: i64 },
+    Token { end: i64 },
+}
+
+/// What becomes of a record, and the counts in which that shows.
+struct Fate {
+    item: Option<Item>,
+    counts: Vec<&'static str>,
+}
+
+/// The table as it is.
+pub async fn records(world: &World) -> Records {
+    keyed(world.items().await)
+}
+
+/// These items by their keys, without the reports.
+#[must_use]
+pub fn keyed(items: Vec<Item>) -> Records {
+    items
+        .into_iter()
+        .filter(|item| text(item, "pk") != "CLEANUP")
+        .map(|item| (key(&item), item))
+        .collect()
+}
+
+fn key(item: &Item) -> (String, String) {
+    (text(item, "pk").to_owned(), text(item, "sk").to_owned())
+}
+
+/// What a run makes of these records, where the index shows them as they are.
+#[must_use]
+pub fn after(records: &Records, options: &Options) -> Expected {
+    after_with_index(records, records, options)
+}
+
+/// What a run makes of these records, where the index shows them as they were at another time.
+#[must_use]
+pub fn after_with_index(records: &Records, index: &Records, options: &Options) -> Expected {
+    let mut expected = Expected {
+        records: Records::new(),
+        counts: BTreeMap::new(),
+    };
+    let mut count = |name: &str| *expected.counts.entry(name.to_owned()).or_default() += 1;
+    for (key, item) in records {
+        let listed = index.get(key).is_some_and(|it| is_listed(it, options));
+        let fate = fate(item, listed, options);
+        fate.counts.into_iter().for_each(&mut count);
+        if let Some(item) = fate.item {
+            expected.records.insert(key.clone(), item);
+        }
+    }
+    let gone = index.iter().filter(|(key, _)| !records.contains_key(key));
+    for (_, item) in gone {
+        if is_listed(item, options) {
+            let is_ours = kind(item).is_some();
+            count(if is_ours {
+                "changed_elsewhere"
+            } else {
+                "malformed"
+            });
+        }
+    }
+    expected
+}
+
+fn fate(item: &Item, listed: bool, options: &Options) -> Fate {
+    let same = |counts| Fate {
+        item: Some(item.clone()),
+        counts,
+    };
+    let Some(kind) = kind(item) else {
+        return same(if listed { vec!["malformed"] } else { vec![] });
+    };
+    if !listed && !options.adopt {
+        return same(vec![]);
+    }
+    let Some(state) = state(kind, item) else {
+        return same(vec!["malformed"]);
+    };
+    let agrees = agrees(item, state, options);
+    let mut counts = Vec::new();
+    if options.adopt && !agrees {
+        counts.push("adopted");
+    }
+    let grace = options.grace_hours * HOUR;
+    let retention = options.retention_days * DAY;
+    let now = options.now;
+    match (kind, state) {
+        (_, State::Active { end }) if end <= now => {
+            counts.push("sessions_deactivated");
+            let mut item = item.clone();
+            item.insert("is_active".to_owned(), AttributeValue::Bool(false));
+            item.insert("deactivated_at".to_owned(), whole(now));
+            let reason = AttributeValue::S("expired_by_cleanup".to_owned());
+            item.insert("deactivation_reason".to_owned(), reason);
+            index(&mut item, State::Inactive { since: now }, options);
+            Fate {
+                item: Some(item),
+                counts,
+            }
+        }
+        (_, State::Inactive { since }) if since + retention + grace <= now => {
+            counts.push("sessions_deleted");
+            Fate { item: None, counts }
+        }
+        (kind, State::Token { end }) if end + grace <= now => {
+            counts.push(match kind {
+                "REFRESH" => "refresh_tokens_deleted",
+                _ => "blacklisted_tokens_deleted",
+            });
+            Fate { item: None, counts }
+        }
+        _ if agrees => {
+            if listed && !options.adopt {
+                counts.push("changed_elsewhere");
+            }
+            same(counts)
+        }
+        _ => {
+            if !options.adopt {
+                counts.push("reindexed");
+            }
+            let mut item = item.clone();
+            index(&mut item, state, options);
+            Fate {
+                item: Some(item),
+                counts,
+            }
+        }
+    }
+}
+
+/// What a record of ours is, by its key.
+fn kind(item: &Item) -> Option<&'static str> {
+    let (pk, sk) = (text(item, "pk"), text(item, "sk"));
+    let user = pk.strip_prefix("USER#").unwrap_or_default();
+    let of = |kind: &&str| {
+        let id = sk.strip_prefix(kind).and_then(|it| it.strip_prefix('#'));
+        id.is_some_and(|id| !id.is_empty())
+    };
+    let kinds = ["SESSION", "REFRESH", "BLACKLIST"];
+    kinds.into_iter().find(of).filter(|_| !user.is_empty())
+}
+
+fn state(kind: &str, item: &Item) -> Option<State> {
+    if kind != "SESSION" {
+        let end = time(item, "expires_at")?;
+        return Some(State::Token { end });
+    }
+    if *item.get("is_active")?.as_bool().ok()? {
+        let end = time(item, "expires_at")?;
+        Some(State::Active { end })
+    } else {
+        let since = time(item, "deactivated_at")?;
+        Some(State::Inactive { since })
+    }
+}
+
+/// A stored time; what has a fraction is due with the next whole second.
+fn time(item: &Item, name: &str) -> Option<i64> {
+    let number = item.get(name)?.as_n().ok()?;
+    let (seconds, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let seconds: i64 = seconds.parse().ok()?;
+    let seconds = seconds + i64::from(!fraction.is_empty());
+    (seconds <= LAST).then_some(seconds)
+}
+
+/// The list, the time and the `ttl` that a state asks for.
+fn due(state: State, options: &Options) -> (&'static str, i64, i64) {
+    let retention = options.retention_days * DAY;
+    match state {
+        State::Active { end } => ("deactivate", end, end + retention),
+        State::Inactive { since } => ("delete", since + retention, since + retention),
+        State::Token { end } => ("delete", end, end),
+    }
+}
+
+/// The list and the shard that a record stands on, where a run visits it.
+fn place<'a>(item: &'a Item, options: &Options) -> Option<(&'a str, &'a str)> {
+    let (list, shard) = item.get("due_key")?.as_s().ok()?.split_once('#')?;
+    let number: u8 = shard.parse().ok()?;
+    let known = ["deactivate", "delete"].contains(&list);
+    (known && shard.len() == 2 && number < options.shards).then_some((list, shard))
+}
+
+fn is_listed(item: &Item, options: &Options) -> bool {
+    let Some((list, _)) = place(item, options) else {
+        return false;
+    };
+    let grace = match list {
+        "delete" => options.grace_hours * HOUR,
+        _ => 0,
+    };
+    let due_at = item.get("due_at").and_then(|it| it.as_n().ok());
+    let due_at = due_at.and_then(|it| it.parse::<i64>().ok());
+    due_at.is_some_and(|due_at| due_at + grace <= options.now)
+}
+
+fn agrees(item: &Item, state: State, options: &Options) -> bool {
+    let (list, at, ttl) = due(state, options);
+    place(item, options).is_some_and(|it| it.0 == list)
+        && item.get("due_at") == Some(&whole(at))
+        && item.get("ttl") == Some(&whole(ttl))
+}
+
+/// Gives an item the index attributes of a state. It keeps its shard, or gets any.
+fn index(item: &mut Item, state: State, options: &Options) {
+    let (list, at, ttl) = due(state, options);
+    let shard = place(item, options).map_or(ANY, |it| it.1);
+    let list = AttributeValue::S(format!("{list}#{shard}"));
+    item.insert("due_key".to_owned(), list);
+    item.insert("due_at".to_owned(), whole(at));
+    item.insert("ttl".to_owned(), whole(ttl));
+}
+
+fn whole(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+impl Expected {
+    /// How often something is counted.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts.get(name).copied().unwrap_or_default()
+    }
+
+    /// Compares each record with the model, attribute by attribute.
+    ///
+    /// # Panics
+    ///
+    /// Where one differs.
+    pub fn compare(&self, found: &Records, options: &Options) {
+        for (key, expected) in &self.records {
+            let Some(found) = found.get(key) else {
+                panic!("{key:?} is gone, but should be {expected:?}");
+            };
+            let mut expected = expected.clone();
+            let any = expected.get("due_key").and_then(|it| it.as_s().ok());
+            if let Some(list) = any.and_then(|it| it.strip_suffix(ANY)) {
+                let (_, shard) = place(found, options).expect("a list that is visited");
+                let list = AttributeValue::S(format!("{list}{shard}"));
+                expected.insert("due_key".to_owned(), list);
+            }
+            let names: std::collections::BTreeSet<_> =
+                expected.keys().chain(found.keys()).collect();
+            for name in names {
+                let (found, expected) = (found.get(name), expected.get(name));
+                assert_eq!(found, expected, "{name} of {key:?}");
+            }
+        }
+        for key in found.keys() {
+            assert!(self.records.contains_key(key), "{key:?} should be gone");
+        }
+    }
+}
+
+/// What is done, of all that a report counts; the rest says how it went.
+pub const DONE: [&str; 6] = [
+    "sessions_deactivated",
+    "sessions_deleted",
+    "refresh_tokens_deleted",
+    "blacklisted_tokens_deleted",
+    "reindexed",
+    "adopted",
+];
+
+/// How often the reports together count something.
+#[must_use]
+pub fn sum(reports: &[Value], name: &str) -> u64 {
+    let count = |report: &Value| report[name].as_u64().expect("a count");
+    reports.iter().map(count).sum()
+}

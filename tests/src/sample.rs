@@ -1,0 +1,140 @@
+//! Random records of all kinds, in all states, at all times; some of which no writer should have
+//! written.
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use serde_json::{Value, json};
+
+use crate::model::Options;
+use crate::{DAY, HOUR, World};
+
+/// Around each second that makes a difference: the end, the end of the grace, long before, long
+/// after.
+const DISTANCES: [i64; 13] = [
+    -400 * DAY,
+    -9 * DAY,
+    -48 * HOUR - 1,
+    -48 * HOUR,
+    -48 * HOUR + 1,
+    -HOUR,
+    -1,
+    0,
+    1,
+    HOUR,
+    30 * DAY,
+    400 * DAY,
+    -3 * DAY,
+];
+
+/// Stores so many random records.
+pub fn fill(world: &World, dice: &mut StdRng, count: usize, options: &Options) {
+    let items: Vec<Value> = (0..count)
+        .map(|number| record(dice, number, options))
+        .collect();
+    store(world, items);
+}
+
+/// Stores items as they are, all at once.
+pub fn store(world: &World, items: Vec<Value>) {
+    let items = serde_json::from_value(items.into()).expect("items in DynamoDB JSON");
+    world.dynamodb.import(items).expect("the table takes them");
+}
+
+/// A random record, one of so many.
+pub fn record(dice: &mut StdRng, number: usize, options: &Options) -> Value {
+    let user = format!("u{}", number % 7);
+    let distance = *DISTANCES.choose(dice).expect("there are some");
+    let mut end = options.now + distance;
+    let retention = options.retention_days * DAY;
+    let kind = ["SESSION", "SESSION", "SESSION", "REFRESH", "BLACKLIST"];
+    let kind = *kind.choose(dice).expect("there are some");
+    let mut item = json!({
+        "pk": { "S": format!("USER#{user}") },
+        "sk": { "S": format!("{kind}#{number}") },
+        "user_id": { "S": user },
+        "expires_at": { "N": end.to_string() },
+    });
+    let (list, ttl) = match kind {
+        "SESSION" if dice.random() => {
+            item["is_active"] = json!({ "BOOL": true });
+            ("deactivate", end + retention)
+        }
+        "SESSION" => {
+            let since = end - retention;
+            item["is_active"] = json!({ "BOOL": false });
+            item["deactivated_at"] = json!({ "N": since.to_string() });
+            item["deactivation_reason"] = json!({ "S": "logout" });
+            item["expires_at"] = json!({ "N": (since + HOUR).to_string() });
+            ("delete", end)
+        }
+        _ => ("delete", end),
+    };
+    if kind == "SESSION" && list == "deactivate" && dice.random_ratio(1, 20) {
+        item["expires_at"] = json!({ "N": format!("{}.25", end - 1) });
+    }
+    let shard = dice.random_range(0..options.shards);
+    let mut list = format!("{list}#{shard:02}");
+    let mut ttl = ttl;
+    // What a writer forgot, or got wrong.
+    match dice.random_range(0..20) {
+        0 => end -= 500 * DAY,
+        1 => end += 500 * DAY,
+        2 => list = format!("delete#{shard:02}"),
+        3 => list = format!("deactivate#{shard:02}"),
+        4 => list = String::from("deactivate#99"),
+        5 => list = String::from("archive"),
+        6 => ttl += 1,
+        _ => {}
+    }
+    item["due_key"] = json!({ "S": list });
+    item["due_at"] = json!({ "N": end.to_string() });
+    item["ttl"] = json!({ "N": ttl.to_string() });
+    let members = item.as_object_mut().expect("an object");
+    match dice.random_range(0..40) {
+        0 => drop(members.remove("due_key")),
+        1 => drop(members.remove("due_at")),
+        2 => drop(members.remove("ttl")),
+        3 => drop(members.remove("is_active")),
+        4 => drop(members.remove("expires_at")),
+        5 => item["expires_at"] = json!({ "S": "yesterday" }),
+        6 => item["expires_at"] = json!({ "N": "1800000000000" }),
+        7 => item["is_active"] = json!({ "S": "true" }),
+        8 => item["deactivated_at"] = json!({ "NULL": true }),
+        9 => item["sk"] = json!({ "S": format!("PROFILE#{number}") }),
+        10 => item["pk"] = json!({ "S": format!("ORDER#{number}") }),
+        _ => {}
+    }
+    add_what_is_others(&mut item, dice);
+    item
+}
+
+/// Attributes that we know nothing of.
+fn add_what_is_others(item: &mut Value, dice: &mut StdRng) {
+    let theirs = [
+        (
+            "digits",
+            json!({ "N": "12345678901234567890123456789012345678" }),
+        ),
+        (
+            "small",
+            json!({ "N": "-0.000000000012345678901234567890123456789" }),
+        ),
+        // Of 0, 255 and 16, in base64.
+        ("bytes", json!({ "B": "AP8Q" })),
+        ("names", json!({ "SS": ["a", "b"] })),
+        ("numbers", json!({ "NS": ["1", "2.5"] })),
+        ("blobs", json!({ "BS": ["AA==", "/w=="] })),
+        (
+            "nested",
+            json!({ "M": { "list": { "L": [{ "NULL": true }, { "M": { "x": { "B": "/w==" } } }] } } }),
+        ),
+        ("empty", json!({ "S": "" })),
+        ("ip_address", json!({ "S": "2001:db8::1" })),
+    ];
+    for (name, value) in theirs {
+        if dice.random() {
+            item[name] = value;
+        }
+    }
+}

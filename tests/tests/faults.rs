@@ -1,0 +1,449 @@
+//! The cleanup while the store fails. Whatever happens on the way, no live session is touched, all
+//! that is due is done in the end, and the reports together count what the table shows, once.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::faults::{Fault, Faults, ONCE, OlderIndex, Request};
+use session_cleanup_tests::model::{self, DONE, Expected, Options, after, records, sum};
+use session_cleanup_tests::{
+    HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,
+};
+use session_lifecycle::domain::{Reason, Timestamp};
+use session_lifecycle::dynamodb::Patience;
+
+const READ: &str = "Query";
+const WRITE: &str = "BatchExecuteStatement";
+
+/// How many records of all kinds there are.
+const RECORDS: usize = 400;
+
+const OPTIONS: Options = Options {
+    now: NOW,
+    retention_days: 30,
+    grace_hours: 48,
+    shards: 3,
+    adopt: false,
+};
+
+const ADOPTING: Options = Options {
+    adopt: true,
+    ..OPTIONS
+};
+
+/// A table that fails, and what is to become of it.
+struct Storm {
+    world: World,
+    faults: Faults,
+    options: Options,
+    expected: Expected,
+}
+
+impl Storm {
+    async fn over(
+        options: Options,
+        patience: Patience,
+        decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        let (world, faults) = World::with_faults(patience, [("DUE_SHARDS", "3")], decide).await;
+        let mut dice = StdRng::seed_from_u64(7);
+        sample::fill(&world, &mut dice, RECORDS, &options);
+        let expected = after(&records(&world).await, &options);
+        for name in ["sessions_deactivated", "sessions_deleted", "malformed"] {
+            assert!(expected.count(name) > 5, "the sample is poor: {expected:?}");
+        }
+        Self {
+            world,
+            faults,
+            options,
+            expected,
+        }
+    }
+
+    /// Cleans up once.
+    async fn run(&self, max_seconds: u32) -> Value {
+        let event = json!({ "adopt": self.options.adopt, "max_seconds": max_seconds });
+        self.world.clean_up(event, NOW).await
+    }
+
+    /// Compares table and reports with the model. A report is believed in what it says was done;
+    /// a record that one run could not settle another one has.
+    async fn end(self, reports: &[Value]) {
+        let records = records(&self.world).await;
+        self.expected.compare(&records, &self.options);
+        for name in DONE {
+            let expected = self.expected.count(name);
+            assert_eq!(sum(reports, name), expected, "{name}: {reports:#?}");
+        }
+        let last = reports.last().unwrap();
+        assert_eq!(last["complete"], true, "{last}");
+        assert_eq!(last["failed"], 0, "{last}");
+        assert_eq!(
+            last["malformed"],
+            self.expected.count("malformed"),
+            "{last}"
+        );
+    }
+
+    /// One run comes through, and knows all that it did.
+    async fn one_run_comes_through(self) {
+        let report = self.run(800).await;
+        assert_eq!(report["changed_elsewhere"], 0, "{report}");
+        assert!(self.has_met_faults(), "the faults have met nothing");
+        self.end(&[report]).await;
+    }
+
+    fn has_met_faults(&self) -> bool {
+        self.faults.record().iter().any(|it| it.failed)
+    }
+}
+
+/// Any request, so many of a hundred.
+fn of_all(
+    percent: u32,
+    fault: impl Fn() -> Fault + Send + Sync + 'static,
+) -> impl Fn(&Request) -> Fault + Send + Sync + 'static {
+    move |request| {
+        if request.dice(1).random_ratio(percent, 100) {
+            fault()
+        } else {
+            Fault::None
+        }
+    }
+}
+
+/// Any batch of writes, so many of a hundred.
+fn of_writes(
+    percent: u32,
+    fault: impl Fn(&Request) -> Fault + Send + Sync + 'static,
+) -> impl Fn(&Request) -> Fault + Send + Sync + 'static {
+    move |request| {
+        if request.operation == WRITE && request.dice(2).random_ratio(percent, 100) {
+            fault(request)
+        } else {
+            Fault::None
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_throttled_now_and_then_is_cleaned_up() {
+    let decide = of_all(5, || Fault::THROTTLED);
+    let storm = Storm::over(OPTIONS, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+#[tokio::test]
+async fn a_table_throttled_often_is_cleaned_up_and_adopted() {
+    let decide = of_all(30, || Fault::THROTTLED);
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+#[tokio::test]
+async fn what_a_run_leaves_of_a_table_throttled_most_of_the_time_the_next_one_does() {
+    let decide = of_all(90, || Fault::THROTTLED);
+    let storm = Storm::over(OPTIONS, ONCE, decide).await;
+    let first = storm.run(5).await;
+    assert_eq!(first["changed_elsewhere"], 0, "{first}");
+    storm.faults.end();
+    let second = storm.run(800).await;
+    storm.end(&[first, second]).await;
+}
+
+#[tokio::test]
+async fn a_table_that_breaks_now_and_then_is_cleaned_up() {
+    let decide = of_all(20, || Fault::BROKEN);
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+/// Attempts are short here, so a busy machine has more of them fail, and that is what it is about.
+const IMPATIENT: Patience = Patience {
+    attempt: Duration::from_millis(700),
+    call: Duration::from_millis(700),
+    attempts: 1,
+};
+
+#[tokio::test]
+async fn silence_now_and_then_before_and_after_a_write_loses_no_count() {
+    let decide = |request: &Request| match request.dice(3).random_range(0..10) {
+        0 => Fault::Silence,
+        1 => Fault::Silence.though_done(),
+        _ => Fault::None,
+    };
+    let storm = Storm::over(ADOPTING, IMPATIENT, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+#[tokio::test]
+async fn connections_dropped_before_and_after_a_write_lose_no_count() {
+    let decide = |request: &Request| match request.dice(4).random_range(0..5) {
+        0 => Fault::DroppedBefore,
+        1 => Fault::DroppedAfter,
+        _ => Fault::None,
+    };
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+#[tokio::test]
+async fn every_first_answer_to_a_write_that_is_lost_loses_no_count() {
+    // The batches that repeat are what is left of these.
+    let decide = |request: &Request| match (request.operation.as_str(), request.number) {
+        (WRITE, 1..=8) => Fault::DroppedAfter,
+        _ => Fault::None,
+    };
+    let storm = Storm::over(OPTIONS, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_done_and_said_to_have_failed_is_counted_once() {
+    let decide = of_writes(50, |_| Fault::BROKEN.though_done());
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+#[tokio::test]
+async fn statements_that_are_throttled_or_break_are_tried_again() {
+    let decide = of_writes(70, |request| {
+        let code = ["ThrottlingError", "InternalServerError"][request.number % 2];
+        Fault::of_statements(40, code, request.dice(5))
+    });
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+#[tokio::test]
+async fn statements_that_are_done_and_said_to_have_failed_are_counted_once() {
+    let decide = of_writes(70, |request| {
+        Fault::of_statements(40, "InternalServerError", request.dice(6)).though_done()
+    });
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+/// A refusal without a record says that there is none. Where that is not so, the record is still on
+/// the list.
+#[tokio::test]
+async fn what_is_refused_for_no_reason_the_next_run_does() {
+    let decide = of_writes(70, |request| {
+        Fault::of_statements(40, "ConditionalCheckFailed", request.dice(7))
+    });
+    let storm = Storm::over(OPTIONS, ONCE, decide).await;
+    let first = storm.run(800).await;
+    assert!(first["changed_elsewhere"].as_u64() > Some(10), "{first}");
+    assert_eq!(first["complete"], true, "{first}");
+    storm.faults.end();
+    let second = storm.run(800).await;
+    assert_eq!(second["changed_elsewhere"], 0, "{second}");
+    storm.end(&[first, second]).await;
+}
+
+/// What a proxy, a captive portal or a half-broken load balancer says in the store's place.
+const GARBAGE: [(u16, &str, &str); 7] = [
+    (200, "text/html", "<html>Welcome</html>"),
+    (200, "application/x-amz-json-1.0", "{}"),
+    (200, "application/x-amz-json-1.0", "{\"Responses\":[]}"),
+    (200, "application/x-amz-json-1.0", "{\"Items\":"),
+    (200, "application/x-amz-json-1.0", ""),
+    (400, "text/plain", "Bad Request"),
+    (503, "text/html", "<html>Service Unavailable</html>"),
+];
+
+#[tokio::test]
+async fn answers_that_are_none_of_the_stores_are_not_believed() {
+    let decide = |request: &Request| {
+        let mut dice = request.dice(8);
+        if request.operation == "PutItem" || dice.random_ratio(60, 100) {
+            return Fault::None;
+        }
+        let (status, content_type, body) = GARBAGE[dice.random_range(0..GARBAGE.len())];
+        let garbage = Fault::Answer {
+            status,
+            content_type,
+            body,
+        };
+        if dice.random() {
+            garbage.though_done()
+        } else {
+            garbage
+        }
+    };
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    storm.one_run_comes_through().await;
+}
+
+/// An empty answer says nothing of the list, whoever gave it.
+#[tokio::test]
+async fn a_list_is_not_taken_for_empty_because_an_answer_is() {
+    let decide = |request: &Request| {
+        let answered = ["Query", "Scan"].contains(&&*request.operation);
+        if answered && request.number <= 6 {
+            Fault::Stale(json!({}))
+        } else {
+            Fault::None
+        }
+    };
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    let report = storm.run(800).await;
+    storm.end(&[report]).await;
+}
+
+/// An index that lags shows what was done, moved, deleted since, and not what is new.
+#[tokio::test]
+async fn an_index_that_lags_does_no_harm_and_hides_nothing_for_long() {
+    let shown = Arc::new(Mutex::new(None::<OlderIndex>));
+    let index = Arc::clone(&shown);
+    let decide = move |request: &Request| match &*index.lock().unwrap() {
+        Some(older) if request.operation == READ => Fault::Stale(older.answer(&request.body)),
+        _ => Fault::None,
+    };
+    let mut storm = Storm::over(OPTIONS, ONCE, decide).await;
+    let world = &storm.world;
+    for number in 0..40 {
+        open(world, &format!("s{number}"), NOW - 5).await;
+    }
+    let before = records(world).await;
+    // A run that does all of it; the next one sees the list as if it had not.
+    let first = world.clean_up(json!({}), NOW - 1).await;
+    assert_eq!(first["complete"], true);
+    let items: Vec<_> = before.values().cloned().collect();
+    *shown.lock().unwrap() = Some(OlderIndex::of(&items));
+    change_since(world).await;
+    let now = records(world).await;
+    let lagging = model::after_with_index(&now, &before, &OPTIONS);
+    assert!(lagging.count("changed_elsewhere") > 100, "{lagging:?}");
+    let report = world.clean_up(json!({}), NOW).await;
+    let found = records(world).await;
+    lagging.compare(&found, &OPTIONS);
+    for name in DONE.into_iter().chain(["changed_elsewhere", "malformed"]) {
+        assert_eq!(report[name], lagging.count(name), "{name}: {report}");
+    }
+    assert_eq!(report["failed"], 0);
+    assert_eq!(report["complete"], true);
+    // The index has caught up.
+    *shown.lock().unwrap() = None;
+    storm.expected = after(&found, &OPTIONS);
+    assert_eq!(storm.expected.count("sessions_deactivated"), 20);
+    let report = storm.run(800).await;
+    storm.end(&[report]).await;
+}
+
+/// Opens a session on a shard that the runs here visit.
+async fn open(world: &World, session: &str, expires_at: i64) {
+    let mut item = active_session("ann", session, expires_at);
+    item["due_key"] = json!({ "S": "deactivate#01" });
+    world.put(item).await;
+}
+
+/// What happens between what the index shows and the run.
+async fn change_since(world: &World) {
+    let (ann, end) = (user_id("ann"), Timestamp::from_seconds(NOW + HOUR));
+    for number in 0..20 {
+        open(world, &format!("new{number}"), NOW).await;
+        let refreshed = format!("refreshed{number}");
+        open(world, &refreshed, NOW + 1).await;
+        let before = Timestamp::from_seconds(NOW - 1);
+        world
+            .sessions
+            .extend(&ann, &session_id(&refreshed), end, before)
+            .await
+            .unwrap();
+        let closed = format!("closed{number}");
+        open(world, &closed, NOW + 1).await;
+        world
+            .sessions
+            .deactivate(&ann, &session_id(&closed), Reason::Logout, before)
+            .await
+            .unwrap();
+    }
+}
+
+/// The refresh takes place while the run's write is on its way: after the list was read.
+#[tokio::test]
+async fn sessions_that_are_refreshed_between_the_list_and_the_write_are_kept() {
+    // One batch.
+    const SESSIONS: usize = 25;
+    let sessions = |expires_at| {
+        let session = |number| {
+            let mut item = active_session("ann", &format!("s{number}"), expires_at);
+            item["due_key"] = json!({ "S": "deactivate#01" });
+            item
+        };
+        (0..SESSIONS).map(session).collect()
+    };
+    let refresh = Arc::new(OnceLock::<Box<dyn Fn() + Send + Sync>>::new());
+    let at_write = Arc::clone(&refresh);
+    let decide = move |request: &Request| {
+        if (&*request.operation, request.number) == (WRITE, 1) {
+            at_write.wait()();
+        }
+        Fault::None
+    };
+    let (world, _faults) = World::with_faults(ONCE, [("DUE_SHARDS", "3")], decide).await;
+    sample::store(&world, sessions(NOW - 1));
+    let world = Arc::new(world);
+    let table = Arc::clone(&world);
+    let set = refresh.set(Box::new(move || {
+        sample::store(&table, sessions(NOW + HOUR));
+    }));
+    assert!(set.is_ok());
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(report["sessions_deactivated"], 0, "{report}");
+    assert_eq!(report["changed_elsewhere"], SESSIONS, "{report}");
+    for item in records(&world).await.into_values() {
+        assert_eq!(item["is_active"].as_bool(), Ok(&true));
+        assert_eq!(number(&item, "due_at"), NOW + HOUR);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_refused_half_way_stores_what_it_did_and_says_why() {
+    let decide = |request: &Request| match (request.operation.as_str(), request.number) {
+        (WRITE, 3) => Fault::Error {
+            status: 400,
+            code: "AccessDeniedException",
+        },
+        _ => Fault::None,
+    };
+    let storm = Storm::over(OPTIONS, ONCE, decide).await;
+    let event = json!({});
+    let world = &storm.world;
+    let answer = world
+        .functions
+        .invoke(FunctionName::Cleanup, &event, at(NOW))
+        .await;
+    let error = answer.unwrap_err().to_string();
+    assert!(error.contains("AccessDenied"), "{error}");
+    let items = world.items().await;
+    let stored: Vec<_> = items
+        .iter()
+        .filter(|it| it["pk"].as_s().unwrap() == "CLEANUP")
+        .collect();
+    let [stored] = stored[..] else {
+        panic!("one report: {stored:?}");
+    };
+    let failed = number(stored, "failed");
+    assert!((1..=25).contains(&failed), "{stored:?}");
+    assert_eq!(stored["complete"].as_bool(), Ok(&false));
+    assert!(stored["error"].as_s().unwrap().contains("AccessDenied"));
+    let mut first = json!({});
+    for name in DONE {
+        first[name] = number(stored, name).into();
+    }
+    let done = sum(std::slice::from_ref(&first), "sessions_deactivated");
+    assert!(done > 0, "the other batches were done: {stored:?}");
+    storm.faults.end();
+    let second = storm.run(800).await;
+    storm.end(&[first, second]).await;
+}
