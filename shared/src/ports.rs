@@ -61,14 +61,19 @@ impl StoreError {
     /// What failed and why, down to the first cause, in one line for the log.
     #[must_use]
     pub fn causes(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            line = format!("{line}: {error}");
-            cause = error.source();
-        }
-        line
+        causes(self)
     }
+}
+
+/// An error and its causes, down to the first, in one line.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
 }
 
 /// An answer, and the capacity units that it consumed.

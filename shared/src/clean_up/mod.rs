@@ -250,6 +250,8 @@ impl<'a, T: CleanupTable> Run<'a, T> {
     /// Gives way to others where the table throttles.
     fn heed(&self, error: &StoreError) {
         if matches!(error, StoreError::Throttled { .. }) {
+            // It is there, and says when it can do more.
+            self.answered();
             self.pace.slow_down(&self.watch);
             self.scan_pace.slow_down(&self.watch);
         }

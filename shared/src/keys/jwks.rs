@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use super::{FetchError, FetchKeys, Fetched, KeySet, VerifyingKey};
 use crate::domain::Timestamp;
 use crate::json::read_object;
+use crate::ports::causes;
 
 /// How long a fetch may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -191,16 +192,6 @@ impl FetchKeys for JwksEndpoint {
     ) -> Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send + '_>> {
         Box::pin(self.fetch_set())
     }
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }
 
 /// For how long an answer is fresh (RFC 9111 §4.2, §5.2.2), within our own limits.
