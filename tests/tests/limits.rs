@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::{NOW, World, active_session, at, counts, only, text};
+use session_cleanup_tests::faults::{Fault, ONCE, Request};
+use session_cleanup_tests::{NOW, World, active_session, at, counts, only, sample, text};
 
 #[tokio::test]
 async fn a_rate_below_a_batch_is_kept_and_gets_on() {
@@ -64,6 +65,26 @@ async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
         .map(|number| format!("s{number:03}"))
         .collect();
     assert_eq!(inactive, oldest);
+}
+
+/// A busy machine makes a run longer, never shorter.
+#[tokio::test]
+async fn a_run_is_slower_than_it_may_be_once_the_table_throttles() {
+    const SESSIONS: i64 = 1_000;
+    const RATE: i64 = 250;
+    let throttled_first = |request: &Request| match (&*request.operation, request.number) {
+        ("BatchExecuteStatement", 1) => Fault::THROTTLED,
+        _ => Fault::None,
+    };
+    let variables = [("MAX_WRITES_PER_SECOND", "250")];
+    let (world, _faults) = World::with_faults(ONCE, variables, throttled_first).await;
+    let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
+    sample::store(&world, (0..SESSIONS).map(session).collect());
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(report["sessions_deactivated"], SESSIONS, "{report}");
+    let at_the_whole_rate = 1_000 * SESSIONS / RATE;
+    let duration = report["duration_ms"].as_i64().unwrap();
+    assert!(duration > at_the_whole_rate * 5 / 4, "{report}");
 }
 
 #[tokio::test]

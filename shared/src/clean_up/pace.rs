@@ -12,11 +12,8 @@ use governor::{Quota, RateLimiter};
 use crate::clock::Stopwatch;
 
 /// By how much the rate grows in a second in which the table did not throttle, as a part of the
-/// whole rate.
+/// whole rate. It halves once a second at the most, so this is also the least that is left of it.
 const STEP: f64 = 1.0 / 16.0;
-
-/// The least rate, as a part of the whole rate.
-const LEAST: f64 = 1.0 / 64.0;
 
 /// Lets so much happen in a second, evenly: half as much each time that the table throttles, and
 /// a little more with each second in which it does not (additive increase, multiplicative
@@ -89,13 +86,9 @@ impl Pace {
     pub(super) fn slow_down(&self, watch: &Stopwatch) {
         let elapsed = watch.elapsed();
         let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
-        let throttled_before = part.size < 1.0 && elapsed < part.since + Duration::from_secs(1);
-        if throttled_before {
+        if !part.cut(elapsed) {
             return;
         }
-        part.grow(elapsed);
-        part.size = (part.size / 2.0).max(LEAST);
-        part.since = elapsed;
         self.limiter.get_or_init(|| {
             #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
             let rate = self.admitted.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64();
@@ -106,6 +99,17 @@ impl Pace {
 }
 
 impl Part {
+    /// Halves, unless that was done within this second; whether it was done now.
+    fn cut(&mut self, now: Duration) -> bool {
+        if self.size < 1.0 && now < self.since + Duration::from_secs(1) {
+            return false;
+        }
+        self.grow(now);
+        self.size /= 2.0;
+        self.since = now;
+        true
+    }
+
     fn grow(&mut self, now: Duration) {
         let seconds = now.saturating_sub(self.since).as_secs();
         let steps = u32::try_from(seconds).unwrap_or(u32::MAX);
@@ -130,4 +134,61 @@ fn whole(units: f64) -> u32 {
     )]
     let whole = units.ceil() as u32;
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part() -> Part {
+        Part {
+            size: 1.0,
+            since: Duration::ZERO,
+        }
+    }
+
+    fn after(part: &mut Part, milliseconds: u64) -> f64 {
+        part.grow(Duration::from_millis(milliseconds));
+        part.size
+    }
+
+    fn same(left: f64, right: f64) {
+        assert!((left - right).abs() < 1e-9, "{left} for {right}");
+    }
+
+    #[test]
+    fn the_rate_halves_once_a_second_and_comes_back_step_by_step() {
+        let mut part = part();
+        let at = Duration::from_millis;
+        assert!(part.cut(at(100)));
+        same(part.size, 0.5);
+        assert!(!part.cut(at(1_099)), "those who were under way together");
+        same(after(&mut part, 1_099), 0.5);
+        same(after(&mut part, 1_100), 0.5 + STEP);
+        same(after(&mut part, 3_100), 0.5 + 3.0 * STEP);
+        assert!(part.cut(at(4_100)));
+        same(part.size, 0.25 + 2.0 * STEP);
+        same(after(&mut part, 100_000), 1.0);
+    }
+
+    #[test]
+    fn the_rate_never_falls_to_nothing() {
+        let mut part = part();
+        for second in 1..100 {
+            part.cut(Duration::from_secs(second));
+            assert!(part.size >= STEP, "{}", part.size);
+        }
+        assert!(part.size < 0.1, "{}", part.size);
+    }
+
+    #[tokio::test]
+    async fn without_a_limit_there_is_one_once_the_table_throttles() {
+        let watch = Stopwatch::start(Duration::from_mins(1));
+        let most = NonZeroU32::new(25).expect("not zero");
+        let pace = Pace::new(None, most);
+        assert!(pace.admit(25.0, &watch).await);
+        assert!(pace.limiter.get().is_none());
+        pace.slow_down(&watch);
+        assert!(pace.limiter.get().is_some());
+    }
 }
