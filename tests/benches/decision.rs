@@ -1,0 +1,150 @@
+//! What a decision costs by itself: no event, no logs, no network. The table answers at once.
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "this is a program for developers: it stops where something is wrong"
+)]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
+use jsonwebtoken::Algorithm;
+use serde_json::json;
+use session_cleanup_tests::forging::{ALGORITHMS, Signer, claims_with, encoded, parts};
+use session_cleanup_tests::{HOUR, NOW, at};
+use session_lifecycle::authorize::{Authorize, Decision};
+use session_lifecycle::domain::{
+    Change, Days, Refusal, SeenSession, SessionId, Shards, Timestamp, TokenId, UserId,
+};
+use session_lifecycle::ports::{ApplyChanges, LookUpSession, Lookup, Metered, Outcome, StoreError};
+
+/// Answers all questions alike.
+#[derive(Debug, Clone)]
+struct Answers {
+    session: Option<SeenSession>,
+    blacklisted: bool,
+}
+
+impl LookUpSession for Answers {
+    async fn look_up(&self, _: &UserId, _: &SessionId, _: &TokenId) -> Result<Lookup, StoreError> {
+        Ok(Lookup {
+            session: self.session.map(Ok),
+            blacklisted: self.blacklisted,
+        })
+    }
+}
+
+impl ApplyChanges for Answers {
+    const MOST: std::num::NonZeroU32 = std::num::NonZeroU32::MIN;
+
+    async fn apply(&self, changes: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
+        Ok(Metered {
+            value: changes.iter().map(|_| Outcome::Applied).collect(),
+            capacity_units: 0.0,
+        })
+    }
+}
+
+fn active(expires_at: i64) -> Answers {
+    let shard = Shards::default().all().next().expect("there are shards");
+    let expires_at = Timestamp::from_seconds(expires_at);
+    Answers {
+        session: Some(SeenSession::Active { expires_at, shard }),
+        blacklisted: false,
+    }
+}
+
+/// Measures one decision, and that it is the one that was meant.
+fn decide(
+    criterion: &mut Criterion,
+    name: &str,
+    signer: &Signer,
+    table: &Answers,
+    header: Option<&str>,
+    expected: Option<Refusal>,
+) {
+    let authorize = Authorize::new(table.clone(), signer.verifier(), Days(30));
+    let decide = |header| {
+        // Nothing in it waits.
+        let decision = authorize.decide(header, at(NOW)).now_or_never();
+        decision.expect("an answer").expect("a decision")
+    };
+    let refused = match decide(header) {
+        Decision::Allow(_) => None,
+        Decision::Refuse(refusal) => Some(refusal),
+    };
+    assert_eq!(refused, expected, "{name}");
+    criterion.bench_function(name, |bencher| {
+        bencher.iter(|| decide(black_box(header)));
+    });
+}
+
+fn tokens_of_each_algorithm(criterion: &mut Criterion) {
+    for algorithm in ALGORITHMS {
+        let signer = Signer::of(algorithm);
+        let header = format!("Bearer {}", signer.good_token());
+        let name = format!("allow/{algorithm:?}");
+        let table = active(NOW + HOUR);
+        decide(criterion, &name, &signer, &table, Some(&header), None);
+    }
+}
+
+fn each_refusal(criterion: &mut Criterion) {
+    let issuer = Signer::of(Algorithm::HS256);
+    let good = issuer.good_token();
+    let [head, body, _] = parts(&good);
+    let signed = |header: &str, payload: &str| issuer.sign(header, payload);
+    let claims = |name: &str, value: serde_json::Value| {
+        signed(&issuer.header(), &claims_with(name, value).to_string())
+    };
+    let live = active(NOW + HOUR);
+    let invalid = [
+        ("too long", "a".repeat(9_000)),
+        ("form", "a.b".to_owned()),
+        ("header", format!("{}.{body}.", encoded("[]"))),
+        ("algorithm", Signer::of(Algorithm::HS384).good_token()),
+        ("critical", signed(r#"{"alg":"HS256","crit":["x"]}"#, "{}")),
+        ("signature", format!("{head}.{body}.{}", encoded([0; 32]))),
+        ("claims", claims("sub", json!(7))),
+        ("issuer", claims("iss", json!("another"))),
+        ("audience", claims("aud", json!("another"))),
+        ("not yet valid", claims("nbf", json!(NOW + 1))),
+    ];
+    for (why, token) in invalid {
+        let name = format!("refuse/Invalid token/{why}");
+        let header = format!("Bearer {token}");
+        let expected = Some(Refusal::InvalidToken);
+        decide(criterion, &name, &issuer, &live, Some(&header), expected);
+    }
+    let missing = Answers {
+        session: None,
+        blacklisted: false,
+    };
+    let inactive = Answers {
+        session: Some(SeenSession::Inactive),
+        ..missing
+    };
+    let revoked = Answers {
+        blacklisted: true,
+        ..live
+    };
+    let good = format!("Bearer {good}");
+    let old = format!("Bearer {}", claims("exp", json!(NOW - 1)));
+    let (good, old) = (Some(good.as_str()), Some(old.as_str()));
+    let by_the_table = [
+        (None, &live, Refusal::MissingBearerToken),
+        (old, &live, Refusal::TokenExpired),
+        (good, &revoked, Refusal::TokenRevoked),
+        (good, &missing, Refusal::SessionNotFound),
+        (good, &inactive, Refusal::SessionInactive),
+        (good, &active(NOW - 1), Refusal::SessionExpired),
+    ];
+    for (header, table, refusal) in by_the_table {
+        let name = format!("refuse/{refusal}");
+        decide(criterion, &name, &issuer, table, header, Some(refusal));
+    }
+}
+
+criterion_group!(decisions, tokens_of_each_algorithm, each_refusal);
+criterion_main!(decisions);
