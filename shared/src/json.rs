@@ -5,7 +5,7 @@
 //! §4 ask for unique names; here no object may break that, at any depth.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{
@@ -47,7 +47,7 @@ impl<'de> Visitor<'de> for UniqueNames {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new();
         while let Some(Name(name)) = members.next_key()? {
             if name.starts_with(PRIVATE) {
                 return Err(Error::custom("a name that is not a name to serde_json"));

@@ -3,15 +3,18 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 /// A REST API's REQUEST or TOKEN event, or an HTTP API's of payload 1.0 or 2.0.
 ///
 /// Of the headers, only `Authorization` is kept: the rest of the request is none of the
 /// authorizer's business, and skipping it costs nothing.
+///
+/// It is read from a JSON object alone. The error over another shape says no more than that: what
+/// stands in the wrong place may be a token.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 pub struct AuthorizerEvent {
     /// "1.0" or "2.0" of HTTP APIs.
     version: Option<String>,
@@ -41,21 +44,30 @@ pub enum Gateway {
 #[error("not an authorizer event of API Gateway: {0}")]
 pub struct UnknownEvent(&'static str);
 
-impl AuthorizerEvent {
-    /// Reads an event.
-    ///
-    /// # Errors
-    ///
-    /// JSON of another shape. The error says no more: what stands in the wrong place may be a
-    /// token.
-    pub fn read(event: &RawValue) -> Result<Self, UnknownEvent> {
-        // A struct would be read from an array, too.
-        Some(event.get())
-            .filter(|event| event.starts_with('{'))
-            .and_then(|event| serde_json::from_str(event).ok())
-            .ok_or(UnknownEvent("it has another shape"))
-    }
+impl<'de> Deserialize<'de> for AuthorizerEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // What is derived would read an array, too.
+        struct Object;
 
+        impl<'de> Visitor<'de> for Object {
+            type Value = AuthorizerEvent;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+                // The derived one.
+                AuthorizerEvent::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        let read = deserializer.deserialize_map(Object);
+        read.map_err(|_| Error::custom(UnknownEvent("it has another shape")))
+    }
+}
+
+impl AuthorizerEvent {
     /// Who asks, and so how to answer.
     ///
     /// # Errors

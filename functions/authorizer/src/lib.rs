@@ -12,7 +12,6 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use session_lifecycle::authorize::{Authorize, Decision, Undecided};
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::Table;
@@ -72,10 +71,9 @@ impl Authorizer {
     /// and nobody is let in.
     pub async fn handle(
         &self,
-        event: &RawValue,
+        event: &AuthorizerEvent,
         now: DateTime<Utc>,
     ) -> Result<AuthorizerAnswer, AuthorizerError> {
-        let event = AuthorizerEvent::read(event)?;
         let gateway = event.gateway()?;
         let decision = self.authorize.decide(event.authorization(), now).await?;
         Ok(answer(&gateway, decision))

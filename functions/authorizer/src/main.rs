@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use authorizer::Authorizer;
+use authorizer::{Authorizer, AuthorizerEvent};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use serde_json::value::RawValue;
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
 use session_lifecycle::{clock, telemetry};
@@ -17,7 +16,7 @@ async fn main() -> ExitCode {
         let authorizer = &Authorizer::start(config, client, clock::now()).await?;
         authorizer.warm_up().await;
         // Boxed: the compiler gives up on the layout of so many futures in one.
-        let handle = |event: LambdaEvent<Box<RawValue>>| {
+        let handle = |event: LambdaEvent<AuthorizerEvent>| {
             Box::pin(async move {
                 let answer = authorizer.handle(&event.payload, clock::now()).await;
                 answer.map_err(Diagnostic::from)

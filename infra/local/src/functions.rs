@@ -116,7 +116,7 @@ impl Functions {
             .unwrap_or(Duration::from_secs(3));
         match function {
             FunctionName::Authorizer => {
-                let event: Box<RawValue> = received(event)?;
+                let event = received(event)?;
                 let answer = self.authorizer.handle(&event, now).await?;
                 Ok(serde_json::to_value(answer)?)
             }

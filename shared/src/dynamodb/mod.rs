@@ -13,6 +13,7 @@ mod work;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
@@ -84,6 +85,8 @@ impl Patience {
         aws_config::defaults(BehaviorVersion::latest())
             .timeout_config(self.timeouts())
             .retry_config(self.retries())
+            // It watches each request for a time in which no attempt of ours is still under way.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
     }
 
     /// The SDK's timeouts.
