@@ -113,3 +113,26 @@ async fn no_token_secret_or_header_is_logged_at_any_level() {
         }
     }
 }
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn neither_the_answer_nor_the_log_repeats_an_event_of_another_shape() {
+    let world = World::new().await;
+    let token = sign(&world.tokens, "ann", "live");
+    let method = "arn:aws:execute-api:us-east-1:123456789012:abcdef1234/prod/GET/orders";
+    let authorizer = Emulator::start(&world, FunctionName::Authorizer, []).await;
+    for event in [
+        json!(token),
+        json!([method, token]),
+        json!({ "methodArn": method, "headers": token }),
+        json!({ "methodArn": method, "headers": { "Authorization": { token.as_str(): 1 } } }),
+        json!({ "methodArn": method, "authorizationToken": [token] }),
+    ] {
+        let error = authorizer.invoke(&event).await.unwrap_err();
+        assert!(error.contains("it has another shape"), "{error}");
+        assert!(!error.contains(&token), "{error}");
+    }
+    let output = authorizer.output();
+    assert!(output.contains("it has another shape"), "{output}");
+    assert!(!output.contains(&token), "{output}");
+}
