@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A REST API's REQUEST or TOKEN event, or an HTTP API's of payload 1.0 or 2.0.
 ///
@@ -109,13 +109,6 @@ impl AuthorizerEvent {
 
 /// Takes the values of `Authorization`, in whatever case, out of a map of headers.
 fn authorization<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Values {
-        One(String),
-        Several(Vec<String>),
-    }
-
     struct Headers;
 
     impl<'de> Visitor<'de> for Headers {
@@ -132,14 +125,10 @@ fn authorization<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
         fn visit_map<A: MapAccess<'de>>(self, mut headers: A) -> Result<Self::Value, A::Error> {
             let mut found = Vec::new();
             while let Some(name) = headers.next_key::<std::borrow::Cow<'de, str>>()? {
-                if !name.eq_ignore_ascii_case("authorization") {
+                if name.eq_ignore_ascii_case("authorization") {
+                    found.append(&mut headers.next_value::<Values>()?.0);
+                } else {
                     headers.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-                match headers.next_value()? {
-                    Some(Values::One(value)) => found.push(value),
-                    Some(Values::Several(values)) => found.extend(values),
-                    None => {}
                 }
             }
             Ok(found)
@@ -147,4 +136,36 @@ fn authorization<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
     }
 
     deserializer.deserialize_any(Headers)
+}
+
+/// The values of a header: one, several, or null for none.
+struct Values(Vec<String>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Values {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the value of a header, several, or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self, E> {
+        Ok(Self(vec![value.to_owned()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut values: A) -> Result<Self, A::Error> {
+        while let Some(value) = values.next_element()? {
+            self.0.push(value);
+        }
+        Ok(self)
+    }
 }

@@ -1,6 +1,6 @@
 //! The authorizer's one read.
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 
 use super::Table;
 use super::item::{DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key};
@@ -25,7 +25,9 @@ impl LookUpSession for Table {
             .keys(key_item(&entry))
             .projection_expression([PK, SK, IS_ACTIVE, EXPIRES_AT, DUE_KEY].join(","))
             .consistent_read(true);
-        let (items, _) = self.batch_get(keys, WHAT).await?;
+        let (items, _) = self
+            .batch_get(keys, ReturnConsumedCapacity::None, WHAT)
+            .await?;
         let mut lookup = Lookup {
             session: None,
             blacklisted: false,

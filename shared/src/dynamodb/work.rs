@@ -17,6 +17,7 @@ use super::item::{
     DUE_AT, DUE_INDEX, DUE_KEY, Item, key_item, read_keyed, read_record, take_key, text, time,
 };
 use super::statement::statement;
+use crate::clock::Stopwatch;
 use crate::domain::{Change, DueList, RecordKey, Timestamp, Write};
 use crate::ports::{
     ApplyChanges, DuePage, Found, Metered, Outcome, Position, ReadDueList, ReadRecords, ScanPage,
@@ -96,7 +97,8 @@ impl ReadRecords for Table {
         let keys = KeysAndAttributes::builder()
             .set_keys(Some(keys.iter().map(key_item).collect()))
             .consistent_read(true);
-        let (items, capacity_units) = self.batch_get(keys, "reading records").await?;
+        let capacity = ReturnConsumedCapacity::Total;
+        let (items, capacity_units) = self.batch_get(keys, capacity, "reading records").await?;
         let records = items
             .into_iter()
             .map(|item| read_record(item, self.shards))
@@ -114,22 +116,7 @@ impl Table {
     pub(super) async fn batch_get(
         &self,
         keys: KeysAndAttributesBuilder,
-        what: &'static str,
-    ) -> Result<(Vec<Item>, f64), StoreError> {
-        let timeouts = self.client.config().timeout_config();
-        let reading = self.batch_get_all(keys, what);
-        match timeouts.and_then(TimeoutConfig::operation_timeout) {
-            Some(limit) => timeout(limit, reading).await.unwrap_or_else(|_| {
-                let source = "not all was read in time".into();
-                Err(StoreError::Unavailable { what, source })
-            }),
-            None => reading.await,
-        }
-    }
-
-    async fn batch_get_all(
-        &self,
-        keys: KeysAndAttributesBuilder,
+        capacity: ReturnConsumedCapacity,
         what: &'static str,
     ) -> Result<(Vec<Item>, f64), StoreError> {
         const ATTEMPTS: u32 = 4;
@@ -137,17 +124,28 @@ impl Table {
             what,
             source: error.into(),
         })?;
+        let timeouts = self.client.config().timeout_config();
+        let limit = timeouts.and_then(TimeoutConfig::operation_timeout);
+        let watch = Stopwatch::start(limit.unwrap_or(Duration::MAX));
         let mut wanted = HashMap::from([(self.name.clone(), keys)]);
         let (mut items, mut capacity_units) = (Vec::new(), 0.0);
         for attempt in 1..=ATTEMPTS {
-            let answer = self
+            let asked = self
                 .client
                 .batch_get_item()
                 .set_request_items(Some(wanted))
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|error| StoreError::from_call(what, error))?;
+                .return_consumed_capacity(capacity.clone())
+                .send();
+            let answer = if attempt == 1 {
+                // The client ends it in time by itself.
+                asked.await
+            } else {
+                timeout(watch.left(), asked).await.map_err(|_| {
+                    let source = "not all was read in time".into();
+                    StoreError::Unavailable { what, source }
+                })?
+            };
+            let answer = answer.map_err(|error| StoreError::from_call(what, error))?;
             capacity_units += units(answer.consumed_capacity());
             wanted = answer.unprocessed_keys.unwrap_or_default();
             let tables = answer.responses.unwrap_or_default();
