@@ -29,6 +29,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use chrono::{DateTime, Utc};
+use dynoxide::Database;
 use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
 use session_cleanup_local::functions::Functions;
@@ -291,11 +292,15 @@ impl World {
 
 /// Serves the template's table, empty, on a free port.
 pub async fn serve_table() -> EmbeddedDynamoDb {
+    serve(dynamodb::open(None).expect("a database in memory")).await
+}
+
+/// Serves the template's table in this database, on a free port.
+pub async fn serve(database: Database) -> EmbeddedDynamoDb {
     let template = Template::read().expect("the template can be read");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .expect("a free port");
-    let database = dynamodb::open(None).expect("a database in memory");
     EmbeddedDynamoDb::start(database, listener, &template.table)
         .expect("the template's table can be created")
 }

@@ -1,0 +1,496 @@
+//! Everybody at once, on threads, while the clock goes on: cleanups, authorizers, refreshes,
+//! logouts, and native TTL. At the end every record is read back and compared with what its own
+//! story asks for, and all that anybody counted adds up.
+//!
+//! The clock goes on with the work: each call of an authorizer, each refresh and each logout is a
+//! second. So no machine is too slow for it, and it always ends at the same second.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use dynoxide::Database;
+use dynoxide::storage_backend::ManualClock;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use session_cleanup_local::dynamodb::EmbeddedDynamoDb;
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_local::tokens::Bearer;
+use session_cleanup_tests::authorizing::refusal;
+use session_cleanup_tests::model::{self, Options, Records, sum};
+use session_cleanup_tests::{
+    DAY, HOUR, Item, NOW, World, active_session, at, inactive_session, item_from, number, sample,
+    serve, session_id, text, user_id,
+};
+use session_lifecycle::domain::{Reason, Timestamp};
+use session_lifecycle::sessions::Changed;
+use tokio::task::JoinSet;
+
+const SESSIONS: usize = 20_000;
+
+/// Records that are only ever deleted: refresh and blacklisted tokens, inactive sessions.
+const OTHERS: usize = 600;
+
+/// The first of the sessions, which native TTL may take while they are active.
+const LONG_EXPIRED: usize = SESSIONS / 20;
+
+/// How many there are of each kind of worker.
+const WORKERS: usize = 8;
+
+/// How often each authorizer, refresher and logout does its work.
+const CALLS: usize = 120;
+
+/// How often each cleanup runs.
+const RUNS: i64 = 5;
+
+/// Into how many parts the time between the runs of a cleanup is cut.
+const RUN_PARTS: i64 = 10;
+
+/// How long the whole takes, by the clock that the test holds.
+#[expect(clippy::cast_possible_wrap, reason = "they are few")]
+const SPAN: i64 = (3 * WORKERS * CALLS) as i64;
+
+const END: i64 = NOW + SPAN;
+const RETENTION: i64 = 30 * DAY;
+const SHARDS: u8 = 4;
+
+/// What the last run at the end is told.
+const OPTIONS: Options = Options {
+    now: END,
+    retention_days: 30,
+    grace_hours: 0,
+    shards: SHARDS,
+    adopt: false,
+};
+
+/// The time of day, for all workers.
+struct Clock(AtomicI64);
+
+impl Clock {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn tick(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits for a part of the span, so many of so many.
+    async fn has_come(&self, part: i64, parts: i64) {
+        while self.now() < NOW + SPAN * part / parts {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// The sessions as they were stored: when each was to end, in that order.
+fn ends(dice: &mut StdRng) -> Vec<i64> {
+    let mut ends: Vec<_> = (0..SESSIONS)
+        .map(|number| match number % 20 {
+            0 => NOW - RETENTION - dice.random_range(0..9 * DAY),
+            1..3 => NOW - dice.random_range(0..9 * DAY),
+            3..12 => NOW + dice.random_range(1..=SPAN),
+            12 => END + dice.random_range(0..=1),
+            _ => END + dice.random_range(1..9 * DAY),
+        })
+        .collect();
+    ends.sort_unstable();
+    ends
+}
+
+fn user(session: usize) -> String {
+    format!("crowd{}", session % 50)
+}
+
+fn name(session: usize) -> String {
+    format!("s{session}")
+}
+
+fn stored(session: usize, end: i64) -> Value {
+    let mut item = active_session(&user(session), &name(session), end);
+    item["due_key"] = json!({ "S": format!("deactivate#{:02}", session % usize::from(SHARDS)) });
+    item["ip_address"] = json!({ "S": "2001:db8::1" });
+    item
+}
+
+/// A record that is due for its deletion somewhere around the span.
+fn other(dice: &mut StdRng, other: usize) -> Value {
+    let due = match other % 4 {
+        0 => NOW - dice.random_range(0..9 * DAY),
+        _ => NOW + dice.random_range(0..SPAN * 3 / 2),
+    };
+    let mut item = inactive_session("crowd", &format!("old{other}"), due - RETENTION);
+    if dice.random_ratio(2, 3) {
+        let kind = ["REFRESH", "BLACKLIST"][dice.random_range(0..2)];
+        item["sk"] = json!({ "S": format!("{kind}#{other}") });
+        item["expires_at"] = json!({ "N": due.to_string() });
+        item["ttl"] = item["expires_at"].clone();
+        let members = item.as_object_mut().unwrap();
+        for name in ["is_active", "deactivated_at", "deactivation_reason"] {
+            members.remove(name);
+        }
+    }
+    item["due_key"] = json!({ "S": format!("delete#{:02}", other % usize::from(SHARDS)) });
+    item
+}
+
+/// What all workers share.
+struct Crowd {
+    world: World,
+    clock: Clock,
+    ends: Vec<i64>,
+}
+
+/// What a worker knows in the end.
+#[derive(Default)]
+struct Account {
+    reports: Vec<Value>,
+    /// The sessions that were refreshed, and until when, in that order.
+    refreshed: Vec<(usize, i64)>,
+    /// The sessions that were closed, and when.
+    logged_out: Vec<(usize, i64)>,
+    /// The authorizer's answers: to whom, when, and the refusal.
+    answers: Vec<(usize, i64, Option<String>)>,
+    /// How many records native TTL took.
+    taken: usize,
+}
+
+impl Account {
+    fn add(&mut self, other: Self) {
+        self.reports.extend(other.reports);
+        self.refreshed.extend(other.refreshed);
+        self.logged_out.extend(other.logged_out);
+        self.answers.extend(other.answers);
+        self.taken += other.taken;
+    }
+}
+
+impl Crowd {
+    async fn clean_up(&self, grace_hours: i64) -> Value {
+        let event = json!({ "sweep_grace_hours": grace_hours });
+        self.world.clean_up(event, self.clock.now()).await
+    }
+
+    async fn cleanups(self: Arc<Self>, worker: usize) -> Account {
+        let mut account = Account::default();
+        self.native_ttl_has_begun().await;
+        for run in 0..RUNS {
+            // Not all at the same second, or they would do little but meet.
+            let part = RUN_PARTS * run + i64::try_from(worker).unwrap();
+            self.clock.has_come(part, RUN_PARTS * RUNS).await;
+            let grace_hours = [0, 48][worker % 2];
+            account.reports.push(self.clean_up(grace_hours).await);
+        }
+        account
+    }
+
+    /// Waits until native TTL has taken a part of what it may, so that the rest is raced for.
+    async fn native_ttl_has_begun(&self) {
+        let (of, id) = (user(20), name(20));
+        while self.world.session(&of, &id).await.is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A session that ends about now: where most is to be lost.
+    fn any(&self, dice: &mut StdRng) -> usize {
+        let now = self.clock.now();
+        let next = self.ends.partition_point(|end| *end <= now);
+        let place = match dice.random_range(0..4) {
+            0 => dice.random_range(LONG_EXPIRED..SESSIONS),
+            1 => next + dice.random_range(0..400),
+            _ => (next + dice.random_range(0..60)).saturating_sub(50),
+        };
+        place.min(SESSIONS - 1)
+    }
+
+    async fn authorizers(self: Arc<Self>, worker: usize) -> Account {
+        let mut dice = StdRng::seed_from_u64(100 + worker as u64);
+        let mut account = Account::default();
+        for _ in 0..CALLS {
+            let session = self.any(&mut dice);
+            let token = self.world.tokens.sign(Bearer {
+                user: &user(session),
+                session: &name(session),
+                scope: "",
+                expires_at: at(END + HOUR),
+            });
+            let event = json!({
+                "type": "TOKEN",
+                "methodArn": "arn:aws:execute-api:r:1:api/prod/GET/x",
+                "authorizationToken": format!("Bearer {token}"),
+            });
+            let now = self.clock.now();
+            let functions = &self.world.functions;
+            let answer = functions.invoke(FunctionName::Authorizer, &event, at(now));
+            let answer = answer.await.unwrap();
+            let refusal = refusal(&answer).map(str::to_owned);
+            account.answers.push((session, now, refusal));
+            self.clock.tick();
+        }
+        account
+    }
+
+    /// Each session has one client that refreshes it.
+    async fn refreshers(self: Arc<Self>, worker: usize) -> Account {
+        let mut dice = StdRng::seed_from_u64(200 + worker as u64);
+        let mut account = Account::default();
+        for _ in 0..CALLS {
+            let session = self.any(&mut dice) / WORKERS * WORKERS + worker;
+            let now = self.clock.now();
+            let end = now + dice.random_range(1..SPAN);
+            let (of, id) = (user_id(&user(session)), session_id(&name(session)));
+            let changed = self.world.sessions.extend(
+                &of,
+                &id,
+                Timestamp::from_seconds(end),
+                Timestamp::from_seconds(now),
+            );
+            if changed.await.unwrap() == Changed::Done {
+                account.refreshed.push((session, end));
+            }
+            self.clock.tick();
+        }
+        account
+    }
+
+    async fn logouts(self: Arc<Self>, worker: usize) -> Account {
+        let mut dice = StdRng::seed_from_u64(300 + worker as u64);
+        let mut account = Account::default();
+        for _ in 0..CALLS {
+            let session = self.any(&mut dice);
+            let now = self.clock.now();
+            let (of, id) = (user_id(&user(session)), session_id(&name(session)));
+            let changed = self.world.sessions.deactivate(
+                &of,
+                &id,
+                Reason::Logout,
+                Timestamp::from_seconds(now),
+            );
+            if changed.await.unwrap() == Changed::Done {
+                account.logged_out.push((session, now));
+            }
+            self.clock.tick();
+        }
+        account
+    }
+
+    /// Native TTL, by the same clock.
+    async fn expire(self: Arc<Self>, ttl: ManualClock) -> Account {
+        let mut account = Account::default();
+        for run in 0..RUNS {
+            self.clock.has_come(run, RUNS).await;
+            account.taken += self.take(&ttl).await;
+        }
+        account
+    }
+
+    async fn take(&self, ttl: &ManualClock) -> usize {
+        ttl.set(self.clock.now().try_into().unwrap());
+        let database = self.world.dynamodb.database();
+        let sweep = tokio::task::spawn_blocking(move || database.sweep_ttl());
+        sweep.await.unwrap().unwrap()
+    }
+
+    /// The sessions that authorizers say they have closed, by their keys, and how often.
+    fn closed_on_validation(&self) -> HashMap<String, u64> {
+        let mut closed = HashMap::new();
+        for line in self.world.log.about("deactivated an expired session") {
+            let session = line["session"].as_str().unwrap().to_owned();
+            *closed.entry(session).or_default() += 1;
+        }
+        closed
+    }
+}
+
+fn set(item: &mut Item, name: &str, value: i64) {
+    item.insert(name.to_owned(), AttributeValue::N(value.to_string()));
+}
+
+/// What a session is that was to end at one time, and ends at another since its last refresh.
+fn live(session: usize, stored_end: i64, end: i64) -> Item {
+    let mut item = item_from(&stored(session, stored_end));
+    set(&mut item, "expires_at", end);
+    set(&mut item, "due_at", end);
+    set(&mut item, "ttl", end + RETENTION);
+    item
+}
+
+/// The same, once it was closed.
+fn closed(mut item: Item, since: i64, reason: &str) -> Item {
+    item.insert("is_active".to_owned(), AttributeValue::Bool(false));
+    set(&mut item, "deactivated_at", since);
+    set(&mut item, "due_at", since + RETENTION);
+    set(&mut item, "ttl", since + RETENTION);
+    for (name, value) in [
+        ("deactivation_reason", reason.to_owned()),
+        (
+            "due_key",
+            text(&item, "due_key").replace("deactivate", "delete"),
+        ),
+    ] {
+        item.insert(name.to_owned(), AttributeValue::S(value));
+    }
+    item
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn everybody_at_once_closes_no_live_session_and_each_expired_one_once() {
+    let mut dice = StdRng::seed_from_u64(11);
+    let ends = ends(&mut dice);
+    let ttl = ManualClock::new(0);
+    let database = Database::memory_with_clock(ttl.arc()).unwrap();
+    let shards = SHARDS.to_string();
+    let variables = [("DUE_SHARDS", &*shards), ("MAX_WRITES_PER_SECOND", "0")];
+    let world = World::over(serve(database).await, variables, EmbeddedDynamoDb::client).await;
+    let sessions = ends.iter().enumerate().map(|it| stored(it.0, *it.1));
+    let others: Vec<_> = (0..OTHERS).map(|number| other(&mut dice, number)).collect();
+    sample::store(&world, sessions.chain(others.iter().cloned()).collect());
+    let clock = Clock(AtomicI64::new(NOW));
+    let crowd = Arc::new(Crowd { world, clock, ends });
+
+    let mut working = JoinSet::new();
+    for worker in 0..WORKERS {
+        working.spawn(Arc::clone(&crowd).cleanups(worker));
+        working.spawn(Arc::clone(&crowd).authorizers(worker));
+        working.spawn(Arc::clone(&crowd).refreshers(worker));
+        working.spawn(Arc::clone(&crowd).logouts(worker));
+    }
+    working.spawn(Arc::clone(&crowd).expire(ttl.clone()));
+    let mut account = Account::default();
+    while let Some(done) = working.join_next().await {
+        account.add(done.unwrap());
+    }
+    assert_eq!(crowd.clock.now(), END);
+    // What came too late for everybody.
+    account.reports.push(crowd.clean_up(0).await);
+    account.taken += crowd.take(&ttl).await;
+
+    let found = model::records(&crowd.world).await;
+    // The model finds nothing left to do, and every record as its own state asks for.
+    let left = model::after(&found, &OPTIONS);
+    assert_eq!(left.counts, BTreeMap::new());
+    left.compare(&found, &OPTIONS);
+    compare(&crowd, &account, &others, &found);
+}
+
+/// Compares each record with what its workers know of it, and all counts with the records.
+fn compare(crowd: &Crowd, account: &Account, others: &[Value], found: &Records) {
+    let refreshed: HashMap<_, _> = account.refreshed.iter().copied().collect();
+    let logged_out: HashMap<_, _> = account.logged_out.iter().copied().collect();
+    let validated = crowd.closed_on_validation();
+    let mut ended = 0;
+    let mut closed_by = BTreeMap::<String, u64>::new();
+    let mut gone = 0;
+    for (session, stored_end) in crowd.ends.iter().copied().enumerate() {
+        let end = refreshed.get(&session).copied().unwrap_or(stored_end);
+        let key = (
+            format!("USER#{}", user(session)),
+            format!("SESSION#{}", name(session)),
+        );
+        let logout = logged_out.get(&session);
+        let by_authorizer = validated.get(&format!("{} {}", key.0, key.1));
+        ended += u64::from(end <= END || logout.is_some());
+        let live = live(session, stored_end, end);
+        let Some(found) = found.get(&key) else {
+            // Only native TTL takes an active session, and nobody has closed it then.
+            assert!(stored_end + RETENTION <= END, "{key:?} is gone");
+            assert_eq!((logout, by_authorizer), (None, None), "{key:?}");
+            *closed_by.entry("ttl".to_owned()).or_default() += 1;
+            gone += 1;
+            continue;
+        };
+        if found["is_active"].as_bool() == Ok(&true) {
+            assert!(end > END, "{key:?} has expired");
+            assert_eq!(found, &live);
+            assert_eq!((logout, by_authorizer), (None, None), "{key:?}");
+            continue;
+        }
+        let since = number(found, "deactivated_at");
+        let reason = text(found, "deactivation_reason");
+        assert_eq!(found, &closed(live, since, reason));
+        let by_logout = (reason == "logout").then_some(&since);
+        assert_eq!(logout, by_logout, "{key:?}");
+        let on_validation = (reason == "expired_on_validation").then_some(&1);
+        assert_eq!(by_authorizer, on_validation, "{key:?}");
+        assert!(
+            end <= since || reason == "logout",
+            "{key:?} was live at {since}: {found:?}"
+        );
+        *closed_by.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    let by = |who: &str| closed_by.get(who).copied().unwrap_or_default();
+    let reports = &account.reports;
+    assert_eq!(
+        sum(reports, "sessions_deactivated"),
+        by("expired_by_cleanup")
+    );
+    assert_eq!(validated.len() as u64, by("expired_on_validation"));
+    assert_eq!(account.logged_out.len() as u64, by("logout"));
+    assert_eq!(closed_by.values().sum::<u64>(), ended, "{closed_by:?}");
+    for report in reports {
+        assert_eq!(report["complete"], true, "{report}");
+        for name in ["failed", "malformed", "reindexed", "adopted"] {
+            assert_eq!(report[name], 0, "{report}");
+        }
+    }
+
+    for other in others {
+        let item = item_from(other);
+        let key = (text(&item, "pk").to_owned(), text(&item, "sk").to_owned());
+        assert_eq!(found.contains_key(&key), number(&item, "ttl") > END);
+        gone += u64::from(number(&item, "ttl") <= END);
+    }
+    let deleted: u64 = ["sessions", "refresh_tokens", "blacklisted_tokens"]
+        .iter()
+        .map(|kind| sum(reports, &format!("{kind}_deleted")))
+        .sum();
+    assert_eq!(deleted + account.taken as u64, gone);
+
+    check_answers(crowd, account, found);
+    // Each had its part in it, or the race was none.
+    for who in [
+        "expired_by_cleanup",
+        "expired_on_validation",
+        "logout",
+        "ttl",
+    ] {
+        assert!(by(who) > 20, "{closed_by:?}");
+    }
+    assert!(refreshed.len() > 20 && deleted > 20, "{deleted}");
+}
+
+/// An authorizer lets in who is live by its clock, and refuses who is not.
+fn check_answers(crowd: &Crowd, account: &Account, found: &Records) {
+    for (session, now, refusal) in &account.answers {
+        let refreshed = account.refreshed.iter().filter(|it| it.0 == *session);
+        let ends: Vec<_> = refreshed
+            .map(|it| it.1)
+            .chain([crowd.ends[*session]])
+            .collect();
+        let key = (
+            format!("USER#{}", user(*session)),
+            format!("SESSION#{}", name(*session)),
+        );
+        let item = found.get(&key);
+        let is_active = item.is_some_and(|item| item["is_active"].as_bool() == Ok(&true));
+        let story = format!("{refusal:?} for {key:?} at {now}: {ends:?}, now {item:?}");
+        match refusal.as_deref() {
+            None => assert!(ends.iter().any(|end| end > now), "{story}"),
+            // Whoever refreshes it at that moment, by an older look at the clock, may keep it.
+            Some("Session expired") => assert!(ends.iter().any(|end| end <= now), "{story}"),
+            Some("Session inactive") => assert!(item.is_some() && !is_active, "{story}"),
+            Some("Session not found") => assert!(item.is_none(), "{story}"),
+            Some(_) => panic!("{story}"),
+        }
+    }
+}
