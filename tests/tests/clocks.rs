@@ -1,0 +1,128 @@
+//! Hosts whose clocks differ: each goes by its own, and closes nothing that is live by that.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use serde_json::json;
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_local::tokens::Bearer;
+use session_cleanup_tests::authorizing::{refusal, rest_request};
+use session_cleanup_tests::model::{Options, after, records};
+use session_cleanup_tests::{HOUR, NOW, World, at, counts, number, only, text};
+
+/// How far a host's clock is off.
+const OFF: i64 = 600;
+
+const CLOCKS: [i64; 3] = [NOW - OFF, NOW, NOW + OFF];
+
+/// When the sessions end: around each of the clocks' seconds.
+fn ends() -> Vec<i64> {
+    let around = CLOCKS
+        .iter()
+        .flat_map(|clock| [clock - 1, *clock, clock + 1]);
+    around.collect()
+}
+
+fn name(end: i64) -> String {
+    format!("s{}", end - NOW)
+}
+
+async fn world() -> World {
+    let world = World::new().await;
+    for end in ends() {
+        world.open("ann", &name(end), end).await;
+    }
+    world
+}
+
+/// The refusal that an authorizer gives at this time, if it does.
+async fn ask(world: &World, session: &str, now: i64) -> Option<String> {
+    let token = world.tokens.sign(Bearer {
+        user: "ann",
+        session,
+        scope: "",
+        expires_at: at(NOW + HOUR),
+    });
+    let event = rest_request(&token);
+    let answer = world
+        .functions
+        .invoke(FunctionName::Authorizer, &event, at(now));
+    refusal(&answer.await.unwrap()).map(str::to_owned)
+}
+
+/// Whether the session is active; if not, since when, and why.
+async fn closed(world: &World, session: &str) -> Option<(i64, String)> {
+    let row = world.session("ann", session).await.unwrap();
+    let is_active = *row["is_active"].as_bool().unwrap();
+    (!is_active).then(|| {
+        let reason = text(&row, "deactivation_reason").to_owned();
+        (number(&row, "deactivated_at"), reason)
+    })
+}
+
+#[tokio::test]
+async fn a_cleanup_on_a_fast_or_slow_host_closes_nothing_that_is_live_by_its_own_clock() {
+    for now in CLOCKS {
+        let world = world().await;
+        let options = Options {
+            now,
+            retention_days: 30,
+            grace_hours: 48,
+            shards: 16,
+            adopt: false,
+        };
+        let expected = after(&records(&world).await, &options);
+        let report = world.clean_up(json!({}), now).await;
+        let ended = ends().into_iter().filter(|end| *end <= now).count() as u64;
+        assert_eq!(counts(&report), only([("sessions_deactivated", ended)]));
+        expected.compare(&records(&world).await, &options);
+        for end in ends() {
+            let since = closed(&world, &name(end)).await.map(|it| it.0);
+            assert_eq!(since, (end <= now).then_some(now), "{end} at {now}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_authorizer_on_a_fast_or_slow_host_closes_nothing_that_is_live_by_its_own_clock() {
+    for now in CLOCKS {
+        let world = world().await;
+        for end in ends() {
+            let refusal = ask(&world, &name(end), now).await;
+            let closed = closed(&world, &name(end)).await;
+            if end > now {
+                assert_eq!((refusal, closed), (None, None), "{end} at {now}");
+            } else {
+                assert_eq!(refusal.unwrap(), "Session expired", "{end} at {now}");
+                let by_it = (now, "expired_on_validation".to_owned());
+                assert_eq!(closed, Some(by_it), "{end} at {now}");
+            }
+        }
+    }
+}
+
+/// What a fast host has closed is closed for all; what a slow one lets in the others refuse.
+#[tokio::test]
+async fn hosts_whose_clocks_differ_agree_on_what_is_closed() {
+    let [slow, _, fast] = CLOCKS;
+    let world = world().await;
+    let (ended, live) = (name(NOW - 1), name(NOW + 1));
+    assert_eq!(ask(&world, &ended, slow).await, None);
+    assert_eq!(closed(&world, &ended).await, None);
+    let slow_report = world.clean_up(json!({}), slow).await;
+    assert_eq!(slow_report["sessions_deactivated"], 2);
+    assert_eq!(closed(&world, &ended).await, None);
+    assert_eq!(ask(&world, &ended, NOW).await.unwrap(), "Session expired");
+
+    let fast_report = world.clean_up(json!({}), fast).await;
+    assert_eq!(fast_report["sessions_deactivated"], 5);
+    for now in CLOCKS {
+        for session in [&ended, &live] {
+            let refusal = ask(&world, session, now).await;
+            assert_eq!(refusal.unwrap(), "Session inactive", "at {now}");
+        }
+    }
+    let next = name(fast + 1);
+    assert_eq!(ask(&world, &next, fast).await, None);
+}
