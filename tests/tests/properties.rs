@@ -1,0 +1,402 @@
+//! What holds for a cleanup of any table: random tables of all kinds of records, some of which no
+//! writer should have written, each cleaned up in several ways and compared with the model.
+//!
+//! `cargo test` tries a part of them, always the same. README.md says how to try more, and how to
+//! repeat one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use dynoxide::ImportOptions;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use session_cleanup_local::dynamodb::EmbeddedDynamoDb;
+use session_cleanup_local::template::Template;
+use session_cleanup_tests::model::{self, DONE, Expected, Options, Records};
+use session_cleanup_tests::{NOW, at, sample, serve_table};
+use session_lifecycle::clean_up::{Order, Settings, adopt_and_clean_up};
+use session_lifecycle::config::Variables;
+use session_lifecycle::domain::{
+    Change, CleanupReport, Counts, Days, DueList, Hours, RecordKey, Shards, Timestamp, Trigger,
+};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::ports::{
+    ApplyChanges, DuePage, Found, KeepReport, Metered, Outcome, Position, ReadDueList, ReadRecords,
+    ScanPage, ScanTable, StoreError,
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// How many tables are tried where the variable `TABLES` says nothing else.
+const USUAL: u64 = 400;
+
+/// The first table's number where the variable `FIRST_TABLE` says nothing else.
+const FIRST: u64 = 1;
+
+/// A table has fewer records than this.
+const MOST_RECORDS: usize = 40;
+
+/// Runs are interrupted so often before one goes on to its end.
+const INTERRUPTIONS: usize = 2;
+
+/// How long a run may take that is to end for lack of time.
+const LIMIT: Duration = Duration::from_millis(300);
+
+const ALWAYS: Duration = Duration::from_hours(1);
+
+/// What becomes of a run at one of its calls to the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interruption {
+    None,
+    /// The call takes as long as the run may.
+    TimeIsUp,
+    /// The run ends there, before the call.
+    KilledBefore,
+    /// The run ends there, once the table has done what it was asked.
+    KilledAfter,
+}
+
+/// A table on the way to which a run is interrupted, and that counts what was written.
+struct Interrupted {
+    table: Table,
+    interruption: Interruption,
+    /// At which of the run's calls, and how many there were.
+    at: usize,
+    calls: AtomicUsize,
+    killed: Notify,
+    written: AtomicUsize,
+}
+
+impl Interrupted {
+    async fn call<T>(&self, asked: impl Future<Output = T> + Send) -> T {
+        let is_met = self.calls.fetch_add(1, Ordering::SeqCst) == self.at;
+        match self.interruption {
+            Interruption::TimeIsUp if is_met => {
+                let answer = asked.await;
+                tokio::time::sleep(LIMIT).await;
+                answer
+            }
+            Interruption::KilledBefore if is_met => self.kill().await,
+            Interruption::KilledAfter if is_met => {
+                asked.await;
+                self.kill().await
+            }
+            _ => asked.await,
+        }
+    }
+
+    async fn kill<T>(&self) -> T {
+        self.killed.notify_one();
+        std::future::pending().await
+    }
+}
+
+impl ReadDueList for Interrupted {
+    type Place = <Table as ReadDueList>::Place;
+
+    async fn due_page(
+        &self,
+        list: DueList,
+        due_by: Timestamp,
+        after: Option<Position<Self::Place>>,
+    ) -> Result<Metered<DuePage<Self::Place>>, StoreError> {
+        self.call(self.table.due_page(list, due_by, after)).await
+    }
+}
+
+impl ReadRecords for Interrupted {
+    const MOST: usize = <Table as ReadRecords>::MOST;
+
+    async fn read(&self, keys: &[RecordKey]) -> Result<Metered<Vec<Found>>, StoreError> {
+        self.call(self.table.read(keys)).await
+    }
+}
+
+impl ApplyChanges for Interrupted {
+    const MOST: std::num::NonZeroU32 = <Table as ApplyChanges>::MOST;
+
+    async fn apply(&self, changes: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
+        let outcomes = self.call(self.table.apply(changes)).await?;
+        let applied = |it: &&Outcome| matches!(it, Outcome::Applied);
+        let written = outcomes.value.iter().filter(applied).count();
+        self.written.fetch_add(written, Ordering::SeqCst);
+        Ok(outcomes)
+    }
+}
+
+impl ScanTable for Interrupted {
+    type Place = <Table as ScanTable>::Place;
+
+    async fn scan_page(
+        &self,
+        segment: u16,
+        segments: u16,
+        after: Option<Position<Self::Place>>,
+    ) -> Result<Metered<ScanPage<Self::Place>>, StoreError> {
+        self.call(self.table.scan_page(segment, segments, after))
+            .await
+    }
+}
+
+impl KeepReport for Interrupted {
+    async fn keep(&self, report: &CleanupReport, ttl: Timestamp) -> Result<(), StoreError> {
+        self.call(self.table.keep(report, ttl)).await
+    }
+}
+
+/// Where the tables are.
+struct Store {
+    dynamodb: EmbeddedDynamoDb,
+    client: Client,
+    template: Value,
+}
+
+/// A table of the store, and how it is cleaned up.
+struct Case<'a> {
+    store: &'a Store,
+    name: String,
+    options: Options,
+}
+
+impl Store {
+    async fn start() -> Self {
+        let dynamodb = serve_table().await;
+        Self {
+            client: dynamodb.client(),
+            dynamodb,
+            template: Template::read().unwrap().table,
+        }
+    }
+
+    /// Makes a table with these records.
+    fn table<'a>(&'a self, name: String, options: Options, records: &[Value]) -> Case<'a> {
+        let mut table = json!({ "TableName": name });
+        for property in [
+            "AttributeDefinitions",
+            "KeySchema",
+            "GlobalSecondaryIndexes",
+            "BillingMode",
+        ] {
+            table[property] = self.template[property].clone();
+        }
+        let database = self.dynamodb.database();
+        let table = serde_json::from_value(table).unwrap();
+        database.create_table(table).unwrap();
+        let records = serde_json::from_value(records.into()).unwrap();
+        let import = database.import_items(&name, records, ImportOptions::default());
+        import.unwrap();
+        Case {
+            store: self,
+            name,
+            options,
+        }
+    }
+}
+
+/// What a run says, and how many records it has changed.
+struct Done {
+    report: CleanupReport,
+    written: usize,
+}
+
+impl Case<'_> {
+    async fn records(&self) -> Records {
+        let items = self.store.client.scan().table_name(&self.name);
+        let items = items.consistent_read(true).into_paginator().items().send();
+        model::keyed(items.collect::<Result<_, _>>().await.unwrap())
+    }
+
+    async fn run(&self, dry_run: bool) -> Done {
+        let run = self.interrupted_run(dry_run, Interruption::None, 0).await;
+        let done = run.unwrap();
+        assert!(done.report.complete);
+        assert_eq!(done.report.counts.failed, 0);
+        done
+    }
+
+    /// Runs until the end, or until it is killed at one of its calls.
+    async fn interrupted_run(
+        &self,
+        dry_run: bool,
+        interruption: Interruption,
+        at_call: usize,
+    ) -> Option<Done> {
+        let options = self.options;
+        let shards = Shards::new(options.shards).unwrap();
+        let table = Interrupted {
+            table: Table::new(self.store.client.clone(), self.name.clone(), shards),
+            interruption,
+            at: at_call,
+            calls: AtomicUsize::new(0),
+            killed: Notify::new(),
+            written: AtomicUsize::new(0),
+        };
+        let settings = Settings {
+            retention: Days(options.retention_days.try_into().unwrap()),
+            report_retention: Days(1),
+            max_writes_per_second: None,
+            shards,
+        };
+        let order = Order {
+            run_id: Uuid::new_v4(),
+            trigger: Trigger::Manual,
+            requested_by: None,
+            dry_run,
+            adopt: options.adopt,
+            sweep_grace: Hours(options.grace_hours.try_into().unwrap()),
+            started_at: at(options.now),
+            time_limit: match interruption {
+                Interruption::TimeIsUp => LIMIT,
+                _ => ALWAYS,
+            },
+        };
+        let report = tokio::select! {
+            report = adopt_and_clean_up(&table, &settings, &order) => report.unwrap(),
+            () = table.killed.notified() => return None,
+        };
+        let written = table.written.load(Ordering::SeqCst);
+        Some(Done { report, written })
+    }
+
+    /// Compares the table with what the model expects.
+    async fn is(&self, expected: &Expected) {
+        expected.compare(&self.records().await, &self.options);
+    }
+}
+
+impl Drop for Case<'_> {
+    fn drop(&mut self) {
+        let table = json!({ "TableName": self.name });
+        let table = serde_json::from_value(table).unwrap();
+        let gone = self.store.dynamodb.database().delete_table(table);
+        assert!(gone.is_ok() || std::thread::panicking());
+    }
+}
+
+fn done(counts: Counts) -> u64 {
+    let done = counts.named().into_iter().filter(|it| DONE.contains(&it.0));
+    done.map(|it| it.1).sum()
+}
+
+fn count(counts: Counts, name: &str) -> u64 {
+    let found = counts.named().into_iter().find(|it| it.0 == name);
+    found.unwrap().1
+}
+
+async fn check(store: Arc<Store>, number: u64) {
+    let mut dice = StdRng::seed_from_u64(number);
+    let options = Options {
+        now: NOW,
+        retention_days: [1, 30][dice.random_range(0..2)],
+        grace_hours: [0, 48][dice.random_range(0..2)],
+        shards: dice.random_range(1..=2),
+        adopt: dice.random_ratio(1, 3),
+    };
+    let records: Vec<_> = (0..dice.random_range(0..MOST_RECORDS))
+        .map(|number| sample::record(&mut dice, number, &options))
+        .collect();
+    let table = |kind| store.table(format!("{kind}{number}"), options, &records);
+
+    let whole = table("whole");
+    let before = whole.records().await;
+    let expected = model::after(&before, &options);
+    a_dry_run_equals_the_run_and_a_second_run_does_nothing(&whole, &before, &expected).await;
+
+    let mut interrupt = |most: usize| dice.random_range(0..most);
+    let split = table("split");
+    a_run_split_into_short_ones_equals_one_long_one(&split, &expected, &mut interrupt).await;
+
+    let killed = table("killed");
+    a_run_that_is_killed_anywhere_loses_nothing(&killed, &expected, &mut interrupt).await;
+}
+
+async fn a_dry_run_equals_the_run_and_a_second_run_does_nothing(
+    table: &Case<'_>,
+    before: &Records,
+    expected: &Expected,
+) {
+    let dry = table.run(true).await;
+    assert_eq!(dry.written, 0);
+    assert_eq!(&table.records().await, before, "after a dry run");
+    let run = table.run(false).await;
+    table.is(expected).await;
+    for (name, found) in run.report.counts.named() {
+        assert_eq!(found, expected.count(name), "{name} of the run");
+    }
+    assert_eq!(dry.report.counts, run.report.counts, "of the dry run");
+    assert_eq!(run.written as u64, done(run.report.counts), "writes");
+
+    let after = table.records().await;
+    let second = table.run(false).await;
+    let malformed = expected.count("malformed");
+    let nothing = Counts {
+        malformed,
+        ..Counts::default()
+    };
+    assert_eq!(second.report.counts, nothing, "of the second run");
+    assert_eq!(second.written, 0);
+    assert_eq!(table.records().await, after, "after the second run");
+}
+
+async fn a_run_split_into_short_ones_equals_one_long_one(
+    table: &Case<'_>,
+    expected: &Expected,
+    draw: &mut impl FnMut(usize) -> usize,
+) {
+    let mut counts = Counts::default();
+    for _ in 0..INTERRUPTIONS {
+        let short = table.interrupted_run(false, Interruption::TimeIsUp, draw(12));
+        let short = short.await.unwrap();
+        assert_eq!(short.written as u64, done(short.report.counts), "writes");
+        counts.add(short.report.counts);
+    }
+    let last = table.run(false).await;
+    counts.add(last.report.counts);
+    table.is(expected).await;
+    for name in DONE {
+        assert_eq!(count(counts, name), expected.count(name), "{name}, split");
+    }
+    assert_eq!(last.report.counts.malformed, expected.count("malformed"));
+}
+
+async fn a_run_that_is_killed_anywhere_loses_nothing(
+    table: &Case<'_>,
+    expected: &Expected,
+    draw: &mut impl FnMut(usize) -> usize,
+) {
+    for _ in 0..INTERRUPTIONS {
+        let kill = [Interruption::KilledBefore, Interruption::KilledAfter][draw(2)];
+        table.interrupted_run(false, kill, draw(12)).await;
+    }
+    table.run(false).await;
+    table.is(expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cleanup_of_any_table_does_what_the_model_says_however_often_it_is_interrupted() {
+    let variables = Variables::of_the_process();
+    let variable = |name, usual| variables.get(name).map_or(usual, |it| it.parse().unwrap());
+    let (tables, first) = (variable("TABLES", USUAL), variable("FIRST_TABLE", FIRST));
+    let store = Arc::new(Store::start().await);
+    let mut checks = stream::iter(first..first + tables)
+        .map(|number| {
+            let check = tokio::spawn(check(Arc::clone(&store), number));
+            check.map(move |done| (number, done))
+        })
+        .buffer_unordered(8);
+    while let Some((number, done)) = checks.next().await {
+        assert!(
+            done.is_ok(),
+            "it comes again with FIRST_TABLE={number} TABLES=1"
+        );
+    }
+}
