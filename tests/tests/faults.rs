@@ -101,6 +101,29 @@ impl Storm {
         self.end(&[report]).await;
     }
 
+    /// Cleans up once, and is refused by the table on the way; what the report says was done.
+    async fn refused(&self) -> Value {
+        let event = json!({ "adopt": self.options.adopt });
+        let functions = &self.world.functions;
+        let answer = functions.invoke(FunctionName::Cleanup, &event, at(NOW));
+        let error = answer.await.unwrap_err().to_string();
+        assert!(error.contains("AccessDenied"), "{error}");
+        let items = self.world.items().await;
+        let stored = items
+            .iter()
+            .filter(|it| it["pk"].as_s().unwrap() == "CLEANUP");
+        let [stored] = stored.collect::<Vec<_>>()[..] else {
+            panic!("one report: {items:?}");
+        };
+        assert_eq!(stored["complete"].as_bool(), Ok(&false));
+        assert!(stored["error"].as_s().unwrap().contains("AccessDenied"));
+        let mut report = json!({});
+        for name in DONE.into_iter().chain(["failed"]) {
+            report[name] = number(stored, name).into();
+        }
+        report
+    }
+
     fn has_met_faults(&self) -> bool {
         self.faults.record().iter().any(|it| it.failed)
     }
@@ -417,33 +440,79 @@ async fn a_run_that_is_refused_half_way_stores_what_it_did_and_says_why() {
         _ => Fault::None,
     };
     let storm = Storm::over(OPTIONS, ONCE, decide).await;
-    let event = json!({});
-    let world = &storm.world;
-    let answer = world
-        .functions
-        .invoke(FunctionName::Cleanup, &event, at(NOW))
-        .await;
-    let error = answer.unwrap_err().to_string();
-    assert!(error.contains("AccessDenied"), "{error}");
-    let items = world.items().await;
-    let stored: Vec<_> = items
-        .iter()
-        .filter(|it| it["pk"].as_s().unwrap() == "CLEANUP")
-        .collect();
-    let [stored] = stored[..] else {
-        panic!("one report: {stored:?}");
-    };
-    let failed = number(stored, "failed");
-    assert!((1..=25).contains(&failed), "{stored:?}");
-    assert_eq!(stored["complete"].as_bool(), Ok(&false));
-    assert!(stored["error"].as_s().unwrap().contains("AccessDenied"));
-    let mut first = json!({});
-    for name in DONE {
-        first[name] = number(stored, name).into();
-    }
+    let first = storm.refused().await;
+    let failed = first["failed"].as_i64().unwrap();
+    assert!((1..=25).contains(&failed), "{first}");
     let done = sum(std::slice::from_ref(&first), "sessions_deactivated");
-    assert!(done > 0, "the other batches were done: {stored:?}");
+    assert!(done > 0, "the other batches were done: {first}");
     storm.faults.end();
     let second = storm.run(800).await;
     storm.end(&[first, second]).await;
+}
+
+#[tokio::test]
+async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
+    let decide = |request: &Request| match (&*request.operation, request.number) {
+        ("Scan", 2) | (WRITE, 4) => Fault::Error {
+            status: 400,
+            code: "AccessDeniedException",
+        },
+        _ => Fault::None,
+    };
+    let storm = Storm::over(ADOPTING, ONCE, decide).await;
+    let first = storm.refused().await;
+    let adopted = first["adopted"].as_u64().unwrap();
+    assert!((1..storm.expected.count("adopted")).contains(&adopted));
+    storm.faults.end();
+    let second = storm.run(800).await;
+    let (Storm { expected, .. }, reports) = (&storm, [first, second]);
+    expected.compare(&records(&storm.world).await, &storm.options);
+    for name in &DONE[..4] {
+        assert_eq!(sum(&reports, name), expected.count(name), "{name}");
+    }
+    // What the first run did not get to adopt it has put right, or settled, from the lists.
+    let put_right = sum(&reports, "adopted") + sum(&reports, "reindexed");
+    assert!(put_right <= expected.count("adopted"), "{reports:#?}");
+}
+
+#[tokio::test]
+async fn an_adoption_writes_to_no_record_that_is_right() {
+    let storm = Storm::over(ADOPTING, ONCE, |_| Fault::None).await;
+    let first = storm.run(800).await;
+    let done = |report| {
+        let reports = std::slice::from_ref(report);
+        let counts = DONE.iter().map(|name| sum(reports, name));
+        usize::try_from(counts.sum::<u64>()).unwrap()
+    };
+    // One more is the report.
+    assert_eq!(storm.faults.writes(), done(&first) + 1);
+    let before = records(&storm.world).await;
+    let second = storm.run(800).await;
+    assert_eq!(done(&second), 0, "{second}");
+    assert_eq!(storm.faults.writes(), done(&first) + 2);
+    assert_eq!(records(&storm.world).await, before);
+    storm.end(&[first, second]).await;
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_stored_is_in_the_log_and_what_was_done_stands() {
+    let decide = |request: &Request| match &*request.operation {
+        "PutItem" => Fault::BROKEN,
+        _ => Fault::None,
+    };
+    let storm = Storm::over(OPTIONS, ONCE, decide).await;
+    let report = storm.run(800).await;
+    assert!(storm.faults.requests()["PutItem"] > 1, "it is tried again");
+    let items = storm.world.items().await;
+    assert!(items.iter().all(|it| it["pk"].as_s().unwrap() != "CLEANUP"));
+    let log = &storm.world.log;
+    assert!(!log.about("could not store the report").is_empty());
+    let ended = log.about(report["run_id"].as_str().unwrap());
+    let ended = ended.iter().find(|it| it["message"] == "cleanup ended");
+    let ended = ended.expect("a line with the report");
+    let members = report.as_object().unwrap();
+    for (name, value) in members.iter().filter(|it| !it.1.is_null()) {
+        assert_eq!(&ended[name], value, "{name}");
+    }
+    storm.end(&[report]).await;
 }

@@ -1,9 +1,11 @@
 //! The limits of a run: its time, its rate, its price, and a table that does not answer.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::faults::{Fault, ONCE, Request};
-use session_cleanup_tests::{NOW, World, active_session, at, counts, only, sample, text};
+use session_cleanup_tests::{DAY, NOW, World, active_session, at, counts, only, sample, text};
 
 #[tokio::test]
 async fn a_rate_below_a_batch_is_kept_and_gets_on() {
@@ -65,6 +67,74 @@ async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
         .map(|number| format!("s{number:03}"))
         .collect();
     assert_eq!(inactive, oldest);
+}
+
+#[tokio::test]
+async fn no_batch_starts_once_the_time_is_up_and_those_under_way_are_counted() {
+    // Longer than the run may take.
+    let late = |request: &Request| match &*request.operation {
+        "BatchExecuteStatement" => Fault::late(Duration::from_secs(5)),
+        _ => Fault::None,
+    };
+    let (world, faults) = World::with_faults(ONCE, [], late).await;
+    let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
+    sample::store(&world, (0..1_000).map(session).collect());
+    let report = world.clean_up(json!({ "max_seconds": 4 }), NOW).await;
+    assert_eq!(report["complete"], false, "{report}");
+    assert_eq!(report["failed"], 0, "{report}");
+    let batches = faults.requests()["BatchExecuteStatement"];
+    assert!((1..=8).contains(&batches), "{batches}");
+    // The report is one more write.
+    let done = faults.writes() as u64 - 1;
+    assert_eq!(counts(&report), only([("sessions_deactivated", done)]));
+    assert_eq!(done, 25 * batches as u64);
+}
+
+/// The lines that tell how far this run was.
+fn progress(world: &World, report: &Value) -> Vec<Value> {
+    let of_this_run = |line: &Value| line["run_id"] == report["run_id"];
+    let lines = world.log.about("cleanup goes on").into_iter();
+    lines.filter(of_this_run).collect()
+}
+
+#[tokio::test]
+async fn a_long_run_says_every_ten_seconds_how_far_it_is() {
+    let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
+    let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
+    sample::store(&world, (0..400).map(session).collect());
+    let report = world.clean_up(json!({ "max_seconds": 13 }), NOW).await;
+    let lines = progress(&world, &report);
+    let tens = report["duration_ms"].as_u64().unwrap() / 10_000;
+    assert!((1..=tens).contains(&(lines.len() as u64)), "{lines:?}");
+    let done = |line: &Value| line["sessions_deactivated"].as_u64().unwrap();
+    assert!((1..=done(&report)).contains(&done(&lines[0])), "{lines:?}");
+    let elapsed = lines[0]["duration_ms"].as_u64().unwrap();
+    assert!(elapsed >= 10_000, "{lines:?}");
+}
+
+/// A busy machine makes a run longer, never shorter.
+#[tokio::test]
+async fn an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write() {
+    const RATE: f64 = 25.0;
+    let world = World::with([("MAX_WRITES_PER_SECOND", "25")]).await;
+    let mut session = active_session("ann", "s", NOW + DAY);
+    session["user_agent"] = json!({ "S": "x".repeat(400) });
+    let sessions = (0..2_500).map(|number| {
+        session["sk"] = json!({ "S": format!("SESSION#{number}") });
+        session.clone()
+    });
+    let sessions = sessions.collect();
+    sample::store(&world, sessions);
+    let report = world.clean_up(json!({ "adopt": true }), NOW).await;
+    assert_eq!(report["complete"], true, "{report}");
+    assert_eq!(counts(&report), only([]));
+    // The lists cost half a unit each.
+    let read = report["capacity_units"].as_f64().unwrap() - 16.0;
+    let seconds = report["duration_ms"].as_f64().unwrap() / 1_000.0;
+    assert!(read > 12.0 * RATE, "the table is small: {report}");
+    // As much as a second's worth may be read at the beginning.
+    assert!(read <= RATE * (seconds + 1.0), "{report}");
+    assert!(!progress(&world, &report).is_empty());
 }
 
 /// A busy machine makes a run longer, never shorter.

@@ -7,7 +7,7 @@
 
 use axum::http::Method;
 use serde_json::json;
-use session_cleanup_tests::{CLEANUP, NOW, STATS, World};
+use session_cleanup_tests::{CLEANUP, NOW, STATS, World, active_session};
 
 #[tokio::test]
 async fn lines_are_json_with_the_requests_id_and_never_hold_a_token() {
@@ -52,7 +52,33 @@ async fn lines_are_json_with_the_requests_id_and_never_hold_a_token() {
     }
     let malformed = world.log.about("left as it is");
     assert!(
-        malformed[0].to_string().contains("USER#ann SESSION#bad"),
+        malformed
+            .iter()
+            .any(|line| line["key"] == "USER#ann SESSION#bad"),
         "{malformed:?}"
     );
+}
+
+#[tokio::test]
+async fn malformed_records_are_named_once_by_their_keys_alone_and_more_than_20_are_counted() {
+    const MALFORMED: usize = 33;
+    let world = World::new().await;
+    for number in 0..MALFORMED {
+        let mut session = active_session("mallory", &format!("m{number}"), NOW - 1);
+        session["expires_at"] = json!({ "S": "the-day-before-yesterday" });
+        world.put(session).await;
+    }
+    // The scan meets each of them, and then the list does.
+    let report = world.clean_up(json!({ "adopt": true }), NOW).await;
+    assert_eq!(report["malformed"], MALFORMED);
+    let mut named: Vec<_> = world.log.about("USER#mallory SESSION#m");
+    assert_eq!(named.len(), 20, "{named:?}");
+    named.sort_by_key(|line| line["key"].to_string());
+    named.dedup_by_key(|line| line["key"].to_string());
+    assert_eq!(named.len(), 20, "one is named twice: {named:?}");
+    let more = world.log.about("more records are malformed");
+    let counted: Vec<_> = more.iter().map(|line| &line["more"]).collect();
+    assert_eq!(counted, [MALFORMED - 20]);
+    let values = world.log.about("the-day-before-yesterday");
+    assert!(values.is_empty(), "{values:?}");
 }

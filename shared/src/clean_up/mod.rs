@@ -430,8 +430,11 @@ impl<'a, T: CleanupTable> Run<'a, T> {
 /// The pause after an attempt: up to twice as long each time, at random, so that those who failed
 /// together do not come back together.
 fn pause(attempt: u32) -> Duration {
-    let longest = Duration::from_millis(100 << attempt.min(6));
-    longest.mul_f64(rand::random_range(0.5..=1.0))
+    longest_pause(attempt).mul_f64(rand::random_range(0.5..=1.0))
+}
+
+fn longest_pause(attempt: u32) -> Duration {
+    Duration::from_millis(100 << attempt.min(6))
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -469,4 +472,23 @@ fn log(report: &CleanupReport) {
         error = report.error.as_deref(),
         "cleanup ended"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamodb::Patience;
+
+    #[test]
+    fn when_a_run_stops_there_is_time_for_what_is_under_way_and_for_the_report() {
+        let call = Patience::RUN.call;
+        let pauses: Duration = (1..REPORT_ATTEMPTS).map(longest_pause).sum();
+        let needed = call + REPORT_ATTEMPTS * call + pauses;
+        for left in [22, 29, 60, 900].map(Duration::from_secs) {
+            let limit = time_limit(left);
+            assert!(limit + needed <= left, "{limit:?} of {left:?}");
+        }
+        assert_eq!(time_limit(Duration::from_secs(4)), Duration::from_secs(2));
+        assert_eq!(time_limit(Duration::ZERO), Duration::ZERO);
+    }
 }
