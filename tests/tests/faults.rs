@@ -473,6 +473,9 @@ async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
     // What the first run did not get to adopt it has put right, or settled, from the lists.
     let put_right = sum(&reports, "adopted") + sum(&reports, "reindexed");
     assert!(put_right <= expected.count("adopted"), "{reports:#?}");
+    // Two more are the reports.
+    let done: u64 = DONE.iter().map(|name| sum(&reports, name)).sum();
+    assert_eq!(storm.faults.writes() as u64, done + 2);
 }
 
 #[tokio::test]
