@@ -1,11 +1,15 @@
 //! The limits of a run: its time, its rate, its price, and a table that does not answer.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use axum::http::Method;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::faults::{Fault, ONCE, Request};
-use session_cleanup_tests::{DAY, NOW, World, active_session, at, counts, only, sample, text};
+use session_cleanup_tests::{
+    CLEANUP, DAY, NOW, World, active_session, at, counts, only, sample, text,
+};
 
 #[tokio::test]
 async fn a_rate_below_a_batch_is_kept_and_gets_on() {
@@ -88,6 +92,54 @@ async fn no_batch_starts_once_the_time_is_up_and_those_under_way_are_counted() {
     let done = faults.writes() as u64 - 1;
     assert_eq!(counts(&report), only([("sessions_deactivated", done)]));
     assert_eq!(done, 25 * batches as u64);
+}
+
+#[tokio::test]
+async fn what_the_table_does_not_take_until_the_end_is_counted_as_failed() {
+    let never = |request: &Request| match &*request.operation {
+        "BatchExecuteStatement" => Fault::Statements(Box::new(|_, _| Some("ThrottlingError"))),
+        _ => Fault::None,
+    };
+    let (world, faults) = World::with_faults(ONCE, [], never).await;
+    let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
+    sample::store(&world, (0..500).map(session).collect());
+    let before = world.records().await;
+    let report = world.clean_up(json!({ "max_seconds": 4 }), NOW).await;
+    assert_eq!(world.records().await, before);
+    assert_eq!(report["complete"], false, "{report}");
+    // Once each, however often it was tried.
+    let mut tried = BTreeSet::new();
+    for it in faults.record() {
+        for statement in it.request.body["Statements"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            tried.insert(statement["Parameters"].to_string());
+        }
+    }
+    assert!(!tried.is_empty());
+    assert_eq!(counts(&report), only([("failed", tried.len() as u64)]));
+}
+
+/// API Gateway waits 29 seconds for an answer.
+#[tokio::test]
+async fn the_endpoint_answers_with_what_it_got_done_and_leaves_the_rest() {
+    let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
+    let admin = world.login("ada", "sessions:admin").await;
+    let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
+    sample::store(&world, (0..400).map(session).collect());
+    let (status, body) = world.call(Method::POST, CLEANUP, Some(&admin)).await;
+    assert_eq!(status, 200, "{body}");
+    let report = &body["data"];
+    assert_eq!(report["complete"], false, "{report}");
+    let records = world.records().await;
+    let closed = records
+        .iter()
+        .filter(|it| it.1["is_active"].as_bool() == Ok(&false));
+    let done = closed.count() as u64;
+    assert!(done > 0, "{report}");
+    assert_eq!(counts(report), only([("sessions_deactivated", done)]));
 }
 
 /// The lines that tell how far this run was.
