@@ -79,18 +79,21 @@ struct Interrupted {
 impl Interrupted {
     async fn call<T>(&self, asked: impl Future<Output = T> + Send) -> T {
         let is_met = self.calls.fetch_add(1, Ordering::SeqCst) == self.at;
+        if !is_met {
+            return asked.await;
+        }
         match self.interruption {
-            Interruption::TimeIsUp if is_met => {
+            Interruption::None => asked.await,
+            Interruption::TimeIsUp => {
                 let answer = asked.await;
                 tokio::time::sleep(LIMIT).await;
                 answer
             }
-            Interruption::KilledBefore if is_met => self.kill().await,
-            Interruption::KilledAfter if is_met => {
+            Interruption::KilledBefore => self.kill().await,
+            Interruption::KilledAfter => {
                 asked.await;
                 self.kill().await
             }
-            _ => asked.await,
         }
     }
 
@@ -254,9 +257,10 @@ impl Case<'_> {
             adopt: options.adopt,
             sweep_grace: Hours(options.grace_hours.try_into().unwrap()),
             started_at: at(options.now),
-            time_limit: match interruption {
-                Interruption::TimeIsUp => LIMIT,
-                _ => ALWAYS,
+            time_limit: if interruption == Interruption::TimeIsUp {
+                LIMIT
+            } else {
+                ALWAYS
             },
         };
         let report = tokio::select! {
