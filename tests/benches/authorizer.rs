@@ -28,6 +28,7 @@ use session_cleanup_tests::emulator::{Emulator, binary};
 use session_cleanup_tests::events::event_with_token;
 use session_cleanup_tests::faults::{Exchange, Fault, Faults};
 use session_cleanup_tests::forging::Signer;
+use session_cleanup_tests::measuring::{mebibytes, quartiles, turn};
 use session_cleanup_tests::{HOUR, World};
 use session_lifecycle::clock;
 
@@ -271,11 +272,6 @@ fn counts(record: &[Exchange]) -> Counts {
     counts
 }
 
-/// All indices, beginning with another one in each round: nobody always comes after the same one.
-fn turn(round: usize, length: usize) -> impl Iterator<Item = usize> {
-    (0..length).map(move |index| (index + round) % length)
-}
-
 impl Subject {
     async fn emulator(&self, world: &World, passing: Option<&Faults>) -> Emulator {
         let through = passing.map(|it| ("AWS_ENDPOINT_URL_DYNAMODB", it.url()));
@@ -345,14 +341,4 @@ fn print_requests(subjects: &[Subject]) -> usize {
         println!();
     }
     missed
-}
-
-/// The value below which a quarter of all lie, the median, and the one above which a quarter lie.
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|quarters| values[(values.len() - 1) * quarters / 4])
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

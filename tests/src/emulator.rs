@@ -142,6 +142,12 @@ impl Emulator {
         }
     }
 
+    /// The emulator's own process id. The function is its child.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id().expect("it was not waited for")
+    }
+
     /// The function's own process. There is none before the first invocation.
     #[must_use]
     pub fn function(&self) -> Option<Process> {

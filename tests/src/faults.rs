@@ -27,7 +27,8 @@
 //!
 //! The functions of that world go through the proxy; the test's own client goes straight. What
 //! has passed is on record: [`Faults::requests`] of each operation, and how many
-//! [`Faults::writes`] the store has made, whatever their writer was told.
+//! [`Faults::writes`] the store has made, whatever their writer was told. [`Faults::meter`] is for
+//! what is only to be counted.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -150,6 +151,9 @@ pub enum Fault {
     Statements(Box<StatementError>),
 }
 
+/// What becomes of a request.
+type Decide = dyn Fn(&Request) -> Fault + Send + Sync;
+
 /// The error of the statement at a position, with such parameters; none where it is executed.
 pub type StatementError = dyn Fn(usize, &Value) -> Option<&'static str> + Send + Sync;
 
@@ -238,6 +242,15 @@ pub struct Exchange {
     pub failed: bool,
 }
 
+/// What the requests of one operation amount to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// How many there were.
+    pub requests: usize,
+    /// The capacity units that the store has told, which it does where it is asked to.
+    pub units: f64,
+}
+
 /// The proxy. It ends when this is dropped, with all of its connections.
 pub struct Faults {
     address: SocketAddr,
@@ -247,10 +260,17 @@ pub struct Faults {
 
 struct Proxy {
     store: SocketAddr,
-    decide: Box<dyn Fn(&Request) -> Fault + Send + Sync>,
+    decide: Box<Decide>,
     over: AtomicBool,
     client: legacy::Client<HttpConnector, Body>,
-    record: Mutex<Vec<Exchange>>,
+    only_counts: bool,
+    record: Mutex<Record>,
+}
+
+#[derive(Default)]
+struct Record {
+    exchanges: Vec<Exchange>,
+    usage: BTreeMap<String, Usage>,
 }
 
 impl Faults {
@@ -259,15 +279,27 @@ impl Faults {
         store: SocketAddr,
         decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
     ) -> Self {
+        Self::start(store, Box::new(decide), false).await
+    }
+
+    /// Starts one without faults, which counts requests and capacity, and keeps no record: a
+    /// million may come by. The store tells it the capacity of each request, asked by the caller
+    /// or not.
+    pub async fn meter(store: SocketAddr) -> Self {
+        Self::start(store, Box::new(|_| Fault::None), true).await
+    }
+
+    async fn start(store: SocketAddr, decide: Box<Decide>, only_counts: bool) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("its address");
         let proxy = Arc::new(Proxy {
             store,
-            decide: Box::new(decide),
+            decide,
             over: AtomicBool::new(false),
             client: legacy::Client::builder(TokioExecutor::new()).build_http(),
+            only_counts,
             record: Mutex::default(),
         });
         let mut server = JoinSet::new();
@@ -307,26 +339,28 @@ impl Faults {
     /// Every request so far.
     #[must_use]
     pub fn record(&self) -> Vec<Exchange> {
-        self.proxy.record().clone()
+        self.proxy.record().exchanges.clone()
+    }
+
+    /// What the requests of each operation amount to.
+    #[must_use]
+    pub fn usage(&self) -> BTreeMap<String, Usage> {
+        self.proxy.record().usage.clone()
     }
 
     /// How many requests of each operation there were.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for exchange in &*self.proxy.record() {
-            *counts
-                .entry(exchange.request.operation.clone())
-                .or_default() += 1;
-        }
-        counts
+        let usage = self.usage().into_iter();
+        usage.map(|(name, usage)| (name, usage.requests)).collect()
     }
 
     /// How many writes the store has made: statements without an error, and items put, updated
     /// or deleted.
     #[must_use]
     pub fn writes(&self) -> usize {
-        self.proxy.record().iter().map(Exchange::writes).sum()
+        let record = self.proxy.record();
+        record.exchanges.iter().map(Exchange::writes).sum()
     }
 }
 
@@ -371,7 +405,7 @@ async fn converse(stream: TcpStream, proxy: Arc<Proxy>) {
 }
 
 impl Proxy {
-    fn record(&self) -> MutexGuard<'_, Vec<Exchange>> {
+    fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().expect("nobody panics with it")
     }
 
@@ -389,7 +423,9 @@ impl Proxy {
         while let Fault::Late(by, then) = fault {
             (delay, fault) = (delay + by, *then);
         }
-        self.record()[place].failed = !matches!(fault, Fault::None);
+        if let Some(exchange) = self.record().exchanges.get_mut(place) {
+            exchange.failed = !matches!(fault, Fault::None);
+        }
         // In a task of its own: what has begun is done, also if nobody waits for it any more.
         let doing = tokio::spawn(self.act(place, head, request.body, fault));
         let answer = doing.await.expect("the store can be asked");
@@ -399,22 +435,24 @@ impl Proxy {
 
     /// Puts a request on record; its place there.
     fn note(&self, head: &Parts, body: Value) -> (usize, Request) {
-        let target = head.headers.get("x-amz-target").expect("the operation");
-        let target = target.to_str().expect("text");
-        let (_, operation) = target.split_once('.').expect("DynamoDB_20120810.<name>");
+        let operation = operation(head);
         let mut record = self.record();
-        let same = |it: &&Exchange| it.request.operation == operation;
+        let usage = record.usage.entry(operation.to_owned()).or_default();
+        usage.requests += 1;
         let request = Request {
             operation: operation.to_owned(),
-            number: record.iter().filter(same).count() + 1,
+            number: usage.requests,
             body,
         };
-        record.push(Exchange {
-            request: request.clone(),
-            answer: None,
-            failed: false,
-        });
-        (record.len() - 1, request)
+        let place = record.exchanges.len();
+        if !self.only_counts {
+            record.exchanges.push(Exchange {
+                request: request.clone(),
+                answer: None,
+                failed: false,
+            });
+        }
+        (place, request)
     }
 
     async fn act(
@@ -425,6 +463,13 @@ impl Proxy {
         fault: Fault,
     ) -> Option<Response<Body>> {
         let (status, answer) = match fault {
+            Fault::None if self.only_counts => {
+                let mut body = body;
+                if body["ReturnConsumedCapacity"].is_null() {
+                    body["ReturnConsumedCapacity"] = json!("TOTAL");
+                }
+                self.ask(place, &head, &body).await
+            }
             Fault::None => self.ask(place, &head, &body).await,
             Fault::Error { status, code } => (status, error(code)),
             Fault::Answer {
@@ -459,11 +504,17 @@ impl Proxy {
             request.headers_mut().remove(own);
         }
         let answer = self.client.request(request).await;
-        let (head, body) = answer.expect("the store answers").into_parts();
+        let (parts, body) = answer.expect("the store answers").into_parts();
         let body = to_bytes(Body::new(body), LARGEST_BODY).await;
         let body = serde_json::from_slice(&body.expect("the whole answer"));
-        let answer: (u16, Value) = (head.status.as_u16(), body.expect("the store sends JSON"));
-        self.record()[place].answer = Some(answer.clone());
+        let answer: (u16, Value) = (parts.status.as_u16(), body.expect("the store sends JSON"));
+        let mut record = self.record();
+        let usage = record.usage.entry(operation(head).to_owned()).or_default();
+        usage.units += units(&answer.1["ConsumedCapacity"]);
+        if let Some(exchange) = record.exchanges.get_mut(place) {
+            exchange.answer = Some(answer.clone());
+        }
+        drop(record);
         answer
     }
 
@@ -577,6 +628,22 @@ impl Proxy {
             answer["Responses"] = all.collect();
         }
         (status, answer)
+    }
+}
+
+/// The operation that a request names.
+fn operation(head: &Parts) -> &str {
+    let target = head.headers.get("x-amz-target").expect("the operation");
+    let target = target.to_str().expect("text");
+    let (_, operation) = target.split_once('.').expect("DynamoDB_20120810.<name>");
+    operation
+}
+
+/// The units of an answer about one table, or about several.
+fn units(capacity: &Value) -> f64 {
+    match capacity {
+        Value::Array(tables) => tables.iter().map(units).sum(),
+        one => one["CapacityUnits"].as_f64().unwrap_or_default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The world that the tests act in: an embedded DynamoDB with the template's table, the four
 //! functions, the gateway, and a clock that the test holds.
 #![allow(
+    clippy::cast_precision_loss,
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
@@ -10,12 +11,14 @@
 )]
 
 pub mod authorizing;
+pub mod cost;
 pub mod emulator;
 pub mod events;
 pub mod faults;
 pub mod forging;
 pub mod key_server;
 pub mod log;
+pub mod measuring;
 pub mod model;
 pub mod process;
 pub mod sample;

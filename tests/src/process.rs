@@ -4,6 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The CPU time of the thread that asks, to the nanosecond.
+#[must_use]
+pub fn cpu_of_this_thread() -> Duration {
+    on_cpu(Path::new("/proc/thread-self/schedstat"))
+}
+
+fn on_cpu(schedstat: &Path) -> Duration {
+    let text = fs::read_to_string(schedstat).expect("a kernel with schedstat");
+    let on_cpu = text.split(' ').next();
+    let on_cpu = on_cpu.and_then(|number| number.parse().ok());
+    Duration::from_nanos(on_cpu.expect("nanoseconds"))
+}
+
 /// A process, by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -11,16 +26,18 @@ pub struct Process {
 }
 
 impl Process {
-    /// The first child found of the process `parent`.
+    /// The first child found of the process `parent` that has not ended.
     #[must_use]
     pub fn child_of(parent: u32) -> Option<Self> {
         let children = fs::read_dir("/proc").expect("Linux").filter_map(|entry| {
             let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-            // After the program's name in parentheses, which may hold spaces: state, parent.
+            // After the program's name in parentheses, which may hold spaces: state, parent. What
+            // has ended, and was not asked for its status yet, is a zombie.
             let (_, fields) = stat.rsplit_once(')')?;
-            let its_parent = fields.split_whitespace().nth(1)?;
-            (its_parent == parent.to_string()).then_some(Self { id })
+            let mut fields = fields.split_whitespace();
+            let (state, its_parent) = (fields.next()?, fields.next()?);
+            (state != "Z" && its_parent == parent.to_string()).then_some(Self { id })
         });
         children.min_by_key(|child| child.id)
     }
@@ -32,19 +49,21 @@ impl Process {
         fs::read_to_string(self.file("status")).is_ok_and(|status| status.contains("VmRSS:"))
     }
 
+    /// Ends it at whatever instruction it is (SIGKILL). It may have ended by itself.
+    pub fn kill(&self) {
+        let id = i32::try_from(self.id).ok().and_then(Pid::from_raw);
+        let _ = kill_process(id.expect("the id of a process"), Signal::KILL);
+    }
+
     /// The CPU time of its threads, to the nanosecond. Threads that have ended are not counted:
     /// the functions have one thread, and end none.
     #[must_use]
     pub fn cpu(&self) -> Duration {
         let threads = fs::read_dir(self.file("task")).expect("a process that runs");
-        let nanoseconds = threads.map(|thread| {
-            let file = thread.expect("a thread").path().join("schedstat");
-            let text = fs::read_to_string(file).expect("a kernel with schedstat");
-            let on_cpu = text.split(' ').next();
-            let on_cpu = on_cpu.and_then(|number| number.parse().ok());
-            Duration::from_nanos(on_cpu.expect("nanoseconds"))
-        });
-        nanoseconds.sum()
+        let of_thread = |thread: std::io::Result<fs::DirEntry>| {
+            on_cpu(&thread.expect("a thread").path().join("schedstat"))
+        };
+        threads.map(of_thread).sum()
     }
 
     /// The most memory that it ever had in RAM, in bytes.

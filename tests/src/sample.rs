@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 
 use crate::model::Options;
-use crate::{DAY, HOUR, World};
+use crate::{DAY, HOUR, World, active_session};
 
 /// Around each second that makes a difference: the end, the end of the grace, long before, long
 /// after.
@@ -33,6 +33,39 @@ pub fn fill(world: &World, dice: &mut StdRng, count: usize, options: &Options) {
         .map(|number| record(dice, number, options))
         .collect();
     store(world, items);
+}
+
+/// Active sessions, as a service with many users has them: ids of 36 characters, for the size of an
+/// item is what a read costs; on any shard; each with the end that `end` gives.
+pub fn active_sessions(
+    dice: &mut StdRng,
+    count: usize,
+    shards: u8,
+    end: impl Fn(&mut StdRng) -> i64,
+) -> Vec<Value> {
+    let session = |_| {
+        let [user, session] = [(); 2].map(|()| id(dice));
+        let mut item = active_session(&user, &session, end(dice));
+        let shard = dice.random_range(0..shards);
+        item["due_key"] = json!({ "S": format!("deactivate#{shard:02}") });
+        item["ip_address"] = json!({ "S": "192.0.2.7" });
+        item["user_agent"] = json!({ "S": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)" });
+        item
+    };
+    (0..count).map(session).collect()
+}
+
+/// An id in the form of a UUID.
+fn id(dice: &mut StdRng) -> String {
+    let hex = format!("{:032x}", dice.random::<u128>());
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    parts.join("-")
 }
 
 /// Stores items as they are, all at once.

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::http::Method;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::faults::{Fault, ONCE, Request};
+use session_cleanup_tests::cost::{Cost, ENOUGH, READ_UNITS, REQUESTS, WRITE_UNITS};
+use session_cleanup_tests::faults::{Fault, Faults, ONCE, Request};
 use session_cleanup_tests::{
-    CLEANUP, DAY, NOW, World, active_session, at, counts, only, sample, text,
+    CLEANUP, DAY, HOUR, NOW, World, active_session, at, counts, only, sample, serve_table, text,
 };
 
 #[tokio::test]
@@ -225,6 +228,39 @@ async fn a_deactivation_costs_three_write_units() {
     assert!((units(&empty) - 16.0).abs() < 0.01, "{empty}");
     let writes = units(&report) - units(&empty);
     assert!((300.0..303.0).contains(&writes), "{writes}");
+}
+
+#[tokio::test]
+async fn a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size() {
+    const LIVE: usize = 5_000;
+    let costs = [0, LIVE].map(async |live| {
+        let dynamodb = serve_table().await;
+        let meter = Faults::meter(dynamodb.address()).await;
+        let variables = [("MAX_WRITES_PER_SECOND", "0")];
+        let world = World::over(dynamodb, variables, |_| meter.client(ONCE)).await;
+        let mut dice = StdRng::seed_from_u64(1);
+        for (count, end) in [(ENOUGH, NOW - 1), (live, NOW + HOUR)] {
+            let end = |_: &mut StdRng| end;
+            sample::store(&world, sample::active_sessions(&mut dice, count, 16, end));
+        }
+        let report = world.clean_up(json!({}), NOW).await;
+        let cost = Cost {
+            usage: meter.usage(),
+            deactivated: report["sessions_deactivated"].as_u64().unwrap(),
+        };
+        assert_eq!(cost.deactivated, ENOUGH as u64, "{report}");
+        // The report cannot count itself.
+        let reported = report["capacity_units"].as_f64().unwrap();
+        let all_but_the_report = cost.units() - cost.units_of("PutItem");
+        assert!((reported - all_but_the_report).abs() < 0.01, "{report}");
+        cost
+    });
+    let [small, large] = costs;
+    let (small, large) = (small.await, large.await);
+    assert!((small.write_units_each() - WRITE_UNITS).abs() < 1e-9);
+    assert!(small.read_units_per_thousand() <= READ_UNITS, "{small:?}");
+    assert!(small.requests_per_thousand() <= REQUESTS, "{small:?}");
+    assert_eq!(small.usage, large.usage);
 }
 
 #[tokio::test]

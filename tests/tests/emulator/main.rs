@@ -9,6 +9,7 @@ mod authorizer;
 mod cleanup;
 mod failures;
 mod keys;
+mod kill;
 mod logs;
 mod monitoring;
 mod panic;

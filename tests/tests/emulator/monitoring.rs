@@ -1,10 +1,14 @@
 //! The functions behind the monitoring API.
 
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use serde_json::{Value, json};
-use session_cleanup_local::template::FunctionName;
+use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::event;
-use session_cleanup_tests::{DAY, World, counts};
+use session_cleanup_tests::{DAY, World, counts, sample};
 
 use crate::{due_at_once, fill, now, table};
 
@@ -70,6 +74,38 @@ async fn an_admin_cleans_up_at_once() {
     }
     let (reports, records) = table(&world).await;
     assert_eq!((reports.len(), records.len()), (2, 16 - 9));
+}
+
+/// As long as API Gateway waits, so this takes a while.
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn an_admin_is_answered_in_the_gateways_time_also_where_more_is_due() {
+    const GATEWAY: Duration = Duration::from_secs(29);
+    const DUE: usize = 10_000;
+    let template = Template::read().unwrap();
+    let timeout = template.timeouts[&FunctionName::ForceCleanup];
+    assert!(timeout <= GATEWAY, "{timeout:?}");
+    let world = World::new().await;
+    let mut dice = StdRng::seed_from_u64(1);
+    let end = now() - 1;
+    sample::store(&world, sample::active_sessions(&mut dice, DUE, 16, |_| end));
+    let seconds = timeout.as_secs().to_string();
+    let variables = [
+        ("AWS_LAMBDA_FUNCTION_TIMEOUT", &*seconds),
+        ("MAX_WRITES_PER_SECOND", "100"),
+    ];
+    let force_cleanup = Emulator::start(&world, FunctionName::ForceCleanup, variables).await;
+    let event = event(FunctionName::ForceCleanup, "cleanup");
+    let answer = tokio::time::timeout(GATEWAY, call(&force_cleanup, &event)).await;
+    let (status, body) = answer.expect("the gateway has not given up");
+    assert_eq!((status, &body["success"]), (200, &json!(true)), "{body}");
+    let report = &body["data"];
+    assert_eq!(report["complete"], false, "{report}");
+    let done = report["sessions_deactivated"].as_u64().unwrap();
+    assert!(done > 100, "{report}");
+    let closed = world.records().await.into_iter();
+    let closed = closed.filter(|(_, item)| item["is_active"].as_bool() == Ok(&false));
+    assert_eq!(closed.count() as u64, done, "{report}");
 }
 
 #[tokio::test]

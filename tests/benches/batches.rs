@@ -1,0 +1,233 @@
+//! What a conditional update costs by itself, and in PartiQL batches of several sizes: the
+//! cleanup's own statements over the embedded DynamoDB, eight requests under way at once, as in a
+//! run.
+//!
+//! The client has a thread of its own, whose CPU time is what counts. The time of all together is
+//! mostly the embedded DynamoDB's, which is on the same machine: a network would make more of each
+//! request.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "this is a program for developers: it prints, and stops where something is wrong"
+)]
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+};
+use futures_util::stream::{self, StreamExt as _};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::Value;
+use session_cleanup_local::dynamodb::{TABLE_NAME, client};
+use session_cleanup_tests::measuring::{grouped, quartiles, turn};
+use session_cleanup_tests::process::cpu_of_this_thread;
+use session_cleanup_tests::{DAY, HOUR, NOW, World, sample};
+use session_lifecycle::domain::{
+    Action, Change, Days, DueList, RecordKey, Rules, Shard, Shards, Timestamp,
+};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::ports::{ApplyChanges as _, Outcome};
+
+/// How many sessions are deactivated each time.
+const SESSIONS: usize = 5_000;
+/// How often each way is taken.
+const ROUNDS: usize = 12;
+/// Requests that are under way at once.
+const AT_ONCE: usize = 8;
+
+/// How sessions are deactivated.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Each by an `UpdateItem`.
+    Single,
+    /// By a `BatchExecuteStatement` for so many.
+    Batches(usize),
+}
+
+const WAYS: [(&str, Way); 4] = [
+    ("UpdateItem", Way::Single),
+    ("batches of 1", Way::Batches(1)),
+    ("batches of 5", Way::Batches(5)),
+    ("batches of 25", Way::Batches(25)),
+];
+
+/// What deactivating all sessions once has taken.
+struct Taken {
+    requests: usize,
+    units: f64,
+    cpu: Duration,
+    time: Duration,
+}
+
+#[tokio::main]
+async fn main() {
+    let world = World::new().await;
+    let address = world.dynamodb.address();
+    let mut taken = WAYS.map(|_| Vec::new());
+    for round in 0..ROUNDS {
+        for index in turn(round, WAYS.len()) {
+            let items = due_sessions();
+            let changes = items.iter().map(change).collect();
+            sample::store(&world, items);
+            let way = WAYS[index].1;
+            let client = thread::spawn(move || deactivate(address, way, changes));
+            // The thread that waits is none of those that serve the table.
+            let waiting = tokio::task::spawn_blocking(|| client.join());
+            let result = waiting.await.expect("it does not panic");
+            taken[index].push(result.expect("all are deactivated"));
+        }
+    }
+    print(&taken);
+}
+
+/// The same sessions each time, active again.
+fn due_sessions() -> Vec<Value> {
+    let mut dice = StdRng::seed_from_u64(5);
+    sample::active_sessions(&mut dice, SESSIONS, 16, |_| NOW - HOUR)
+}
+
+fn text<'a>(item: &'a Value, name: &str) -> &'a str {
+    item[name]["S"].as_str().expect("text")
+}
+
+/// The change that the cleanup would make.
+fn change(item: &Value) -> Change {
+    let key = RecordKey::parse(text(item, "pk").to_owned(), text(item, "sk").to_owned());
+    let list = DueList {
+        action: Action::Deactivate,
+        shard: shard(text(item, "due_key")),
+    };
+    let rules = Rules::keeping(Days(30));
+    let now = Timestamp::from_seconds(NOW);
+    Change::expected(key.expect("a session's key"), list, &rules, now)
+}
+
+fn shard(list: &str) -> Shard {
+    let number = list.strip_prefix("deactivate#").map(str::parse);
+    let number: usize = number.expect("a list").expect("a number");
+    Shards::default().all().nth(number).expect("a shard")
+}
+
+/// Deactivates all, on this thread alone.
+fn deactivate(address: SocketAddr, way: Way, changes: Vec<Change>) -> Taken {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let client = client(address);
+    let table = Table::new(client.clone(), TABLE_NAME, Shards::default());
+    // So that making the client is not measured, nor its first connection.
+    runtime
+        .block_on(client.describe_table().table_name(TABLE_NAME).send())
+        .expect("the store answers");
+    let cpu = cpu_of_this_thread();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is real time that is measured"
+    )]
+    let started = Instant::now();
+    let (requests, units) = runtime.block_on(async {
+        match way {
+            Way::Single => {
+                let answers = stream::iter(&changes)
+                    .map(|change| update(&client, change))
+                    .buffer_unordered(AT_ONCE);
+                answers.fold((0, 0.0), add).await
+            }
+            Way::Batches(size) => {
+                let answers = stream::iter(changes.chunks(size))
+                    .map(|changes| execute(&table, changes))
+                    .buffer_unordered(AT_ONCE);
+                answers.fold((0, 0.0), add).await
+            }
+        }
+    });
+    Taken {
+        requests,
+        units,
+        cpu: cpu_of_this_thread() - cpu,
+        time: started.elapsed(),
+    }
+}
+
+async fn add((requests, units): (usize, f64), more: f64) -> (usize, f64) {
+    (requests + 1, units + more)
+}
+
+/// Deactivates one session, with the conditions of the cleanup's statement; its capacity units.
+async fn update(client: &Client, change: &Change) -> f64 {
+    let number = |value: i64| AttributeValue::N(value.to_string());
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let shard = match &change.write {
+        session_lifecycle::domain::Write::Deactivate { shard, .. } => shard,
+        other => panic!("a session is deactivated here, not {other:?}"),
+    };
+    let list = DueList {
+        action: Action::Delete,
+        shard: *shard,
+    };
+    let answer = client
+        .update_item()
+        .table_name(TABLE_NAME)
+        .key("pk", text(change.key.partition()))
+        .key("sk", text(change.key.sort()))
+        .update_expression(
+            "SET is_active = :false, deactivated_at = :now, deactivation_reason = :reason, \
+             due_key = :list, due_at = :due, #ttl = :due",
+        )
+        .condition_expression("is_active = :true AND expires_at <= :now")
+        .expression_attribute_names("#ttl", "ttl")
+        .expression_attribute_values(":true", AttributeValue::Bool(true))
+        .expression_attribute_values(":false", AttributeValue::Bool(false))
+        .expression_attribute_values(":now", number(NOW))
+        .expression_attribute_values(":reason", text("expired_by_cleanup"))
+        .expression_attribute_values(":list", text(&list.to_string()))
+        .expression_attribute_values(":due", number(NOW + 30 * DAY))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .return_consumed_capacity(ReturnConsumedCapacity::Total)
+        .send()
+        .await
+        .expect("the condition holds");
+    let capacity = answer.consumed_capacity.expect("it was asked for");
+    capacity.capacity_units.expect("units")
+}
+
+/// Deactivates a batch as the cleanup does; its capacity units.
+async fn execute(table: &Table, changes: &[Change]) -> f64 {
+    let answer = table.apply(changes).await.expect("the store answers");
+    for outcome in answer.value {
+        assert!(matches!(outcome, Outcome::Applied), "{outcome:?}");
+    }
+    answer.capacity_units
+}
+
+fn print(taken: &[Vec<Taken>]) {
+    println!(
+        "deactivating {} sessions, {AT_ONCE} requests at once; median (middle half) of {ROUNDS} rounds",
+        grouped(SESSIONS)
+    );
+    println!(
+        "{:<16}{:>9}{:>18}{:>32}{:>26}",
+        "", "requests", "write units each", "CPU of the client, µs each", "time, µs each"
+    );
+    for ((name, _), taken) in WAYS.iter().zip(taken) {
+        let each = |time: fn(&Taken) -> Duration| {
+            let microseconds = |it: &Taken| time(it).as_secs_f64() * 1e6 / SESSIONS as f64;
+            let [low, median, high] = quartiles(taken.iter().map(microseconds).collect());
+            format!("{median:.1} ({low:.1} to {high:.1})")
+        };
+        println!(
+            "{name:<16}{:>9}{:>18.2}{:>32}{:>26}",
+            grouped(taken[0].requests),
+            taken[0].units / SESSIONS as f64,
+            each(|it| it.cpu),
+            each(|it| it.time),
+        );
+    }
+}

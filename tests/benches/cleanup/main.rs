@@ -1,0 +1,307 @@
+//! What a cleanup costs: the release binary in AWS's emulator, over the embedded DynamoDB, whose
+//! capacity counts as AWS's does. Everything between the two is counted on its way.
+//!
+//! First the same sessions are due in a table that grows, then enough that what a run costs in any
+//! case makes no difference, then a million. The growth is drawn, too.
+//!
+//! Requests and capacity are the same on each machine, times are not. A goal that is missed is
+//! shown, but fails nothing: that is for people to judge.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "this is a program for developers: it prints, and stops where something is wrong"
+)]
+
+mod picture;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use session_cleanup_local::dynamodb::TABLE_NAME;
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::cost::{Cost, ENOUGH, READ_UNITS, REQUESTS, WRITE_UNITS};
+use session_cleanup_tests::emulator::Emulator;
+use session_cleanup_tests::faults::{Faults, Usage};
+use session_cleanup_tests::measuring::{grouped, mebibytes};
+use session_cleanup_tests::{DAY, HOUR, World, sample};
+use session_lifecycle::clock;
+
+use crate::picture::Point;
+
+/// The sizes of the table, in live sessions.
+const LIVE: [usize; 3] = [10_000, 100_000, 1_000_000];
+/// How many sessions are due in each of them.
+const DUE: usize = 1_000;
+/// How many are due at last, among the first of those sizes.
+const ALL_DUE: usize = 1_000_000;
+
+/// The shards of the work list.
+const SHARDS: u8 = 16;
+
+/// Sessions that are stored at once: more would need more memory than the table itself.
+const AT_ONCE: usize = 20_000;
+
+/// How much a run may cost in the largest table, of what it costs in the smallest one.
+const GROWTH: f64 = 1.0;
+/// How much CPU time of the function's a deactivation may take, in microseconds.
+const CPU: f64 = 20.0;
+/// How much memory of the function's a million of them may take, in MiB.
+const MEMORY: f64 = 64.0;
+
+/// One run.
+struct Run {
+    live: usize,
+    cost: Cost,
+    /// From the event to the answer.
+    time: Duration,
+    /// The function's.
+    cpu: Duration,
+    mebibytes_at_most: f64,
+}
+
+#[tokio::main]
+async fn main() {
+    let (growing, enough) = measure_growth().await;
+    let million = measure_million().await;
+    print(&growing, &enough, &million);
+}
+
+/// The same sessions due in tables of each size, and enough of them in the largest.
+async fn measure_growth() -> (Vec<Run>, Run) {
+    let world = World::new().await;
+    let mut dice = StdRng::seed_from_u64(1);
+    let (mut runs, mut points, mut stored) = (Vec::new(), Vec::new(), 0);
+    for live in LIVE {
+        store(&world, live - stored, "live", &mut dice);
+        stored = live;
+        store(&world, DUE, "due", &mut StdRng::seed_from_u64(2));
+        let run = clean_up(&world, live, DUE).await;
+        points.push(point(&world, &run).await);
+        runs.push(run);
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cleanup-growth.svg");
+    fs::write(file, picture::draw(&points, DUE)).expect("the picture can be written");
+    store(&world, ENOUGH, "due", &mut StdRng::seed_from_u64(3));
+    let enough = clean_up(&world, stored, ENOUGH).await;
+    (runs, enough)
+}
+
+async fn measure_million() -> Run {
+    let world = World::new().await;
+    let mut dice = StdRng::seed_from_u64(4);
+    store(&world, LIVE[0], "live", &mut dice);
+    store(&world, ALL_DUE, "due", &mut dice);
+    clean_up(&world, LIVE[0], ALL_DUE).await
+}
+
+/// Stores so many active sessions, which will be live for longer than this takes, or are due.
+fn store(world: &World, count: usize, what: &str, dice: &mut StdRng) {
+    let started = clock::now();
+    let now = started.timestamp();
+    let ends = match what {
+        "live" => now + 6 * HOUR..now + 30 * DAY,
+        _ => now - HOUR..now,
+    };
+    let mut left = count;
+    while left > 0 {
+        let some = left.min(AT_ONCE);
+        let end = |dice: &mut StdRng| dice.random_range(ends.clone());
+        sample::store(world, sample::active_sessions(dice, some, SHARDS, end));
+        left -= some;
+    }
+    let seconds = (clock::now() - started).num_seconds();
+    println!("{} {what} sessions stored in {seconds} s", grouped(count));
+}
+
+/// Invokes the cleanup once, without a limit of its rate.
+async fn clean_up(world: &World, live: usize, due: usize) -> Run {
+    let meter = Faults::meter(world.dynamodb.address()).await;
+    let variables = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", &*meter.url()),
+        ("AWS_LAMBDA_FUNCTION_TIMEOUT", "900"),
+        ("MAX_WRITES_PER_SECOND", "0"),
+    ];
+    let emulator = Emulator::start(world, FunctionName::Cleanup, variables).await;
+    // The init is no part of a run. This one only stores its report.
+    let report = invoke(&emulator, &json!({ "max_seconds": 0 })).await;
+    assert_eq!(report["sessions_deactivated"], 0, "{report}");
+    let function = emulator.function().expect("it has answered");
+    let (usage, cpu) = (meter.usage(), function.cpu());
+    let report = invoke(&emulator, &json!({})).await;
+    let (usage, cpu) = (since(&usage, meter.usage()), function.cpu() - cpu);
+    assert_eq!(report["sessions_deactivated"], due, "{report}");
+    assert_eq!(report["complete"], true, "{report}");
+    let mebibytes_at_most = mebibytes(function.most_resident());
+    emulator.stop().await;
+    Run {
+        live,
+        cost: Cost {
+            usage,
+            deactivated: due as u64,
+        },
+        time: Duration::from_millis(report["duration_ms"].as_u64().expect("a number")),
+        cpu,
+        mebibytes_at_most,
+    }
+}
+
+async fn invoke(emulator: &Emulator, event: &Value) -> Value {
+    emulator.invoke(event).await.expect("a report")
+}
+
+/// What has come to be used.
+fn since(
+    before: &BTreeMap<String, Usage>,
+    after: BTreeMap<String, Usage>,
+) -> BTreeMap<String, Usage> {
+    let difference = |(operation, usage): (String, Usage)| {
+        let before = before.get(&operation).copied().unwrap_or_default();
+        let usage = Usage {
+            requests: usage.requests - before.requests,
+            units: usage.units - before.units,
+        };
+        (operation, usage)
+    };
+    after.into_iter().map(difference).collect()
+}
+
+/// A run, beside one that would find the same sessions by reading the whole table. What that takes
+/// is reckoned from the price of a part of it.
+async fn point(world: &World, run: &Run) -> Point {
+    const PART: usize = 1_000;
+    /// A page of a scan holds no more, and half a unit reads 4 KB.
+    const PAGE: f64 = 1_048_576.0;
+    const HALF_A_UNIT: f64 = 4_096.0;
+    let part = world
+        .client
+        .scan()
+        .table_name(TABLE_NAME)
+        .limit(i32::try_from(PART).expect("it is small"))
+        .return_consumed_capacity(ReturnConsumedCapacity::Total)
+        .send()
+        .await
+        .expect("the store answers");
+    let capacity = part.consumed_capacity.expect("it was asked for");
+    let units = capacity.capacity_units.expect("units") * run.live as f64 / PART as f64;
+    let pages = (units * 2.0 * HALF_A_UNIT / PAGE).ceil();
+    let writes = &run.cost.usage["BatchExecuteStatement"];
+    Point {
+        live: run.live as f64,
+        requests: run.cost.requests() as f64,
+        units: run.cost.units(),
+        requests_with_scan: pages + writes.requests as f64,
+        units_with_scan: units + writes.units,
+    }
+}
+
+fn print(growing: &[Run], enough: &Run, million: &Run) {
+    println!(
+        "\n{:>10}{:>11}  {:>9}{:>12}{:>13}{:>8}{:>14}{:>11}{:>9}",
+        "live",
+        "due",
+        "requests",
+        "read units",
+        "write units",
+        "report",
+        "CPU, µs each",
+        "time, s",
+        "MiB"
+    );
+    for run in growing.iter().chain([enough, million]) {
+        let cost = &run.cost;
+        println!(
+            "{:>10}{:>11}  {:>9}{:>12.1}{:>13.1}{:>8.1}{:>14.1}{:>11.2}{:>9.1}",
+            grouped(run.live),
+            grouped(usize::try_from(cost.deactivated).expect("it is small")),
+            grouped(cost.requests()),
+            cost.units_of("Query"),
+            cost.units_of("BatchExecuteStatement"),
+            cost.units_of("PutItem"),
+            cpu_each(run),
+            run.time.as_secs_f64(),
+            run.mebibytes_at_most,
+        );
+    }
+    println!("\nrequests by operation, {} due", grouped(ALL_DUE));
+    for (operation, usage) in &million.cost.usage {
+        println!(
+            "  {operation:<24}{:>9}  {:>12.1} units",
+            grouped(usage.requests),
+            usage.units
+        );
+    }
+
+    let (first, last) = (&growing[0].cost, &growing[growing.len() - 1].cost);
+    let requests = last.requests() as f64 / first.requests() as f64;
+    let runs = || growing.iter().chain([enough, million]);
+    let figures = [
+        (
+            "write units for a deactivation",
+            most(runs().map(|it| it.cost.write_units_each())),
+            WRITE_UNITS,
+        ),
+        (
+            "read units for 1,000 of them, 5,000 due",
+            enough.cost.read_units_per_thousand(),
+            READ_UNITS,
+        ),
+        (
+            "read units for 1,000 of them, 1,000,000 due",
+            million.cost.read_units_per_thousand(),
+            READ_UNITS,
+        ),
+        (
+            "requests for 1,000 of them, 5,000 due",
+            enough.cost.requests_per_thousand(),
+            REQUESTS,
+        ),
+        (
+            "requests for 1,000 of them, 1,000,000 due",
+            million.cost.requests_per_thousand(),
+            REQUESTS,
+        ),
+        (
+            "growth of the units from 10,000 to 1,000,000 live, ×",
+            last.units() / first.units(),
+            GROWTH,
+        ),
+        ("growth of the requests likewise, ×", requests, GROWTH),
+        (
+            "CPU of the function for each of a million, µs",
+            cpu_each(million),
+            CPU,
+        ),
+        (
+            "most resident memory, MiB",
+            most(runs().map(|it| it.mebibytes_at_most)),
+            MEMORY,
+        ),
+    ];
+    println!("\n{:<56}{:>8}{:>8}", "", "", "goal");
+    let mut missed = 0;
+    for (name, value, goal) in figures {
+        // As precise as it is shown.
+        let is_missed = (value * 100.0).round() > goal * 100.0;
+        missed += usize::from(is_missed);
+        println!(
+            "{name:<56}{value:>8.2}{goal:>8.2}{}",
+            if is_missed { "  MISSED" } else { "" }
+        );
+    }
+    println!("\n{missed} figures miss their goal");
+}
+
+fn cpu_each(run: &Run) -> f64 {
+    run.cpu.as_secs_f64() * 1e6 / run.cost.deactivated as f64
+}
+
+fn most(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, f64::max)
+}

@@ -1,0 +1,45 @@
+//! What the benchmarks have in common.
+
+/// The value below which a quarter of all lie, the median, and the one above which a quarter lie.
+#[must_use]
+pub fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarters| values[(values.len() - 1) * quarters / 4])
+}
+
+/// All indices, beginning with another one in each round: nobody always comes after the same one.
+pub fn turn(round: usize, length: usize) -> impl Iterator<Item = usize> {
+    (0..length).map(move |index| (index + round) % length)
+}
+
+/// Bytes as mebibytes.
+#[must_use]
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// A whole number as people write it: `1,000,000`.
+#[must_use]
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups: Vec<_> = groups.map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

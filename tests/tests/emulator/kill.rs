@@ -1,0 +1,185 @@
+//! The cleanup, killed at any moment and started again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::emulator::Emulator;
+use session_cleanup_tests::faults::{Exchange, Fault, Faults, Request};
+use session_cleanup_tests::model::{Expected, Options, Records, after, records};
+use session_cleanup_tests::process::Process;
+use session_cleanup_tests::{Item, World, number, sample};
+
+use crate::{now, table};
+
+const WRITE: &str = "BatchExecuteStatement";
+
+/// How often the function is killed.
+const KILLS: usize = 20;
+
+/// How many records of all kinds there are. A good half of them is due.
+const RECORDS: usize = 16_000;
+
+/// After how many batches of the whole backlog the last kill comes at the latest: before the work
+/// can be done, also if each run's last eight batches are done twice.
+const LAST: usize = 200;
+
+/// When the function is killed: at its next batch of writes after so many. Whether that batch is
+/// still done is up to the dice; the others that are under way are at any point.
+struct Moments {
+    /// The emulator's process id, once there is one.
+    emulator: OnceLock<u32>,
+    /// Whether a run is under way that has not been killed.
+    armed: AtomicBool,
+    /// How many batches have come by, and the moments that lie ahead, the next one last.
+    batches: Mutex<(usize, Vec<usize>)>,
+}
+
+impl Moments {
+    fn any(dice: &mut StdRng) -> Arc<Self> {
+        let mut moments: Vec<_> = (0..KILLS).map(|_| dice.random_range(1..=LAST)).collect();
+        moments.sort_unstable_by(|a, b| b.cmp(a));
+        Arc::new(Self {
+            emulator: OnceLock::new(),
+            armed: AtomicBool::new(false),
+            batches: Mutex::new((0, moments)),
+        })
+    }
+
+    fn meet(&self, request: &Request) -> Fault {
+        if request.operation != WRITE {
+            return Fault::None;
+        }
+        let mut batches = self.batches.lock().unwrap();
+        batches.0 += 1;
+        let is_due = batches.1.last().is_some_and(|moment| *moment <= batches.0);
+        if !is_due || !self.armed.swap(false, Ordering::SeqCst) {
+            return Fault::None;
+        }
+        batches.1.pop();
+        let emulator = *self.emulator.get().unwrap();
+        Process::child_of(emulator).unwrap().kill();
+        if request.dice(1).random() {
+            Fault::DroppedBefore
+        } else {
+            Fault::None
+        }
+    }
+
+    fn are_over(&self) -> bool {
+        self.batches.lock().unwrap().1.is_empty()
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again() {
+    let world = World::new().await;
+    let mut dice = StdRng::seed_from_u64(11);
+    // The records are around each second that makes a difference. All of those seconds have
+    // passed when the first run begins; the next one is an hour ahead.
+    let options = Options {
+        now: now() - 2,
+        retention_days: 30,
+        grace_hours: 48,
+        shards: 16,
+        adopt: false,
+    };
+    sample::fill(&world, &mut dice, RECORDS, &options);
+    let before = records(&world).await;
+
+    let moments = Moments::any(&mut dice);
+    let decide = {
+        let moments = Arc::clone(&moments);
+        move |request: &Request| moments.meet(request)
+    };
+    let passing = Faults::before(world.dynamodb.address(), decide).await;
+    let variables = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", &*passing.url()),
+        ("MAX_WRITES_PER_SECOND", "0"),
+    ];
+    let cleanup = Emulator::start(&world, FunctionName::Cleanup, variables).await;
+    moments.emulator.set(cleanup.id()).unwrap();
+    let began = now();
+    for kill in 0..KILLS {
+        moments.armed.store(true, Ordering::SeqCst);
+        let end = cleanup.invoke(&json!({})).await;
+        assert!(end.is_err(), "the run {kill} came to its end: {end:?}");
+    }
+    assert!(moments.are_over());
+    let report = cleanup.invoke(&json!({})).await.unwrap();
+    assert_eq!(report["complete"], true, "{report}");
+    assert_eq!(report["failed"], 0, "{report}");
+
+    let found = records(&world).await;
+    let closed_at = |item: &Item| closed_at(item, began);
+    let expected = expected(&before, &found, closed_at, &options);
+    expected.compare(&found, &options);
+    let [updates, deletions] = settled(&passing.record());
+    let count = |names: &[&str]| names.iter().map(|name| expected.count(name)).sum::<u64>();
+    assert_eq!(updates, count(&["sessions_deactivated", "reindexed"]));
+    let deleted = [
+        "sessions_deleted",
+        "refresh_tokens_deleted",
+        "blacklisted_tokens_deleted",
+    ];
+    assert_eq!(deletions, count(&deleted));
+    let (reports, _) = table(&world).await;
+    assert_eq!(reports.len(), 1, "who is killed leaves no report");
+}
+
+/// The second at which one of the runs closed a session, if one did.
+fn closed_at(item: &Item, began: i64) -> Option<i64> {
+    item.get("deactivated_at")?.as_n().ok()?;
+    let closed_at = number(item, "deactivated_at");
+    (began..=now()).contains(&closed_at).then_some(closed_at)
+}
+
+/// What the model makes of the records, each session at the second of the run that closed it.
+fn expected(
+    before: &Records,
+    found: &Records,
+    closed_at: impl Fn(&Item) -> Option<i64>,
+    options: &Options,
+) -> Expected {
+    let mut all = after(&Records::new(), options);
+    for (key, item) in before {
+        let options = Options {
+            now: found.get(key).and_then(&closed_at).unwrap_or_else(now),
+            ..*options
+        };
+        let one = Records::from([(key.clone(), item.clone())]);
+        let one = after(&one, &options);
+        all.records.extend(one.records);
+        for (name, count) in one.counts {
+            *all.counts.entry(name).or_default() += count;
+        }
+    }
+    all
+}
+
+/// How many updates and deletions the table has made, whoever has learned of them.
+fn settled(record: &[Exchange]) -> [u64; 2] {
+    let mut settled = [0; 2];
+    for exchange in record.iter().filter(|it| it.request.operation == WRITE) {
+        let Some((200, answer)) = &exchange.answer else {
+            continue;
+        };
+        let statements = exchange.request.body["Statements"].as_array().unwrap();
+        let answers = answer["Responses"].as_array().unwrap();
+        for (statement, answer) in statements.iter().zip(answers) {
+            let deletes = statement["Statement"]
+                .as_str()
+                .unwrap()
+                .starts_with("DELETE");
+            // A deletion of what is gone succeeds, too, but returns no item.
+            if answer["Error"].is_null() && (!deletes || !answer["Item"].is_null()) {
+                settled[usize::from(deletes)] += 1;
+            }
+        }
+    }
+    settled
+}
