@@ -9,7 +9,7 @@ use serde_json::json;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::faults::{Exchange, Fault, Faults, Request};
-use session_cleanup_tests::model::{Expected, Options, Records, after, records};
+use session_cleanup_tests::model::{DONE, Expected, Options, Records, after, records};
 use session_cleanup_tests::process::Process;
 use session_cleanup_tests::{Item, World, number, sample};
 
@@ -20,12 +20,16 @@ const WRITE: &str = "BatchExecuteStatement";
 /// How often the function is killed.
 const KILLS: usize = 20;
 
-/// How many records of all kinds there are. A good half of them is due.
-const RECORDS: usize = 16_000;
+/// How many records of all kinds there are, and how many plain sessions that are due beside them.
+const RECORDS: usize = 4_000;
+const DUE: usize = 5_000;
 
-/// After how many batches of the whole backlog the last kill comes at the latest: before the work
-/// can be done, also if each run's last eight batches are done twice.
-const LAST: usize = 200;
+/// The last kill is due after so many batches at the latest. It then comes with the next one of a
+/// run that is under way.
+const LAST: usize = 80;
+
+/// How many batches a run has under way, which may come by when it is no more.
+const AT_ONCE: usize = 8;
 
 /// When the function is killed: at its next batch of writes after so many. Whether that batch is
 /// still done is up to the dice; the others that are under way are at any point.
@@ -89,6 +93,8 @@ async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again(
         adopt: false,
     };
     sample::fill(&world, &mut dice, RECORDS, &options);
+    let due = sample::active_sessions(&mut dice, DUE, options.shards, |_| options.now);
+    sample::store(&world, due);
     let before = records(&world).await;
 
     let moments = Moments::any(&mut dice);
@@ -118,6 +124,12 @@ async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again(
     let closed_at = |item: &Item| closed_at(item, began);
     let expected = expected(&before, &found, closed_at, &options);
     expected.compare(&found, &options);
+    let due: u64 = DONE.iter().map(|name| expected.count(name)).sum();
+    let most = (LAST + KILLS * AT_ONCE) as u64;
+    assert!(
+        due > 25 * most,
+        "{due} records may be settled before the last kill"
+    );
     let [updates, deletions] = settled(&passing.record());
     let count = |names: &[&str]| names.iter().map(|name| expected.count(name)).sum::<u64>();
     assert_eq!(updates, count(&["sessions_deactivated", "reindexed"]));
