@@ -257,10 +257,10 @@ async fn a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size() {
     });
     let [small, large] = costs;
     let (small, large) = (small.await, large.await);
+    assert_eq!(small.usage, large.usage);
     assert!((small.write_units_each() - WRITE_UNITS).abs() < 1e-9);
     assert!(small.read_units_per_thousand() <= READ_UNITS, "{small:?}");
     assert!(small.requests_per_thousand() <= REQUESTS, "{small:?}");
-    assert_eq!(small.usage, large.usage);
 }
 
 #[tokio::test]
