@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use session_cleanup_tests::measuring::grouped;
+
 /// A table of one size, and what a run over it costs.
 pub(crate) struct Point {
     pub(crate) live: f64,
@@ -15,13 +17,15 @@ pub(crate) struct Point {
 type Line = (&'static str, &'static str, fn(&Point) -> f64);
 
 const LINES: [Line; 4] = [
-    ("units, table scan (computed)", "units scan", |it| {
+    ("units, with a table scan (computed)", "units scan", |it| {
         it.units_with_scan
     }),
-    ("units", "units", |it| it.units),
-    ("requests, table scan (computed)", "requests scan", |it| {
-        it.requests_with_scan
-    }),
+    ("capacity units", "units", |it| it.units),
+    (
+        "requests, with a table scan (computed)",
+        "requests scan",
+        |it| it.requests_with_scan,
+    ),
     ("requests", "requests", |it| it.requests),
 ];
 
@@ -40,34 +44,37 @@ const STYLE: &str = "
   .grid { stroke: #d1d9e0 }
   polyline { fill: none; stroke-width: 2.5 }
   .scan { stroke-dasharray: 6 5 }
-  .units { stroke: #0969da; fill: #0969da }
-  .requests { stroke: #bc4c00; fill: #bc4c00 }
-  text.units, text.requests { stroke: none }
+  polyline.units { stroke: #0969da }
+  polyline.requests { stroke: #bc4c00 }
+  text.units { fill: #0969da }
+  text.requests { fill: #bc4c00 }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc }
     .grid { stroke: #3d444d }
-    .units { stroke: #4493f8; fill: #4493f8 }
-    .requests { stroke: #f0883e; fill: #f0883e }
+    polyline.units { stroke: #4493f8 }
+    polyline.requests { stroke: #f0883e }
+    text.units { fill: #4493f8 }
+    text.requests { fill: #f0883e }
   }
-  polyline.units, polyline.requests { fill: none }
 ";
 
 /// Draws what a run costs in tables of these sizes, where so many sessions are due.
 pub(crate) fn draw(points: &[Point], due: usize) -> String {
+    let due = grouped(due);
     let mut svg = String::new();
     let mut put = |part: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
         let _ = writeln!(svg, "{part}");
     };
     put(format_args!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 740 400\" role=\"img\">"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 400\" role=\"img\">"
     ));
     put(format_args!(
-        "<title>Cost of a cleanup of {due} due sessions, by the size of the table</title>"
+        "<title>What one run costs that closes {due} sessions, by the size of the table</title>"
     ));
     put(format_args!("<style>{STYLE}</style>"));
     put(format_args!(
-        "<text class=\"title\" x=\"{LEFT}\" y=\"25\">One run, {due} sessions due: what it costs</text>"
+        "<text class=\"title\" x=\"{LEFT}\" y=\"25\">What one run costs that closes {due} sessions</text>"
     ));
     for power in UPWARDS[0]..=UPWARDS[1] {
         let y = upwards(10_f64.powi(power));
