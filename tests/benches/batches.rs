@@ -29,7 +29,7 @@ use session_cleanup_tests::measuring::{grouped, quartiles, turn};
 use session_cleanup_tests::process::cpu_of_this_thread;
 use session_cleanup_tests::{DAY, HOUR, NOW, World, sample};
 use session_lifecycle::domain::{
-    Action, Change, Days, DueList, RecordKey, Rules, Shard, Shards, Timestamp,
+    Action, Change, Days, DueList, RecordKey, Rules, Shard, Shards, Timestamp, Write,
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyChanges as _, Outcome};
@@ -73,10 +73,10 @@ async fn main() {
     for round in 0..ROUNDS {
         for index in turn(round, WAYS.len()) {
             let items = due_sessions();
-            let changes = items.iter().map(change).collect();
+            let changes: Vec<_> = items.iter().map(change).collect();
             sample::store(&world, items);
             let way = WAYS[index].1;
-            let client = thread::spawn(move || deactivate(address, way, changes));
+            let client = thread::spawn(move || deactivate(address, way, &changes));
             // The thread that waits is none of those that serve the table.
             let waiting = tokio::task::spawn_blocking(|| client.join());
             let result = waiting.await.expect("it does not panic");
@@ -115,7 +115,7 @@ fn shard(list: &str) -> Shard {
 }
 
 /// Deactivates all, on this thread alone.
-fn deactivate(address: SocketAddr, way: Way, changes: Vec<Change>) -> Taken {
+fn deactivate(address: SocketAddr, way: Way, changes: &[Change]) -> Taken {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -135,7 +135,7 @@ fn deactivate(address: SocketAddr, way: Way, changes: Vec<Change>) -> Taken {
     let (requests, units) = runtime.block_on(async {
         match way {
             Way::Single => {
-                let answers = stream::iter(&changes)
+                let answers = stream::iter(changes)
                     .map(|change| update(&client, change))
                     .buffer_unordered(AT_ONCE);
                 answers.fold((0, 0.0), add).await
@@ -151,7 +151,7 @@ fn deactivate(address: SocketAddr, way: Way, changes: Vec<Change>) -> Taken {
     Taken {
         requests,
         units,
-        cpu: cpu_of_this_thread() - cpu,
+        cpu: cpu_of_this_thread().saturating_sub(cpu),
         time: started.elapsed(),
     }
 }
@@ -164,9 +164,8 @@ async fn add((requests, units): (usize, f64), more: f64) -> (usize, f64) {
 async fn update(client: &Client, change: &Change) -> f64 {
     let number = |value: i64| AttributeValue::N(value.to_string());
     let text = |value: &str| AttributeValue::S(value.to_owned());
-    let shard = match &change.write {
-        session_lifecycle::domain::Write::Deactivate { shard, .. } => shard,
-        other => panic!("a session is deactivated here, not {other:?}"),
+    let Write::Deactivate { shard, .. } = &change.write else {
+        unreachable!("a session is deactivated here");
     };
     let list = DueList {
         action: Action::Delete,

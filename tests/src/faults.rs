@@ -641,9 +641,9 @@ fn operation(head: &Parts) -> &str {
 
 /// The units of an answer about one table, or about several.
 fn units(capacity: &Value) -> f64 {
-    match capacity {
-        Value::Array(tables) => tables.iter().map(units).sum(),
-        one => one["CapacityUnits"].as_f64().unwrap_or_default(),
+    match capacity.as_array() {
+        Some(tables) => tables.iter().map(units).sum(),
+        None => capacity["CapacityUnits"].as_f64().unwrap_or_default(),
     }
 }
 

@@ -135,7 +135,8 @@ async fn clean_up(world: &World, live: usize, due: usize) -> Run {
     let function = emulator.function().expect("it has answered");
     let (usage, cpu) = (meter.usage(), function.cpu());
     let report = invoke(&emulator, &json!({})).await;
-    let (usage, cpu) = (since(&usage, meter.usage()), function.cpu() - cpu);
+    let usage = since(&usage, meter.usage());
+    let cpu = function.cpu().saturating_sub(cpu);
     assert_eq!(report["sessions_deactivated"], due, "{report}");
     assert_eq!(report["complete"], true, "{report}");
     let mebibytes_at_most = mebibytes(function.most_resident());
