@@ -67,7 +67,7 @@ pub(crate) fn draw(points: &[Point], due: usize) -> String {
         let _ = writeln!(svg, "{part}");
     };
     put(format_args!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 400\" role=\"img\">"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 800 400\" role=\"img\">"
     ));
     put(format_args!(
         "<title>What one run costs that closes {due} sessions, by the size of the table</title>"
