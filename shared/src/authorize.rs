@@ -1,9 +1,12 @@
 //! The use case of the authorizer: let in, or refuse with a reason.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::timeout;
 
+use crate::clock::Stopwatch;
 use crate::domain::{
     Change, Days, Reason, RecordKey, Refusal, Rules, SessionId, Shard, Timestamp, TokenId, UserId,
     judge,
@@ -11,6 +14,12 @@ use crate::domain::{
 use crate::keys::KeysUnavailable;
 use crate::ports::{ApplyChanges, LookUpSession, Outcome, StoreError};
 use crate::token::{Claims, NotVerified, TokenVerifier};
+
+/// How long a decision may take: the function has five seconds, and is to say why there is none.
+const PATIENCE: Duration = Duration::from_millis(4_500);
+
+/// What keys take that are at hand. The table's own limits leave that much of [`PATIENCE`].
+const NO_FETCH: Duration = Duration::from_millis(100);
 
 /// Decides about requests.
 #[derive(Debug)]
@@ -69,6 +78,7 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             ));
         };
         let now = Timestamp::from(now);
+        let watch = Stopwatch::start(PATIENCE);
         let claims = match self.verifier.verify(token, now).await {
             Ok(claims) => claims,
             Err(NotVerified::Invalid(why)) => return Ok(refuse(Refusal::InvalidToken, why)),
@@ -76,20 +86,25 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         };
         let lookup = self
             .table
-            .look_up(&claims.user, &claims.session, &claims.token)
-            .await?;
+            .look_up(&claims.user, &claims.session, &claims.token);
+        let lookup = if watch.elapsed() < NO_FETCH {
+            lookup.await
+        } else {
+            timeout(watch.left(), lookup).await.unwrap_or_else(|_| {
+                Err(StoreError::Unavailable {
+                    what: "looking up a session",
+                    source: "the keys took too long to leave time for it".into(),
+                })
+            })
+        }?;
         let session = match lookup.session {
             // That a token was revoked is enough to know.
             Some(Err(_)) if lookup.blacklisted => None,
             session => session.transpose().map_err(StoreError::from)?,
         };
         if let Some(shard) = session.and_then(|session| session.expired_at(now)) {
-            self.deactivate(
-                RecordKey::session(&claims.user, &claims.session),
-                shard,
-                now,
-            )
-            .await;
+            let key = RecordKey::session(&claims.user, &claims.session);
+            self.deactivate(key, shard, now, watch.left()).await;
         }
         match judge(session, lookup.blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
@@ -116,13 +131,17 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         }
     }
 
-    async fn deactivate(&self, key: RecordKey, shard: Shard, now: Timestamp) {
+    async fn deactivate(&self, key: RecordKey, shard: Shard, now: Timestamp, left: Duration) {
         let session = key.to_string();
         let reason = Reason::ExpiredOnValidation;
         let change = Change::deactivate(key, shard, &self.rules, reason, now);
-        let outcome = match self.table.apply(&[change]).await {
-            Ok(outcomes) => outcomes.value.into_iter().next(),
-            Err(error) => Some(Outcome::Failed(error)),
+        let outcome = match timeout(left, self.table.apply(&[change])).await {
+            Ok(Ok(outcomes)) => outcomes.value.into_iter().next(),
+            Ok(Err(error)) => Some(Outcome::Failed(error)),
+            Err(_) => Some(Outcome::Failed(StoreError::Unavailable {
+                what: "writing",
+                source: "no time was left for an answer".into(),
+            })),
         };
         match outcome {
             Some(Outcome::Applied) => tracing::info!(session, "deactivated an expired session"),
@@ -154,7 +173,109 @@ fn bearer_token(header: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+    use std::pin::Pin;
+
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    use serde_json::json;
+    use tokio::time::sleep;
+
     use super::*;
+    use crate::domain::{SeenSession, Shards};
+    use crate::keys::{CachedKeys, FetchError, FetchKeys, Fetched, KeySet, Keys, VerifyingKey};
+    use crate::ports::{Lookup, Metered};
+    use crate::token::TokenRules;
+
+    const SECRET: &str = "a secret of the tests, and of nobody else";
+
+    /// Keys that are always old, and slow to be fetched.
+    #[derive(Debug)]
+    struct SlowKeys;
+
+    impl FetchKeys for SlowKeys {
+        fn fetch(
+            &self,
+            _: Timestamp,
+        ) -> Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send + '_>> {
+            Box::pin(async {
+                sleep(Duration::from_millis(2_900)).await;
+                let key = VerifyingKey::from_secret(Algorithm::HS256, SECRET).unwrap();
+                Ok(Fetched {
+                    keys: KeySet::Any(vec![key]),
+                    fresh_seconds: 0,
+                })
+            })
+        }
+    }
+
+    /// Finds an expired session after a while, and never answers a write.
+    #[derive(Debug)]
+    struct SlowTable {
+        read: Duration,
+    }
+
+    impl LookUpSession for SlowTable {
+        async fn look_up(
+            &self,
+            _: &UserId,
+            _: &SessionId,
+            _: &TokenId,
+        ) -> Result<Lookup, StoreError> {
+            sleep(self.read).await;
+            let active = SeenSession::Active {
+                expires_at: Timestamp::from_seconds(1),
+                shard: Shards::default().all().next().unwrap(),
+            };
+            Ok(Lookup {
+                session: Some(Ok(active)),
+                blacklisted: false,
+            })
+        }
+    }
+
+    impl ApplyChanges for SlowTable {
+        const MOST: NonZeroU32 = NonZeroU32::MIN;
+
+        async fn apply(&self, _: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
+            std::future::pending().await
+        }
+    }
+
+    /// Decides with slow keys and such a table; also, how long it took.
+    async fn decide_with(read: Duration) -> (Result<Decision, Undecided>, Duration) {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let keys = CachedKeys::load(Box::new(SlowKeys), now.into()).await;
+        let rules = TokenRules {
+            algorithm: Algorithm::HS256,
+            issuer: "i".to_owned(),
+            audience: "a".to_owned(),
+            leeway_seconds: 0,
+        };
+        let verifier = TokenVerifier::new(rules, Keys::Cached(keys.unwrap()));
+        let authorize = Authorize::new(SlowTable { read }, verifier, Days(30));
+        let claims = json!({
+            "iss": "i", "aud": "a", "sub": "u", "sid": "s", "jti": "j", "exp": 1_800_000_060,
+        });
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let token = jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap();
+        let watch = Stopwatch::start(Duration::MAX);
+        let decision = authorize
+            .decide(Some(&format!("Bearer {token}")), now)
+            .await;
+        (decision, watch.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_keys_and_a_slow_table_together_leave_the_function_time_to_answer() {
+        let (decision, time) = decide_with(Duration::from_millis(900)).await;
+        let expired = matches!(decision, Ok(Decision::Refuse(Refusal::SessionExpired)));
+        assert!(expired, "{decision:?}");
+        assert!(time <= PATIENCE, "{time:?}");
+
+        let (decision, time) = decide_with(Duration::MAX).await;
+        assert!(matches!(decision, Err(Undecided::Store(_))), "{decision:?}");
+        assert!(time <= PATIENCE, "{time:?}");
+    }
 
     #[test]
     fn a_bearer_token_is_one_word_after_the_scheme() {

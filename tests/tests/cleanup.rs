@@ -526,3 +526,30 @@ async fn native_ttl_takes_what_no_cleanup_ever_saw() {
     assert_eq!(world.dynamodb.sweep_ttl().unwrap(), 1);
     assert_eq!(names(&world).await, ["SESSION#live"]);
 }
+
+#[tokio::test]
+async fn times_before_all_that_can_be_told_apart_are_adopted_and_settled() {
+    let earlier = |mut item: Value, name: &str| {
+        item[name] = json!({ "N": "-1e30" });
+        item.as_object_mut().unwrap().remove("due_key");
+        item
+    };
+    let world = World::new().await;
+    let active = active_session("ann", "active", NOW);
+    let inactive = inactive_session("ann", "inactive", NOW);
+    world.put(earlier(active, "expires_at")).await;
+    world.put(earlier(inactive, "deactivated_at")).await;
+    world.put(earlier(refresh("r", NOW), "expires_at")).await;
+
+    let event = json!({ "adopt": true, "sweep_grace_hours": 0, "max_seconds": 60 });
+    let report = world.clean_up(event, NOW).await;
+
+    assert_eq!(report["complete"], true, "{report}");
+    let expected = [
+        ("adopted", 3),
+        ("sessions_deactivated", 1),
+        ("sessions_deleted", 1),
+        ("refresh_tokens_deleted", 1),
+    ];
+    assert_eq!(counts(&report), only(expected));
+}

@@ -93,11 +93,16 @@ impl AuthorizerEvent {
     /// The `Authorization` header, if there is exactly one.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
-        // REST APIs send each header in both maps, and a doubled one whole in the second only.
+        // REST APIs send each header in both maps, and a doubled one whole in the second only. Where
+        // the maps disagree, another reader might take the other.
+        let (both, single) = (&self.multi_value_headers, &self.headers);
+        if !both.is_empty() && !single.is_empty() && both != single {
+            return None;
+        }
         // TOKEN events have no headers; where there are some, `authorizationToken` is no more than
         // a copy of them, joined with others where the identity has several sources.
         let token = self.authorization_token.as_slice();
-        let values = [self.multi_value_headers.as_slice(), &self.headers, token]
+        let values = [both.as_slice(), single, token]
             .into_iter()
             .find(|values| !values.is_empty())?;
         match values {

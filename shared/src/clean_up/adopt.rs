@@ -44,6 +44,8 @@ impl<T: CleanupTable + ScanTable> Run<'_, T> {
                 .scan_pace
                 .admit(tally.capacity_units, &self.watch)
                 .await;
+            // A pause of the run's own is no silence of the table's.
+            self.answered();
             self.adopt_records(page.records, &mut tally).await;
             if page.next.is_some() && !paid {
                 tally.time_ran_out = true;

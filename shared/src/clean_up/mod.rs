@@ -241,8 +241,9 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         self.answered_at.store(now, Ordering::Relaxed);
     }
 
-    /// Whether it makes sense to try again what ended with this error.
+    /// Heeds an error; whether it makes sense to try again what ended with it.
     fn is_worth_a_retry(&self, error: &StoreError) -> bool {
+        self.heed(error);
         let answered_at = Duration::from_millis(self.answered_at.load(Ordering::Relaxed));
         error.may_pass() && self.watch.elapsed() < answered_at + SILENCE
     }
@@ -368,7 +369,6 @@ impl<'a, T: CleanupTable> Run<'a, T> {
                 }
                 Err(error) if self.is_worth_a_retry(&error) => {
                     tracing::debug!(attempt, error = error.causes(), "trying again");
-                    self.heed(&error);
                     self.back_off(attempt).await;
                     attempt += 1;
                 }

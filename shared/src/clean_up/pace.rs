@@ -15,12 +15,16 @@ use crate::clock::Stopwatch;
 /// whole rate. It halves once a second at the most, so this is also the least that is left of it.
 const STEP: f64 = 1.0 / 16.0;
 
+/// The least rate that is set where there was no limit: what one partition takes, and what is the
+/// limit by default. A run that has only just begun says nothing of what the table can do.
+const LEAST_FOUND: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+
 /// Lets so much happen in a second, evenly: half as much each time that the table throttles, and
 /// a little more with each second in which it does not (additive increase, multiplicative
 /// decrease), so that the logins come first.
 pub(super) struct Pace {
-    /// Where there is no limit, one is set when the table throttles for the first time: the rate
-    /// that it throttled at.
+    /// Where there is no limit, one is set when the table throttles for the first time: the run's
+    /// rate until then. It is where to begin again, and may be exceeded in time.
     limiter: OnceLock<RateLimiter<NotKeyed, InMemoryState, MonotonicClock>>,
     /// The largest number of writes that start together.
     batch: NonZeroU32,
@@ -31,8 +35,11 @@ pub(super) struct Pace {
 /// The part of the rate that is made use of.
 struct Part {
     size: f64,
+    most: f64,
     /// Since when, on the run's watch.
     since: Duration,
+    /// When it was last halved.
+    cut_at: Option<Duration>,
 }
 
 impl Pace {
@@ -47,7 +54,13 @@ impl Pace {
             admitted: AtomicU64::new(0),
             part: Mutex::new(Part {
                 size: 1.0,
+                most: if writes_per_second.is_some() {
+                    1.0
+                } else {
+                    f64::INFINITY
+                },
                 since: Duration::ZERO,
+                cut_at: None,
             }),
         }
     }
@@ -92,8 +105,9 @@ impl Pace {
         self.limiter.get_or_init(|| {
             #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
             let rate = self.admitted.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64();
-            let rate = NonZeroU32::new(whole(rate)).unwrap_or(self.batch);
-            limiter(rate.max(self.batch), self.batch)
+            let rate =
+                NonZeroU32::new(whole(rate)).map_or(LEAST_FOUND, |rate| rate.max(LEAST_FOUND));
+            limiter(rate, self.batch)
         });
     }
 }
@@ -101,19 +115,23 @@ impl Pace {
 impl Part {
     /// Halves, unless that was done within this second; whether it was done now.
     fn cut(&mut self, now: Duration) -> bool {
-        if self.size < 1.0 && now < self.since + Duration::from_secs(1) {
+        if self
+            .cut_at
+            .is_some_and(|cut_at| now < cut_at + Duration::from_secs(1))
+        {
             return false;
         }
         self.grow(now);
         self.size /= 2.0;
         self.since = now;
+        self.cut_at = Some(now);
         true
     }
 
     fn grow(&mut self, now: Duration) {
         let seconds = now.saturating_sub(self.since).as_secs();
         let steps = u32::try_from(seconds).unwrap_or(u32::MAX);
-        self.size = STEP.mul_add(f64::from(steps), self.size).min(1.0);
+        self.size = STEP.mul_add(f64::from(steps), self.size).min(self.most);
         self.since += Duration::from_secs(seconds);
     }
 }
@@ -143,7 +161,9 @@ mod tests {
     fn part() -> Part {
         Part {
             size: 1.0,
+            most: 1.0,
             since: Duration::ZERO,
+            cut_at: None,
         }
     }
 
@@ -190,5 +210,20 @@ mod tests {
         assert!(pace.limiter.get().is_none());
         pace.slow_down(&watch);
         assert!(pace.limiter.get().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_run_without_a_limit_that_is_throttled_as_it_begins_does_not_crawl() {
+        let watch = Stopwatch::start(Duration::from_secs(20));
+        let pace = Pace::new(None, NonZeroU32::new(25).expect("not zero"));
+        pace.slow_down(&watch);
+        for batch in 0..20 {
+            assert!(pace.admit(25.0, &watch).await, "{batch}");
+        }
+        let mut part = pace.part.lock().expect("nobody panicked");
+        assert!(
+            after(&mut part, 100_000) > 1.0,
+            "it may become faster than it was"
+        );
     }
 }

@@ -99,7 +99,6 @@ impl<T: CleanupTable> Run<'_, T> {
             }
             Err(error) if self.is_worth_a_retry(&error) => {
                 tracing::debug!(error = error.causes(), "a batch failed");
-                self.heed(&error);
                 for it in &mut pending {
                     it.uncertain |= error.may_have_happened();
                 }
@@ -123,6 +122,11 @@ impl<T: CleanupTable> Run<'_, T> {
                     credit(&mut tally.counts, &it.change, purpose);
                 }
                 Outcome::Refused(Ok(record)) => match self.decide(&record, purpose) {
+                    // To refuse just what the record asks for is no answer to go on with.
+                    Some(change) if change == it.change => {
+                        tracing::error!(record = %change.key, "a change is refused that it needs");
+                        tally.counts.failed += 1;
+                    }
                     Some(change) => unsettled.push(Pending::new(change)),
                     None => tally.counts.changed_elsewhere += 1,
                 },
