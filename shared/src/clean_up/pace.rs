@@ -214,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_without_a_limit_that_is_throttled_as_it_begins_does_not_crawl() {
-        let watch = Stopwatch::start(Duration::from_secs(20));
+        let watch = Stopwatch::start(Duration::from_secs(10));
         let pace = Pace::new(None, NonZeroU32::new(25).expect("not zero"));
         pace.slow_down(&watch);
         for batch in 0..20 {

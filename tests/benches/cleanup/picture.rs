@@ -41,6 +41,7 @@ const UPWARDS: [i32; 2] = [1, 5];
 const STYLE: &str = "
   text { font: 13px sans-serif; fill: #1f2328 }
   .title { font-weight: bold }
+  .ground { fill: #ffffff }
   .grid { stroke: #d1d9e0 }
   polyline { fill: none; stroke-width: 2.5 }
   .scan { stroke-dasharray: 6 5 }
@@ -50,6 +51,7 @@ const STYLE: &str = "
   text.requests { fill: #bc4c00 }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc }
+    .ground { fill: #0d1117 }
     .grid { stroke: #3d444d }
     polyline.units { stroke: #4493f8 }
     polyline.requests { stroke: #f0883e }
@@ -73,6 +75,9 @@ pub(crate) fn draw(points: &[Point], due: usize) -> String {
         "<title>What one run costs that closes {due} sessions, by the size of the table</title>"
     ));
     put(format_args!("<style>{STYLE}</style>"));
+    put(format_args!(
+        "<rect class=\"ground\" width=\"800\" height=\"400\"/>"
+    ));
     put(format_args!(
         "<text class=\"title\" x=\"{LEFT}\" y=\"25\">What one run costs that closes {due} sessions</text>"
     ));
