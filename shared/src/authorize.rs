@@ -15,8 +15,8 @@ use crate::keys::KeysUnavailable;
 use crate::ports::{ApplyChanges, LookUpSession, Outcome, StoreError};
 use crate::token::{Claims, NotVerified, TokenVerifier};
 
-/// How long a decision may take: the function has five seconds, and is to say why there is none.
-const PATIENCE: Duration = Duration::from_millis(4_500);
+/// How long a decision may take. The function has a little longer, to say why there is none.
+pub const PATIENCE: Duration = Duration::from_millis(4_500);
 
 /// What keys take that are at hand. The table's own limits leave that much of [`PATIENCE`].
 const NO_FETCH: Duration = Duration::from_millis(100);

@@ -21,6 +21,7 @@ use session_cleanup_tests::faults::{Fault, Faults, PATIENT, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, World, at, counts, inactive_session, only, serve_table, text,
 };
+use session_lifecycle::authorize::PATIENCE;
 use session_lifecycle::dynamodb::Patience;
 
 const READ: &str = "BatchGetItem";
@@ -192,6 +193,7 @@ fn the_authorizers_two_calls_fit_into_its_time_and_that_into_the_gateways() {
     let template = Template::read().unwrap();
     let time = template.timeouts[&FunctionName::Authorizer];
     assert!(2 * Patience::LOGIN.call + Duration::from_millis(500) <= time);
+    assert!(2 * Patience::LOGIN.call < PATIENCE && PATIENCE < time);
     assert!(Patience::LOGIN.attempt < Patience::LOGIN.call);
     assert!(time < Duration::from_secs(10), "API Gateway's limit");
 }

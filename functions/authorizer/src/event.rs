@@ -11,8 +11,8 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 /// Of the headers, only `Authorization` is kept: the rest of the request is none of the
 /// authorizer's business, and skipping it costs nothing.
 ///
-/// It is read from a JSON object alone. The error over another shape says no more than that: what
-/// stands in the wrong place may be a token.
+/// It is read from a JSON object alone. The error over another shape repeats no value: what stands
+/// in the wrong place may be a token.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", remote = "Self")]
 pub struct AuthorizerEvent {

@@ -241,17 +241,17 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         self.answered_at.store(now, Ordering::Relaxed);
     }
 
-    /// Heeds an error; whether it makes sense to try again what ended with it.
+    /// Whether it makes sense to try again what ended with this error. A table that throttles is
+    /// there, and says when it can do more.
     fn is_worth_a_retry(&self, error: &StoreError) -> bool {
-        self.heed(error);
         let answered_at = Duration::from_millis(self.answered_at.load(Ordering::Relaxed));
-        error.may_pass() && self.watch.elapsed() < answered_at + SILENCE
+        matches!(error, StoreError::Throttled { .. })
+            || error.may_pass() && self.watch.elapsed() < answered_at + SILENCE
     }
 
     /// Gives way to others where the table throttles.
     fn heed(&self, error: &StoreError) {
         if matches!(error, StoreError::Throttled { .. }) {
-            // It is there, and says when it can do more.
             self.answered();
             self.pace.slow_down(&self.watch);
             self.scan_pace.slow_down(&self.watch);
@@ -369,6 +369,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
                 }
                 Err(error) if self.is_worth_a_retry(&error) => {
                     tracing::debug!(attempt, error = error.causes(), "trying again");
+                    self.heed(&error);
                     self.back_off(attempt).await;
                     attempt += 1;
                 }

@@ -212,13 +212,16 @@ mod tests {
         assert!(pace.limiter.get().is_some());
     }
 
-    #[tokio::test]
-    async fn a_run_without_a_limit_that_is_throttled_as_it_begins_does_not_crawl() {
-        let watch = Stopwatch::start(Duration::from_secs(10));
+    #[test]
+    fn a_run_without_a_limit_that_is_throttled_as_it_begins_does_not_crawl() {
+        let watch = Stopwatch::start(Duration::from_mins(1));
         let pace = Pace::new(None, NonZeroU32::new(25).expect("not zero"));
         pace.slow_down(&watch);
-        for batch in 0..20 {
-            assert!(pace.admit(25.0, &watch).await, "{batch}");
+        let limiter = pace.limiter.get().expect("the table has throttled");
+        assert_eq!(limiter.check_n(pace.batch), Ok(Ok(())));
+        if let Ok(Err(later)) = limiter.check_n(pace.batch) {
+            let pause = later.wait_time_from(limiter.clock().now());
+            assert!(pause <= Duration::from_millis(25), "{pause:?}");
         }
         let mut part = pace.part.lock().expect("nobody panicked");
         assert!(

@@ -99,6 +99,7 @@ impl<T: CleanupTable> Run<'_, T> {
             }
             Err(error) if self.is_worth_a_retry(&error) => {
                 tracing::debug!(error = error.causes(), "a batch failed");
+                self.heed(&error);
                 for it in &mut pending {
                     it.uncertain |= error.may_have_happened();
                 }
@@ -124,7 +125,7 @@ impl<T: CleanupTable> Run<'_, T> {
                 Outcome::Refused(Ok(record)) => match self.decide(&record, purpose) {
                     // To refuse just what the record asks for is no answer to go on with.
                     Some(change) if change == it.change => {
-                        tracing::error!(record = %change.key, "a change is refused that it needs");
+                        tracing::error!(record = %change.key, "a change was refused that the record asks for");
                         tally.counts.failed += 1;
                     }
                     Some(change) => unsettled.push(Pending::new(change)),
