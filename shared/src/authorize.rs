@@ -77,7 +77,7 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         now: DateTime<Utc>,
     ) -> Result<Decision, Undecided> {
         let Some(token) = authorization.and_then(bearer_token) else {
-            let why = "no Authorization: Bearer <token>";
+            let why = "no Authorization header with one bearer token";
             return Ok(refuse(Refusal::MissingBearerToken, why, false));
         };
         let now = Timestamp::from(now);

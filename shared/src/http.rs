@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use lambda_http::http::StatusCode;
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use lambda_http::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use lambda_http::http::{HeaderValue, StatusCode, Uri};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::Serialize;
@@ -130,9 +130,35 @@ pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String
     Ok(parameters)
 }
 
-/// The answer as HTTP.
+/// The pages whose browsers may read the answers: `CORS_ORIGIN`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedOrigin(HeaderValue);
+
+impl AllowedOrigin {
+    /// `*`, or an origin as browsers write it: scheme and host, and a port where it is not the
+    /// scheme's own (RFC 6454 §7).
+    #[must_use]
+    pub fn parse(origin: &str) -> Option<Self> {
+        let is_one = || {
+            let uri: Uri = origin.parse().ok()?;
+            let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+            let whole = format!("{scheme}://{authority}");
+            let plain = matches!(scheme, "http" | "https") && !authority.as_str().contains('@');
+            (plain && whole == origin).then_some(())
+        };
+        if origin != "*" {
+            is_one()?;
+        }
+        HeaderValue::from_str(origin).ok().map(Self)
+    }
+}
+
+/// The answer as HTTP, for browsers of `origin` too.
 #[must_use]
-pub fn respond<T: Serialize>(answer: Result<T, Failure>) -> Response<Body> {
+pub fn respond<T: Serialize>(
+    answer: Result<T, Failure>,
+    origin: Option<&AllowedOrigin>,
+) -> Response<Body> {
     let body = answer.and_then(|data| {
         serde_json::to_value(&data).map_err(|error| {
             tracing::error!(%error, "the answer cannot be written as JSON");
@@ -148,16 +174,40 @@ pub fn respond<T: Serialize>(answer: Result<T, Failure>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, const { header("application/json") });
     headers.insert(CACHE_CONTROL, const { header("no-store") });
+    if let Some(AllowedOrigin(origin)) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
     response
 }
 
-const fn header(value: &'static str) -> lambda_http::http::HeaderValue {
-    lambda_http::http::HeaderValue::from_static(value)
+const fn header(value: &'static str) -> HeaderValue {
+    HeaderValue::from_static(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_and_host_and_nothing_else() {
+        for origin in ["*", "https://a.example", "http://127.0.0.1:8080"] {
+            assert!(AllowedOrigin::parse(origin).is_some(), "{origin}");
+        }
+        for wrong in [
+            "",
+            "a.example",
+            "https://a.example/",
+            "https://a.example/path",
+            "https://me@a.example",
+            "https://a.example, https://b.example",
+            "ftp://a.example",
+            "https://",
+            "null",
+            "* ",
+        ] {
+            assert!(AllowedOrigin::parse(wrong).is_none(), "{wrong}");
+        }
+    }
 
     #[test]
     fn admin_may_all_that_read_may_and_other_names_nothing() {

@@ -219,7 +219,7 @@ mod tests {
         for (line, found) in [
             (r#"{"token":"eyJ0eXAiOiJKV1QifQ"}"#, true),
             ("Authorization: Bearer abc", true),
-            ("no Authorization: Bearer <token>", false),
+            ("no Authorization header with one bearer token", false),
             ("Bearer <token> and Bearer x", true),
             // A signature of HS256, then one in hexadecimal.
             ("x dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", true),

@@ -104,6 +104,19 @@ fn counting_sessions_is_said_in_one_word() {
 }
 
 #[test]
+fn an_origin_is_checked_by_the_functions_that_answer_browsers() {
+    let variables = [("TABLE_NAME", "sessions"), ("CORS_ORIGIN", "a.example")];
+    let variables: Variables = variables.into_iter().collect();
+    let expected = "invalid configuration: CORS_ORIGIN is \"a.example\" \
+                    (an origin such as https://admin.example.com, or *)";
+    let stats = StatsConfig::read(&variables).unwrap_err();
+    let force_cleanup = ForceCleanupConfig::read(&variables).unwrap_err();
+    assert_eq!(stats.to_string(), expected);
+    assert_eq!(force_cleanup.to_string(), expected);
+    assert!(CleanupConfig::read(&variables).is_ok());
+}
+
+#[test]
 fn wrong_values_are_refused() {
     for (name, value) in [
         ("DUE_SHARDS", "0"),

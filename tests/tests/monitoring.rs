@@ -2,8 +2,11 @@
 
 use axum::http::{HeaderMap, Method};
 use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::events::event;
 use session_cleanup_tests::{
-    CLEANUP, CLEANUPS, DAY, HOUR, NOW, STATS, World, active_session, counts, inactive_session, only,
+    CLEANUP, CLEANUPS, DAY, HOUR, NOW, STATS, World, active_session, at, counts, inactive_session,
+    only,
 };
 
 #[tokio::test]
@@ -288,11 +291,34 @@ async fn answers_are_json_and_not_to_be_kept() {
         headers,
         body: None,
     };
-    let response = world
-        .gateway
-        .serve_at(&request, session_cleanup_tests::at(NOW))
-        .await;
+    let response = world.gateway.serve_at(&request, at(NOW)).await;
     assert_eq!(response.status, 200);
     assert_eq!(response.headers["content-type"], "application/json");
     assert_eq!(response.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn browsers_of_the_one_origin_may_read_answers_of_all_kinds_and_by_default_none_may() {
+    for origin in ["", "https://admin.example.com"] {
+        let world = World::with([("CORS_ORIGIN", origin)]).await;
+        for (function, event_name) in [
+            (FunctionName::Stats, "stats"),
+            (FunctionName::ForceCleanup, "dry-run"),
+        ] {
+            for (scope, status) in [("sessions:admin", 200), ("", 403)] {
+                let mut event = event(function, event_name);
+                event["requestContext"]["authorizer"]["scope"] = scope.into();
+                let answer = world.functions.invoke(function, &event, at(NOW)).await;
+                let answer = answer.unwrap();
+                assert_eq!(answer["statusCode"], status);
+                let headers = &answer["multiValueHeaders"];
+                let allowed = &headers["access-control-allow-origin"];
+                let expected = match origin {
+                    "" => json!(null),
+                    origin => json!([origin]),
+                };
+                assert_eq!(allowed, &expected, "{headers}");
+            }
+        }
+    }
 }

@@ -70,23 +70,22 @@ fn brief(sample: &Sample) -> (&str, &str, f64) {
 async fn the_functions_write_the_metrics_that_are_described_and_no_others() {
     let world = World::new().await;
     fill(&world).await;
+    let token = sign(&world.tokens, "ann", "live");
+    let of = |function, name| vec![event_with_token(function, name, &token)];
     let mut written = BTreeSet::new();
     for (function, events) in [
         (
             FunctionName::Authorizer,
             requests(&world).await.into_iter().map(|it| it.1).collect(),
         ),
-        (
-            FunctionName::Stats,
-            vec![event(FunctionName::Stats, "stats")],
-        ),
+        (FunctionName::Stats, of(FunctionName::Stats, "stats")),
         (
             FunctionName::ForceCleanup,
-            vec![event(FunctionName::ForceCleanup, "cleanup")],
+            of(FunctionName::ForceCleanup, "cleanup"),
         ),
         (
             FunctionName::Cleanup,
-            vec![event(FunctionName::Cleanup, "scheduled")],
+            of(FunctionName::Cleanup, "scheduled"),
         ),
     ] {
         let emulator = Emulator::start(&world, function, []).await;
