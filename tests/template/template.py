@@ -129,7 +129,7 @@ class Resolver:
                 case "Ref":
                     return NOTHING if argument == "AWS::NoValue" else self.name(argument)
                 case "Fn::GetAtt":
-                    return argument if isinstance(argument, str) else ".".join(argument)
+                    return self.name(argument if isinstance(argument, str) else ".".join(argument))
                 case "Fn::If":
                     name, then, otherwise = argument
                     return self.resolve(then if self.holds(name) else otherwise)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from template import NOTHING, stack
+from template import NOTHING, REQUIRED, Stack, read, stack, translate, values_of
 
 SESSIONS = "/api/v1/monitoring/sessions"
 ROUTES = {(f"{SESSIONS}/stats", "get"), (f"{SESSIONS}/cleanups", "get"), (f"{SESSIONS}/cleanup", "post")}
@@ -163,8 +163,12 @@ def test_the_stack_is_the_same_if_sam_sees_the_parameters_values(given):
     assert json.dumps(NOTHING) not in json.dumps(early.resources)
 
 
-def test_a_change_of_the_api_by_a_parameter_is_deployed():
-    def deployment(origin):
-        return stack(CorsOrigin=origin).stage()["DeploymentId"]
+def test_a_change_of_the_api_by_a_parameter_is_deployed(monkeypatch):
+    """SAM's own comparison does not see it where the parameter is still a reference."""
 
-    assert deployment("https://one.example") != deployment("https://other.example")
+    def deployment(origin, second):
+        monkeypatch.setattr("samtranslator.model.apigateway.time.time", lambda: second)
+        return Stack(translate(values := values_of(read(), REQUIRED | {"CorsOrigin": origin})), values)
+
+    one = deployment("https://one.example", 1).stage()["DeploymentId"]
+    assert one != deployment("https://other.example", 2).stage()["DeploymentId"]
