@@ -35,7 +35,12 @@ pub enum Decision {
     /// It is, as that user in that session.
     Allow(Claims),
     /// It is not.
-    Refuse(Refusal),
+    Refuse {
+        /// Why.
+        refusal: Refusal,
+        /// Whether an expired session was met, and closed by this request.
+        deactivated: bool,
+    },
 }
 
 /// Why there is no decision.
@@ -72,16 +77,16 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         now: DateTime<Utc>,
     ) -> Result<Decision, Undecided> {
         let Some(token) = authorization.and_then(bearer_token) else {
-            return Ok(refuse(
-                Refusal::MissingBearerToken,
-                "no Authorization: Bearer <token>",
-            ));
+            let why = "no Authorization: Bearer <token>";
+            return Ok(refuse(Refusal::MissingBearerToken, why, false));
         };
         let now = Timestamp::from(now);
         let watch = Stopwatch::start(PATIENCE);
         let claims = match self.verifier.verify(token, now).await {
             Ok(claims) => claims,
-            Err(NotVerified::Invalid(why)) => return Ok(refuse(Refusal::InvalidToken, why)),
+            Err(NotVerified::Invalid(why)) => {
+                return Ok(refuse(Refusal::InvalidToken, why, false));
+            }
             Err(NotVerified::Keys(error)) => return Err(error.into()),
         };
         let lookup = self
@@ -102,13 +107,17 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             Some(Err(_)) if lookup.blacklisted => None,
             session => session.transpose().map_err(StoreError::from)?,
         };
-        if let Some(shard) = session.and_then(|session| session.expired_at(now)) {
-            let key = RecordKey::session(&claims.user, &claims.session);
-            self.deactivate(key, shard, now, watch.left()).await;
-        }
+        let expired = session.and_then(|session| session.expired_at(now));
+        let deactivated = match expired {
+            Some(shard) => {
+                let key = RecordKey::session(&claims.user, &claims.session);
+                self.deactivate(key, shard, now, watch.left()).await
+            }
+            None => false,
+        };
         match judge(session, lookup.blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
-            Err(refusal) => Ok(refuse(refusal, refusal)),
+            Err(refusal) => Ok(refuse(refusal, refusal, deactivated)),
         }
     }
 
@@ -131,7 +140,14 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         }
     }
 
-    async fn deactivate(&self, key: RecordKey, shard: Shard, now: Timestamp, left: Duration) {
+    /// Closes an expired session; whether it was this call that did it.
+    async fn deactivate(
+        &self,
+        key: RecordKey,
+        shard: Shard,
+        now: Timestamp,
+        left: Duration,
+    ) -> bool {
         let session = key.to_string();
         let reason = Reason::ExpiredOnValidation;
         let change = Change::deactivate(key, shard, &self.rules, reason, now);
@@ -144,22 +160,32 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             })),
         };
         match outcome {
-            Some(Outcome::Applied) => tracing::info!(session, "deactivated an expired session"),
-            Some(Outcome::Failed(error)) => tracing::error!(
-                session,
-                error = error.causes(),
-                "could not deactivate an expired session; the cleanup will"
-            ),
+            Some(Outcome::Applied) => {
+                tracing::info!(session, "deactivated an expired session");
+                true
+            }
+            Some(Outcome::Failed(error)) => {
+                tracing::error!(
+                    session,
+                    error = error.causes(),
+                    "could not deactivate an expired session; the cleanup will"
+                );
+                false
+            }
             Some(Outcome::Gone | Outcome::Refused(_)) | None => {
                 tracing::info!(session, "an expired session was changed elsewhere");
+                false
             }
         }
     }
 }
 
-fn refuse(refusal: Refusal, why: impl fmt::Display) -> Decision {
+fn refuse(refusal: Refusal, why: impl fmt::Display, deactivated: bool) -> Decision {
     tracing::info!(reason = %refusal, %why, "refused");
-    Decision::Refuse(refusal)
+    Decision::Refuse {
+        refusal,
+        deactivated,
+    }
 }
 
 /// Takes the token out of an `Authorization` header: `Bearer`, in any case, one space or more,
@@ -268,8 +294,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_keys_and_a_slow_table_together_leave_the_function_time_to_answer() {
         let (decision, time) = decide_with(Duration::from_millis(900)).await;
-        let expired = matches!(decision, Ok(Decision::Refuse(Refusal::SessionExpired)));
-        assert!(expired, "{decision:?}");
+        let Ok(Decision::Refuse {
+            refusal,
+            deactivated,
+        }) = decision
+        else {
+            panic!("{decision:?}");
+        };
+        assert_eq!(
+            (refusal, deactivated),
+            (Refusal::SessionExpired, false),
+            "the write got no answer"
+        );
         assert!(time <= PATIENCE, "{time:?}");
 
         let (decision, time) = decide_with(Duration::MAX).await;

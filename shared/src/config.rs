@@ -12,6 +12,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use crate::clean_up::Settings;
 use crate::domain::{Days, Hours, Shards};
 use crate::keys::{JwksUrl, KeySource, SecretReference, UnfitKey, VerifyingKey};
+use crate::metrics::Namespace;
 use crate::token::TokenRules;
 
 /// The environment's variables, or a test's.
@@ -30,6 +31,8 @@ pub struct InvalidConfiguration {
 pub struct AuthorizerConfig {
     /// `TABLE_NAME`.
     pub table_name: String,
+    /// `METRICS_NAMESPACE`.
+    pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`.
     pub shards: Shards,
     /// `SESSION_RETENTION_DAYS`.
@@ -45,10 +48,14 @@ pub struct AuthorizerConfig {
 pub struct CleanupConfig {
     /// `TABLE_NAME`.
     pub table_name: String,
+    /// `METRICS_NAMESPACE`.
+    pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
     pub settings: Settings,
     /// `SWEEP_GRACE_HOURS`.
     pub sweep_grace: Hours,
+    /// `COUNT_SESSIONS`.
+    pub count_sessions: bool,
 }
 
 /// The configuration of the cleanup over HTTP.
@@ -56,6 +63,8 @@ pub struct CleanupConfig {
 pub struct ForceCleanupConfig {
     /// `TABLE_NAME`.
     pub table_name: String,
+    /// `METRICS_NAMESPACE`.
+    pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
     pub settings: Settings,
 }
@@ -65,6 +74,8 @@ pub struct ForceCleanupConfig {
 pub struct StatsConfig {
     /// `TABLE_NAME`.
     pub table_name: String,
+    /// `METRICS_NAMESPACE`.
+    pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`.
     pub shards: Shards,
 }
@@ -112,12 +123,14 @@ impl AuthorizerConfig {
     pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader::new(variables);
         let table_name = reader.table_name();
+        let metrics_namespace = reader.metrics_namespace();
         let shards = reader.shards();
         let retention = reader.retention();
         let tokens = reader.tokens();
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
+                metrics_namespace,
                 shards,
                 retention,
                 keys: tokens.1?,
@@ -136,13 +149,17 @@ impl CleanupConfig {
     pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader::new(variables);
         let table_name = reader.table_name();
+        let metrics_namespace = reader.metrics_namespace();
         let settings = reader.settings();
         let sweep_grace = Hours(reader.number("SWEEP_GRACE_HOURS", 48, 0..=720));
+        let count_sessions = reader.flag("COUNT_SESSIONS", true);
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
+                metrics_namespace,
                 settings,
                 sweep_grace,
+                count_sessions,
             })
         })
     }
@@ -157,10 +174,12 @@ impl ForceCleanupConfig {
     pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader::new(variables);
         let table_name = reader.table_name();
+        let metrics_namespace = reader.metrics_namespace();
         let settings = reader.settings();
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
+                metrics_namespace,
                 settings,
             })
         })
@@ -176,10 +195,12 @@ impl StatsConfig {
     pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader::new(variables);
         let table_name = reader.table_name();
+        let metrics_namespace = reader.metrics_namespace();
         let shards = reader.shards();
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
+                metrics_namespace,
                 shards,
             })
         })
@@ -249,6 +270,32 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(name)
+    }
+
+    fn metrics_namespace(&mut self) -> Namespace {
+        const NAME: &str = "METRICS_NAMESPACE";
+        let name = self.variables.get(NAME);
+        name.and_then(Namespace::parse).unwrap_or_else(|| {
+            if name.is_some() {
+                self.wrong(
+                    NAME,
+                    "1 to 255 letters, digits or .-_/#: and not AWS/ in front",
+                );
+            }
+            Namespace::default()
+        })
+    }
+
+    fn flag(&mut self, name: &str, default: bool) -> bool {
+        match self.variables.get(name) {
+            None => default,
+            Some("true") => true,
+            Some("false") => false,
+            Some(_) => {
+                self.wrong(name, "true or false");
+                default
+            }
+        }
     }
 
     fn shards(&mut self) -> Shards {

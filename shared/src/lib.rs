@@ -6,7 +6,8 @@
 //!   the feature `functions`, `authorize`, `clean_up`, `statistics` and `reports` for the Lambda
 //!   functions.
 //! - [`dynamodb`]: the table behind the ports.
-//! - With the feature `functions`: `config`, `keys`, `token`, `http`, `telemetry`, for the functions.
+//! - With the feature `functions`: `config`, `keys`, `token`, `http`, `telemetry`, `metrics`, for the
+//!   functions.
 //!
 //! # For applications
 //!
@@ -56,6 +57,8 @@ pub mod http;
 mod json;
 #[cfg(feature = "functions")]
 pub mod keys;
+#[cfg(feature = "functions")]
+pub mod metrics;
 #[cfg(feature = "functions")]
 pub mod reports;
 #[cfg(feature = "functions")]

@@ -145,6 +145,8 @@ pub struct DuePage<P> {
     pub keys: Vec<RecordKey>,
     /// Entries whose key is not that of a record.
     pub malformed: Vec<MalformedRecord>,
+    /// Since when the first of them is due; nothing on an empty page.
+    pub oldest: Option<Timestamp>,
     /// Where the next page begins, if there may be one.
     pub next: Option<Position<P>>,
 }

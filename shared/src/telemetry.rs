@@ -23,18 +23,23 @@ const OURS: [&str; 6] = [
     "cleanup",
 ];
 
-/// Starts to log to `writer` at `AWS_LAMBDA_LOG_LEVEL` (INFO where it is not set).
+/// Starts to log to `writer` at `LOG_LEVEL`, or where that is not set at Lambda's own
+/// `AWS_LAMBDA_LOG_LEVEL`; at INFO where neither is. Only the first leaves the metrics in the log:
+/// below INFO, Lambda takes out all lines that do not say their level.
 pub fn start<W>(variables: &Variables, writer: W)
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
+    let level = variables
+        .get("LOG_LEVEL")
+        .or_else(|| variables.get("AWS_LAMBDA_LOG_LEVEL"));
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_span_list(false)
         .with_target(false)
         .with_writer(writer)
-        .with_filter(filter(variables.get("AWS_LAMBDA_LOG_LEVEL")));
+        .with_filter(filter(level));
     // A second subscriber of one process, as in tests, is of no use, and no harm.
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }

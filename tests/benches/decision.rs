@@ -72,7 +72,7 @@ fn decide(
     };
     let refused = match decide(header) {
         Decision::Allow(_) => None,
-        Decision::Refuse(refusal) => Some(refusal),
+        Decision::Refuse { refusal, .. } => Some(refusal),
     };
     assert_eq!(refused, expected, "{name}");
     criterion.bench_function(name, |bencher| {

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::World;
 use crate::log::{keep_headers, keep_secret, leaks};
+use crate::metrics::{self, Sample};
 use crate::process::Process;
 
 /// The variables whose values no line may hold.
@@ -169,9 +170,24 @@ impl Emulator {
         contents(&self.output)
     }
 
-    /// The lines that the function has logged.
+    /// The lines that the function has logged, but for the metrics.
     #[must_use]
     pub fn log(&self) -> Vec<Value> {
+        let lines = self.lines().into_iter();
+        lines.filter(|line| !metrics::is_document(line)).collect()
+    }
+
+    /// The metrics that the function has written.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Sample> {
+        let lines = self.lines().into_iter();
+        lines
+            .filter(metrics::is_document)
+            .flat_map(|document| metrics::samples(&document))
+            .collect()
+    }
+
+    fn lines(&self) -> Vec<Value> {
         const NOTES: [&str; 3] = ["START RequestId:", "END RequestId:", "REPORT RequestId:"];
         self.output()
             .lines()

@@ -19,6 +19,7 @@ pub mod forging;
 pub mod key_server;
 pub mod log;
 pub mod measuring;
+pub mod metrics;
 pub mod model;
 pub mod process;
 pub mod sample;

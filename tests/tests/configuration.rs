@@ -4,6 +4,8 @@ use session_lifecycle::config::{
     AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig, Variables,
 };
 
+use session_lifecycle::metrics::Namespace;
+
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn authorizer(changes: &[(&str, &str)]) -> Result<(), String> {
@@ -51,6 +53,8 @@ fn all_that_is_wrong_is_named_in_one_line() {
 fn the_defaults_are_enough() {
     let variables: Variables = [("TABLE_NAME", "sessions")].into_iter().collect();
     let config = CleanupConfig::read(&variables).unwrap();
+    assert!(config.count_sessions);
+    assert_eq!(config.metrics_namespace, Namespace::default());
     assert_eq!(config.sweep_grace.0, 48);
     assert_eq!(config.settings.retention.0, 30);
     assert_eq!(config.settings.report_retention.0, 90);
@@ -82,6 +86,24 @@ fn no_limit_is_written_as_zero() {
 }
 
 #[test]
+fn counting_sessions_is_said_in_one_word() {
+    let read = |value| {
+        let variables = [("TABLE_NAME", "sessions"), ("COUNT_SESSIONS", value)];
+        let config = CleanupConfig::read(&variables.into_iter().collect());
+        config
+            .map(|it| it.count_sessions)
+            .map_err(|it| it.to_string())
+    };
+    assert_eq!(read("true"), Ok(true));
+    assert_eq!(read("false"), Ok(false));
+    let error = read("no").unwrap_err();
+    assert!(
+        error.contains("COUNT_SESSIONS is \"no\" (true or false)"),
+        "{error}"
+    );
+}
+
+#[test]
 fn wrong_values_are_refused() {
     for (name, value) in [
         ("DUE_SHARDS", "0"),
@@ -92,6 +114,8 @@ fn wrong_values_are_refused() {
         ("SESSION_RETENTION_DAYS", "1.5"),
         ("SESSION_RETENTION_DAYS", "-1"),
         ("JWT_LEEWAY_SECONDS", "121"),
+        ("METRICS_NAMESPACE", "AWS/Lambda"),
+        ("METRICS_NAMESPACE", "two words"),
         ("TABLE_NAME", "a\"b"),
         ("TABLE_NAME", "ab"),
         ("JWT_ALGORITHM", "none"),

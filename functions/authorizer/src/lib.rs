@@ -16,6 +16,7 @@ use session_lifecycle::authorize::{Authorize, Decision, Undecided};
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::keys::{FetchError, Keys};
+use session_lifecycle::metrics::Metrics;
 use session_lifecycle::token::TokenVerifier;
 
 pub use event::{AuthorizerEvent, Gateway, UnknownEvent};
@@ -37,6 +38,7 @@ pub enum AuthorizerAnswer {
 #[derive(Debug)]
 pub struct Authorizer {
     authorize: Authorize<Table>,
+    metrics: Metrics,
 }
 
 impl Authorizer {
@@ -48,6 +50,7 @@ impl Authorizer {
     pub async fn start(
         config: AuthorizerConfig,
         client: Client,
+        metrics: Metrics,
         now: DateTime<Utc>,
     ) -> Result<Self, FetchError> {
         let keys = Keys::load(config.keys, config.tokens.algorithm, now.into()).await?;
@@ -55,6 +58,7 @@ impl Authorizer {
         let verifier = TokenVerifier::new(config.tokens, keys);
         Ok(Self {
             authorize: Authorize::new(table, verifier, config.retention),
+            metrics,
         })
     }
 
@@ -74,9 +78,11 @@ impl Authorizer {
         event: &AuthorizerEvent,
         now: DateTime<Utc>,
     ) -> Result<AuthorizerAnswer, AuthorizerError> {
+        self.metrics.event(now);
         let gateway = event.gateway()?;
-        let decision = self.authorize.decide(event.authorization(), now).await?;
-        Ok(answer(&gateway, decision))
+        let decision = self.authorize.decide(event.authorization(), now).await;
+        self.metrics.validation(&decision, now);
+        Ok(answer(&gateway, decision?))
     }
 }
 
@@ -116,7 +122,7 @@ fn answer(gateway: &Gateway, decision: Decision) -> AuthorizerAnswer {
                 ("scope".to_owned(), claims.scope),
             ]),
         ),
-        Decision::Refuse(refusal) => (
+        Decision::Refuse { refusal, .. } => (
             IamPolicyEffect::Deny,
             "anonymous".to_owned(),
             Context::from([("error".to_owned(), refusal.to_string())]),

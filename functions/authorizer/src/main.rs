@@ -6,6 +6,7 @@ use authorizer::{Authorizer, AuthorizerEvent};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
+use session_lifecycle::metrics::Metrics;
 use session_lifecycle::{clock, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,7 +14,8 @@ async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = AuthorizerConfig::read(&variables)?;
         let client = connect(Patience::LOGIN).await;
-        let authorizer = &Authorizer::start(config, client, clock::now()).await?;
+        let metrics = Metrics::to_log(config.metrics_namespace.clone(), "authorizer");
+        let authorizer = &Authorizer::start(config, client, metrics, clock::now()).await?;
         authorizer.warm_up().await;
         // Boxed: the compiler gives up on the layout of so many futures in one.
         let handle = |event: LambdaEvent<AuthorizerEvent>| {

@@ -9,12 +9,20 @@ use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use session_lifecycle::clean_up::{CleanupFailed, Order, Settings, adopt_and_clean_up, time_limit};
+use session_lifecycle::clock::Stopwatch;
 use session_lifecycle::config::CleanupConfig;
-use session_lifecycle::domain::{CleanupReport, Hours};
+use session_lifecycle::domain::{CleanupReport, Hours, Trigger};
 use session_lifecycle::dynamodb::Table;
+use session_lifecycle::metrics::Metrics;
+use session_lifecycle::statistics;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 pub use event::{Request, WrongEvent};
+
+/// How long a scheduled run counts sessions before it begins, at the most; and no longer than
+/// this part of its time.
+const COUNTING: (Duration, u32) = (Duration::from_mins(1), 10);
 
 /// The function.
 #[derive(Debug)]
@@ -22,21 +30,27 @@ pub struct Cleanup {
     table: Table,
     settings: Settings,
     sweep_grace: Hours,
+    count_sessions: bool,
+    metrics: Metrics,
 }
 
 impl Cleanup {
     /// The function as configured.
     #[must_use]
-    pub fn new(config: CleanupConfig, client: Client) -> Self {
+    pub fn new(config: CleanupConfig, client: Client, metrics: Metrics) -> Self {
         let CleanupConfig {
             table_name,
             settings,
             sweep_grace,
+            count_sessions,
+            ..
         } = config;
         Self {
             table: Table::new(client, table_name, settings.shards),
             settings,
             sweep_grace,
+            count_sessions,
+            metrics,
         }
     }
 
@@ -52,7 +66,12 @@ impl Cleanup {
         now: DateTime<Utc>,
         left: Duration,
     ) -> Result<CleanupReport, CleanupError> {
+        self.metrics.event(now);
         let request = Request::read(event)?;
+        let watch = Stopwatch::start(left);
+        if request.trigger == Trigger::Schedule && self.count_sessions {
+            self.count_sessions(now, left).await;
+        }
         let options = request.options;
         let most = options
             .max_seconds
@@ -65,9 +84,24 @@ impl Cleanup {
             adopt: options.adopt,
             sweep_grace: options.sweep_grace_hours.map_or(self.sweep_grace, Hours),
             started_at: now,
-            time_limit: time_limit(left).min(most),
+            time_limit: time_limit(watch.left()).min(most),
         };
-        Ok(adopt_and_clean_up(&self.table, &self.settings, &order).await?)
+        let done = adopt_and_clean_up(&self.table, &self.settings, &order).await;
+        self.metrics.run(CleanupFailed::report(&done));
+        Ok(done?)
+    }
+
+    /// Counts the sessions for the metrics. Where that fails or takes too long there are none of
+    /// this hour, and the run begins.
+    async fn count_sessions(&self, now: DateTime<Utc>, left: Duration) {
+        let (most, part) = COUNTING;
+        let count = statistics::count(&self.table, self.settings.shards, now.into());
+        let why = match timeout(most.min(left / part), count).await {
+            Ok(Ok(statistics)) => return self.metrics.sessions(&statistics, now),
+            Ok(Err(error)) => error.causes(),
+            Err(_) => "it takes too long".to_owned(),
+        };
+        tracing::warn!(error = why, "the sessions could not be counted");
     }
 }
 

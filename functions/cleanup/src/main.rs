@@ -7,13 +7,15 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use session_lifecycle::config::CleanupConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
+use session_lifecycle::metrics::Metrics;
 use session_lifecycle::{clock, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = CleanupConfig::read(&variables)?;
-        let cleanup = &Cleanup::new(config, connect(Patience::RUN).await);
+        let metrics = Metrics::to_log(config.metrics_namespace.clone(), "cleanup");
+        let cleanup = &Cleanup::new(config, connect(Patience::RUN).await, metrics);
         let handle = async |event: LambdaEvent<Box<RawValue>>| {
             let left = clock::until(event.context.deadline());
             let report = cleanup.handle(&event.payload, clock::now(), left).await;

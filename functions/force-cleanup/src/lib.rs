@@ -6,11 +6,12 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_http::http::Method;
 use lambda_http::{Body, Request, RequestExt as _, Response};
-use session_lifecycle::clean_up::{Order, Settings, clean_up, time_limit};
+use session_lifecycle::clean_up::{CleanupFailed, Order, Settings, clean_up, time_limit};
 use session_lifecycle::config::ForceCleanupConfig;
 use session_lifecycle::domain::{CleanupReport, Hours, Trigger};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::http::{Failure, Scope, authorize, query, respond};
+use session_lifecycle::metrics::Metrics;
 use uuid::Uuid;
 
 /// The function.
@@ -18,19 +19,22 @@ use uuid::Uuid;
 pub struct ForceCleanup {
     table: Table,
     settings: Settings,
+    metrics: Metrics,
 }
 
 impl ForceCleanup {
     /// The function as configured.
     #[must_use]
-    pub fn new(config: ForceCleanupConfig, client: Client) -> Self {
+    pub fn new(config: ForceCleanupConfig, client: Client, metrics: Metrics) -> Self {
         let ForceCleanupConfig {
             table_name,
             settings,
+            ..
         } = config;
         Self {
             table: Table::new(client, table_name, settings.shards),
             settings,
+            metrics,
         }
     }
 
@@ -42,6 +46,7 @@ impl ForceCleanup {
         now: DateTime<Utc>,
         left: Duration,
     ) -> Response<Body> {
+        self.metrics.event(now);
         respond(self.answer(request, now, left).await)
     }
 
@@ -80,11 +85,11 @@ impl ForceCleanup {
             started_at: now,
             time_limit: time_limit(left),
         };
-        clean_up(&self.table, &self.settings, &order)
-            .await
-            .map_err(|failed| {
-                tracing::error!(error = failed.to_string(), "the cleanup failed");
-                Failure::Internal
-            })
+        let done = clean_up(&self.table, &self.settings, &order).await;
+        self.metrics.run(CleanupFailed::report(&done));
+        done.map_err(|failed| {
+            tracing::error!(error = failed.to_string(), "the cleanup failed");
+            Failure::Internal
+        })
     }
 }

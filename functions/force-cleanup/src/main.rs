@@ -6,13 +6,15 @@ use force_cleanup::ForceCleanup;
 use lambda_http::{Request, RequestExt as _, service_fn};
 use session_lifecycle::config::ForceCleanupConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
+use session_lifecycle::metrics::Metrics;
 use session_lifecycle::{clock, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = ForceCleanupConfig::read(&variables)?;
-        let force_cleanup = &ForceCleanup::new(config, connect(Patience::RUN).await);
+        let metrics = Metrics::to_log(config.metrics_namespace.clone(), "force-cleanup");
+        let force_cleanup = &ForceCleanup::new(config, connect(Patience::RUN).await, metrics);
         let handle = move |request: Request| async move {
             let left = clock::until(request.lambda_context().deadline());
             let answer = force_cleanup.handle(&request, clock::now(), left).await;

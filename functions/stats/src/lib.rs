@@ -9,6 +9,7 @@ use session_lifecycle::config::StatsConfig;
 use session_lifecycle::domain::{CleanupReport, Shards, Statistics};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::http::{Failure, Scope, authorize, query, respond};
+use session_lifecycle::metrics::Metrics;
 use session_lifecycle::ports::ReadReports as _;
 use session_lifecycle::reports::{self, Cursor};
 use session_lifecycle::statistics;
@@ -18,6 +19,7 @@ use session_lifecycle::statistics;
 pub struct Stats {
     table: Table,
     shards: Shards,
+    metrics: Metrics,
 }
 
 /// The statistics as the API gives them.
@@ -40,16 +42,20 @@ enum Answer {
 impl Stats {
     /// The function as configured.
     #[must_use]
-    pub fn new(config: StatsConfig, client: Client) -> Self {
-        let StatsConfig { table_name, shards } = config;
+    pub fn new(config: StatsConfig, client: Client, metrics: Metrics) -> Self {
+        let StatsConfig {
+            table_name, shards, ..
+        } = config;
         Self {
             table: Table::new(client, table_name, shards),
             shards,
+            metrics,
         }
     }
 
     /// Answers one request.
     pub async fn handle(&self, request: &Request, now: DateTime<Utc>) -> Response<Body> {
+        self.metrics.event(now);
         respond(self.answer(request, now).await)
     }
 

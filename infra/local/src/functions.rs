@@ -21,6 +21,7 @@ use session_lifecycle::config::{
     Variables,
 };
 use session_lifecycle::keys::FetchError;
+use session_lifecycle::metrics::{Metrics, Namespace};
 use stats::Stats;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -60,12 +61,18 @@ impl Functions {
         timeouts: BTreeMap<FunctionName, Duration>,
         now: DateTime<Utc>,
     ) -> Result<Self, StartError> {
+        // There is no CloudWatch here to read them.
+        let metrics = |function| Metrics::new(Namespace::default(), function, |_| {});
+        let client = || client.clone();
         let authorizer = AuthorizerConfig::read(variables)?;
+        let cleanup = CleanupConfig::read(variables)?;
+        let stats = StatsConfig::read(variables)?;
+        let force_cleanup = ForceCleanupConfig::read(variables)?;
         Ok(Self {
-            authorizer: Authorizer::start(authorizer, client.clone(), now).await?,
-            cleanup: Cleanup::new(CleanupConfig::read(variables)?, client.clone()),
-            stats: Stats::new(StatsConfig::read(variables)?, client.clone()),
-            force_cleanup: ForceCleanup::new(ForceCleanupConfig::read(variables)?, client.clone()),
+            authorizer: Authorizer::start(authorizer, client(), metrics("authorizer"), now).await?,
+            cleanup: Cleanup::new(cleanup, client(), metrics("cleanup")),
+            stats: Stats::new(stats, client(), metrics("stats")),
+            force_cleanup: ForceCleanup::new(force_cleanup, client(), metrics("force-cleanup")),
             timeouts,
         })
     }

@@ -106,6 +106,14 @@ pub struct CleanupFailed {
     pub source: StoreError,
 }
 
+impl CleanupFailed {
+    /// The report of a run, whether or not it could finish.
+    #[must_use]
+    pub fn report(done: &Result<CleanupReport, Self>) -> &CleanupReport {
+        done.as_ref().unwrap_or_else(|failed| &failed.report)
+    }
+}
+
 /// Everything that a cleanup may do to a table.
 pub trait CleanupTable: ReadDueList + ReadRecords + ApplyChanges + KeepReport + Sync {}
 
@@ -176,6 +184,8 @@ struct Run<'a, T> {
 struct Tally {
     counts: Counts,
     capacity_units: f64,
+    /// Since when the session has been expired that has been for the longest time.
+    oldest_expired: Option<Timestamp>,
     /// Whether the time ran out with work left.
     time_ran_out: bool,
     /// The first error that no patience helps against.
@@ -186,6 +196,8 @@ impl Tally {
     fn add(&mut self, other: Self) {
         self.counts.add(other.counts);
         self.capacity_units += other.capacity_units;
+        let oldest = [self.oldest_expired, other.oldest_expired];
+        self.oldest_expired = oldest.into_iter().flatten().min();
         self.time_ran_out |= other.time_ran_out;
         self.note(other.error);
     }
@@ -336,6 +348,9 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             let Some(page) = page else {
                 return Some((vec![Piece::Reading(tally)], None));
             };
+            if list.action == Action::Deactivate {
+                tally.oldest_expired = page.oldest;
+            }
             for malformed in page.malformed {
                 tally.counts.malformed += self.malformed.note(&malformed);
             }
@@ -413,6 +428,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             complete: !tally.time_ran_out && tally.error.is_none(),
             counts: tally.counts,
             capacity_units: tally.capacity_units,
+            oldest_expired_age_seconds: tally.oldest_expired.map(|end| self.now.since(end)),
             error: tally.error.as_ref().map(StoreError::causes),
         };
         let ttl = self.now.plus(self.settings.report_retention.seconds());
@@ -470,6 +486,7 @@ fn log(report: &CleanupReport) {
         malformed = counts.malformed,
         failed = counts.failed,
         capacity_units = report.capacity_units,
+        oldest_expired_age_seconds = report.oldest_expired_age_seconds,
         error = report.error.as_deref(),
         "cleanup ended"
     );

@@ -52,6 +52,11 @@ pub(super) fn due_attributes(due: &Due, shard: Shard) -> [(&'static str, Attribu
     ]
 }
 
+/// When an entry of the index is due.
+pub(super) fn due_at(entry: &Item) -> Option<Timestamp> {
+    Timestamp::parse(entry.get(DUE_AT)?.as_n().ok()?).ok()
+}
+
 /// Takes the key out of an item.
 pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
     let mut part = |name| match item.remove(name) {

@@ -105,6 +105,7 @@ fn to_item(report: &CleanupReport, ttl: Timestamp) -> Item {
         complete,
         counts,
         capacity_units,
+        oldest_expired_age_seconds: _,
         error,
     } = report;
     let started_at = report.started_at_text();
@@ -169,6 +170,7 @@ fn from_item(item: &Item) -> Option<CleanupReport> {
         complete: boolean("complete")?,
         counts,
         capacity_units: number("capacity_units")?.parse().ok()?,
+        oldest_expired_age_seconds: None,
         error: string("error").cloned(),
     })
 }

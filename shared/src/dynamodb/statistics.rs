@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::Select;
 
 use super::Table;
-use super::item::{DUE_AT, DUE_INDEX, DUE_KEY, SK, text, time};
+use super::item::{DUE_INDEX, DUE_KEY, SK, due_at, text, time};
 use crate::domain::{DueList, Timestamp};
 use crate::ports::{CountSessions, StoreError, Window};
 
@@ -61,10 +61,6 @@ impl CountSessions for Table {
             .send()
             .await
             .map_err(|error| StoreError::from_call(WHAT, error))?;
-        Ok(answer
-            .items()
-            .first()
-            .and_then(|entry| entry.get(DUE_AT)?.as_n().ok())
-            .and_then(|due_at| Timestamp::parse(due_at).ok()))
+        Ok(answer.items().first().and_then(due_at))
     }
 }

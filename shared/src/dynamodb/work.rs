@@ -14,7 +14,8 @@ use tokio::time::{sleep, timeout};
 
 use super::Table;
 use super::item::{
-    DUE_AT, DUE_INDEX, DUE_KEY, Item, key_item, read_keyed, read_record, take_key, text, time,
+    DUE_AT, DUE_INDEX, DUE_KEY, Item, due_at, key_item, read_keyed, read_record, take_key, text,
+    time,
 };
 use super::statement::statement;
 use crate::clock::Stopwatch;
@@ -75,6 +76,7 @@ impl ReadDueList for Table {
         let mut page = DuePage {
             keys: Vec::with_capacity(entries.len()),
             malformed: Vec::new(),
+            oldest: entries.first().and_then(due_at),
             next: answer.last_evaluated_key.map(Position),
         };
         for mut entry in entries {

@@ -73,11 +73,18 @@ async fn each_line_of_the_log_is_json_with_the_id_of_its_request() {
 async fn the_log_level_is_honoured() {
     let world = World::new().await;
     let refused = event(FunctionName::Authorizer, "rest-token");
-    for (level, lines) in [("INFO", 1), ("info", 1), ("WARN", 0), ("FATAL", 0)] {
-        let variables = [("AWS_LAMBDA_LOG_LEVEL", level)];
+    for (ours, lambdas, lines) in [
+        ("", "INFO", 1),
+        ("", "WARN", 0),
+        ("INFO", "", 1),
+        ("info", "FATAL", 1),
+        ("WARN", "TRACE", 0),
+        ("FATAL", "", 0),
+    ] {
+        let variables = [("LOG_LEVEL", ours), ("AWS_LAMBDA_LOG_LEVEL", lambdas)];
         let authorizer = Emulator::start(&world, FunctionName::Authorizer, variables).await;
         authorizer.invoke(&refused).await.unwrap();
-        assert_eq!(authorizer.log().len(), lines, "{level}");
+        assert_eq!(authorizer.log().len(), lines, "{variables:?}");
     }
 }
 
@@ -98,7 +105,7 @@ async fn no_token_secret_or_header_is_logged_at_any_level() {
         (FunctionName::Stats, &["stats", "reports"]),
         (FunctionName::ForceCleanup, &["dry-run", "cleanup"]),
     ] {
-        let variables = [("AWS_LAMBDA_LOG_LEVEL", "TRACE")];
+        let variables = [("LOG_LEVEL", "TRACE")];
         let emulator = Emulator::start(&world, function, variables).await;
         for token in own.iter().chain([&foreign]) {
             for name in names {

@@ -1,0 +1,246 @@
+//! The metrics that the functions write: the ones that are described, with the figures that the
+//! answers have.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_local::tokens::Bearer;
+use session_cleanup_tests::emulator::Emulator;
+use session_cleanup_tests::events::{event, event_with_token};
+use session_cleanup_tests::metrics::{Row, Sample, table};
+use session_cleanup_tests::tokens::Tokens;
+use session_cleanup_tests::{DAY, HOUR, World, active_session, at, inactive_session};
+
+use crate::{fill, now, sign};
+
+/// Everything that a request can meet, and the outcome that is measured.
+async fn requests(world: &World) -> Vec<(&'static str, Value)> {
+    let now = now();
+    world.open("ann", "live", now + HOUR).await;
+    for expired in ["expired", "expired-and-revoked"] {
+        world.open("ann", expired, now - 1).await;
+    }
+    world.put(inactive_session("ann", "closed", now - 1)).await;
+    let mut malformed = active_session("ann", "malformed", now + HOUR);
+    malformed["expires_at"] = json!({ "S": "tomorrow" });
+    world.put(malformed).await;
+    let with = |token: &str| event_with_token(FunctionName::Authorizer, "rest-request", token);
+    let of = |session| with(&sign(&world.tokens, "ann", session));
+    let ended = world.tokens.sign(Bearer {
+        user: "ann",
+        session: "live",
+        scope: "",
+        expires_at: at(now - 1),
+    });
+    let revoked = sign(&world.tokens, "ann", "expired-and-revoked");
+    world.blacklist("ann", &jti(&revoked), now + HOUR).await;
+    let nobody = event(FunctionName::Authorizer, "rest-request-without-token");
+    vec![
+        ("Allowed", of("live")),
+        ("MissingBearerToken", nobody),
+        ("InvalidToken", with(&sign(&Tokens::new(), "ann", "live"))),
+        ("TokenExpired", with(&ended)),
+        ("TokenRevoked", with(&revoked)),
+        ("SessionNotFound", of("none")),
+        ("SessionInactive", of("closed")),
+        ("SessionExpired", of("expired")),
+        ("Error", of("malformed")),
+        ("SessionInactive", of("expired")),
+    ]
+}
+
+/// A token's own id.
+fn jti(token: &str) -> String {
+    use base64::Engine as _;
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(claims);
+    let claims: Value = serde_json::from_slice(&claims.unwrap()).unwrap();
+    claims["jti"].as_str().unwrap().to_owned()
+}
+
+/// A sample's name, its dimension's value, and its value.
+fn brief(sample: &Sample) -> (&str, &str, f64) {
+    let dimension = sample.dimension.as_ref().map_or("", |it| &it.1);
+    (&sample.name, dimension, sample.value)
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn the_functions_write_the_metrics_that_are_described_and_no_others() {
+    let world = World::new().await;
+    fill(&world).await;
+    let mut written = BTreeSet::new();
+    for (function, events) in [
+        (
+            FunctionName::Authorizer,
+            requests(&world).await.into_iter().map(|it| it.1).collect(),
+        ),
+        (
+            FunctionName::Stats,
+            vec![event(FunctionName::Stats, "stats")],
+        ),
+        (
+            FunctionName::ForceCleanup,
+            vec![event(FunctionName::ForceCleanup, "cleanup")],
+        ),
+        (
+            FunctionName::Cleanup,
+            vec![event(FunctionName::Cleanup, "scheduled")],
+        ),
+    ] {
+        let emulator = Emulator::start(&world, function, []).await;
+        for event in &events {
+            // One of them is to end as an error.
+            let _ = emulator.invoke(event).await;
+        }
+        for sample in emulator.metrics() {
+            assert_eq!(sample.namespace, "SessionCleanup");
+            assert!((sample.time / 1_000 - now()).abs() < HOUR, "{sample:?}");
+            written.insert(Row {
+                name: sample.name,
+                unit: sample.unit,
+                dimension: sample.dimension.map(|it| it.0),
+                functions: BTreeSet::from([function.as_str().to_owned()]),
+            });
+        }
+    }
+    let described: BTreeSet<_> = table().iter().flat_map(by_function).collect();
+    assert_eq!(written, described);
+}
+
+/// A row for each function that it names.
+fn by_function(row: &Row) -> Vec<Row> {
+    let functions = if row.functions == BTreeSet::from(["all".to_owned()]) {
+        FunctionName::ALL.map(|it| it.as_str().to_owned()).into()
+    } else {
+        row.functions.clone()
+    };
+    let one = |function| Row {
+        functions: BTreeSet::from([function]),
+        ..row.clone()
+    };
+    functions.into_iter().map(one).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn each_request_counts_once_by_its_outcome_and_the_first_as_a_cold_start() {
+    let world = World::new().await;
+    let authorizer = Emulator::start(&world, FunctionName::Authorizer, []).await;
+    let mut seen = 0;
+    for (number, (outcome, event)) in requests(&world).await.into_iter().enumerate() {
+        let answer = authorizer.invoke(&event).await;
+        assert_eq!(answer.is_err(), outcome == "Error", "{outcome}: {answer:?}");
+        let all = authorizer.metrics();
+        let samples: Vec<_> = all[seen..].iter().map(brief).collect();
+        let mut expected = vec![("Validations", outcome, 1.0)];
+        if number == 0 {
+            expected.insert(0, ("ColdStarts", "authorizer", 1.0));
+        }
+        // The token is revoked, and its session had expired as well.
+        if ["SessionExpired", "TokenRevoked"].contains(&outcome) {
+            expected.push(("DeactivationsOnValidation", "", 1.0));
+        }
+        assert_eq!(samples, expected, "{outcome}");
+        seen = all.len();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_runs_metrics_are_the_figures_of_its_report_and_a_dry_run_has_none() {
+    const OF_A_REPORT: [(&str, &str); 11] = [
+        ("SessionsDeactivated", "sessions_deactivated"),
+        ("SessionsDeleted", "sessions_deleted"),
+        ("RefreshTokensDeleted", "refresh_tokens_deleted"),
+        ("BlacklistedTokensDeleted", "blacklisted_tokens_deleted"),
+        ("ChangedElsewhere", "changed_elsewhere"),
+        ("Reindexed", "reindexed"),
+        ("Adopted", "adopted"),
+        ("Malformed", "malformed"),
+        ("Failed", "failed"),
+        ("Duration", "duration_ms"),
+        ("CapacityUnits", "capacity_units"),
+    ];
+    let world = World::new().await;
+    fill(&world).await;
+    let cleanup = Emulator::start(&world, FunctionName::Cleanup, []).await;
+    let mut seen = 0;
+    for (name, trigger) in [
+        ("dry-run", None),
+        ("scheduled", Some("schedule")),
+        ("empty", Some("manual")),
+        ("short-run", Some("manual")),
+    ] {
+        world.open("eve", name, now() - 5).await;
+        let report = cleanup.invoke(&event(FunctionName::Cleanup, name)).await;
+        let report = report.unwrap();
+        let all = cleanup.metrics();
+        let of_the_run: Vec<_> = all[seen..]
+            .iter()
+            .filter(|it| it.dimension.as_ref().is_some_and(|it| it.0 == "Trigger"))
+            .map(brief)
+            .collect();
+        seen = all.len();
+        let Some(trigger) = trigger else {
+            assert_eq!(of_the_run, [], "{name}");
+            continue;
+        };
+        let value = |metric| {
+            let found = of_the_run.iter().find(|it| it.0 == metric).unwrap();
+            assert_eq!(found.1, trigger, "{name}");
+            found.2
+        };
+        for (metric, figure) in OF_A_REPORT {
+            assert_eq!(Some(value(metric)), report[figure].as_f64(), "{metric}");
+        }
+        let complete = value("Complete") > 0.5;
+        assert_eq!(report["complete"], complete, "{name}");
+        let oldest = value("OldestExpiredAge");
+        #[expect(clippy::cast_precision_loss, reason = "it is a few days")]
+        let least = if name == "scheduled" { 9 * DAY } else { 5 } as f64;
+        assert!(
+            (least..least + 3_600.0).contains(&oldest),
+            "{name}: {oldest}"
+        );
+        assert_eq!(of_the_run.len(), OF_A_REPORT.len() + 2, "{of_the_run:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_scheduled_run_measures_how_many_sessions_there_are_as_it_begins() {
+    let world = World::new().await;
+    fill(&world).await;
+    let cleanup = Emulator::start(&world, FunctionName::Cleanup, []).await;
+    let scheduled = event(FunctionName::Cleanup, "scheduled");
+    for expected in [["8", "4", "3"], ["6", "1", "0"]] {
+        cleanup.invoke(&scheduled).await.unwrap();
+        let metrics = cleanup.metrics();
+        let last = |name| {
+            metrics
+                .iter()
+                .rfind(|it| it.name == name)
+                .unwrap()
+                .value
+                .to_string()
+        };
+        let found = ["TotalSessions", "ActiveSessions", "ExpiredSessions"].map(last);
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn metrics_are_written_at_any_level_in_the_namespace_that_is_configured() {
+    let world = World::new().await;
+    let variables = [("LOG_LEVEL", "FATAL"), ("METRICS_NAMESPACE", "Team/Prod")];
+    let authorizer = Emulator::start(&world, FunctionName::Authorizer, variables).await;
+    let event = event(FunctionName::Authorizer, "rest-token");
+    authorizer.invoke(&event).await.unwrap();
+    let metrics = authorizer.metrics();
+    let names: Vec<_> = metrics.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["ColdStarts", "Validations"]);
+    assert!(metrics.iter().all(|it| it.namespace == "Team/Prod"));
+}
