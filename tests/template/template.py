@@ -1,0 +1,202 @@
+"""The templates as CloudFormation would carry them out: transforms applied, parameters put in."""
+
+import copy
+import functools
+import os
+import re
+from pathlib import Path
+
+from samcli.yamlhelper import yaml_parse
+from samtranslator.internal.managed_policies import get_bundled_managed_policy_map
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+ROOT = Path(__file__).resolve().parents[2]
+# Another folder's template.yaml and infra/, to see a test fail: `TEMPLATES=target/broken pytest tests/template`.
+TEMPLATES = Path(os.environ.get("TEMPLATES", ROOT))
+CODE = "s3://code/function.zip"
+FUNCTIONS = ["AuthorizerFunction", "StatsFunction", "ForceCleanupFunction", "CleanupFunction"]
+# What has no default.
+REQUIRED = {"JwtAlgorithm": "HS256", "JwtSecret": "s" * 32, "JwtIssuer": "issuer", "JwtAudience": "api"}
+PSEUDO = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-central-1",
+    "AWS::StackName": "session-cleanup",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+NOTHING = {"Ref": "AWS::NoValue"}
+
+# The translator asks for a region, and for nothing else of AWS.
+os.environ.setdefault("AWS_DEFAULT_REGION", PSEUDO["AWS::Region"])
+
+
+def read(path="template.yaml"):
+    """A template as it is written, with its intrinsic functions in their long form."""
+    return yaml_parse((TEMPLATES / path).read_text())
+
+
+def values_of(template, given):
+    """The value of each parameter, as text."""
+    parameters = template["Parameters"]
+    unknown = set(given) - set(parameters)
+    assert not unknown, f"there are no parameters {unknown}"
+    values = {name: str(it["Default"]) for name, it in parameters.items() if "Default" in it}
+    return values | {name: str(value) for name, value in given.items()}
+
+
+def extend(template, values, eagerly):
+    """AWS::LanguageExtensions, as far as template.yaml needs it: parameters in the table's policies.
+
+    On AWS it puts parameters' values in wherever it can, before SAM sees them; that is `eagerly`. The SAM CLI has an
+    implementation of its own, which loses `Fn::Sub` where only a part of it is known.
+    """
+    assert template["Transform"][0] == "AWS::LanguageExtensions", "SAM takes no intrinsic function there"
+    resolver = Resolver(template, values)
+    for resource in template["Resources"].values():
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+            if policy in resource:
+                resource[policy] = resolver.resolve(resource[policy])
+        if eagerly:
+            resource["Properties"] = resolver.put_in(resource["Properties"])
+
+
+def translate(values, eagerly=False):
+    """template.yaml after its two transforms, in the order in which CloudFormation applies them."""
+    template = read()
+    extend(template, values, eagerly)
+    template["Globals"]["Function"]["CodeUri"] = CODE
+    policies = get_bundled_managed_policy_map("aws")
+    return Translator(policies, Parser()).translate(copy.deepcopy(template), values)
+
+
+class Resolver:
+    """Puts values in for parameters and conditions. What only AWS knows becomes text: `SessionsTable.Arn`."""
+
+    def __init__(self, template, values):
+        self.conditions = template.get("Conditions", {})
+        self.values = values | PSEUDO
+
+    def holds(self, name):
+        return self.truth(self.conditions[name])
+
+    def truth(self, condition):
+        if isinstance(condition, (bool, str)):
+            return str(condition).lower() == "true"
+        ((function, argument),) = condition.items()
+        match function:
+            case "Condition":
+                return self.holds(argument)
+            case "Fn::Equals":
+                one, other = (str(self.resolve(it)) for it in argument)
+                return one == other
+            case "Fn::Not":
+                return not self.truth(argument[0])
+            case "Fn::And":
+                return all(self.truth(it) for it in argument)
+            case "Fn::Or":
+                return any(self.truth(it) for it in argument)
+            case "Fn::Contains":
+                return self.resolve(argument[1]) in argument[0]
+        raise NotImplementedError(function)
+
+    def name(self, name):
+        return self.values.get(name, name)
+
+    def put_in(self, value):
+        """Puts in the parameters' values and decides the conditions, and leaves all else as it is."""
+        if isinstance(value, list):
+            return [it for it in map(self.put_in, value) if it != NOTHING]
+        if not isinstance(value, dict):
+            return value
+        match list(value.items()):
+            case [("Ref", name)] if name in self.values and name not in PSEUDO:
+                return self.values[name]
+            case [("Fn::If", [name, then, otherwise])]:
+                return self.put_in(then if self.holds(name) else otherwise)
+        fields = {name: self.put_in(it) for name, it in value.items()}
+        return {name: it for name, it in fields.items() if it != NOTHING}
+
+    def resolve(self, value):
+        if isinstance(value, list):
+            items = [self.resolve(it) for it in value]
+            return [it for it in items if it != NOTHING]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            ((function, argument),) = value.items()
+            match function:
+                case "Ref":
+                    return NOTHING if argument == "AWS::NoValue" else self.name(argument)
+                case "Fn::GetAtt":
+                    return self.name(argument if isinstance(argument, str) else ".".join(argument))
+                case "Fn::If":
+                    name, then, otherwise = argument
+                    return self.resolve(then if self.holds(name) else otherwise)
+                case "Fn::Sub":
+                    text, extra = (argument, {}) if isinstance(argument, str) else argument
+                    extra = {name: self.resolve(it) for name, it in extra.items()}
+                    return re.sub(r"\$\{([^!}]+)\}", lambda it: str(extra.get(it[1], self.name(it[1]))), text)
+                case "Fn::Join":
+                    separator, parts = argument
+                    return separator.join(str(it) for it in self.resolve(parts))
+        fields = {name: self.resolve(it) for name, it in value.items()}
+        return {name: it for name, it in fields.items() if it != NOTHING}
+
+
+class Stack:
+    """What a template makes of some parameters."""
+
+    def __init__(self, template, values):
+        resolver = Resolver(template, values)
+
+        def made(section):
+            return {
+                name: resolver.resolve({key: it for key, it in entry.items() if key != "Condition"})
+                for name, entry in template.get(section, {}).items()
+                if "Condition" not in entry or resolver.holds(entry["Condition"])
+            }
+
+        self.resources = made("Resources")
+        self.outputs = made("Outputs")
+
+    def of_type(self, kind):
+        """The properties of the resources of a type, by their names."""
+        return {
+            name: it.get("Properties", {}) for name, it in self.resources.items() if it["Type"] == kind
+        }
+
+    def properties(self, name):
+        return self.resources[name].get("Properties", {})
+
+    def variables(self, function):
+        return self.properties(function)["Environment"]["Variables"]
+
+    def api(self):
+        """The API's definition in OpenAPI."""
+        (api,) = self.of_type("AWS::ApiGateway::RestApi").values()
+        return api["Body"]
+
+    def stage(self):
+        (stage,) = self.of_type("AWS::ApiGateway::Stage").values()
+        return stage
+
+    def nested(self, name):
+        """A stack inside this one, made of the parameters that this one gives it."""
+        properties = self.properties(name)
+        template = read(properties["TemplateURL"])
+        values = values_of(template, properties["Parameters"])
+        missing = set(template["Parameters"]) - set(values)
+        assert not missing, f"{name} is not told {missing}"
+        return Stack(template, values)
+
+
+@functools.cache
+def made_of(given, eagerly):
+    values = values_of(read(), REQUIRED | dict(given))
+    return Stack(translate(values, eagerly), values)
+
+
+def stack(eagerly=False, **given):
+    """The stack of these parameters; the others have their defaults. Read it only."""
+    return made_of(tuple(sorted(given.items())), eagerly)

@@ -1,0 +1,249 @@
+"""The alarms and the dashboard: what they watch, and whom they tell."""
+
+import json
+import re
+
+import pytest
+from template import FUNCTIONS, ROOT, stack
+
+EMAIL = {"AlarmEmail": "ops@example.com"}
+# All of it at once.
+EVERYTHING = EMAIL | {"LiveSessionsThreshold": 5000, "MetricsNamespace": "Mine"}
+# What exists without us: namespace, name, dimensions. From AWS's pages about each service's metrics.
+OF_AWS = {
+    ("AWS/Lambda", "Errors", ("FunctionName",)),
+    ("AWS/Lambda", "Duration", ("FunctionName",)),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName",)),
+    ("AWS/ApiGateway", "5XXError", ("ApiName", "Stage")),
+}
+for name in ("ReadThrottleEvents", "WriteThrottleEvents", "ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"):
+    OF_AWS.add(("AWS/DynamoDB", name, ("TableName",)))
+    OF_AWS.add(("AWS/DynamoDB", name, ("GlobalSecondaryIndexName", "TableName")))
+# The dimensions' values, by what the metric's own dimension is called.
+OUTCOMES = {
+    *("Allowed", "MissingBearerToken", "InvalidToken", "TokenExpired", "TokenRevoked", "SessionNotFound"),
+    *("SessionInactive", "SessionExpired", "Error"),
+}
+VALUES = {
+    "Outcome": OUTCOMES,
+    "Trigger": {"schedule", "manual", "api"},
+    "Function": {"authorizer", "stats", "force-cleanup", "cleanup"},
+    "FunctionName": set(FUNCTIONS),
+    "TableName": {"SessionsTable"},
+    "GlobalSecondaryIndexName": {"due"},
+    "QueueName": {"FailedCleanups.QueueName"},
+    "ApiName": {"session-cleanup"},
+    "Stage": {"prod"},
+}
+
+
+def alarms(**given):
+    return stack(**given).nested("Alarms").of_type("AWS::CloudWatch::Alarm")
+
+
+def dashboard(**given):
+    made = stack(**given)
+    # What the alarms' stack tells the dashboard's.
+    arns = made.nested("Alarms").outputs["AlarmArns"]["Value"]
+    (board,) = made.nested("Dashboard").of_type("AWS::CloudWatch::Dashboard").values()
+    return json.loads(board["DashboardBody"].replace("Alarms.Outputs.AlarmArns", arns))
+
+
+def of_alarms(**given):
+    """Each metric of the alarms: namespace, name, and its dimensions' values by their names."""
+    for alarm in alarms(**given).values():
+        metrics = [it["MetricStat"]["Metric"] for it in alarm.get("Metrics", []) if "MetricStat" in it]
+        for metric in metrics or [alarm]:
+            dimensions = {it["Name"]: it["Value"] for it in metric.get("Dimensions", [])}
+            yield metric["Namespace"], metric["MetricName"], dimensions
+
+
+def of_dashboard(**given):
+    for widget in dashboard(**given)["widgets"]:
+        for metric in widget["properties"].get("metrics", []):
+            namespace, *rest = [it for it in metric if isinstance(it, str)] or [None]
+            if namespace:
+                name, *dimensions = rest
+                yield namespace, name, dict(zip(dimensions[::2], dimensions[1::2], strict=True))
+
+
+def documented():
+    """The table of docs/metrics.md: each metric's one dimension, or none."""
+    rows = re.findall(r"^\| `(\w+)` \| \w+ \| (?:`(\w+)`)? ?\|", (ROOT / "docs/metrics.md").read_text(), re.M)
+    assert len(rows) > 15
+    return dict(rows)
+
+
+@pytest.mark.parametrize("metrics", [of_alarms, of_dashboard])
+def test_every_metric_that_is_watched_is_one_that_is_written(metrics):
+    ours = documented()
+    found = list(metrics(**EVERYTHING))
+    assert found
+    for namespace, name, dimensions in found:
+        if namespace == "Mine":
+            assert name in ours, f"docs/metrics.md has no {name}"
+            assert set(dimensions) == ({ours[name]} if ours[name] else set()), name
+        else:
+            assert (namespace, name, tuple(sorted(dimensions))) in OF_AWS
+        for dimension, value in dimensions.items():
+            assert value in VALUES[dimension], (name, dimension, value)
+
+
+def test_every_metric_that_is_written_is_on_the_dashboard_or_has_a_reason_not_to_be():
+    shown = {name for namespace, name, _ in of_dashboard(**EVERYTHING) if namespace == "Mine"}
+    # An adoption is made once, by hand; its report is in the table of the last runs.
+    assert set(documented()) - shown == {"Adopted"}
+
+
+def test_the_namespace_of_the_functions_is_the_one_that_is_watched():
+    for given in ({}, {"MetricsNamespace": "Mine"}):
+        written = stack(**given).variables("CleanupFunction")["METRICS_NAMESPACE"]
+        for metrics in (of_alarms, of_dashboard):
+            watched = {namespace for namespace, _, _ in metrics(**given) if not namespace.startswith("AWS/")}
+            assert watched == {written}
+
+
+def test_the_outcomes_on_the_dashboard_are_those_of_the_document():
+    line = next(it for it in (ROOT / "docs/metrics.md").read_text().splitlines() if "`Validations`" in it)
+    assert set(re.findall(r"`(\w+)`", line.split("Outcomes:")[1])) == OUTCOMES
+    shown = {it["Outcome"] for _, name, it in of_dashboard() if name == "Validations"}
+    assert shown == OUTCOMES
+
+
+# Alarm: metric, how it is counted, its period, how many of how many, when, and what silence means.
+EXPECTED = {
+    "CleanupFailed": ("Errors", "Sum", 300, (1, 1), ">", 0, "notBreaching"),
+    "CleanupMissing": ("Complete", "SampleCount", 3600, (2, 2), "<", 1, "breaching"),
+    "CleanupIncomplete": ("Complete", "Maximum", 3600, (3, 3), "<", 1, "notBreaching"),
+    "CleanupGivenUp": ("ApproximateNumberOfMessagesVisible", "Maximum", 300, (1, 1), ">", 0, "ignore"),
+    "AuthorizerErrors": ("Errors", "Sum", 60, (3, 5), ">", 0, "notBreaching"),
+    "AuthorizerSlow": ("Duration", "p99", 300, (3, 3), ">", 1000, "notBreaching"),
+    "TableThrottled": (None, "Sum", 300, (3, 3), ">", 0, "notBreaching"),
+    "TooManySessions": (None, "Maximum", 3600, (1, 1), ">", "5000", "ignore"),
+    "MalformedRecords": (None, "Maximum", 3600, (1, 1), ">", 0, "notBreaching"),
+    "ApiErrors": ("5XXError", "Sum", 300, (2, 3), ">", 0, "notBreaching"),
+}
+COMPARISONS = {">": "GreaterThanThreshold", "<": "LessThanThreshold"}
+
+
+def test_each_alarm_goes_off_when_it_should():
+    found = alarms(**EVERYTHING)
+    assert set(found) == set(EXPECTED)
+    for name, (metric, statistic, period, (needed, of), comparison, threshold, missing) in EXPECTED.items():
+        alarm = found[name]
+        parts = [it["MetricStat"] for it in alarm.get("Metrics", []) if "MetricStat" in it]
+        assert alarm.get("MetricName") == metric, name
+        if parts:
+            assert {(it["Stat"], it["Period"]) for it in parts} == {(statistic, period)}, name
+        else:
+            assert alarm.get("Statistic", alarm.get("ExtendedStatistic")) == statistic, name
+            assert alarm["Period"] == period, name
+        assert alarm["EvaluationPeriods"] == of, name
+        assert alarm.get("DatapointsToAlarm", of) == needed, name
+        assert alarm["ComparisonOperator"] == COMPARISONS[comparison], name
+        assert alarm["Threshold"] == threshold, name
+        assert alarm["TreatMissingData"] == missing, name
+        assert len(alarm["AlarmDescription"]) > 80, f"{name} does not say what to do"
+        assert alarm["AlarmName"].startswith("session-cleanup-")
+    # Of whom: the failures of the cleanup are not the authorizer's.
+    of_whom = {name: found[name]["Dimensions"][0]["Value"] for name in ("CleanupFailed", "AuthorizerErrors", "AuthorizerSlow")}
+    assert of_whom == {
+        "CleanupFailed": "CleanupFunction",
+        "AuthorizerErrors": "AuthorizerFunction",
+        "AuthorizerSlow": "AuthorizerFunction",
+    }
+    for name in ("CleanupMissing", "CleanupIncomplete"):
+        assert found[name]["Dimensions"] == [{"Name": "Trigger", "Value": "schedule"}]
+
+
+def test_metric_math_takes_every_part_and_returns_one_figure():
+    expected = {
+        "TableThrottled": "FILL(tableReads, 0) + FILL(tableWrites, 0) + FILL(indexReads, 0) + FILL(indexWrites, 0)",
+        "TooManySessions": "active - expired",
+        "MalformedRecords": "FILL(bySchedule, 0) + FILL(byHand, 0) + FILL(byApi, 0)",
+    }
+    found = {name: it["Metrics"] for name, it in alarms(**EVERYTHING).items() if "Metrics" in it}
+    assert set(found) == set(expected)
+    for name, metrics in found.items():
+        returned = [it for it in metrics if it.get("ReturnData", True)]
+        assert [it["Expression"] for it in returned] == [expected[name]]
+        used = set(re.findall(r"[a-z]\w*", expected[name]))
+        assert used == {it["Id"] for it in metrics if "MetricStat" in it}
+    malformed = {it["Dimensions"][0]["Value"] for it in (m["MetricStat"]["Metric"] for m in found["MalformedRecords"][1:])}
+    assert malformed == VALUES["Trigger"]
+    throttled = {
+        (it["MetricName"], len(it["Dimensions"])) for it in (m["MetricStat"]["Metric"] for m in found["TableThrottled"][1:])
+    }
+    assert throttled == {(f"{kind}ThrottleEvents", count) for kind in ("Read", "Write") for count in (1, 2)}
+
+
+def test_every_alarm_tells_the_address_when_it_begins_and_when_it_is_over():
+    made = stack(**EVERYTHING).nested("Alarms")
+    assert made.of_type("AWS::SNS::Topic") == {"Topic": {}}
+    assert made.of_type("AWS::SNS::Subscription") == {
+        "Email": {"TopicArn": "Topic", "Protocol": "email", "Endpoint": "ops@example.com"}
+    }
+    for name, alarm in alarms(**EVERYTHING).items():
+        assert alarm["AlarmActions"] == ["Topic"], name
+        assert alarm["OKActions"] == ["Topic"], name
+    assert made.outputs["TopicArn"]["Value"] == "Topic"
+
+
+def test_without_an_address_there_are_the_alarms_and_nobody_is_told():
+    made = stack().nested("Alarms")
+    assert set(made.of_type("AWS::CloudWatch::Alarm")) == set(EXPECTED) - {"TooManySessions"}
+    assert not made.of_type("AWS::SNS::Topic") and not made.of_type("AWS::SNS::Subscription")
+    assert not any("AlarmActions" in it or "OKActions" in it for it in alarms().values())
+    assert "TopicArn" not in made.outputs
+    assert "AlarmTopicArn" not in stack().outputs
+
+
+def test_the_dashboard_shows_every_alarm():
+    for given in ({}, EVERYTHING):
+        (widget,) = [it for it in dashboard(**given)["widgets"] if it["type"] == "alarm"]
+        shown = widget["properties"]["alarms"]
+        assert sorted(shown) == sorted(f"{name}.Arn" for name in alarms(**given))
+
+
+def test_the_dashboard_lists_the_last_reports_by_fields_that_are_logged():
+    (widget,) = [it for it in dashboard()["widgets"] if it["type"] == "log"]
+    query = widget["properties"]["query"]
+    assert query.startswith("SOURCE 'CleanupLogs' | SOURCE 'ForceCleanupLogs' | fields ")
+    assert "filter message = 'cleanup ended'" in query
+    source = (ROOT / "shared/src/clean_up/mod.rs").read_text()
+    logged = source[source.index("fn log(report") : source.index('"cleanup ended"')]
+    for field in re.search(r"fields ([^|]+) \|", query)[1].split(", "):
+        assert re.search(rf"\b{field}\b", logged), field
+
+
+def test_the_dashboards_widgets_do_not_overlap_and_each_has_a_title():
+    taken = set()
+    for widget in dashboard()["widgets"]:
+        assert widget["properties"]["title"]
+        assert widget["x"] + widget["width"] <= 24
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert not taken & cells, widget["properties"]["title"]
+        taken |= cells
+
+
+def test_expressions_on_the_dashboard_use_metrics_that_are_there():
+    for widget in dashboard()["widgets"]:
+        options = [it[-1] for it in widget["properties"].get("metrics", [])]
+        ids = {it["id"] for it in options if "id" in it}
+        for expression in (it["expression"] for it in options if "expression" in it):
+            used = set(re.findall(r"\b[a-z]\w*", expression))
+            assert used and used <= ids, expression
+
+
+def test_the_cost_is_awss_list_price_of_units_of_table_and_index():
+    (widget,) = [it for it in dashboard()["widgets"] if "cost?" in it["properties"]["title"]]
+    assert "list price" in widget["properties"]["title"]
+    expressions = [it[0]["expression"] for it in widget["properties"]["metrics"] if "expression" in it[0]]
+    assert expressions == [
+        "(FILL(tableWrites, 0) + FILL(indexWrites, 0)) * 0.625 / 1000000",
+        "(FILL(tableReads, 0) + FILL(indexReads, 0)) * 0.125 / 1000000",
+    ]

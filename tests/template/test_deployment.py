@@ -1,0 +1,233 @@
+"""The stack made by moto's CloudFormation, and its table beside the one of the local stack.
+
+moto checks less than AWS does. It shows that the translated template is one that can be carried out: that its references
+lead somewhere, and its resources can be made in an order.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from template import PSEUDO, REQUIRED, ROOT, Stack, read, stack, translate, values_of
+
+LOCAL = os.environ.get("SESSION_CLEANUP_LOCAL", ROOT / "target/debug/session-cleanup-local")
+STACKS = ("Alarms", "Dashboard")
+# moto makes no queue policy and no EventInvokeConfig, and does not read the API's definition, without which there is nothing
+# to deploy.
+UNKNOWN = {
+    "AWS::SQS::QueuePolicy",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::ApiGateway::Deployment",
+    "AWS::ApiGateway::Stage",
+}
+GIVEN = {"AlarmEmail": "ops@example.com", "LiveSessionsThreshold": 100, "TableDeletionProtection": "true"}
+
+
+def free_port():
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return it.getsockname()[1]
+
+
+def client(service, port):
+    return boto3.client(
+        service,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name=PSEUDO["AWS::Region"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        # A program that has just started refuses connections: `running` asks again itself.
+        config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=120),
+    )
+
+
+@contextlib.contextmanager
+def running(command, log, answers):
+    """A program that is there as soon as `answers` does not fail, until the end of the block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                answers()
+                break
+            except (BotoCoreError, ClientError):
+                assert process.poll() is None and time.monotonic() < end, log.read_text()
+                time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory):
+    """Clients of a moto that has the functions' code."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("moto") / "log"
+    s3 = client("s3", port)
+    with running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], log, s3.list_buckets):
+        s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": PSEUDO["AWS::Region"]})
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("bootstrap", "")
+        s3.put_object(Bucket="code", Key="function.zip", Body=code.getvalue())
+        yield lambda service: client(service, port)
+
+
+def create(cloudformation, name, template, values):
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    (made,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    assert made["StackStatus"] == "CREATE_COMPLETE"
+    return {it["OutputKey"]: it["OutputValue"] for it in made.get("Outputs", [])}
+
+
+@pytest.fixture(scope="module")
+def deployed(aws):
+    """The stack, its alarms and its dashboard: the outputs by the stack's name."""
+    cloudformation = aws("cloudformation")
+    values = values_of(read(), REQUIRED | GIVEN)
+    template = translate(values)
+    inner = {name: template["Resources"].pop(name) for name in STACKS}
+    left_out = [name for name, it in template["Outputs"].items() if any(stack in json.dumps(it) for stack in STACKS)]
+    for name in left_out:
+        del template["Outputs"][name]
+    undone = sorted(name for name, it in template["Resources"].items() if it["Type"] in UNKNOWN)
+    for name in undone:
+        del template["Resources"][name]
+    print(f"\nNot shown by moto, which has no outputs of stacks inside a stack: {', '.join(left_out)}.")
+    print(f"Not shown by moto, which does not make them, or reads no definition of an API: {', '.join(undone)}.")
+    print("moto makes no alarms and no TTL of a template: they are made by the APIs of CloudWatch and DynamoDB, and the")
+    print("dashboard's stack by itself.")
+    # What the inner stacks are told, as outputs: so moto says what it has made.
+    told = {}
+    for name, resource in inner.items():
+        for key, value in resource["Properties"]["Parameters"].items():
+            if key != "AlarmArns":
+                told[f"{name}{key}"] = {"Value": value}
+    shown = create(cloudformation, "session-cleanup", template | {"Outputs": template["Outputs"] | told}, values)
+    outputs = {"Main": {key: value for key, value in shown.items() if key not in told}}
+    ttl = template["Resources"]["SessionsTable"]["Properties"]["TimeToLiveSpecification"]
+    aws("dynamodb").update_time_to_live(TableName=shown["TableName"], TimeToLiveSpecification=ttl)
+    parameters = {
+        name: {key: shown.get(f"{name}{key}") for key in resource["Properties"]["Parameters"]}
+        for name, resource in inner.items()
+    }
+    alarms = read("infra/alarms.yaml")
+    for alarm in Stack(alarms, values_of(alarms, parameters["Alarms"])).of_type("AWS::CloudWatch::Alarm").values():
+        alarm["Threshold"] = float(alarm["Threshold"])
+        aws("cloudwatch").put_metric_alarm(**alarm)
+    arns = [it["AlarmArn"] for it in aws("cloudwatch").describe_alarms()["MetricAlarms"]]
+    parameters["Dashboard"]["AlarmArns"] = '","'.join(arns)
+    dashboard = read("infra/dashboard.yaml")
+    outputs["Dashboard"] = create(cloudformation, "dashboard", dashboard, values_of(dashboard, parameters["Dashboard"]))
+    return outputs
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """A client of the local stack's DynamoDB."""
+    if not os.path.exists(LOCAL):
+        pytest.fail(f"{LOCAL} is missing: cargo build -p session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
+    port = free_port()
+    dynamodb = client("dynamodb", port)
+    command = [LOCAL, "local", "--empty", "--port", str(free_port()), "--dynamodb-port", str(port)]
+
+    def has_its_table():
+        dynamodb.describe_table(TableName="sessions")
+
+    with running(command, tmp_path_factory.mktemp("local") / "log", has_its_table):
+        yield dynamodb
+
+
+def shape(dynamodb, name):
+    """What makes a table what it is to those who use it."""
+    table = dynamodb.describe_table(TableName=name)["Table"]
+    ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    return {
+        "keys": table["KeySchema"],
+        "attributes": sorted(table["AttributeDefinitions"], key=lambda it: it["AttributeName"]),
+        "billing": table["BillingModeSummary"]["BillingMode"],
+        "indexes": [
+            {key: it[key] for key in ("IndexName", "KeySchema", "Projection")} for it in table["GlobalSecondaryIndexes"]
+        ],
+        "ttl": (ttl["TimeToLiveStatus"], ttl["AttributeName"]),
+    }
+
+
+def test_the_table_of_the_stack_is_the_table_of_the_local_stack(aws, deployed, local):
+    made = shape(aws("dynamodb"), deployed["Main"]["TableName"])
+    assert made == shape(local, "sessions")
+    assert made["ttl"] == ("ENABLED", "ttl")
+
+
+def test_the_table_cannot_be_deleted(aws, deployed):
+    table = aws("dynamodb").describe_table(TableName=deployed["Main"]["TableName"])["Table"]
+    # moto keeps the parameter's text.
+    assert table["DeletionProtectionEnabled"] == "true"
+
+
+def test_the_outputs_name_what_was_made(aws, deployed):
+    outputs = deployed["Main"]
+    table = aws("dynamodb").describe_table(TableName=outputs["TableName"])["Table"]
+    assert outputs["TableArn"] == table["TableArn"]
+    functions = {it["FunctionArn"]: it["FunctionName"] for it in aws("lambda").list_functions()["Functions"]}
+    assert len(functions) == 4
+    assert outputs["AuthorizerFunctionArn"] in functions
+    assert outputs["CleanupFunctionName"] in functions.values()
+    (api,) = aws("apigateway").get_rest_apis()["items"]
+    region = PSEUDO["AWS::Region"]
+    assert outputs["ApiAddress"] == f"https://{api['id']}.execute-api.{region}.amazonaws.com/prod"
+    (queue,) = aws("sqs").list_queues()["QueueUrls"]
+    assert outputs["FailedCleanupsUrl"].rsplit("/", 1)[1] == queue.rsplit("/", 1)[1]
+    command = outputs["AuthorizerPermissionCommand"].split()
+    assert command[:3] == ["aws", "lambda", "add-permission"]
+    options = dict(zip(command[3::2], command[4::2], strict=True))
+    assert options == {
+        "--region": region,
+        "--function-name": functions[outputs["AuthorizerFunctionArn"]],
+        "--statement-id": "YOUR_API_ID",
+        "--action": "lambda:InvokeFunction",
+        "--principal": "apigateway.amazonaws.com",
+        "--source-arn": f"arn:aws:execute-api:{region}:123456789012:YOUR_API_ID/authorizers/*",
+    }
+
+
+def test_the_alarms_and_the_dashboard_are_made_of_what_is_there(aws, deployed):
+    alarms = aws("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert len(alarms) == 10
+    (board,) = aws("cloudwatch").list_dashboards()["DashboardEntries"]
+    assert board["DashboardName"] == f"session-cleanup-{PSEUDO['AWS::Region']}"
+    assert deployed["Dashboard"]["Url"].endswith(f"#dashboards/dashboard/{board['DashboardName']}")
+    body = aws("cloudwatch").get_dashboard(DashboardName=board["DashboardName"])["DashboardBody"]
+    shown = next(it for it in json.loads(body)["widgets"] if it["type"] == "alarm")
+    assert sorted(shown["properties"]["alarms"]) == sorted(it["AlarmArn"] for it in alarms)
+    # Names of functions, tables and queues are names, not ARNs or addresses.
+    assert not re.search(r"https?://", body)
+
+
+def test_the_definition_of_the_api_can_be_imported(aws):
+    # Not that with the answers to browsers: moto wants an address of each integration, and a mock has none.
+    definition = stack().api()
+    api = aws("apigateway").import_rest_api(body=json.dumps(definition).encode())
+    resources = aws("apigateway").get_resources(restApiId=api["id"])["items"]
+    methods = {it["path"]: set(it.get("resourceMethods", {})) for it in resources}
+    for path, of_path in definition["paths"].items():
+        assert methods[path] == {method.upper() for method in of_path}

@@ -1,0 +1,93 @@
+"""The examples: that they attach the authorizer as the README promises."""
+
+import copy
+
+import pytest
+from samtranslator.internal.managed_policies import get_bundled_managed_policy_map
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from template import Stack, read, stack, values_of
+
+AUTHORIZER = "arn:aws:lambda:eu-central-1:123456789012:function:authorizer"
+TABLE = "arn:aws:dynamodb:eu-central-1:123456789012:table/sessions"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/table"
+
+
+def example(name, **given):
+    template = read(f"infra/examples/{name}.yaml")
+    values = values_of(template, given)
+    if "Transform" in template:
+        policies = get_bundled_managed_policy_map("aws")
+        template = Translator(policies, Parser()).translate(copy.deepcopy(template), values)
+    return Stack(template, values)
+
+
+@pytest.mark.parametrize("name", ["rest-api", "http-api"])
+def test_the_api_may_call_the_authorizer_and_nothing_else_may(name):
+    made = example(name, SessionAuthorizerArn=AUTHORIZER)
+    permissions = [
+        it for it in made.of_type("AWS::Lambda::Permission").values() if it["FunctionName"] == AUTHORIZER
+    ]
+    assert permissions == [
+        {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": AUTHORIZER,
+            "Principal": "apigateway.amazonaws.com",
+            "SourceArn": "arn:aws:execute-api:eu-central-1:123456789012:Api/authorizers/*",
+        }
+    ]
+
+
+def test_a_rest_api_asks_each_time_and_refuses_with_the_reason():
+    made = example("rest-api", SessionAuthorizerArn=AUTHORIZER)
+    (scheme,) = made.api()["components"]["securitySchemes"].values()
+    authorizer = scheme["x-amazon-apigateway-authorizer"]
+    assert (authorizer["type"], authorizer["authorizerResultTtlInSeconds"]) == ("request", 0)
+    assert authorizer["identitySource"] == "method.request.header.Authorization"
+    assert AUTHORIZER in authorizer["authorizerUri"]
+    assert made.api()["paths"]["/hello"]["get"]["security"] == [{"Sessions": []}]
+    # As the stack's own API does.
+    own = stack().api()["x-amazon-apigateway-gateway-responses"]
+    for kind, answer in made.api()["x-amazon-apigateway-gateway-responses"].items():
+        assert answer["statusCode"] == "401"
+        assert answer["responseTemplates"] == own[kind]["responseTemplates"]
+    assert {"ACCESS_DENIED", "UNAUTHORIZED"} == set(made.api()["x-amazon-apigateway-gateway-responses"])
+
+
+def test_an_http_api_asks_each_time_by_payload_2_with_simple_answers():
+    made = example("http-api", SessionAuthorizerArn=AUTHORIZER)
+    (api,) = made.of_type("AWS::ApiGatewayV2::Api").values()
+    (scheme,) = api["Body"]["components"]["securitySchemes"].values()
+    authorizer = scheme["x-amazon-apigateway-authorizer"]
+    assert authorizer["authorizerPayloadFormatVersion"] == "2.0"
+    assert authorizer["enableSimpleResponses"] is True
+    assert authorizer["authorizerResultTtlInSeconds"] == 0
+    assert authorizer["identitySource"] == ["$request.header.Authorization"]
+    assert AUTHORIZER in authorizer["authorizerUri"]
+    assert api["Body"]["paths"]["/hello"]["get"]["security"] == [{"Sessions": []}]
+
+
+@pytest.mark.parametrize(
+    "writer, actions",
+    [
+        ("Document", ["dynamodb:PutItem", "dynamodb:UpdateItem"]),
+        ("Library", ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:PartiQLUpdate"]),
+    ],
+)
+def test_a_login_service_may_write_the_records_of_users_and_nothing_else(writer, actions):
+    users = {
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": TABLE,
+        "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["USER#*"]}},
+    }
+    key = {
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": KEY,
+        "Condition": {"StringEquals": {"kms:ViaService": "dynamodb.eu-central-1.amazonaws.com"}},
+    }
+    for given, expected in [({}, [users]), ({"TableKmsKeyArn": KEY}, [users, key])]:
+        made = example("application-policy", TableArn=TABLE, Writer=writer, **given)
+        assert set(made.resources) == {"SessionWriterPolicy"}
+        assert made.properties("SessionWriterPolicy")["PolicyDocument"]["Statement"] == expected

@@ -1,0 +1,216 @@
+"""The functions: what each may do, what it is told, and what calls it."""
+
+import pytest
+from template import FUNCTIONS, stack
+
+TABLE = "SessionsTable.Arn"
+INDEX = "SessionsTable.Arn/index/due"
+REPORTS = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["CLEANUP"]}}
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/table"
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:jwt-AbCdEf"
+SECRET_KEY = "arn:aws:kms:eu-central-1:123456789012:key/secret"
+
+
+def allowed(actions, resource, condition=None):
+    return {(action, resource, repr(condition)) for action in actions}
+
+
+MAY = {
+    "AuthorizerFunction": allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"], TABLE),
+    "StatsFunction": allowed(["dynamodb:Query"], INDEX) | allowed(["dynamodb:Query"], TABLE, REPORTS),
+    "ForceCleanupFunction": allowed(["dynamodb:Query"], INDEX)
+    | allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"], TABLE)
+    | allowed(["dynamodb:PutItem"], TABLE, REPORTS),
+    "CleanupFunction": allowed(["dynamodb:Query"], INDEX)
+    | allowed(
+        ["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete", "dynamodb:Scan"], TABLE
+    )
+    | allowed(["dynamodb:PutItem"], TABLE, REPORTS)
+    | allowed(["sqs:SendMessage"], "FailedCleanups.Arn"),
+}
+LOGS = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+XRAY = "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess"
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def permissions(made, function):
+    found = set()
+    role = made.properties(made.properties(function)["Role"].removesuffix(".Arn"))
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert set(statement) <= {"Effect", "Action", "Resource", "Condition"}, statement
+            assert statement["Effect"] == "Allow"
+            for resource in listed(statement["Resource"]):
+                found |= allowed(listed(statement["Action"]), resource, statement.get("Condition"))
+    return found
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_may_do_what_it_needs_and_nothing_else(function):
+    assert permissions(stack(), function) == MAY[function]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_key_for_the_table_may_be_used_through_dynamodb_alone(function):
+    through = {"StringEquals": {"kms:ViaService": "dynamodb.eu-central-1.amazonaws.com"}}
+    expected = MAY[function] | allowed(["kms:Decrypt"], KEY, through)
+    assert permissions(stack(TableKmsKeyArn=KEY), function) == expected
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_only_the_authorizer_may_read_the_secret_and_no_other_secret(function):
+    made = stack(JwtSecret="", JwtSecretArn=SECRET, JwtSecretKmsKeyArn=SECRET_KEY)
+    more = allowed(["secretsmanager:GetSecretValue"], SECRET) | allowed(["kms:Decrypt"], SECRET_KEY)
+    expected = MAY[function] | (more if function == "AuthorizerFunction" else set())
+    assert permissions(made, function) == expected
+
+
+def test_no_other_role_is_made():
+    roles = stack().of_type("AWS::IAM::Role")
+    assert set(roles) == {f"{function}Role" for function in FUNCTIONS}
+    for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::User"):
+        assert not stack().of_type(kind)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_write_to_xray_only_where_it_is_on(function):
+    for tracing, policies, mode in [("Disabled", [LOGS], None), ("Active", [LOGS, XRAY], {"Mode": "Active"})]:
+        made = stack(Tracing=tracing)
+        assert made.properties(f"{function}Role")["ManagedPolicyArns"] == policies
+        assert made.properties(function).get("TracingConfig") == mode
+        assert made.stage()["TracingEnabled"] is (tracing == "Active")
+
+
+def test_memory_time_and_platform():
+    times = {"AuthorizerFunction": 5, "StatsFunction": 29, "ForceCleanupFunction": 29, "CleanupFunction": 900}
+    for function, seconds in times.items():
+        properties = stack(Architecture="x86_64").properties(function)
+        assert properties["Timeout"] == seconds
+        assert properties["MemorySize"] == 256
+        assert properties["Runtime"] == "provided.al2023"
+        assert properties["Handler"] == "bootstrap"
+        assert properties["Architectures"] == ["x86_64"]
+
+
+CLEANUPS = ["CleanupFunction", "ForceCleanupFunction"]
+# Variable: the functions that get it, the parameters that set it, and its value then.
+VARIABLES = {
+    "TABLE_NAME": (FUNCTIONS, {}, "SessionsTable"),
+    "DUE_SHARDS": (FUNCTIONS, {"DueShards": 33}, "33"),
+    "LOG_LEVEL": (FUNCTIONS, {"LogLevel": "WARN"}, "WARN"),
+    "METRICS_NAMESPACE": (FUNCTIONS, {"MetricsNamespace": "Mine"}, "Mine"),
+    "SESSION_RETENTION_DAYS": (["AuthorizerFunction", *CLEANUPS], {"SessionRetentionDays": 7}, "7"),
+    "REPORT_RETENTION_DAYS": (CLEANUPS, {"ReportRetentionDays": 8}, "8"),
+    "MAX_WRITES_PER_SECOND": (CLEANUPS, {"MaxWritesPerSecond": 9}, "9"),
+    "SWEEP_GRACE_HOURS": (["CleanupFunction"], {"SweepGraceHours": 10}, "10"),
+    "COUNT_SESSIONS": (["CleanupFunction"], {"CountSessions": "false"}, "false"),
+    "CORS_ORIGIN": (["StatsFunction", "ForceCleanupFunction"], {"CorsOrigin": "*"}, "*"),
+    "JWT_ALGORITHM": (["AuthorizerFunction"], {"JwtAlgorithm": "HS512"}, "HS512"),
+    "JWT_SECRET": (["AuthorizerFunction"], {"JwtSecret": "t" * 64}, "t" * 64),
+    "JWT_SECRET_ARN": (["AuthorizerFunction"], {"JwtSecret": "", "JwtSecretArn": SECRET}, SECRET),
+    "JWT_PUBLIC_KEY": (["AuthorizerFunction"], {"JwtSecret": "", "JwtPublicKey": "PEM"}, "PEM"),
+    "JWKS_URL": (["AuthorizerFunction"], {"JwtSecret": "", "JwksUrl": "https://id.example"}, "https://id.example"),
+    "JWT_ISSUER": (["AuthorizerFunction"], {"JwtIssuer": "https://me.example"}, "https://me.example"),
+    "JWT_AUDIENCE": (["AuthorizerFunction"], {"JwtAudience": "me"}, "me"),
+    "JWT_LEEWAY_SECONDS": (["AuthorizerFunction"], {"JwtLeewaySeconds": 11}, "11"),
+}
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_variable_has_its_parameters_value_where_it_is_needed_and_is_not_set_elsewhere(variable):
+    functions, given, value = VARIABLES[variable]
+    made = stack(**given)
+    found = {function: made.variables(function).get(variable) for function in FUNCTIONS}
+    assert found == {function: value if function in functions else None for function in FUNCTIONS}
+
+
+def test_no_function_has_a_variable_that_is_not_in_the_table_above():
+    for given in ({}, {"CorsOrigin": "*"}, {"JwtSecret": "", "JwksUrl": "https://id.example"}):
+        for function in FUNCTIONS:
+            for variable in stack(**given).variables(function):
+                assert function in VARIABLES[variable][0], (function, variable)
+
+
+def test_a_field_of_a_secret_is_named_behind_its_arn():
+    made = stack(JwtSecret="", JwtSecretArn=SECRET, JwtSecretField="key")
+    assert made.variables("AuthorizerFunction")["JWT_SECRET_ARN"] == f"{SECRET}:key::"
+
+
+def test_the_namespace_is_the_stacks_own_by_default():
+    assert stack().variables("CleanupFunction")["METRICS_NAMESPACE"] == "SessionCleanup/session-cleanup"
+
+
+def test_each_function_logs_to_its_own_group_which_ends_and_lambda_drops_nothing():
+    made = stack(LogRetentionDays=7, LogLevel="ERROR")
+    groups = made.of_type("AWS::Logs::LogGroup")
+    used = set()
+    for function in FUNCTIONS:
+        config = made.properties(function)["LoggingConfig"]
+        # A line of metrics has no level. Lambda would drop it at WARN and above.
+        assert (config["LogFormat"], config["ApplicationLogLevel"]) == ("JSON", "TRACE")
+        used.add(config["LogGroup"])
+    assert used == set(groups)
+    assert len(used) == len(FUNCTIONS)
+    assert all(group == {"RetentionInDays": "7"} for group in groups.values())
+
+
+def test_the_hourly_event_is_repeated_and_then_kept():
+    made = stack()
+    (rule,) = made.of_type("AWS::Events::Rule").values()
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 hour)", "ENABLED")
+    (target,) = rule["Targets"]
+    assert target["Arn"] == "CleanupFunction.Arn"
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5}
+    assert target["DeadLetterConfig"] == {"Arn": "FailedCleanups.Arn"}
+    (invoke,) = made.of_type("AWS::Lambda::EventInvokeConfig").values()
+    assert invoke == {
+        "FunctionName": "CleanupFunction",
+        "Qualifier": "$LATEST",
+        "MaximumEventAgeInSeconds": 3600,
+        "MaximumRetryAttempts": 2,
+        "DestinationConfig": {"OnFailure": {"Destination": "FailedCleanups.Arn"}},
+    }
+    (queue,) = made.of_type("AWS::SQS::Queue").values()
+    assert queue == {"MessageRetentionPeriod": 14 * 86400, "SqsManagedSseEnabled": True}
+
+
+def test_only_the_rule_may_write_to_the_queue_as_eventbridge():
+    (policy,) = stack().of_type("AWS::SQS::QueuePolicy").values()
+    assert policy["Queues"] == ["FailedCleanups"]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": "FailedCleanups.Arn",
+            "Condition": {"ArnEquals": {"aws:SourceArn": "CleanupFunctionHourly.Arn"}},
+        }
+    ]
+
+
+def test_functions_are_invoked_by_their_own_rule_and_api_alone():
+    made = stack()
+    callers = {
+        (it["FunctionName"], it["Principal"], it["SourceArn"])
+        for it in made.of_type("AWS::Lambda::Permission").values()
+    }
+    api = "arn:aws:execute-api:eu-central-1:123456789012:MonitoringApi"
+    path = "api/v1/monitoring/sessions"
+    assert callers == {
+        ("AuthorizerFunction.Arn", "apigateway.amazonaws.com", f"{api}/authorizers/*"),
+        ("StatsFunction", "apigateway.amazonaws.com", f"{api}/*/GET/{path}/stats"),
+        ("StatsFunction", "apigateway.amazonaws.com", f"{api}/*/GET/{path}/cleanups"),
+        ("ForceCleanupFunction", "apigateway.amazonaws.com", f"{api}/*/POST/{path}/cleanup"),
+        ("CleanupFunction", "events.amazonaws.com", "CleanupFunctionHourly.Arn"),
+    }
+
+
+def test_cleanups_are_reserved_only_where_a_number_is_given():
+    assert "ReservedConcurrentExecutions" not in stack().properties("CleanupFunction")
+    made = stack(CleanupConcurrency=2)
+    assert made.properties("CleanupFunction")["ReservedConcurrentExecutions"] == "2"
+    for function in set(FUNCTIONS) - {"CleanupFunction"}:
+        assert "ReservedConcurrentExecutions" not in made.properties(function)

@@ -1,0 +1,196 @@
+"""The parameters: what each may be, how they are shown, and what the README says of them."""
+
+import re
+
+import pytest
+from template import ROOT, TEMPLATES, Resolver, read, values_of
+from test_functions import VARIABLES
+
+TEMPLATE_FILES = ["template.yaml", "infra/alarms.yaml", "infra/dashboard.yaml"]
+FREE_TEXT = {"JwtIssuer", "JwtAudience"}
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+# Parameter: what it takes, and what it does not.
+EXAMPLES = {
+    "JwtAlgorithm": (["HS256", "EdDSA"], ["none", "ES512", "hs256"]),
+    "JwtSecret": (["", "s" * 32], ["s" * 31]),
+    "JwtSecretArn": (
+        ["", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:jwt-AbCdEf"],
+        ["jwt", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:jwt-AbCdEf:key::", KEY],
+    ),
+    "JwtSecretField": (["", "key"], ["key:AWSPREVIOUS"]),
+    "JwtSecretKmsKeyArn": (["", KEY], ["alias/mine", "1234abcd"]),
+    "JwtPublicKey": (
+        ["", "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----"],
+        ["MCow", "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----"],
+    ),
+    "JwksUrl": (["", "https://id.example/jwks.json"], ["http://id.example", "https://me:secret@id.example"]),
+    "JwtLeewaySeconds": ([0, 120], [-1, 121]),
+    "SessionRetentionDays": ([1, 3650], [0, 3651]),
+    "ReportRetentionDays": ([1, 3650], [0, 3651]),
+    "SweepGraceHours": ([0, 720], [-1, 721]),
+    "MaxWritesPerSecond": ([0, 1_000_000], [-1, 1_000_001]),
+    "DueShards": ([1, 100], [0, 101]),
+    "TableDeletionProtection": (["true", "false"], ["yes", ""]),
+    "TableDeletionPolicy": (["Retain", "Delete"], ["Snapshot", ""]),
+    "TableKmsKeyArn": (["", KEY], ["alias/mine", "1234abcd"]),
+    "AlarmEmail": (["", "ops@example.com"], ["ops", "a b@example.com", "a@b@c"]),
+    "LiveSessionsThreshold": ([0, 5000], [-1]),
+    "MetricsNamespace": (["", "Mine", "Mine/of-prod:1"], ["AWS/Mine", ":x", "a b", "x" * 257]),
+    "CountSessions": (["true", "false"], ["yes", ""]),
+    "LogLevel": (["TRACE", "WARN"], ["info", "NONE"]),
+    "StageName": (["prod", "v1_2-b"], ["", "a/b"]),
+    "Architecture": (["arm64", "x86_64"], ["riscv"]),
+    "LogRetentionDays": ([1, 30], [0, 2]),
+    "Tracing": (["Active", "Disabled"], ["true"]),
+    "ApiRateLimit": ([1], [0]),
+    "ApiBurstLimit": ([1], [0]),
+    "ApiAccessLogs": (["off", "on", "on-with-account-role"], ["true", ""]),
+    "CorsOrigin": (
+        ["", "*", "https://admin.example.com", "http://localhost:5173", "http://[::1]:80"],
+        ["admin.example.com", "https://a.example/", "https://a.example'", "https://*"],
+    ),
+    "CleanupConcurrency": ([0, 5], [-1]),
+}
+
+
+def takes(parameter, value):
+    text = str(value)
+    if parameter["Type"] == "Number":
+        least, most = parameter.get("MinValue", value), parameter.get("MaxValue", value)
+        listed = parameter.get("AllowedValues", [value])
+        return least <= value <= most and value in listed
+    if "AllowedValues" in parameter:
+        return text in parameter["AllowedValues"]
+    if "AllowedPattern" in parameter:
+        return re.fullmatch(parameter["AllowedPattern"], text) is not None
+    return len(text) >= parameter.get("MinLength", 0)
+
+
+def test_every_parameter_has_examples_but_free_text():
+    assert set(EXAMPLES) == set(read()["Parameters"]) - FREE_TEXT
+    assert all(read()["Parameters"][name]["MinLength"] == 1 for name in FREE_TEXT)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_parameter_takes_what_makes_sense_and_its_own_default(name):
+    parameter = read()["Parameters"][name]
+    good, bad = EXAMPLES[name]
+    for value in good:
+        assert takes(parameter, value), value
+    for value in bad:
+        assert not takes(parameter, value), value
+    if "Default" in parameter:
+        assert takes(parameter, parameter["Default"])
+    if "AllowedPattern" in parameter:
+        assert parameter["ConstraintDescription"].startswith("must ")
+
+
+@pytest.mark.parametrize("path", TEMPLATE_FILES)
+def test_every_parameter_is_described_and_in_one_group_with_a_label(path):
+    template = read(path)
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template["Parameters"])
+    assert all(group["Label"]["default"] for group in groups)
+    for name, parameter in template["Parameters"].items():
+        assert parameter["Description"].endswith("."), name
+
+
+@pytest.mark.parametrize("path", TEMPLATE_FILES)
+def test_every_output_is_described(path):
+    assert all(it["Description"].endswith(".") for it in read(path)["Outputs"].values())
+
+
+def test_only_the_secret_is_hidden():
+    assert [name for name, it in read()["Parameters"].items() if it.get("NoEcho")] == ["JwtSecret"]
+
+
+SECRET = {"JwtSecret": "s" * 32}
+ARN = {"JwtSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:jwt-AbCdEf"}
+PEM = {"JwtPublicKey": "-----BEGIN PUBLIC KEY-----"}
+JWKS = {"JwksUrl": "https://id.example"}
+
+
+@pytest.mark.parametrize(
+    "given, fits",
+    [
+        ({"JwtAlgorithm": "HS256"} | SECRET, True),
+        ({"JwtAlgorithm": "HS384"} | ARN, True),
+        ({"JwtAlgorithm": "ES256"} | PEM, True),
+        ({"JwtAlgorithm": "RS256"} | JWKS, True),
+        ({"JwtAlgorithm": "HS256"}, False),
+        ({"JwtAlgorithm": "HS256"} | SECRET | ARN, False),
+        ({"JwtAlgorithm": "HS256"} | PEM, False),
+        ({"JwtAlgorithm": "HS256"} | SECRET | JWKS, False),
+        ({"JwtAlgorithm": "RS256"}, False),
+        ({"JwtAlgorithm": "RS256"} | PEM | JWKS, False),
+        ({"JwtAlgorithm": "RS256"} | SECRET, False),
+        ({"JwtAlgorithm": "RS256"} | JWKS | ARN, False),
+        ({"JwtAlgorithm": "HS256", "LiveSessionsThreshold": 1} | SECRET, True),
+        ({"JwtAlgorithm": "HS256", "LiveSessionsThreshold": 1, "CountSessions": "false"} | SECRET, False),
+        ({"JwtAlgorithm": "HS256", "CountSessions": "false"} | SECRET, True),
+    ],
+)
+def test_a_stack_whose_parameters_do_not_fit_together_is_not_made(given, fits):
+    template = read()
+    resolver = Resolver(template, values_of(template, {"JwtIssuer": "i", "JwtAudience": "a"} | given))
+    kept = [
+        resolver.truth(assertion["Assert"])
+        for rule in template["Rules"].values()
+        if resolver.truth(rule["RuleCondition"])
+        for assertion in rule["Assertions"]
+    ]
+    assert all(kept) == fits
+
+
+def cells(line):
+    return [it.strip() for it in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def readme():
+    """The README's table of parameters: names, variables and default of each row, in its words."""
+    text = (ROOT / "README.md").read_text()
+    start = text.index("| parameter | variable | default |")
+    rows = text[start:].split("\n\n")[0].splitlines()[2:]
+    found = []
+    for row in rows:
+        parameters, variables, default, meaning = cells(row)
+        found.append((re.findall(r"`(\w+)`", parameters), re.findall(r"`(\w+)`", variables), default, meaning))
+    return found
+
+
+def test_the_readme_names_every_parameter_and_every_variable():
+    parameters = [it for row in readme() for it in row[0] + re.findall(r"`(Jwt\w+)`", row[3])]
+    assert sorted(parameters) == sorted(read()["Parameters"])
+    assert {it for row in readme() for it in row[1]} == set(VARIABLES)
+
+
+def test_the_readme_has_the_right_defaults_and_variables():
+    parameters = read()["Parameters"]
+    for names, variables, default, _ in readme():
+        if names:
+            expected = [str(parameters[name].get("Default", "required")) for name in names]
+            given = [it.strip().strip("`") for it in default.split(",")]
+            # An empty default is an empty cell.
+            assert given == ([""] if not any(expected) else expected if len(set(expected)) > 1 else expected[:1]), names
+        if names and variables:
+            assert len(names) == len(variables)
+            for name, variable in zip(names, variables, strict=True):
+                assert name in VARIABLES[variable][1], (name, variable)
+
+
+def test_the_variables_of_the_source_are_those_of_the_template():
+    """Each variable that the functions read is set by the template, or is Lambda's own."""
+    source = (ROOT / "shared/src/config.rs").read_text().split("#[cfg(test)]")[0]
+    read_by_functions = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', source))
+    assert len(read_by_functions) > 10
+    assert read_by_functions <= set(VARIABLES)
+
+
+def test_one_file_pins_what_deploys():
+    pins = (TEMPLATES / "infra/requirements.txt").read_text()
+    assert re.findall(r"^([\w-]+)==", pins, re.M) == ["aws-sam-cli", "cargo-lambda"]
+    for path in ("README.md", "CONTRIBUTING.md", ".ci/requirements.txt"):
+        text = (ROOT / path).read_text()
+        assert not re.search(r"(aws-sam-cli|cargo-lambda)==", text), path
+    assert "pip install -r infra/requirements.txt" in (ROOT / "README.md").read_text()

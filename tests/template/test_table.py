@@ -1,0 +1,56 @@
+"""The table: its shape, and what protects it."""
+
+from template import stack
+
+
+def table(**given):
+    return stack(**given).resources["SessionsTable"]
+
+
+def test_the_table_is_as_the_functions_need_it():
+    properties = table()["Properties"]
+    assert properties["KeySchema"] == [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ]
+    assert properties["GlobalSecondaryIndexes"] == [
+        {
+            "IndexName": "due",
+            "KeySchema": [
+                {"AttributeName": "due_key", "KeyType": "HASH"},
+                {"AttributeName": "due_at", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ]
+    types = {it["AttributeName"]: it["AttributeType"] for it in properties["AttributeDefinitions"]}
+    assert types == {"pk": "S", "sk": "S", "due_key": "S", "due_at": "N"}
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+
+
+def test_the_table_outlives_the_stack_and_mistakes_by_default():
+    assert (table()["DeletionPolicy"], table()["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    properties = table()["Properties"]
+    assert properties["DeletionProtectionEnabled"] == "true"
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_table_can_be_given_up():
+    given_up = table(TableDeletionProtection="false", TableDeletionPolicy="Delete")
+    assert (given_up["DeletionPolicy"], given_up["UpdateReplacePolicy"]) == ("Delete", "Delete")
+    assert given_up["Properties"]["DeletionProtectionEnabled"] == "false"
+
+
+def test_the_table_is_encrypted_by_the_key_that_is_given_and_by_awss_own_otherwise():
+    assert "SSESpecification" not in table()["Properties"]
+    key = "arn:aws:kms:eu-central-1:123456789012:key/table"
+    assert table(TableKmsKeyArn=key)["Properties"]["SSESpecification"] == {
+        "SSEEnabled": True,
+        "SSEType": "KMS",
+        "KMSMasterKeyId": key,
+    }
+
+
+def test_no_other_table_is_made():
+    assert set(stack().of_type("AWS::DynamoDB::Table")) == {"SessionsTable"}
