@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use crate::clean_up::Settings;
 use crate::domain::{Days, Hours, Shards};
+use crate::http::CorsOrigin;
 use crate::keys::{JwksUrl, KeySource, SecretReference, UnfitKey, VerifyingKey};
 use crate::metrics::Namespace;
 use crate::token::TokenRules;
@@ -67,6 +68,8 @@ pub struct ForceCleanupConfig {
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
     pub settings: Settings,
+    /// `CORS_ORIGIN`.
+    pub cors_origin: Option<CorsOrigin>,
 }
 
 /// The configuration of the statistics.
@@ -78,6 +81,8 @@ pub struct StatsConfig {
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`.
     pub shards: Shards,
+    /// `CORS_ORIGIN`.
+    pub cors_origin: Option<CorsOrigin>,
 }
 
 impl Variables {
@@ -176,11 +181,13 @@ impl ForceCleanupConfig {
         let table_name = reader.table_name();
         let metrics_namespace = reader.metrics_namespace();
         let settings = reader.settings();
+        let cors_origin = reader.cors_origin();
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
                 metrics_namespace,
                 settings,
+                cors_origin,
             })
         })
     }
@@ -197,11 +204,13 @@ impl StatsConfig {
         let table_name = reader.table_name();
         let metrics_namespace = reader.metrics_namespace();
         let shards = reader.shards();
+        let cors_origin = reader.cors_origin();
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
                 metrics_namespace,
                 shards,
+                cors_origin,
             })
         })
     }
@@ -284,6 +293,16 @@ impl<'a> Reader<'a> {
             }
             Namespace::default()
         })
+    }
+
+    fn cors_origin(&mut self) -> Option<CorsOrigin> {
+        const NAME: &str = "CORS_ORIGIN";
+        let text = self.variables.get(NAME)?;
+        let origin = CorsOrigin::parse(text);
+        if origin.is_none() {
+            self.wrong(NAME, "an origin such as https://admin.example.com, or *");
+        }
+        origin
     }
 
     fn flag(&mut self, name: &str, default: bool) -> bool {

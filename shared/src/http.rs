@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use lambda_http::http::StatusCode;
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use lambda_http::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::Serialize;
@@ -130,9 +130,32 @@ pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String
     Ok(parameters)
 }
 
-/// The answer as HTTP.
+/// The origin whose pages may read the answers in a browser; `*` is any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorsOrigin(HeaderValue);
+
+impl CorsOrigin {
+    /// Reads an origin as browsers send it, `https://admin.example.com`: a scheme, a host and perhaps
+    /// a port (RFC 6454 §6.2).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let host = ["https://", "http://"]
+            .into_iter()
+            .find_map(|scheme| text.strip_prefix(scheme));
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".:[]-".contains(&byte);
+        if text != "*" && !host.is_some_and(|it| !it.is_empty() && it.bytes().all(allowed)) {
+            return None;
+        }
+        HeaderValue::from_str(text).ok().map(Self)
+    }
+}
+
+/// The answer as HTTP, for pages of `origin` among others.
 #[must_use]
-pub fn respond<T: Serialize>(answer: Result<T, Failure>) -> Response<Body> {
+pub fn respond<T: Serialize>(
+    answer: Result<T, Failure>,
+    origin: Option<&CorsOrigin>,
+) -> Response<Body> {
     let body = answer.and_then(|data| {
         serde_json::to_value(&data).map_err(|error| {
             tracing::error!(%error, "the answer cannot be written as JSON");
@@ -148,16 +171,43 @@ pub fn respond<T: Serialize>(answer: Result<T, Failure>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, const { header("application/json") });
     headers.insert(CACHE_CONTROL, const { header("no-store") });
+    if let Some(CorsOrigin(origin)) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
     response
 }
 
-const fn header(value: &'static str) -> lambda_http::http::HeaderValue {
-    lambda_http::http::HeaderValue::from_static(value)
+const fn header(value: &'static str) -> HeaderValue {
+    HeaderValue::from_static(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_a_host_and_perhaps_a_port_or_any() {
+        for origin in [
+            "*",
+            "https://admin.example.com",
+            "http://localhost:5173",
+            "http://[::1]:80",
+        ] {
+            assert!(CorsOrigin::parse(origin).is_some(), "{origin:?}");
+        }
+        for other in [
+            "",
+            "null",
+            "admin.example.com",
+            "https://",
+            "https://a.example/",
+            "https://*",
+            "https://a.example, https://b.example",
+            "https://a.example\r\nx: y",
+        ] {
+            assert_eq!(CorsOrigin::parse(other), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn admin_may_all_that_read_may_and_other_names_nothing() {

@@ -145,7 +145,7 @@ def deployed(aws):
 def local(tmp_path_factory):
     """A client of the local stack's DynamoDB."""
     if not os.path.exists(LOCAL):
-        pytest.fail(f"{LOCAL} is missing: cargo build -p session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
+        pytest.fail(f"{LOCAL} is missing: cargo build --bin session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
     port = free_port()
     dynamodb = client("dynamodb", port)
     command = [LOCAL, "local", "--empty", "--port", str(free_port()), "--dynamodb-port", str(port)]

@@ -104,6 +104,25 @@ fn counting_sessions_is_said_in_one_word() {
 }
 
 #[test]
+fn an_origin_of_browsers_is_read_where_answers_are_given() {
+    let read = |value| {
+        let variables = [("TABLE_NAME", "sessions"), ("CORS_ORIGIN", value)];
+        let variables: Variables = variables.into_iter().collect();
+        let stats = StatsConfig::read(&variables).map(|it| it.cors_origin);
+        let force_cleanup = ForceCleanupConfig::read(&variables).map(|it| it.cors_origin);
+        assert_eq!(stats, force_cleanup);
+        stats.map_err(|error| error.to_string())
+    };
+    assert_eq!(read(""), Ok(None));
+    assert!(read("https://admin.example.com").unwrap().is_some());
+    let error = read("admin.example.com").unwrap_err();
+    assert!(
+        error.contains("CORS_ORIGIN is \"admin.example.com\" (an origin such as"),
+        "{error}"
+    );
+}
+
+#[test]
 fn wrong_values_are_refused() {
     for (name, value) in [
         ("DUE_SHARDS", "0"),

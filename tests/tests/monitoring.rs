@@ -296,3 +296,36 @@ async fn answers_are_json_and_not_to_be_kept() {
     assert_eq!(response.headers["content-type"], "application/json");
     assert_eq!(response.headers["cache-control"], "no-store");
 }
+
+#[tokio::test]
+async fn browsers_of_the_one_origin_may_read_every_answer_and_others_none() {
+    const ORIGIN: &str = "https://admin.example.com";
+    for (world, expected) in [
+        (World::new().await, None),
+        (World::with([("CORS_ORIGIN", ORIGIN)]).await, Some(ORIGIN)),
+    ] {
+        let reader = world.login("rob", "sessions:read").await;
+        for (method, path, status) in [
+            (Method::GET, STATS, 200),
+            (Method::GET, CLEANUPS, 200),
+            // A reader may not.
+            (Method::POST, CLEANUP, 403),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("authorization", format!("Bearer {reader}").parse().unwrap());
+            let request = session_cleanup_local::gateway::ApiRequest {
+                method,
+                uri: path.parse().unwrap(),
+                headers,
+                body: None,
+            };
+            let response = world
+                .gateway
+                .serve_at(&request, session_cleanup_tests::at(NOW))
+                .await;
+            assert_eq!(response.status, status, "{path}");
+            let origin = response.headers.get("access-control-allow-origin");
+            assert_eq!(origin.map(|it| it.to_str().unwrap()), expected, "{path}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use session_lifecycle::clean_up::{CleanupFailed, Order, Settings, clean_up, time
 use session_lifecycle::config::ForceCleanupConfig;
 use session_lifecycle::domain::{CleanupReport, Hours, Trigger};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::http::{Failure, Scope, authorize, query, respond};
+use session_lifecycle::http::{CorsOrigin, Failure, Scope, authorize, query, respond};
 use session_lifecycle::metrics::Metrics;
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ use uuid::Uuid;
 pub struct ForceCleanup {
     table: Table,
     settings: Settings,
+    cors_origin: Option<CorsOrigin>,
     metrics: Metrics,
 }
 
@@ -29,11 +30,13 @@ impl ForceCleanup {
         let ForceCleanupConfig {
             table_name,
             settings,
+            cors_origin,
             ..
         } = config;
         Self {
             table: Table::new(client, table_name, settings.shards),
             settings,
+            cors_origin,
             metrics,
         }
     }
@@ -47,7 +50,10 @@ impl ForceCleanup {
         left: Duration,
     ) -> Response<Body> {
         self.metrics.event(now);
-        respond(self.answer(request, now, left).await)
+        respond(
+            self.answer(request, now, left).await,
+            self.cors_origin.as_ref(),
+        )
     }
 
     async fn answer(

@@ -8,7 +8,7 @@ use serde::Serialize;
 use session_lifecycle::config::StatsConfig;
 use session_lifecycle::domain::{CleanupReport, Shards, Statistics};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::http::{Failure, Scope, authorize, query, respond};
+use session_lifecycle::http::{CorsOrigin, Failure, Scope, authorize, query, respond};
 use session_lifecycle::metrics::Metrics;
 use session_lifecycle::ports::ReadReports as _;
 use session_lifecycle::reports::{self, Cursor};
@@ -19,6 +19,7 @@ use session_lifecycle::statistics;
 pub struct Stats {
     table: Table,
     shards: Shards,
+    cors_origin: Option<CorsOrigin>,
     metrics: Metrics,
 }
 
@@ -44,11 +45,15 @@ impl Stats {
     #[must_use]
     pub fn new(config: StatsConfig, client: Client, metrics: Metrics) -> Self {
         let StatsConfig {
-            table_name, shards, ..
+            table_name,
+            shards,
+            cors_origin,
+            ..
         } = config;
         Self {
             table: Table::new(client, table_name, shards),
             shards,
+            cors_origin,
             metrics,
         }
     }
@@ -56,7 +61,7 @@ impl Stats {
     /// Answers one request.
     pub async fn handle(&self, request: &Request, now: DateTime<Utc>) -> Response<Body> {
         self.metrics.event(now);
-        respond(self.answer(request, now).await)
+        respond(self.answer(request, now).await, self.cors_origin.as_ref())
     }
 
     async fn answer(&self, request: &Request, now: DateTime<Utc>) -> Result<Answer, Failure> {
