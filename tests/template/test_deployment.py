@@ -1,7 +1,7 @@
 """The stack made by moto's CloudFormation, and its table beside the one of the local stack.
 
-moto checks less than AWS does. It shows that the translated template is one that can be carried out: that its references
-lead somewhere, and its resources can be made in an order.
+moto checks less than AWS does. It shows that the translated template can be carried out: that its references lead somewhere,
+and its resources can be made in an order.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from template import PSEUDO, REQUIRED, ROOT, Stack, read, stack, translate, valu
 
 LOCAL = os.environ.get("SESSION_CLEANUP_LOCAL", ROOT / "target/debug/session-cleanup-local")
 STACKS = ("Alarms", "Dashboard")
-# moto makes no queue policy and no EventInvokeConfig, and does not read the API's definition, without which there is nothing
-# to deploy.
+# moto makes no queue policy and no EventInvokeConfig, and does not read the API's definition, without which nothing can be
+# deployed.
 UNKNOWN = {
     "AWS::SQS::QueuePolicy",
     "AWS::Lambda::EventInvokeConfig",
@@ -106,7 +106,8 @@ def deployed(aws):
     values = values_of(read(), REQUIRED | GIVEN)
     template = translate(values)
     inner = {name: template["Resources"].pop(name) for name in STACKS}
-    left_out = [name for name, it in template["Outputs"].items() if any(stack in json.dumps(it) for stack in STACKS)]
+    text = {name: json.dumps(it) for name, it in template["Outputs"].items()}
+    left_out = [name for name, it in text.items() if any(inside in it for inside in STACKS)]
     for name in left_out:
         del template["Outputs"][name]
     undone = sorted(name for name, it in template["Resources"].items() if it["Type"] in UNKNOWN)
