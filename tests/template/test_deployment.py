@@ -19,7 +19,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from template import PSEUDO, REQUIRED, ROOT, Stack, read, stack, translate, values_of
+from template import PSEUDO, REQUIRED, ROOT, Stack, read, translate, values_of
 
 LOCAL = os.environ.get("SESSION_CLEANUP_LOCAL", ROOT / "target/debug/session-cleanup-local")
 STACKS = ("Alarms", "Dashboard")
@@ -222,13 +222,3 @@ def test_the_alarms_and_the_dashboard_are_made_of_what_is_there(aws, deployed):
     assert sorted(shown["properties"]["alarms"]) == sorted(it["AlarmArn"] for it in alarms)
     # Names of functions, tables and queues are names, not ARNs or addresses.
     assert not re.search(r"https?://", body)
-
-
-def test_the_definition_of_the_api_can_be_imported(aws):
-    # Not that with the answers to browsers: moto wants an address of each integration, and a mock has none.
-    definition = stack().api()
-    api = aws("apigateway").import_rest_api(body=json.dumps(definition).encode())
-    resources = aws("apigateway").get_resources(restApiId=api["id"])["items"]
-    methods = {it["path"]: set(it.get("resourceMethods", {})) for it in resources}
-    for path, of_path in definition["paths"].items():
-        assert methods[path] == {method.upper() for method in of_path}
