@@ -88,7 +88,8 @@ class Resolver:
             case "Condition":
                 return self.holds(argument)
             case "Fn::Equals":
-                one, other = (str(self.resolve(it)) for it in argument)
+                # A parameter's value is a text, also that of a number; 0 is not '0'.
+                one, other = (self.resolve(it) for it in argument)
                 return one == other
             case "Fn::Not":
                 return not self.truth(argument[0])
