@@ -16,6 +16,7 @@ pub mod dynamodb;
 pub mod functions;
 pub mod gateway;
 pub mod import;
+pub mod introduction;
 pub mod sample;
 pub mod serve;
 pub mod server;
