@@ -8,7 +8,8 @@
 //! - [`stack`]: all of these together; [`server`] puts them on a port.
 //! - [`sample`] and [`import`]: what the table is filled with; [`tokens`]: who may call.
 //! - [`client`]: calls them over HTTP.
-//! - [`demo`] and [`serve`]: the two commands; [`terminal`]: how they look.
+//! - [`demo`], [`serve`] and `sam_local`: the commands; [`introduction`] and [`terminal`]: how
+//!   they look.
 
 pub mod client;
 pub mod demo;
@@ -17,6 +18,8 @@ pub mod functions;
 pub mod gateway;
 pub mod import;
 pub mod introduction;
+#[cfg(unix)]
+pub mod sam_local;
 pub mod sample;
 pub mod serve;
 pub mod server;

@@ -51,7 +51,15 @@ pub struct Options {
 #[error("{0}")]
 pub struct CannotServe(String);
 
-pub(crate) fn because(what: impl std::fmt::Display) -> impl FnOnce(&dyn std::fmt::Display) -> CannotServe {
+impl CannotServe {
+    pub(crate) const fn new(sentence: String) -> Self {
+        Self(sentence)
+    }
+}
+
+pub(crate) fn because(
+    what: impl std::fmt::Display,
+) -> impl FnOnce(&dyn std::fmt::Display) -> CannotServe {
     move |why| CannotServe(format!("{what}: {why}"))
 }
 
