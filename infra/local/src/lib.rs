@@ -1,4 +1,4 @@
-//! The whole stack on one machine, without an AWS account and without Docker.
+//! The whole stack on one machine, without an AWS account; and without Docker, but for `sam_local`.
 //!
 //! - [`template`]: what `template.yaml` says of the table, the routes and the schedule, so that
 //!   this stack and the deployed one cannot drift apart.

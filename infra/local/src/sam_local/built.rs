@@ -124,3 +124,24 @@ fn for_this_machine(template: &str, variables: &BTreeMap<&str, String>) -> Resul
     }
     Ok(template)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copy_declares_the_variables_and_has_this_machines_architecture() {
+        let variables = BTreeMap::from([("TABLE_NAME", "t".to_owned())]);
+        let built = "Parameters: {Architecture: {Type: String, Default: other}}\n\
+                     Globals: {Function: {Environment: {Variables: {DUE_SHARDS: {Ref: X}}}}}\n";
+        let copy = for_this_machine(built, &variables).unwrap();
+        assert_eq!(
+            copy["Globals"]["Function"]["Environment"]["Variables"],
+            json!({ "DUE_SHARDS": { "Ref": "X" }, "TABLE_NAME": "" })
+        );
+        let architecture = &copy["Parameters"]["Architecture"];
+        assert_eq!(architecture["Default"], super::architecture());
+        let error = for_this_machine("Parameters: {}", &variables).unwrap_err();
+        assert!(error.contains("/Globals/Function"), "{error}");
+    }
+}
