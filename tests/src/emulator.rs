@@ -252,7 +252,8 @@ fn program() -> PathBuf {
     )
 }
 
-/// The release binary of this name, beside the profile that this test was built with.
+/// The release binary of this name: the one that `sam build` has left in the folder `SAM_BUILD`, or
+/// else cargo's own, beside the profile that this test was built with.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the test's own path");
@@ -260,10 +261,27 @@ pub fn binary(name: &str) -> PathBuf {
         .ancestors()
         .nth(3)
         .expect("target/<profile>/deps/<test>");
-    let binary = target.join("release").join(name);
+    let function = FunctionName::ALL.into_iter().find(|it| it.as_str() == name);
+    let (binary, makes_it) = match (Variables::of_the_process().get("SAM_BUILD"), function) {
+        (None, _) => (
+            target.join("release").join(name),
+            format!("cargo build --release -p {name}"),
+        ),
+        (Some(folder), Some(function)) => (
+            Path::new(folder)
+                .join(function.resource())
+                .join("bootstrap"),
+            "sam build".to_owned(),
+        ),
+        // What is not deployed is built in the same way, by what SAM builds with.
+        (Some(_), None) => (
+            target.join("lambda").join(name).join("bootstrap"),
+            format!("cargo lambda build --release --bin {name}"),
+        ),
+    };
     assert!(
         binary.is_file(),
-        "there is no {}: cargo build --release -p {name} makes it",
+        "there is no {}: {makes_it} makes it",
         binary.display(),
     );
     binary

@@ -11,6 +11,9 @@ use dynoxide::types::Item;
 use dynoxide::{Database, DynoxideError, ImportOptions};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use session_lifecycle::domain::{Days, Shards};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::sessions::Sessions;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -90,6 +93,13 @@ impl EmbeddedDynamoDb {
     #[must_use]
     pub fn client(&self) -> Client {
         client(self.address)
+    }
+
+    /// An application's access to the sessions in it.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions {
+        let table = Table::new(self.client(), TABLE_NAME, Shards::default());
+        Sessions::new(table, Days(30))
     }
 
     /// Deletes what native TTL would have deleted by now; how many records that were.

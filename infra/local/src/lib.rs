@@ -1,4 +1,4 @@
-//! The whole stack on one machine, without an AWS account and without Docker.
+//! The whole stack on one machine, without an AWS account; and without Docker, but for `sam_local`.
 //!
 //! - [`template`]: what `template.yaml` says of the table, the routes and the schedule, so that
 //!   this stack and the deployed one cannot drift apart.
@@ -8,7 +8,8 @@
 //! - [`stack`]: all of these together; [`server`] puts them on a port.
 //! - [`sample`] and [`import`]: what the table is filled with; [`tokens`]: who may call.
 //! - [`client`]: calls them over HTTP.
-//! - [`demo`] and [`serve`]: the two commands; [`terminal`]: how they look.
+//! - [`demo`], [`serve`] and `sam_local`: the commands; [`introduction`] and [`terminal`]: how
+//!   they look.
 
 pub mod client;
 pub mod demo;
@@ -16,6 +17,9 @@ pub mod dynamodb;
 pub mod functions;
 pub mod gateway;
 pub mod import;
+pub mod introduction;
+#[cfg(unix)]
+pub mod sam_local;
 pub mod sample;
 pub mod serve;
 pub mod server;

@@ -1,17 +1,19 @@
-//! The two commands: `demo` and `serve`.
+//! The commands.
 
 use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+#[cfg(unix)]
+use session_cleanup_local::sam_local;
 use session_cleanup_local::terminal::{BAD, complain, styled};
 use session_cleanup_local::{demo, serve};
 use session_lifecycle::config::Variables;
 use session_lifecycle::telemetry;
 use tokio::time::timeout;
 
-/// Session Cleanup on one machine, without an AWS account and without Docker
+/// Session Cleanup on one machine, without an AWS account
 #[derive(Parser)]
 #[command(
     bin_name = "cargo",
@@ -30,6 +32,9 @@ enum Run {
     /// Serve the stack until Ctrl-C
     #[command(name = "local")]
     Serve(serve::Options),
+    /// Build the functions, and serve them in Docker by `sam local` until Ctrl-C
+    #[cfg(unix)]
+    SamLocal(sam_local::Options),
 }
 
 /// A command that was used wrongly, or cannot be carried out as it was given.
@@ -76,6 +81,11 @@ async fn main() -> ExitCode {
                 Err(error) => fail(&error, USAGE),
             }
         }
+        #[cfg(unix)]
+        Run::SamLocal(options) => match sam_local::run(&options).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, USAGE),
+        },
     }
 }
 

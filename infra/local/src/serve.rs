@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use clap::Args;
 use dynoxide::Database;
 use session_lifecycle::clock;
@@ -13,15 +12,12 @@ use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::functions::Functions;
-use crate::sample::{self, UserSession};
+use crate::introduction::{Callers, line};
+use crate::sample;
 use crate::stack::{Stack, scheduled_event};
 use crate::template::{FunctionName, Template};
-use crate::terminal::{BOLD, DIM, Progress, complain, say, styled, table};
-use crate::tokens::Bearer;
+use crate::terminal::{BOLD, Progress, complain, say, styled, table};
 use crate::{dynamodb, import, server};
-
-/// How long the printed tokens are good.
-const TOKEN_LIFE: TimeDelta = TimeDelta::hours(12);
 
 /// The options.
 #[derive(Debug, Clone, Args)]
@@ -55,7 +51,15 @@ pub struct Options {
 #[error("{0}")]
 pub struct CannotServe(String);
 
-fn because(what: impl std::fmt::Display) -> impl FnOnce(&dyn std::fmt::Display) -> CannotServe {
+impl CannotServe {
+    pub(crate) const fn new(sentence: String) -> Self {
+        Self(sentence)
+    }
+}
+
+pub(crate) fn because(
+    what: impl std::fmt::Display,
+) -> impl FnOnce(&dyn std::fmt::Display) -> CannotServe {
     move |why| CannotServe(format!("{what}: {why}"))
 }
 
@@ -77,8 +81,8 @@ pub async fn run(
         ),
         None => None,
     };
-    let api = listen(options.port).await?;
-    let endpoint = listen(options.dynamodb_port).await?;
+    let api = listen(Ipv4Addr::LOCALHOST, options.port).await?;
+    let endpoint = listen(Ipv4Addr::LOCALHOST, options.dynamodb_port).await?;
     let (database, is_new) = open(options.data.as_deref())?;
     let stack = Stack::start(template, database, endpoint)
         .await
@@ -110,25 +114,9 @@ pub async fn run(
                 .map_err(|error| because("open two sessions")(&error))?
         }
     };
-    let token = |session: &UserSession, scope| {
-        stack.tokens.sign(Bearer {
-            user: session.user.as_str(),
-            session: session.session.as_str(),
-            scope,
-            expires_at: now + TOKEN_LIFE,
-        })
-    };
     let every = options.every.unwrap_or(stack.template.schedule);
-    let introduction = Introduction {
-        api: address(&api)?,
-        dynamodb: stack.dynamodb.address(),
-        every,
-        admin: token(&admin, "sessions:admin"),
-        reader: token(&reader, "sessions:read"),
-        expired: expired.map(|session| token(&session, "sessions:read")),
-    };
-    introduction
-        .print()
+    let callers = Callers::new(&stack.tokens, &admin, &reader, expired.as_ref(), now);
+    introduce(address(&api)?, stack.dynamodb.address(), every, &callers)
         .map_err(|error| because("print")(&error))?;
 
     let schedule = tokio::spawn(invoke_hourly(Arc::clone(&stack.functions), every));
@@ -149,14 +137,14 @@ fn tell(line: &str) -> Result<(), CannotServe> {
     say(line).map_err(|error| because("print")(&error))
 }
 
-async fn listen(port: u16) -> Result<TcpListener, CannotServe> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+pub(crate) async fn listen(host: Ipv4Addr, port: u16) -> Result<TcpListener, CannotServe> {
+    let address = SocketAddr::from((host, port));
     TcpListener::bind(address)
         .await
         .map_err(|error| because(format!("listen on {address}"))(&error))
 }
 
-fn address(listener: &TcpListener) -> Result<SocketAddr, CannotServe> {
+pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, CannotServe> {
     listener
         .local_addr()
         .map_err(|error| because("listen")(&error))
@@ -204,74 +192,34 @@ async fn sweep(database: Database, every: Duration) {
     }
 }
 
-/// What is printed first.
-struct Introduction {
+/// Says what runs where, and how to call it.
+fn introduce(
     api: SocketAddr,
     dynamodb: SocketAddr,
     every: Duration,
-    admin: String,
-    reader: String,
-    expired: Option<String>,
-}
-
-impl Introduction {
-    fn print(&self) -> std::io::Result<()> {
-        let Self { api, dynamodb, .. } = self;
-        let monitoring = format!("http://{api}/api/v1/monitoring/sessions");
-        let cleanup = format!("http://{api}/2015-03-31/functions/cleanup/invocations");
-        say(styled(
-            BOLD,
-            "Session Cleanup, the whole stack on this machine (Ctrl-C ends it)",
-        ))?;
-        table(&[
-            ["API".into(), format!("http://{api}")],
-            [
-                "DynamoDB, for any AWS client".into(),
-                format!("http://{dynamodb}"),
-            ],
-            ["table".into(), dynamodb::TABLE_NAME.into()],
-            [
-                "scheduled cleanup, every".into(),
-                format!("{:?}", self.every),
-            ],
-        ])?;
-        let curl = |title: &str, command: String| {
-            say("")?;
-            say(styled(DIM, format!("# {title}")))?;
-            say(command)
-        };
-        let with = |token: &str| format!("curl -s -H 'Authorization: Bearer {token}'");
-        curl(
-            "statistics, as a reader",
-            format!("{} {monitoring}/stats", with(&self.reader)),
-        )?;
-        if let Some(expired) = &self.expired {
-            curl(
-                "a user whose session has expired: 401, and the session is closed",
-                format!("{} {monitoring}/stats", with(expired)),
-            )?;
-        }
-        curl(
-            "what a cleanup would do, as administrator",
-            format!(
-                "{} -X POST '{monitoring}/cleanup?dry_run=true'",
-                with(&self.admin)
-            ),
-        )?;
-        curl(
-            "clean up, as administrator",
-            format!("{} -X POST {monitoring}/cleanup", with(&self.admin)),
-        )?;
-        curl(
-            "the reports, as a reader",
-            format!("{} {monitoring}/cleanups", with(&self.reader)),
-        )?;
-        curl(
-            "the cleanup function by hand, as in the console; here: what adopting the table would do",
-            format!("curl -s -X POST {cleanup} -d '{{\"adopt\": true, \"dry_run\": true}}'"),
-        )?;
-        say("")
-    }
+    callers: &Callers,
+) -> std::io::Result<()> {
+    say(styled(
+        BOLD,
+        "Session Cleanup, the whole stack on this machine (Ctrl-C ends it)",
+    ))?;
+    table(&[
+        ["API".into(), format!("http://{api}")],
+        [
+            "DynamoDB, for any AWS client".into(),
+            format!("http://{dynamodb}"),
+        ],
+        ["table".into(), dynamodb::TABLE_NAME.into()],
+        ["scheduled cleanup, every".into(), format!("{every:?}")],
+    ])?;
+    callers.print(api)?;
+    line(
+        "the cleanup function by hand, as in the console; here: what adopting the table would do",
+        format!(
+            "curl -s -X POST http://{api}/2015-03-31/functions/cleanup/invocations -d '{{\"adopt\": true, \"dry_run\": true}}'"
+        ),
+    )?;
+    say("")
 }
 
 /// Reads `10s`, `5m` or `1h`.

@@ -8,8 +8,6 @@ use dynoxide::Database;
 use serde_json::{Value, json};
 use session_lifecycle::clock;
 use session_lifecycle::config::Variables;
-use session_lifecycle::domain::{Days, Shards};
-use session_lifecycle::dynamodb::Table;
 use session_lifecycle::sessions::Sessions;
 use tokio::net::TcpListener;
 
@@ -82,8 +80,7 @@ impl Stack {
     /// An application's access to the sessions.
     #[must_use]
     pub fn sessions(&self) -> Sessions {
-        let table = Table::new(self.dynamodb.client(), TABLE_NAME, Shards::default());
-        Sessions::new(table, Days(30))
+        self.dynamodb.sessions()
     }
 }
 

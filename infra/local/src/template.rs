@@ -53,6 +53,17 @@ impl FunctionName {
             Self::ForceCleanup => "force-cleanup",
         }
     }
+
+    /// The name of its resource in the template.
+    #[must_use]
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Authorizer => "AuthorizerFunction",
+            Self::Cleanup => "CleanupFunction",
+            Self::Stats => "StatsFunction",
+            Self::ForceCleanup => "ForceCleanupFunction",
+        }
+    }
 }
 
 /// A route of the API.
@@ -254,6 +265,16 @@ mod tests {
             Some(401)
         );
         assert_eq!(template.timeouts.len(), 4);
+    }
+
+    #[test]
+    fn each_function_is_a_resource_of_its_name_in_the_template() {
+        let document: Document = serde_saphyr::from_str(TEMPLATE).unwrap();
+        for function in FunctionName::ALL {
+            let resource = &document.resources[function.resource()];
+            let binary = &resource.metadata["BuildProperties"]["Binary"];
+            assert_eq!(binary, function.as_str());
+        }
     }
 
     #[test]

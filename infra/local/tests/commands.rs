@@ -4,19 +4,23 @@
     reason = "this is test code: what fails here fails the test"
 )]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use axum::http::Method;
-use serde_json::{Value, json};
-use session_cleanup_local::client::JsonClient;
+use serde_json::json;
 
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_session-cleanup-local"));
-    command.args(arguments).stdin(Stdio::null());
-    command
+mod running;
+
+use running::{Running, command};
+
+/// The local stack on free ports.
+fn start(arguments: &[&str]) -> Running {
+    let mut command = command(&["local", "--port", "0", "--dynamodb-port", "0"]);
+    command.args(arguments).stderr(Stdio::null());
+    Running::start(command)
 }
 
 /// Asserts that a command ends with one clear line, and exit code 2.
@@ -30,87 +34,6 @@ fn assert_one_line(output: &Output, expected: &str) {
         "{}",
         String::from_utf8_lossy(&output.stdout)
     );
-}
-
-/// A stack that stays up until it is dropped.
-struct Local {
-    process: Child,
-    stdout: BufReader<ChildStdout>,
-    introduction: String,
-    http: JsonClient,
-}
-
-impl Local {
-    /// Starts it on free ports, and reads what it prints until it waits.
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = command(&["local", "--port", "0", "--dynamodb-port", "0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut introduction = String::new();
-        while !introduction.contains("/functions/cleanup/invocations") {
-            assert!(
-                stdout.read_line(&mut introduction).unwrap() > 0,
-                "{introduction}"
-            );
-        }
-        Self {
-            process,
-            stdout,
-            introduction,
-            http: JsonClient::default(),
-        }
-    }
-
-    /// The curl line under a title, as method, address and token.
-    async fn curl(&self, title: &str) -> (u16, Value) {
-        let mut lines = self.introduction.lines();
-        lines.find(|line| line.contains(title)).unwrap();
-        let line = lines.next().unwrap();
-        let token = line
-            .split("Bearer ")
-            .nth(1)
-            .and_then(|rest| rest.split('\'').next());
-        let url = &line[line.find("http://").unwrap()..];
-        let url = url.split([' ', '\'']).next().unwrap();
-        let method = if line.contains("-X POST") {
-            Method::POST
-        } else {
-            Method::GET
-        };
-        let body = line
-            .split("-d '")
-            .nth(1)
-            .map(|rest| rest.trim_end_matches('\'').to_owned());
-        self.http
-            .call(method, url, token, body.unwrap_or_default())
-            .await
-            .unwrap()
-    }
-
-    /// Ends it as Ctrl-C does.
-    fn interrupt(mut self) {
-        let id = self.process.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-        self.stdout.read_to_end(&mut Vec::new()).unwrap();
-        assert_eq!(self.process.wait().unwrap().code(), Some(0));
-    }
-}
-
-impl Drop for Local {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]
@@ -165,6 +88,26 @@ fn what_is_used_wrongly_says_so_in_one_line() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_program_that_sam_local_needs_and_is_missing_is_named_in_one_line() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let on_the_path = |expected| {
+        let output = command(&["sam-local", "--port", "0", "--dynamodb-port", "0"])
+            .env("PATH", folder.path())
+            .output()
+            .unwrap();
+        assert_one_line(&output, expected);
+    };
+    on_the_path("sam is needed");
+    let sam = folder.path().join("sam");
+    std::fs::write(&sam, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&sam, std::fs::Permissions::from_mode(0o755)).unwrap();
+    on_the_path("docker is needed");
+}
+
 /// A proxy is for other hosts than this one.
 #[test]
 fn a_proxy_of_the_environment_is_left_alone() {
@@ -182,7 +125,7 @@ fn a_proxy_of_the_environment_is_left_alone() {
 
 #[test]
 fn a_request_that_never_ends_does_not_keep_it_up() {
-    let local = Local::start(&["--empty"]);
+    let local = start(&["--empty"]);
     let address = local.introduction.split("http://").nth(1).unwrap();
     let mut connection = TcpStream::connect(address.lines().next().unwrap().trim()).unwrap();
     connection.write_all(b"GET /x HTTP/1.1\r\nHos").unwrap();
@@ -191,7 +134,7 @@ fn a_request_that_never_ends_does_not_keep_it_up() {
 
 #[tokio::test]
 async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
-    let local = Local::start(&["--empty"]);
+    let local = start(&["--empty"]);
     let address = local.introduction.split("http://").nth(1).unwrap();
     let address = address.lines().next().unwrap().trim().to_owned();
     let url = format!("http://{address}/api/v1/monitoring/sessions/cleanup");
@@ -252,7 +195,7 @@ fn a_file_that_is_not_all_items_is_not_imported() {
 
 #[tokio::test]
 async fn the_printed_lines_work_and_ctrl_c_ends_it() {
-    let local = Local::start(&[]);
+    let local = start(&[]);
     let (status, body) = local.curl("statistics, as a reader").await;
     assert_eq!(
         (status, &body["data"]["expired_sessions"]),
@@ -290,7 +233,7 @@ async fn the_printed_lines_work_and_ctrl_c_ends_it() {
 
 #[tokio::test]
 async fn the_schedule_runs_by_itself() {
-    let local = Local::start(&["--every", "1s"]);
+    let local = start(&["--every", "1s"]);
     loop {
         let (_, body) = local.curl("statistics, as a reader").await;
         if body["data"]["last_cleanup"]["trigger"] == "schedule" {
@@ -311,7 +254,7 @@ async fn native_ttl_works_by_itself() {
         "is_active": { "BOOL": true }, "expires_at": { "N": "1500000000" },
     });
     std::fs::write(&items, format!("{{\"Items\": [{item}], \"Count\": 1}}")).unwrap();
-    let local = Local::start(&["--import", items.to_str().unwrap(), "--ttl-every", "1s"]);
+    let local = start(&["--import", items.to_str().unwrap(), "--ttl-every", "1s"]);
     loop {
         let (_, body) = local.curl("by hand").await;
         if body["adopted"] == 0 {
@@ -337,7 +280,7 @@ async fn ones_own_items_are_imported_and_looked_at_before_anything_is_done() {
         writeln!(packer, "{item}").unwrap();
     }
     packer.finish().unwrap();
-    let local = Local::start(&["--import", file.to_str().unwrap()]);
+    let local = start(&["--import", file.to_str().unwrap()]);
     assert!(
         local.introduction.contains("items imported: 3"),
         "{}",
@@ -357,12 +300,12 @@ async fn the_table_is_kept_in_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("table.db");
     let data = data.to_str().unwrap();
-    let local = Local::start(&["--data", data]);
+    let local = start(&["--data", data]);
     let (status, _) = local.curl("clean up, as administrator").await;
     assert_eq!(status, 200);
     local.interrupt();
 
-    let local = Local::start(&["--data", data]);
+    let local = start(&["--data", data]);
     let (_, body) = local.curl("statistics, as a reader").await;
     assert_eq!(body["data"]["expired_sessions"], 0, "{body}");
     assert_eq!(
@@ -373,7 +316,7 @@ async fn the_table_is_kept_in_its_file() {
 
 #[tokio::test]
 async fn an_empty_stack_holds_nothing_but_the_callers() {
-    let local = Local::start(&["--empty"]);
+    let local = start(&["--empty"]);
     let (_, body) = local.curl("statistics, as a reader").await;
     assert_eq!(body["data"]["total_sessions"], 2, "{body}");
     assert!(!local.introduction.contains("whose session has expired"));

@@ -1,0 +1,190 @@
+//! The built functions in containers, behind SAM's own API: the one command, as a person runs it.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+mod running;
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::http::Method;
+use jsonwebtoken::dangerous::insecure_decode_claims;
+use running::{Running, command};
+use serde_json::{Value, json};
+use session_cleanup_local::dynamodb::{TABLE_NAME, client};
+use session_cleanup_local::sample;
+
+/// What SAM answers by itself to a Deny: it knows no `GatewayResponses`.
+const DENIED: &str = "User is not authorized to access this resource";
+
+#[tokio::test]
+#[ignore = "needs SAM and Docker: see CONTRIBUTING.md"]
+async fn the_built_functions_do_their_work_behind_sams_own_api() {
+    let engine_was_there = engine_answers();
+    let stack = Running::start(command(&[
+        "sam-local",
+        "--port",
+        "0",
+        "--dynamodb-port",
+        "0",
+    ]));
+    let admin = stack.token("clean up, as administrator").unwrap();
+    let reader = stack.token("statistics, as a reader").unwrap();
+
+    let inactive = sample::OLD_INACTIVE_SESSIONS + sample::YOUNG_INACTIVE_SESSIONS;
+    let active = sample::EXPIRED_SESSIONS + sample::LIVE_SESSIONS;
+    let (status, body) = call(&stack, Method::GET, "stats", Some(admin)).await;
+    assert_eq!(status, 200, "{body}");
+    assert_members(
+        &body["data"],
+        &json!({
+            "total_sessions": active + inactive,
+            "active_sessions": active,
+            "expired_sessions": sample::EXPIRED_SESSIONS,
+            "inactive_sessions": inactive,
+            "cleanup_needed": true,
+            "last_cleanup": null,
+        }),
+    );
+
+    assert_members(
+        &invoke_cleanup(&stack, "dry-run"),
+        &json!({
+            "trigger": "manual", "dry_run": true, "complete": true, "failed": 0,
+            "sessions_deactivated": sample::EXPIRED_SESSIONS,
+        }),
+    );
+
+    assert_eq!(
+        expired_session(&stack).await["is_active"],
+        AttributeValue::Bool(true)
+    );
+    let (status, body) = stack.curl("whose session has expired").await;
+    assert_eq!((status, body), (403, json!({ "message": DENIED })));
+    let row = expired_session(&stack).await;
+    assert_eq!(row["is_active"], AttributeValue::Bool(false));
+    assert_eq!(
+        row["deactivation_reason"],
+        AttributeValue::S("expired_on_validation".to_owned())
+    );
+
+    assert_members(
+        &invoke_cleanup(&stack, "scheduled"),
+        &json!({
+            "trigger": "schedule", "dry_run": false, "complete": true, "failed": 0,
+            // One less: the authorizer met it first.
+            "sessions_deactivated": sample::EXPIRED_SESSIONS - 1,
+            "sessions_deleted":
+                sample::OLD_INACTIVE_SESSIONS - sample::OLD_INACTIVE_SESSIONS_IN_GRACE,
+        }),
+    );
+    assert_members(
+        &invoke_cleanup(&stack, "console-default"),
+        &json!({
+            "trigger": "manual", "dry_run": false, "complete": true, "failed": 0,
+            "sessions_deactivated": 0, "sessions_deleted": 0,
+        }),
+    );
+
+    let (status, body) = call(&stack, Method::POST, "cleanup", None).await;
+    assert_eq!((status, body), (401, json!({ "message": "Unauthorized" })));
+    let (status, body) = call(&stack, Method::POST, "cleanup", Some(reader)).await;
+    assert_eq!((status, body), (403, json!({ "error": "Forbidden" })));
+    let (status, body) = stack.curl("clean up, as administrator").await;
+    assert_eq!(status, 200, "{body}");
+    assert_members(
+        &body["data"],
+        &json!({
+            "trigger": "api", "requested_by": sample::ADMIN, "complete": true, "failed": 0,
+            "sessions_deactivated": 0,
+            "sessions_deleted": sample::OLD_INACTIVE_SESSIONS_IN_GRACE,
+            "refresh_tokens_deleted": sample::REFRESH_TOKENS_IN_GRACE,
+            "blacklisted_tokens_deleted": sample::BLACKLISTED_TOKENS_IN_GRACE,
+        }),
+    );
+    let (status, body) = stack.curl("the reports").await;
+    let reports = body["data"]["reports"].as_array().unwrap().iter();
+    let triggers: Vec<_> = reports.map(|report| &report["trigger"]).collect();
+    assert_eq!(
+        (status, json!(triggers)),
+        (200, json!(["api", "manual", "schedule", "manual"]))
+    );
+
+    let api = address(&stack, "API").to_owned();
+    stack.interrupt();
+    assert!(TcpStream::connect(api).is_err(), "SAM was left behind");
+    assert_eq!(
+        engine_answers(),
+        engine_was_there,
+        "the engine is as it was"
+    );
+}
+
+/// Whether Docker's engine runs.
+fn engine_answers() -> bool {
+    let mut docker = Command::new("docker");
+    docker
+        .arg("version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    docker.status().unwrap().success()
+}
+
+/// The address in the introduction's row of this name.
+fn address<'a>(stack: &'a Running, row: &str) -> &'a str {
+    let mut lines = stack.introduction.lines().map(str::trim);
+    let line = lines.find(|line| line.starts_with(row)).unwrap();
+    line.split("http://").nth(1).unwrap()
+}
+
+async fn call(stack: &Running, method: Method, name: &str, token: Option<&str>) -> (u16, Value) {
+    let api = address(stack, "API");
+    let url = format!("http://{api}/api/v1/monitoring/sessions/{name}");
+    stack.http.call(method, &url, token, "").await.unwrap()
+}
+
+/// Runs the line that was printed for it, with another event; the answer.
+fn invoke_cleanup(stack: &Running, event: &str) -> Value {
+    let line = stack.line("the cleanup function by hand");
+    let line = line.replace("/dry-run.json", &format!("/{event}.json"));
+    let mut words = line.split(' ');
+    let output = Command::new(words.next().unwrap())
+        .args(words)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{line}: {answer}");
+    serde_json::from_str(&answer).unwrap()
+}
+
+/// The row of the session that the expired caller's token names.
+async fn expired_session(stack: &Running) -> HashMap<String, AttributeValue> {
+    let token = stack.token("whose session has expired").unwrap();
+    let claims: Value = insecure_decode_claims(token).unwrap();
+    let key = |prefix: &str, claim: &str| {
+        AttributeValue::S(format!("{prefix}#{}", claims[claim].as_str().unwrap()))
+    };
+    let row = client(address(stack, "DynamoDB").parse().unwrap())
+        .get_item()
+        .table_name(TABLE_NAME)
+        .key("pk", key("USER", "sub"))
+        .key("sk", key("SESSION", "sid"))
+        .consistent_read(true);
+    row.send().await.unwrap().item.unwrap()
+}
+
+/// Asserts that an object has these members; it may have others.
+fn assert_members(object: &Value, expected: &Value) {
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&object[name], value, "{name} in {object}");
+    }
+}
