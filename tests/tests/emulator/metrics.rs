@@ -8,11 +8,12 @@ use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::{event, event_with_token};
+use session_cleanup_tests::faults::{Fault, Faults};
 use session_cleanup_tests::metrics::{Row, Sample, table};
 use session_cleanup_tests::tokens::Tokens;
 use session_cleanup_tests::{DAY, HOUR, World, active_session, at, inactive_session};
 
-use crate::{fill, now, sign};
+use crate::{due_by_schedule, fill, now, sign};
 
 /// Everything that a request can meet, and the outcome that is measured.
 async fn requests(world: &World) -> Vec<(&'static str, Value)> {
@@ -204,6 +205,34 @@ async fn a_runs_metrics_are_the_figures_of_its_report_and_a_dry_run_has_none() {
             "{name}: {oldest}"
         );
         assert_eq!(of_the_run.len(), OF_A_REPORT.len() + 2, "{of_the_run:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn a_run_that_fails_is_measured_too() {
+    let world = World::new().await;
+    fill(&world).await;
+    let faults = Faults::before(world.dynamodb.address(), |request| {
+        if request.operation == "BatchExecuteStatement" {
+            return Fault::Error {
+                status: 400,
+                code: "AccessDeniedException",
+            };
+        }
+        Fault::None
+    })
+    .await;
+    let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*faults.url())];
+    let cleanup = Emulator::start(&world, FunctionName::Cleanup, variables).await;
+    let scheduled = event(FunctionName::Cleanup, "scheduled");
+    let error = cleanup.invoke(&scheduled).await.unwrap_err();
+    assert!(error.contains("could not finish"), "{error}");
+    let metrics = cleanup.metrics();
+    let value = |name| metrics.iter().find(|it| it.name == name).unwrap().value;
+    let due: u64 = due_by_schedule().into_values().sum();
+    for (name, expected) in [("Failed", due), ("SessionsDeactivated", 0), ("Complete", 0)] {
+        assert_eq!(value(name).to_string(), expected.to_string(), "{name}");
     }
 }
 
