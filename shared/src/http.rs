@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use lambda_http::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use lambda_http::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE,
+};
 use lambda_http::http::{HeaderValue, StatusCode, Uri};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
@@ -169,10 +171,46 @@ pub fn respond<T: Serialize>(
         Ok(data) => (StatusCode::OK, json!({ "success": true, "data": data })),
         Err(failure) => (failure.status(), json!({ "error": failure.to_string() })),
     };
-    let mut response = Response::new(Body::Text(body.to_string()));
+    let json = const { header("application/json") };
+    let mut response = with_body(body.to_string(), json, origin);
     *response.status_mut() = status;
+    response
+}
+
+/// Rows for a spreadsheet.
+#[derive(Debug)]
+pub struct Csv {
+    /// The rows, with their names in front.
+    pub text: String,
+    /// The cursor of the next page.
+    pub next: Option<String>,
+}
+
+/// Rows as HTTP. The cursor of the next page is in a header, for there is no other place.
+#[must_use]
+pub fn respond_csv(page: Csv, origin: Option<&AllowedOrigin>) -> Response<Body> {
+    let csv = const { header("text/csv; charset=utf-8; header=present") };
+    let mut response = with_body(page.text, csv, origin);
+    let next = page.next.and_then(|next| HeaderValue::try_from(next).ok());
+    if let Some(next) = next {
+        let headers = response.headers_mut();
+        headers.insert(NEXT_CURSOR, next);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, const { header(NEXT_CURSOR) });
+    }
+    response
+}
+
+/// The header with the cursor of the next page, where the body has no place for it.
+const NEXT_CURSOR: &str = "x-next-cursor";
+
+fn with_body(
+    body: String,
+    content_type: HeaderValue,
+    origin: Option<&AllowedOrigin>,
+) -> Response<Body> {
+    let mut response = Response::new(Body::Text(body));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, const { header("application/json") });
+    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, const { header("no-store") });
     if let Some(AllowedOrigin(origin)) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

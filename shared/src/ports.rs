@@ -5,9 +5,11 @@ use std::error::Error;
 use std::future::Future;
 use std::num::NonZeroU32;
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::{
     Change, CleanupReport, Due, DueList, MalformedRecord, RecordKey, RefreshTokenHash, SeenSession,
-    SessionId, StoredRecord, Timestamp, TokenId, UserId,
+    SessionId, StoredRecord, Timestamp, TokenId, Trigger, UserId,
 };
 
 /// Why the store did not do what it was asked.
@@ -219,6 +221,17 @@ pub struct ReportPage {
     pub next: Option<String>,
 }
 
+/// Which reports are asked for: all, where it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReportFilter {
+    /// Of runs that this started.
+    pub trigger: Option<Trigger>,
+    /// Of runs that began then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Of runs that began before then.
+    pub to: Option<DateTime<Utc>>,
+}
+
 /// Reads the reports of the cleanups.
 pub trait ReadReports {
     /// The newest report of a run that was not a dry one.
@@ -226,9 +239,11 @@ pub trait ReadReports {
         &self,
     ) -> impl Future<Output = Result<Option<CleanupReport>, StoreError>> + Send;
 
-    /// Up to `limit` reports, newest first, after the sort key `after`.
+    /// Up to `limit` reports of those asked for, newest first, after the sort key `after`, which
+    /// is that of one of them.
     fn reports(
         &self,
+        filter: &ReportFilter,
         limit: u8,
         after: Option<&str>,
     ) -> impl Future<Output = Result<ReportPage, StoreError>> + Send;

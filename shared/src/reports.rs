@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::CleanupReport;
-use crate::ports::{ReadReports, StoreError};
+use crate::ports::{ReadReports, ReportFilter, StoreError};
 
 /// A page of reports as the API gives it.
 #[derive(Debug, Serialize)]
@@ -20,7 +20,10 @@ pub struct Page {
 
 /// Where a page begins. Opaque to callers; inside, the sort key of the report before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(String);
+pub struct Cursor {
+    sort: String,
+    started_at: DateTime<Utc>,
+}
 
 impl Cursor {
     /// Reads a cursor that an earlier page gave.
@@ -32,9 +35,16 @@ impl Cursor {
             return None;
         }
         let (started_at, run_id) = sort.strip_prefix("RUN#")?.split_once('#')?;
-        DateTime::parse_from_rfc3339(started_at).ok()?;
+        let started_at = DateTime::parse_from_rfc3339(started_at).ok()?.to_utc();
         Uuid::parse_str(run_id).ok()?;
-        Some(Self(sort))
+        Some(Self { sort, started_at })
+    }
+
+    /// Whether a page of what `filter` asks for may have given it.
+    #[must_use]
+    pub fn suits(&self, filter: &ReportFilter) -> bool {
+        filter.from.is_none_or(|from| from <= self.started_at)
+            && filter.to.is_none_or(|to| self.started_at < to)
     }
 
     fn text(sort: &str) -> String {
@@ -42,19 +52,20 @@ impl Cursor {
     }
 }
 
-/// Lists up to `limit` reports, newest first, from `cursor` on.
+/// Lists up to `limit` reports of those asked for, newest first, from `cursor` on, which must suit
+/// them.
 ///
 /// # Errors
 ///
 /// The store's.
 pub async fn list<T: ReadReports>(
     table: &T,
+    filter: &ReportFilter,
     limit: u8,
     cursor: Option<&Cursor>,
 ) -> Result<Page, StoreError> {
-    let page = table
-        .reports(limit, cursor.map(|cursor| cursor.0.as_str()))
-        .await?;
+    let after = cursor.map(|cursor| cursor.sort.as_str());
+    let page = table.reports(filter, limit, after).await?;
     Ok(Page {
         reports: page.reports,
         next: page.next.as_deref().map(Cursor::text),

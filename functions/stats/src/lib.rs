@@ -1,5 +1,7 @@
 //! The statistics and the list of reports, over HTTP.
 
+mod audit;
+
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_http::http::Method;
@@ -8,11 +10,15 @@ use serde::Serialize;
 use session_lifecycle::config::StatsConfig;
 use session_lifecycle::domain::{CleanupReport, Shards, Statistics};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::http::{AllowedOrigin, Failure, Scope, authorize, query, respond};
+use session_lifecycle::http::{
+    AllowedOrigin, Csv, Failure, Scope, authorize, query, respond, respond_csv,
+};
 use session_lifecycle::metrics::Metrics;
 use session_lifecycle::ports::ReadReports as _;
-use session_lifecycle::reports::{self, Cursor};
+use session_lifecycle::reports;
 use session_lifecycle::statistics;
+
+use self::audit::Question;
 
 /// The function.
 #[derive(Debug)]
@@ -33,11 +39,11 @@ struct StatsAnswer {
 }
 
 /// An answer to one of the two calls.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 enum Answer {
     Stats(Box<StatsAnswer>),
     Reports(reports::Page),
+    Csv(Csv),
 }
 
 impl Stats {
@@ -61,7 +67,13 @@ impl Stats {
     /// Answers one request.
     pub async fn handle(&self, request: &Request, now: DateTime<Utc>) -> Response<Body> {
         self.metrics.event(now);
-        respond(self.answer(request, now).await, self.cors_origin.as_ref())
+        let origin = self.cors_origin.as_ref();
+        match self.answer(request, now).await {
+            Ok(Answer::Stats(answer)) => respond(Ok(answer), origin),
+            Ok(Answer::Reports(page)) => respond(Ok(page), origin),
+            Ok(Answer::Csv(page)) => respond_csv(page, origin),
+            Err(failure) => respond::<()>(Err(failure), origin),
+        }
     }
 
     async fn answer(&self, request: &Request, now: DateTime<Utc>) -> Result<Answer, Failure> {
@@ -81,7 +93,7 @@ impl Stats {
                 .await
                 .map(|answer| Answer::Stats(Box::new(answer)))
         } else {
-            self.reports(request).await.map(Answer::Reports)
+            self.reports(request).await
         }
     }
 
@@ -95,28 +107,17 @@ impl Stats {
         })
     }
 
-    async fn reports(&self, request: &Request) -> Result<reports::Page, Failure> {
-        const DEFAULT: u8 = 20;
-        let parameters = query(request, &["limit", "cursor"])?;
-        let limit = parameters
-            .get("limit")
-            .map_or(Some(DEFAULT), |limit| {
-                limit.parse().ok().filter(|it| (1..=100).contains(it))
-            })
-            .ok_or_else(|| {
-                Failure::BadRequest("limit must be a whole number from 1 to 100".to_owned())
-            })?;
-        let cursor = parameters
-            .get("cursor")
-            .map(|cursor| Cursor::parse(cursor))
-            .map(|cursor| {
-                cursor.ok_or_else(|| {
-                    Failure::BadRequest("cursor must be the next of an earlier answer".to_owned())
-                })
-            })
-            .transpose()?;
-        reports::list(&self.table, limit, cursor.as_ref())
+    async fn reports(&self, request: &Request) -> Result<Answer, Failure> {
+        let question = Question::read(request)?;
+        let Question { filter, limit, .. } = &question;
+        let page = reports::list(&self.table, filter, *limit, question.cursor.as_ref())
             .await
-            .map_err(|error| Failure::from_store(&error))
+            .map_err(|error| Failure::from_store(&error))?;
+        if question.csv {
+            let text = audit::csv(&page.reports)?;
+            let next = page.next;
+            return Ok(Answer::Csv(Csv { text, next }));
+        }
+        Ok(Answer::Reports(page))
     }
 }

@@ -134,10 +134,16 @@ impl CleanupReport {
     /// `started_at` as RFC 3339 with milliseconds.
     #[must_use]
     pub fn started_at_text(&self) -> String {
-        self.started_at.to_rfc3339_opts(SecondsFormat::Millis, true)
+        Self::time_text(self.started_at)
+    }
+
+    /// A time as reports have it: texts in the order of the times.
+    #[must_use]
+    pub fn time_text(time: DateTime<Utc>) -> String {
+        time.to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 }
 
 fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+    serializer.serialize_str(&CleanupReport::time_text(*time))
 }

@@ -10,10 +10,14 @@ use uuid::Uuid;
 use super::Table;
 use super::item::{Item, PK, SK, TTL, text, time};
 use crate::domain::{CleanupReport, Counts, Timestamp, Trigger};
-use crate::ports::{KeepReport, ReadReports, ReportPage, StoreError};
+use crate::ports::{KeepReport, ReadReports, ReportFilter, ReportPage, StoreError};
 
 const PARTITION: &str = "CLEANUP";
 const PREFIX: &str = "RUN#";
+/// After all that begins with the prefix: its last character and one.
+const PREFIXES_END: &str = "RUN$";
+/// Reports that are read at once where only some of them are wanted.
+const PAGE: i32 = 50;
 const READING: &str = "reading the reports";
 
 impl KeepReport for Table {
@@ -31,9 +35,8 @@ impl KeepReport for Table {
 
 impl ReadReports for Table {
     async fn last_cleanup(&self) -> Result<Option<CleanupReport>, StoreError> {
-        const PAGE: i32 = 25;
         let mut query = self
-            .newest_reports()
+            .reports_between(None, None)
             .filter_expression("dry_run = :false")
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .limit(PAGE);
@@ -51,21 +54,42 @@ impl ReadReports for Table {
         }
     }
 
-    async fn reports(&self, limit: u8, after: Option<&str>) -> Result<ReportPage, StoreError> {
-        // One more than asked for tells whether there is a next page.
-        let answer = self
-            .newest_reports()
-            .set_exclusive_start_key(after.map(|sort| {
-                HashMap::from([
-                    (PK.to_owned(), text(PARTITION)),
-                    (SK.to_owned(), text(sort)),
-                ])
-            }))
-            .limit(i32::from(limit) + 1)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_call(READING, error))?;
-        let items = answer.items();
+    async fn reports(
+        &self,
+        filter: &ReportFilter,
+        limit: u8,
+        after: Option<&str>,
+    ) -> Result<ReportPage, StoreError> {
+        let mut query = self.reports_between(filter.from, filter.to).limit(PAGE);
+        query = match filter.trigger {
+            Some(trigger) => query
+                .filter_expression("#trigger = :trigger")
+                // It is a reserved word.
+                .expression_attribute_names("#trigger", "trigger")
+                .expression_attribute_values(":trigger", text(trigger.as_str())),
+            // One more than asked for tells whether there is a next page.
+            None => query.limit(i32::from(limit) + 1),
+        };
+        let mut place = after.map(|sort| {
+            HashMap::from([
+                (PK.to_owned(), text(PARTITION)),
+                (SK.to_owned(), text(sort)),
+            ])
+        });
+        let mut items = Vec::new();
+        loop {
+            let answer = query
+                .clone()
+                .set_exclusive_start_key(place)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_call(READING, error))?;
+            items.extend(answer.items.unwrap_or_default());
+            place = answer.last_evaluated_key;
+            if items.len() > usize::from(limit) || place.is_none() {
+                break;
+            }
+        }
         let page = &items[..items.len().min(limit.into())];
         let next = (items.len() > page.len())
             .then(|| {
@@ -82,13 +106,23 @@ impl ReadReports for Table {
 }
 
 impl Table {
-    fn newest_reports(&self) -> QueryFluentBuilder {
+    /// The reports of runs that began at `from` or later, and before `to`, newest first. A sort key
+    /// goes on behind its time, so the bare time of the end is before all that began then.
+    fn reports_between(
+        &self,
+        from: Option<DateTime<Utc>>,
+        to: Option<DateTime<Utc>>,
+    ) -> QueryFluentBuilder {
+        let bound = |time| format!("{PREFIX}{}", CleanupReport::time_text(time));
+        let from = from.map_or_else(|| PREFIX.to_owned(), bound);
+        let to = to.map_or_else(|| PREFIXES_END.to_owned(), bound);
         self.client
             .query()
             .table_name(&self.name)
-            .key_condition_expression(format!("{PK} = :reports AND begins_with({SK}, :runs)"))
+            .key_condition_expression(format!("{PK} = :reports AND {SK} BETWEEN :from AND :to"))
             .expression_attribute_values(":reports", text(PARTITION))
-            .expression_attribute_values(":runs", text(PREFIX))
+            .expression_attribute_values(":from", text(from))
+            .expression_attribute_values(":to", text(to))
             .scan_index_forward(false)
             .consistent_read(true)
     }

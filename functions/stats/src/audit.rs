@@ -1,0 +1,145 @@
+//! The list of reports: what is asked for, and the same answer for a spreadsheet.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use lambda_http::Request;
+use lambda_http::http::header::ACCEPT;
+use session_lifecycle::domain::{CleanupReport, Trigger};
+use session_lifecycle::http::{Failure, query};
+use session_lifecycle::ports::ReportFilter;
+use session_lifecycle::reports::Cursor;
+
+/// How many reports a page has where nothing is said.
+const DEFAULT_LIMIT: u8 = 20;
+
+/// The columns, named and ordered as the members of a report.
+const COLUMNS: [&str; 18] = [
+    "run_id",
+    "trigger",
+    "requested_by",
+    "dry_run",
+    "started_at",
+    "duration_ms",
+    "complete",
+    "sessions_deactivated",
+    "sessions_deleted",
+    "refresh_tokens_deleted",
+    "blacklisted_tokens_deleted",
+    "changed_elsewhere",
+    "reindexed",
+    "adopted",
+    "malformed",
+    "failed",
+    "capacity_units",
+    "error",
+];
+
+/// What a request for reports asks for.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) filter: ReportFilter,
+    pub(crate) limit: u8,
+    pub(crate) cursor: Option<Cursor>,
+    pub(crate) csv: bool,
+}
+
+impl Question {
+    /// Reads a request.
+    pub(crate) fn read(request: &Request) -> Result<Self, Failure> {
+        let parameters = query(request, &["limit", "cursor", "trigger", "from", "to"])?;
+        let get = |name: &str| parameters.get(name).map(String::as_str);
+        let limit = read(
+            get("limit"),
+            |text| text.parse().ok().filter(|it| (1..=100).contains(it)),
+            "limit must be a whole number from 1 to 100",
+        )?;
+        let filter = ReportFilter {
+            trigger: read(
+                get("trigger"),
+                Trigger::parse,
+                "trigger must be schedule, manual or api",
+            )?,
+            from: read(get("from"), time, &not_a_time("from"))?,
+            to: read(get("to"), time, &not_a_time("to"))?,
+        };
+        if let (Some(from), Some(to)) = (filter.from, filter.to)
+            && from >= to
+        {
+            return Err(Failure::BadRequest("from must be before to".to_owned()));
+        }
+        let cursor = read(
+            get("cursor"),
+            |text| Cursor::parse(text).filter(|cursor| cursor.suits(&filter)),
+            "cursor must be the next of an earlier answer",
+        )?;
+        Ok(Self {
+            filter,
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            cursor,
+            csv: accepts_csv(request),
+        })
+    }
+}
+
+fn read<T>(
+    text: Option<&str>,
+    parse: impl FnOnce(&str) -> Option<T>,
+    wrong: &str,
+) -> Result<Option<T>, Failure> {
+    text.map(|text| parse(text).ok_or_else(|| Failure::BadRequest(wrong.to_owned())))
+        .transpose()
+}
+
+fn not_a_time(name: &str) -> String {
+    format!("{name} must be a time such as 2026-11-24T08:00:00Z, or a day such as 2026-11-24")
+}
+
+/// A time of RFC 3339, or the beginning of a day in UTC. A report's own time has four digits for
+/// the year, and so has what is compared with it.
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    let day = |text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    match text.len() {
+        10 => Some(day(text)?.and_time(NaiveTime::MIN).and_utc()),
+        _ => Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()),
+    }
+}
+
+/// Whether the request names `text/csv` among what it takes (RFC 9110 §12.5.1).
+fn accepts_csv(request: &Request) -> bool {
+    let headers = request.headers().get_all(ACCEPT).iter();
+    let texts = headers.filter_map(|header| header.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_csv = parts
+            .next()
+            .is_some_and(|it| it.eq_ignore_ascii_case("text/csv"));
+        let refused = parts.any(|it| matches!(it, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        is_csv && !refused
+    })
+}
+
+/// The reports as CSV (RFC 4180), with a line of names in front.
+pub(crate) fn csv(reports: &[CleanupReport]) -> Result<String, Failure> {
+    let internal = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "the reports cannot be written as CSV");
+        Failure::Internal
+    };
+    let mut lines = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    lines.write_record(COLUMNS).map_err(|it| internal(&it))?;
+    for report in reports {
+        let report = serde_json::to_value(report).map_err(|it| internal(&it))?;
+        let field = |name: &&str| {
+            let value = &report[*name];
+            match value.as_str() {
+                Some(text) => text.to_owned(),
+                None if value.is_null() => String::new(),
+                None => value.to_string(),
+            }
+        };
+        let record = COLUMNS.iter().map(field);
+        lines.write_record(record).map_err(|it| internal(&it))?;
+    }
+    let bytes = lines.into_inner().map_err(|it| internal(&it))?;
+    String::from_utf8(bytes).map_err(|it| internal(&it))
+}

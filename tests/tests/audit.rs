@@ -1,0 +1,217 @@
+//! The list of reports, for an auditor: filtered, page by page, as JSON and as CSV.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code: what fails here fails the test"
+)]
+
+use axum::http::{HeaderMap, Method};
+use serde_json::json;
+use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
+use session_cleanup_local::stack::scheduled_event;
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::faults::Fault;
+use session_cleanup_tests::{CLEANUP, CLEANUPS, HOUR, NOW, World, at};
+use session_lifecycle::dynamodb::Patience;
+
+/// A world with a scheduled run at each of three hours, and one by hand and one over the API at
+/// [`NOW`]; with a reader's token.
+async fn world_with_reports() -> (World, String) {
+    let world = World::new().await;
+    for hours in [3, 2, 1] {
+        let now = at(NOW - hours * HOUR);
+        let event = scheduled_event(now);
+        let run = world.functions.invoke(FunctionName::Cleanup, &event, now);
+        run.await.unwrap();
+    }
+    world.clean_up(json!({ "dry_run": true }), NOW).await;
+    let admin = world.login("ada, \"the\" admin", "sessions:admin").await;
+    let (status, body) = world.call(Method::POST, CLEANUP, Some(&admin)).await;
+    assert_eq!(status, 200, "{body}");
+    let reader = world.login("rob", "sessions:read").await;
+    (world, reader)
+}
+
+/// The reports' triggers and hours before [`NOW`], newest first, however many pages they take.
+async fn found(world: &World, reader: &str, question: &str, limit: usize) -> Vec<(String, i64)> {
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("{CLEANUPS}?limit={limit}{question}{cursor}");
+        let (status, body) = world.call(Method::GET, &path, Some(reader)).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        let reports = body["data"]["reports"].as_array().unwrap();
+        assert!(reports.len() <= limit, "{path}: {body}");
+        for report in reports {
+            let started_at = report["started_at"].as_str().unwrap();
+            let started_at = chrono::DateTime::parse_from_rfc3339(started_at).unwrap();
+            let hours = (NOW - started_at.timestamp()) / HOUR;
+            found.push((report["trigger"].as_str().unwrap().to_owned(), hours));
+        }
+        match body["data"]["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
+        }
+    }
+}
+
+fn runs<const N: usize>(runs: [(&str, i64); N]) -> Vec<(String, i64)> {
+    let own = |(trigger, hours): (&str, i64)| (trigger.to_owned(), hours);
+    runs.map(own).into()
+}
+
+#[tokio::test]
+async fn reports_are_found_by_what_started_them_and_when() {
+    let (world, reader) = world_with_reports().await;
+    for limit in [1, 2, 3, 100] {
+        for (question, expected) in [
+            (
+                "&trigger=schedule",
+                runs([("schedule", 1), ("schedule", 2), ("schedule", 3)]),
+            ),
+            ("&trigger=manual", runs([("manual", 0)])),
+            ("&trigger=api", runs([("api", 0)])),
+            // The run that began at the first time is among them, that at the second is not.
+            (
+                "&from=2027-01-15T05:00:00Z&to=2027-01-15T07:00:00Z",
+                runs([("schedule", 2), ("schedule", 3)]),
+            ),
+            (
+                "&from=2027-01-15T07:00:00%2B00:00&trigger=schedule",
+                runs([("schedule", 1)]),
+            ),
+            ("&to=2027-01-15", runs([])),
+            ("&from=2027-01-16", runs([])),
+            (
+                "&from=2027-01-15&to=2027-01-16&trigger=manual",
+                runs([("manual", 0)]),
+            ),
+        ] {
+            let found = found(&world, &reader, question, limit).await;
+            assert_eq!(found, expected, "{question}, {limit} a page");
+        }
+        let all = found(&world, &reader, "", limit).await;
+        assert_eq!(all.len(), 5, "{all:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_understood_is_a_400_with_a_sentence() {
+    let (world, reader) = world_with_reports().await;
+    let path = format!("{CLEANUPS}?limit=1");
+    let (_, body) = world.call(Method::GET, &path, Some(&reader)).await;
+    let newest = body["data"]["next"].as_str().unwrap();
+    let time = "a time such as 2026-11-24T08:00:00Z, or a day such as 2026-11-24";
+    for (question, error) in [
+        (
+            "trigger=hourly".to_owned(),
+            "trigger must be schedule, manual or api".to_owned(),
+        ),
+        ("from=yesterday".to_owned(), format!("from must be {time}")),
+        ("to=2027-02-30".to_owned(), format!("to must be {time}")),
+        ("to=1800000000".to_owned(), format!("to must be {time}")),
+        (
+            "from=2027-01-16&to=2027-01-15".to_owned(),
+            "from must be before to".to_owned(),
+        ),
+        (
+            "from=2027-01-15&to=2027-01-15".to_owned(),
+            "from must be before to".to_owned(),
+        ),
+        // A cursor of another question would lead out of this one.
+        (
+            format!("to=2027-01-15&cursor={newest}"),
+            "cursor must be the next of an earlier answer".to_owned(),
+        ),
+        (
+            format!("from=2027-01-16&cursor={newest}"),
+            "cursor must be the next of an earlier answer".to_owned(),
+        ),
+    ] {
+        let path = format!("{CLEANUPS}?{question}");
+        let (status, body) = world.call(Method::GET, &path, Some(&reader)).await;
+        assert_eq!((status, body), (400, json!({ "error": error })), "{path}");
+    }
+}
+
+async fn get(world: &World, reader: &str, path: &str, accept: &str) -> ApiResponse {
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {reader}").parse().unwrap());
+    headers.insert("accept", accept.parse().unwrap());
+    let request = ApiRequest {
+        method: Method::GET,
+        uri: path.parse().unwrap(),
+        headers,
+        body: None,
+    };
+    world.gateway.serve_at(&request, at(NOW)).await
+}
+
+#[tokio::test]
+async fn the_same_reports_come_as_csv_for_who_asks_for_it() {
+    let (world, reader) = world_with_reports().await;
+    for accept in ["text/csv", "TEXT/CSV;q=0.9, application/json;q=0.1"] {
+        let (mut rows, mut cursor) = (Vec::new(), String::new());
+        let names: Vec<_> = loop {
+            let path = format!("{CLEANUPS}?limit=2{cursor}");
+            let response = get(&world, &reader, &path, accept).await;
+            assert_eq!(response.status, 200);
+            let kind = response.headers["content-type"].to_str().unwrap();
+            assert!(kind.starts_with("text/csv"), "{kind}");
+            let mut table = csv::Reader::from_reader(response.body.as_bytes());
+            let names = table.headers().unwrap().iter().map(str::to_owned);
+            let names = names.collect();
+            rows.extend(table.records().map(Result::unwrap));
+            match response.headers.get("x-next-cursor") {
+                Some(next) => cursor = format!("&cursor={}", next.to_str().unwrap()),
+                None => break names,
+            }
+        };
+        let (_, body) = world.call(Method::GET, CLEANUPS, Some(&reader)).await;
+        let reports = body["data"]["reports"].as_array().unwrap();
+        assert_eq!(rows.len(), reports.len());
+        for (row, report) in rows.iter().zip(reports) {
+            for (name, cell) in names.iter().zip(row) {
+                let value = &report[name];
+                let text = value.as_str().map(str::to_owned);
+                let null = value.is_null().then(String::new);
+                let expected = text.or(null).unwrap_or_else(|| value.to_string());
+                assert_eq!(cell, expected, "{name}");
+            }
+            let mut members = report.as_object().unwrap().keys();
+            assert!(members.all(|it| names.contains(it)), "{names:?}: {report}");
+        }
+    }
+    for accept in ["application/json", "*/*", "text/csv;q=0", "text/html"] {
+        let response = get(&world, &reader, CLEANUPS, accept).await;
+        assert_eq!(response.headers["content-type"], "application/json");
+    }
+}
+
+#[tokio::test]
+async fn the_report_of_a_failed_run_is_there_too_with_its_error() {
+    let (world, _faults) = World::with_faults(Patience::RUN, [], |request| {
+        if request.operation == "BatchExecuteStatement" {
+            return Fault::Error {
+                status: 400,
+                code: "AccessDeniedException",
+            };
+        }
+        Fault::None
+    })
+    .await;
+    let reader = world.login("rob", "sessions:read").await;
+    world.open("ann", "expired", NOW - 1).await;
+    let (cleanup, event, now) = (FunctionName::Cleanup, json!({}), at(NOW));
+    let error = world.functions.invoke(cleanup, &event, now).await;
+    let error = error.unwrap_err().to_string();
+    let (_, body) = world.call(Method::GET, CLEANUPS, Some(&reader)).await;
+    let report = &body["data"]["reports"][0];
+    let why = report["error"].as_str().unwrap();
+    assert!(error.contains(why), "{why} in {error}");
+    assert_eq!(
+        (&report["complete"], &report["failed"]),
+        (&json!(false), &json!(1))
+    );
+    let response = get(&world, &reader, CLEANUPS, "text/csv").await;
+    assert!(response.body.contains("AccessDenied"), "{}", response.body);
+}
