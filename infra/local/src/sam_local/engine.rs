@@ -41,13 +41,22 @@ impl Engine {
         let mut dockerd = command(dockerd()?, [] as [&str; 0]);
         dockerd.stdout(file).stderr(both);
         let mut engine = Running::start(dockerd).map_err(|error| error.to_string())?;
-        while version().await.is_err() {
-            if engine.has_ended() {
-                let said = fs::read_to_string(&log).unwrap_or_default();
-                let why = last_line(&said).unwrap_or_else(|| "dockerd ended".to_owned());
-                return Err(format!("{why} (more in {})", log.display()));
-            }
-            sleep(Duration::from_millis(100)).await;
+        loop {
+            // Looked at before docker is asked, for both may change in between.
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            let has_ended = engine.has_ended();
+            let Err(why) = version().await else { break };
+            let why = if has_ended {
+                last_line(&said).unwrap_or_else(|| "dockerd ended".to_owned())
+            } else if said.contains("API listen on") {
+                // Another engine is meant, by `DOCKER_HOST` or a context.
+                engine.end().await;
+                format!("dockerd listens, but not where docker looks for it: {why}")
+            } else {
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            return Err(format!("{why} (more in {})", log.display()));
         }
         complain("Docker's engine was started, and ends with this command");
         Ok(Self { own: Some(engine) })
