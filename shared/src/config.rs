@@ -14,6 +14,7 @@ use crate::domain::{Days, Hours, Shards};
 use crate::http::AllowedOrigin;
 use crate::keys::{JwksUrl, KeySource, SecretReference, UnfitKey, VerifyingKey};
 use crate::metrics::Namespace;
+use crate::telemetry;
 use crate::token::TokenRules;
 
 /// The environment's variables, or a test's.
@@ -223,10 +224,21 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    const fn new(variables: &'a Variables) -> Self {
-        Self {
+    fn new(variables: &'a Variables) -> Self {
+        let mut reader = Self {
             variables,
             problems: Vec::new(),
+        };
+        reader.log_level();
+        reader
+    }
+
+    /// The log itself begins before anything else is read, and takes a wrong level for INFO.
+    fn log_level(&mut self) {
+        const NAME: &str = "LOG_LEVEL";
+        let level = self.variables.get(NAME);
+        if level.is_some_and(|level| telemetry::level(level).is_none()) {
+            self.wrong(NAME, "TRACE, DEBUG, INFO, WARN, ERROR or FATAL");
         }
     }
 

@@ -44,14 +44,20 @@ where
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
-fn filter(level: Option<&str>) -> Targets {
-    let level = match level.map(str::to_ascii_uppercase).as_deref() {
-        Some("TRACE") => LevelFilter::TRACE,
-        Some("DEBUG") => LevelFilter::DEBUG,
-        Some("WARN") => LevelFilter::WARN,
-        Some("ERROR" | "FATAL") => LevelFilter::ERROR,
-        _ => LevelFilter::INFO,
-    };
+/// The level of this name, as Lambda has them.
+pub(crate) fn level(name: &str) -> Option<LevelFilter> {
+    match name.to_ascii_uppercase().as_str() {
+        "TRACE" => Some(LevelFilter::TRACE),
+        "DEBUG" => Some(LevelFilter::DEBUG),
+        "INFO" => Some(LevelFilter::INFO),
+        "WARN" => Some(LevelFilter::WARN),
+        "ERROR" | "FATAL" => Some(LevelFilter::ERROR),
+        _ => None,
+    }
+}
+
+fn filter(name: Option<&str>) -> Targets {
+    let level = name.and_then(level).unwrap_or(LevelFilter::INFO);
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         // The span that carries the request's id.

@@ -12,6 +12,7 @@ EVERYTHING = EMAIL | {"LiveSessionsThreshold": 5000, "MetricsNamespace": "Mine"}
 # What exists without us: namespace, name, dimensions. From AWS's pages about each service's metrics.
 OF_AWS = {
     ("AWS/Lambda", "Errors", ("FunctionName",)),
+    ("AWS/Lambda", "Throttles", ("FunctionName",)),
     ("AWS/Lambda", "Duration", ("FunctionName",)),
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName",)),
     ("AWS/ApiGateway", "5XXError", ("ApiName", "Stage")),
@@ -113,14 +114,14 @@ def test_the_outcomes_on_the_dashboard_are_those_of_the_document():
 # Alarm: metric, how it is counted, its period, how many of how many, when, and what silence means.
 EXPECTED = {
     "CleanupFailed": ("Errors", "Sum", 300, (1, 1), ">", 0, "notBreaching"),
-    "CleanupMissing": ("Complete", "SampleCount", 3600, (2, 2), "<", 1, "breaching"),
+    "CleanupMissing": (None, "SampleCount", 3600, (2, 2), "<", 1, "breaching"),
     "CleanupIncomplete": ("Complete", "Maximum", 3600, (3, 3), "<", 1, "notBreaching"),
     "CleanupGivenUp": ("ApproximateNumberOfMessagesVisible", "Maximum", 300, (1, 1), ">", 0, "ignore"),
-    "AuthorizerErrors": ("Errors", "Sum", 60, (3, 5), ">", 0, "notBreaching"),
+    "AuthorizerErrors": (None, "Sum", 300, (2, 3), ">", 0, "notBreaching"),
     "AuthorizerSlow": ("Duration", "p99", 300, (3, 3), ">", 1000, "notBreaching"),
     "TableThrottled": (None, "Sum", 300, (3, 3), ">", 0, "notBreaching"),
     "TooManySessions": (None, "Maximum", 3600, (1, 1), ">", "5000", "ignore"),
-    "MalformedRecords": (None, "Maximum", 3600, (1, 1), ">", 0, "notBreaching"),
+    "MalformedRecords": (None, "Maximum", 3600, (1, 2), ">", 0, "notBreaching"),
     "ApiErrors": ("5XXError", "Sum", 300, (2, 3), ">", 0, "notBreaching"),
 }
 COMPARISONS = {">": "GreaterThanThreshold", "<": "LessThanThreshold"}
@@ -148,16 +149,17 @@ def test_each_alarm_goes_off_when_it_should():
     # Of whom: the failures of the cleanup are not the authorizer's.
     for name, function in {
         "CleanupFailed": "CleanupFunction",
-        "AuthorizerErrors": "AuthorizerFunction",
         "AuthorizerSlow": "AuthorizerFunction",
     }.items():
         assert found[name]["Dimensions"] == [{"Name": "FunctionName", "Value": function}]
-    for name in ("CleanupMissing", "CleanupIncomplete"):
-        assert found[name]["Dimensions"] == [{"Name": "Trigger", "Value": "schedule"}]
+    assert found["CleanupIncomplete"]["Dimensions"] == [{"Name": "Trigger", "Value": "schedule"}]
 
 
 def test_metric_math_takes_every_part_and_returns_one_figure():
     expected = {
+        # Without FILL, an hour with no run would be no value, and the hours before would do for it.
+        "CleanupMissing": "FILL(ended, 0)",
+        "AuthorizerErrors": "FILL(errors, 0) + FILL(throttles, 0)",
         "TableThrottled": "FILL(tableReads, 0) + FILL(tableWrites, 0) + FILL(indexReads, 0) + FILL(indexWrites, 0)",
         "TooManySessions": "active - expired",
         "MalformedRecords": "FILL(bySchedule, 0) + FILL(byHand, 0) + FILL(byApi, 0)",
@@ -173,6 +175,13 @@ def test_metric_math_takes_every_part_and_returns_one_figure():
     def parts(name):
         return [it["MetricStat"]["Metric"] for it in found[name] if "MetricStat" in it]
 
+    (ended,) = parts("CleanupMissing")
+    assert (ended["MetricName"], ended["Dimensions"]) == ("Complete", [{"Name": "Trigger", "Value": "schedule"}])
+    of_the_authorizer = [{"Name": "FunctionName", "Value": "AuthorizerFunction"}]
+    assert [(it["MetricName"], it["Dimensions"]) for it in parts("AuthorizerErrors")] == [
+        ("Errors", of_the_authorizer),
+        ("Throttles", of_the_authorizer),
+    ]
     assert {it["Dimensions"][0]["Value"] for it in parts("MalformedRecords")} == VALUES["Trigger"]
     throttled = {(it["MetricName"], len(it["Dimensions"])) for it in parts("TableThrottled")}
     assert throttled == {(f"{kind}ThrottleEvents", count) for kind in ("Read", "Write") for count in (1, 2)}

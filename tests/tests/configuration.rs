@@ -127,6 +127,7 @@ fn wrong_values_are_refused() {
         ("SESSION_RETENTION_DAYS", "1.5"),
         ("SESSION_RETENTION_DAYS", "-1"),
         ("JWT_LEEWAY_SECONDS", "121"),
+        ("LOG_LEVEL", "verbose"),
         ("METRICS_NAMESPACE", "AWS/Lambda"),
         ("METRICS_NAMESPACE", "two words"),
         ("TABLE_NAME", "a\"b"),

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod image;
 pub mod programs;
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use clap::Args;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use session_lifecycle::clock;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use self::built::Built;
@@ -81,7 +82,7 @@ async fn until<T>(
 
 async fn serve(options: &Options, engine: &Engine, stop: Stop) -> Result<(), CannotServe> {
     let prepare = Box::pin(Stack::prepare(options, engine));
-    let Some(stack) = until(stop.clone(), prepare).await? else {
+    let Some(mut stack) = until(stop.clone(), prepare).await? else {
         return Ok(());
     };
     let mut sam = stack.start_api()?;
@@ -98,6 +99,8 @@ async fn serve(options: &Options, engine: &Engine, stop: Stop) -> Result<(), Can
 /// All that SAM's API needs, and the table.
 struct Stack {
     api: SocketAddr,
+    /// Keeps the API's port until SAM takes it.
+    reserved: Option<TcpListener>,
     /// The table, where people reach it.
     dynamodb: EmbeddedDynamoDb,
     /// The same table, where containers reach it.
@@ -110,15 +113,18 @@ struct Stack {
 impl Stack {
     async fn prepare(options: &Options, engine: &Engine) -> Result<Self, CannotServe> {
         // What may be in use is found before anything is built.
-        let api = address(&listen(Ipv4Addr::LOCALHOST, options.port).await?)?;
+        let api = listen(Ipv4Addr::LOCALHOST, options.port).await?;
         let endpoint = listen(Ipv4Addr::LOCALHOST, options.dynamodb_port).await?;
         let port = address(&endpoint)?.port();
         let bridge = engine.bridge().await?;
         // Where the engine is in a virtual machine, the bridge is in there as well, and this name
         // leads from it to the loopback address.
-        let (bridge, host) = match listen(bridge, port).await {
+        let (bridge, host) = match TcpListener::bind((bridge, port)).await {
             Ok(listener) => (Some(listener), bridge.to_string()),
-            Err(_) => (None, "host.docker.internal".to_owned()),
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                (None, "host.docker.internal".to_owned())
+            }
+            Err(error) => return Err(because(format!("listen on {bridge}:{port}"))(&error)),
         };
 
         let template = Template::read().map_err(|error| because("start")(&error))?;
@@ -153,7 +159,8 @@ impl Stack {
             now,
         );
         Ok(Self {
-            api,
+            api: address(&api)?,
+            reserved: Some(api),
             dynamodb,
             for_containers,
             built,
@@ -169,7 +176,7 @@ impl Stack {
         arguments
     }
 
-    fn start_api(&self) -> Result<Running, CannotServe> {
+    fn start_api(&mut self) -> Result<Running, CannotServe> {
         let (host, port) = (self.api.ip().to_string(), self.api.port().to_string());
         let mut arguments = vec!["local", "start-api", "--host", &host, "--port", &port];
         // One container for each function, which stays: as an instance on Lambda does.
@@ -180,6 +187,7 @@ impl Stack {
         sam.env_remove("AWS_PROFILE")
             .envs(built::NOBODY)
             .stdout(std::io::stderr());
+        self.reserved = None;
         Running::start(sam).map_err(|error| because("start sam")(&error))
     }
 
