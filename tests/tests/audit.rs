@@ -95,6 +95,24 @@ async fn reports_are_found_by_what_started_them_and_when() {
 }
 
 #[tokio::test]
+async fn a_report_is_found_behind_many_that_were_not_asked_for() {
+    const OTHERS: i64 = 60;
+    let world = World::new().await;
+    let reader = world.login("rob", "sessions:read").await;
+    let now = at(NOW - HOUR);
+    let event = scheduled_event(now);
+    let run = world.functions.invoke(FunctionName::Cleanup, &event, now);
+    run.await.unwrap();
+    for number in 0..OTHERS {
+        // Without time, it stores its report and does nothing else.
+        let options = json!({ "max_seconds": 0 });
+        world.clean_up(options, NOW - HOUR + 1 + number).await;
+    }
+    let found = found(&world, &reader, "&trigger=schedule", 20).await;
+    assert_eq!(found, runs([("schedule", 1)]));
+}
+
+#[tokio::test]
 async fn a_question_that_cannot_be_understood_is_a_400_with_a_sentence() {
     let (world, reader) = world_with_reports().await;
     let path = format!("{CLEANUPS}?limit=1");

@@ -12,7 +12,7 @@ use serde_json::json;
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::faults::Fault;
-use session_cleanup_tests::{NOW, World, at, counts, metrics, only};
+use session_cleanup_tests::{DAY, NOW, World, at, counts, metrics, only};
 use session_lifecycle::dynamodb::Patience;
 use session_lifecycle::metrics::Metric;
 
@@ -82,8 +82,8 @@ async fn a_run_tells_for_how_long_the_oldest_session_had_been_expired() {
     for (user, ago) in [("ann", 5), ("ben", 77), ("cleo", 60)] {
         world.open(user, "a", NOW - ago).await;
     }
-    // What only waits for its deletion is not an expired session.
-    world.refresh_token("dana", "r", NOW - 99).await;
+    // What is due to be deleted is not an expired session.
+    world.refresh_token("dana", "r", NOW - 3 * DAY).await;
     for expected in [json!(77), json!(null)] {
         world.clean_up(json!({}), NOW).await;
         let ended = world.log.about("cleanup ended");

@@ -28,6 +28,9 @@ pub(super) struct Pace {
     limiter: OnceLock<RateLimiter<NotKeyed, InMemoryState, MonotonicClock>>,
     /// The largest number of writes that start together.
     batch: NonZeroU32,
+    /// Those who wait go in the order in which they came: the oldest records first, also where
+    /// the time ends before the turn of the others.
+    turn: tokio::sync::Mutex<()>,
     admitted: AtomicU64,
     part: Mutex<Part>,
 }
@@ -51,6 +54,7 @@ impl Pace {
         Self {
             limiter: limiter.map_or_else(OnceLock::new, OnceLock::from),
             batch,
+            turn: tokio::sync::Mutex::new(()),
             admitted: AtomicU64::new(0),
             part: Mutex::new(Part {
                 size: 1.0,
@@ -72,6 +76,7 @@ impl Pace {
 
     /// Waits until so many units may be used; false where that takes longer than is left.
     pub(super) async fn admit(&self, units: f64, watch: &Stopwatch) -> bool {
+        let _turn = self.turn.lock().await;
         let part = {
             let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
             part.grow(watch.elapsed());
