@@ -35,9 +35,13 @@ impl Cursor {
             return None;
         }
         let (started_at, run_id) = sort.strip_prefix("RUN#")?.split_once('#')?;
-        let started_at = DateTime::parse_from_rfc3339(started_at).ok()?.to_utc();
+        let time = DateTime::parse_from_rfc3339(started_at).ok()?.to_utc();
         Uuid::parse_str(run_id).ok()?;
-        Some(Self { sort, started_at })
+        // In the one form that reports have: in another, its text and its time differ in order.
+        (CleanupReport::time_text(time) == started_at).then_some(Self {
+            started_at: time,
+            sort,
+        })
     }
 
     /// Whether a page of what `filter` asks for may have given it.

@@ -25,7 +25,7 @@ const OURS: [&str; 6] = [
 
 /// Starts to log to `writer` at `LOG_LEVEL`, or where that is not set at Lambda's own
 /// `AWS_LAMBDA_LOG_LEVEL`; at INFO where neither is. Only the first leaves the metrics in the log:
-/// below INFO, Lambda takes out all lines that do not say their level.
+/// at WARN and above, Lambda takes out all lines that do not say their level.
 pub fn start<W>(variables: &Variables, writer: W)
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,

@@ -158,6 +158,11 @@ type Decide = dyn Fn(&Request) -> Fault + Send + Sync;
 pub type StatementError = dyn Fn(usize, &Value) -> Option<&'static str> + Send + Sync;
 
 impl Fault {
+    /// The caller may not do that.
+    pub const DENIED: Self = Self::Error {
+        status: 400,
+        code: "AccessDeniedException",
+    };
     /// Too many requests for a table on demand, or for one of its partitions.
     pub const THROTTLED: Self = Self::Error {
         status: 400,

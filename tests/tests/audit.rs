@@ -127,6 +127,15 @@ async fn a_question_that_cannot_be_understood_is_a_400_with_a_sentence() {
         ("from=yesterday".to_owned(), format!("from must be {time}")),
         ("to=2027-02-30".to_owned(), format!("to must be {time}")),
         ("to=1800000000".to_owned(), format!("to must be {time}")),
+        // In UTC, this is the year 10000.
+        (
+            "from=2027-01-15&to=9999-12-31T23:59:59-01:00".to_owned(),
+            format!("to must be {time}"),
+        ),
+        (
+            "from=-2027-1-15".to_owned(),
+            format!("from must be {time}"),
+        ),
         (
             "from=2027-01-16&to=2027-01-15".to_owned(),
             "from must be before to".to_owned(),
@@ -134,6 +143,13 @@ async fn a_question_that_cannot_be_understood_is_a_400_with_a_sentence() {
         (
             "from=2027-01-15&to=2027-01-15".to_owned(),
             "from must be before to".to_owned(),
+        ),
+        // "RUN#2027-01-15T09:00:00.000+02:00#" and an id: no report's own text.
+        (
+            "to=2027-01-15T08:00:00Z&cursor=UlVOIzIwMjctMDEtMTVUMDk6MDA6MDAuMDAwKzAyOjAwIzA0MjAzNmM0LTBjZjAtNGM5\
+             OS1hYTMyLTQ1NjVmZmVlYzBhNw"
+                .to_owned(),
+            "cursor must be the next of an earlier answer".to_owned(),
         ),
         // A cursor of another question would lead out of this one.
         (
@@ -209,10 +225,7 @@ async fn the_same_reports_come_as_csv_for_who_asks_for_it() {
 async fn the_report_of_a_failed_run_is_there_too_with_its_error() {
     let (world, _faults) = World::with_faults(Patience::RUN, [], |request| {
         if request.operation == "BatchExecuteStatement" {
-            return Fault::Error {
-                status: 400,
-                code: "AccessDeniedException",
-            };
+            return Fault::DENIED;
         }
         Fault::None
     })

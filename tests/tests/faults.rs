@@ -435,10 +435,7 @@ async fn sessions_that_are_refreshed_between_the_list_and_the_write_are_kept() {
 #[tokio::test]
 async fn a_run_that_is_refused_half_way_stores_what_it_did_and_says_why() {
     let decide = |request: &Request| match (request.operation.as_str(), request.number) {
-        (WRITE, 3) => Fault::Error {
-            status: 400,
-            code: "AccessDeniedException",
-        },
+        (WRITE, 3) => Fault::DENIED,
         _ => Fault::None,
     };
     let storm = Storm::over(OPTIONS, ONCE, decide).await;
@@ -455,10 +452,7 @@ async fn a_run_that_is_refused_half_way_stores_what_it_did_and_says_why() {
 #[tokio::test]
 async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
     let decide = |request: &Request| match (&*request.operation, request.number) {
-        ("Scan", 2) | (WRITE, 4) => Fault::Error {
-            status: 400,
-            code: "AccessDeniedException",
-        },
+        ("Scan", 2) | (WRITE, 4) => Fault::DENIED,
         _ => Fault::None,
     };
     let storm = Storm::over(ADOPTING, ONCE, decide).await;

@@ -1,6 +1,6 @@
 //! The list of reports: what is asked for, and the same answer for a spreadsheet.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, Utc};
 use lambda_http::Request;
 use lambda_http::http::header::ACCEPT;
 use session_lifecycle::domain::{CleanupReport, Trigger};
@@ -93,14 +93,15 @@ fn not_a_time(name: &str) -> String {
     format!("{name} must be a time such as 2026-11-24T08:00:00Z, or a day such as 2026-11-24")
 }
 
-/// A time of RFC 3339, or the beginning of a day in UTC. A report's own time has four digits for
-/// the year, and so has what is compared with it.
+/// A time of RFC 3339, or the beginning of a day in UTC. Reports are in the order of their times as
+/// text, which is that of the times only where years have four digits.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let day = |text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    match text.len() {
-        10 => Some(day(text)?.and_time(NaiveTime::MIN).and_utc()),
-        _ => Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()),
-    }
+    let time = match text.len() {
+        10 => day(text)?.and_time(NaiveTime::MIN).and_utc(),
+        _ => DateTime::parse_from_rfc3339(text).ok()?.to_utc(),
+    };
+    (0..=9_999).contains(&time.year()).then_some(time)
 }
 
 /// Whether the request names `text/csv` among what it takes (RFC 9110 §12.5.1).

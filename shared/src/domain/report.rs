@@ -122,7 +122,7 @@ pub struct CleanupReport {
     /// Consumed capacity units, reads and writes together, as the service reports them.
     pub capacity_units: f64,
     /// As it began: for how long the oldest expired session had been expired, in seconds, as far as
-    /// the work list told. For the metrics alone: neither answered nor stored.
+    /// the work list told. For the metrics and the log: neither answered nor stored.
     #[serde(skip)]
     pub oldest_expired_age_seconds: Option<i64>,
     /// What went wrong, where the run could not do all its work.

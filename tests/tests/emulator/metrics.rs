@@ -215,10 +215,7 @@ async fn a_run_that_fails_is_measured_too() {
     fill(&world).await;
     let faults = Faults::before(world.dynamodb.address(), |request| {
         if request.operation == "BatchExecuteStatement" {
-            return Fault::Error {
-                status: 400,
-                code: "AccessDeniedException",
-            };
+            return Fault::DENIED;
         }
         Fault::None
     })
