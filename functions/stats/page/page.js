@@ -21,14 +21,14 @@ const formatDay = new Intl.DateTimeFormat(LOCALE, { day: 'numeric', month: 'shor
 
 const plural = (count, one, many = `${one}s`) => `${formatNumber(count)} ${count === 1 ? one : many}`;
 
-/** The two largest units of a duration: `3 days 4 hours`. */
-function duration(seconds) {
+/** A duration in its largest units, two unless told otherwise: `3 days 4 hours`. */
+function duration(seconds, most = 2) {
     const whole = Math.max(0, Math.floor(seconds));
     const units = [['day', 86_400, Infinity], ['hour', 3_600, 24], ['minute', 60, 60], ['second', 1, 60]];
     const parts = units.map(([name, size, wrap]) => [Math.floor(whole / size) % wrap, name]);
     const first = parts.findIndex(([count]) => count > 0);
     if (first < 0) return '0 seconds';
-    return parts.slice(first, first + 2).filter(([count]) => count > 0)
+    return parts.slice(first, first + most).filter(([count]) => count > 0)
         .map(([count, name]) => plural(count, name)).join(' ');
 }
 
@@ -36,9 +36,10 @@ const took = (ms) => (ms < 1_000 ? `${formatNumber(ms)} ms` : `${formatNumber(ms
 
 /** The token in what somebody has pasted: with `Bearer`, a whole header or `curl` line, quotes, blanks. */
 function tokenIn(pasted) {
-    const jwt = /[\w-]+\.[\w-]+\.[\w-]+/.exec(pasted.replace(/^.*?bearer\s*/is, '').replace(/['"\\]/g, ''));
-    const token = jwt ? jwt[0] : pasted.replace(/^.*?bearer\s+/is, '').replace(/\s/g, '');
-    // Anything else cannot stand in a header.
+    // A field of one line drops line ends, so there may be nothing between the word and the token.
+    const afterBearer = /(?:^|[\s:'"])bearer\s*([^\s'"]+)/i.exec(pasted)?.[1];
+    const token = (afterBearer ?? pasted).replace(/[\s'"]/g, '');
+    // Nothing else can stand in a header.
     return /^[\x21-\x7e]+$/.test(token) ? token : null;
 }
 
@@ -199,7 +200,7 @@ function statisticsView(it, now) {
         oldest: it.oldest_expired_age_seconds == null ? 'None' : duration(it.oldest_expired_age_seconds),
         oldestNote: it.oldest_expired_age_seconds == null ? '' : 'past its end',
         last: last?.started_at ?? null,
-        lastNote: last ? `${ago < 1 ? 'just now' : `${duration(ago)} ago`}, by ${startedBy(last)}: `
+        lastNote: last ? `${ago < 1 ? 'just now' : `${duration(ago, 1)} ago`}, by ${startedBy(last)}: `
             + `${outcome(last).words.toLowerCase()}` : 'No report of one is left',
     };
 }
@@ -214,7 +215,7 @@ function chartSummary(runs, dryRuns) {
         + `${plural(sum(deletedBy), 'record')} deleted.`];
     if (marked('failed')) parts.push(`${plural(marked('failed'), 'run')} failed.`);
     if (marked('incomplete')) parts.push(`${plural(marked('incomplete'), 'run')} incomplete.`);
-    if (dryRuns) parts.push(`Without ${plural(dryRuns, 'dry run')}.`);
+    if (dryRuns) parts.push(`Left out: ${plural(dryRuns, 'dry run')}.`);
     return `${parts.join(' ')} One bar for each run; the table below has the same figures.`;
 }
 
@@ -228,7 +229,8 @@ function notes(report) {
     return [
         ...(report.error ? [`The run failed: ${report.error}`] : []),
         ...say(report.failed, (it) => `${it} could not be changed. The next run tries again; the log says why.`),
-        ...say(report.malformed, (it) => `${it} cannot be understood and stay as they are. The log names them.`),
+        ...say(report.malformed, (it) => `${it} cannot be understood and ${report.malformed === 1
+            ? 'stays as it is. The log names it.' : 'stay as they are. The log names the first 20.'}`),
         ...say(report.changed_elsewhere, (it) => `${it} had been changed by somebody else in the meantime.`),
         ...say(report.reindexed, (it) => `${it} had a wrong entry in the index, which was put right.`),
     ];
@@ -307,7 +309,7 @@ function chartLayout(runs, width) {
     const height = 92;
     const panels = measures.map(({ name, className, of }, at) => {
         const top = tops[at];
-        const base = 24 + height + at * (height + 40);
+        const base = 28 + height + at * (height + 46);
         const y = (value) => base - (value / top) * height;
         return {
             name, className, base,
@@ -348,9 +350,9 @@ function mark(kind, x, y) {
 function drawChart(layout) {
     const drawing = svg('svg', { role: 'img', 'aria-labelledby': 'chart-heading', 'aria-describedby': 'chart-summary',
         height: layout.height, viewBox: `0 0 ${layout.width} ${layout.height}` });
-    drawing.append(svg('rect', { class: 'here', y: 14, width: layout.slot, height: layout.height - 40, visibility: 'hidden' }));
+    drawing.append(svg('rect', { class: 'here', y: 20, width: layout.slot, height: layout.height - 52, visibility: 'hidden' }));
     for (const panel of layout.panels) {
-        drawing.append(svg('text', { class: 'title', x: 0, y: panel.ticks.at(-1).y - 10 }, panel.name));
+        drawing.append(svg('text', { class: 'title', x: 0, y: panel.ticks.at(-1).y - 14 }, panel.name));
         for (const { y, text } of panel.ticks) {
             drawing.append(
                 svg('line', { class: y === panel.base ? 'base' : 'grid', x1: layout.left, x2: layout.right, y1: y, y2: y }),
@@ -432,17 +434,18 @@ function redrawChart() {
         element('span', '', svg('svg', { width: 16, height: 12, 'aria-hidden': 'true' }, mark(kind, 6, 6)), words)));
     // Its height is there from the beginning, so that nothing jumps; for pointers alone, for the table says the same.
     const hint = 'Point at a run to read its figures.';
-    const leave = () => { here.setAttribute('visibility', 'hidden'); setText('readout', hint); };
-    drawing.addEventListener('pointermove', (event) => {
+    const point = (event) => {
         const index = layout.runAt(event.clientX - drawing.getBoundingClientRect().left);
-        if (!charted[index]) return leave();
-        here.setAttribute('visibility', 'visible');
-        here.setAttribute('x', layout.left + index * layout.slot);
-        return setText('readout', readout(charted[index]));
-    });
-    drawing.addEventListener('pointerleave', leave);
+        const run = event.type === 'pointerleave' ? null : charted[index];
+        here.setAttribute('visibility', run ? 'visible' : 'hidden');
+        if (run) here.setAttribute('x', layout.left + index * layout.slot);
+        setText('readout', run ? readout(run) : hint);
+    };
+    drawing.addEventListener('pointermove', point);
+    drawing.addEventListener('pointerdown', point);
+    // A finger leaves when it is lifted, and would take the figures with it.
+    drawing.addEventListener('pointerleave', (event) => event.pointerType === 'mouse' && point(event));
     place.replaceChildren(drawing, ...(kinds.length ? [legend] : []));
-    place.querySelector('.legend svg')?.parentElement.parentElement.normalize();
     setText('readout', hint);
 }
 
@@ -456,9 +459,8 @@ function showReports(reports) {
     redrawChart();
 }
 
-function showFailure(words) {
-    const [headline, advice] = words;
-    const notice = element('div', 'notice', element('strong', '', headline), advice);
+function showFailure([headline, advice]) {
+    const notice = element('div', 'notice', element('strong', '', headline), ' ', advice);
     // The same again is not said again.
     if (byId('alert').textContent !== notice.textContent) byId('alert').replaceChildren(notice);
 }
@@ -481,6 +483,7 @@ function showSignIn(words) {
     byId('sign-in').hidden = false;
     // What was read with the token goes with it.
     charted = [];
+    byId('dashboard').classList.remove('stale');
     byId('reports').replaceChildren();
     byId('chart').replaceChildren();
     for (const id of ['live', 'expired', 'inactive', 'total', 'oldest', 'last']) setText(id, '–');
@@ -561,7 +564,8 @@ async function readAll() {
 
 function schedule() {
     clearTimeout(timer);
-    if (api.hasToken() && !document.hidden && !refreshing) timer = setTimeout(refresh, REFRESH_MS);
+    const atWork = refreshing || dialog.phase === 'counting' || dialog.phase === 'cleaning';
+    if (api.hasToken() && !document.hidden && !atWork) timer = setTimeout(refresh, REFRESH_MS);
 }
 
 let dialog = { phase: 'closed' };
@@ -572,6 +576,7 @@ function showDialog(state) {
     const view = dialogView(state);
     setText('dialog-heading', view.title);
     setText('dialog-status', view.status);
+    byId('dialog-status').className = state.phase === 'failed' ? 'failed' : '';
     byId('dialog-counts').replaceChildren(...view.counts.map(([name, count]) =>
         element('div', '', element('dt', '', name), element('dd', '', formatNumber(count)))));
     byId('dialog-notes').replaceChildren(...view.notes.map((note) => element('li', '', note)));
@@ -603,6 +608,7 @@ function closeDialog() {
 async function forDialog(state, doing, makeCall, then) {
     const mine = visit;
     showDialog(state);
+    schedule();
     try {
         const answer = await makeCall();
         if (dialog === state) showDialog(then(answer));
