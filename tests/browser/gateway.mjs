@@ -12,7 +12,7 @@ const PATHS = ['/api/v1/monitoring', '/api/v1/monitoring/'];
 export async function startGateway(origin) {
     const server = createServer((request, response) => {
         const path = request.url.replace(/^\/prod(?=\/)/, '');
-        if (process.env.PAGE && PATHS.includes(path) && request.method === 'GET') {
+        if (process.env.PAGE && PATHS.includes(path.split('?')[0]) && request.method === 'GET') {
             const { html, policy } = assemble(process.env.PAGE);
             response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Content-Security-Policy': policy });
             response.end(html);

@@ -94,10 +94,11 @@ export async function keepReports(stack, reports) {
     })));
 }
 
-/** Writes sessions of other users that are live, so that there is more than the sample. */
-export async function keepLiveSessions(stack, count) {
+/** Writes `count` live sessions of other users, so that there is more than the sample. */
+export async function keepLiveSessions(stack, count, first = 0) {
     const now = Math.floor(Date.now() / 1_000);
-    await put(stack, Array.from({ length: count }, (_, index) => ({
+    const numbers = Array.from({ length: count }, (_, index) => first + index);
+    await put(stack, numbers.map((index) => ({
         pk: `USER#user-${index}`, sk: `SESSION#s-${index}`, user_id: `user-${index}`, session_id: `s-${index}`,
         is_active: true, created_at: now, expires_at: now + 8 * 3_600,
         due_key: `deactivate#${String(index % 16).padStart(2, '0')}`, due_at: now + 8 * 3_600, ttl: now + 31 * 86_400,

@@ -1,0 +1,186 @@
+// For everybody: by keyboard, by ear, on a phone, in the dark, without motion.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { leave, open, visit } from './browser.mjs';
+import { keepReports, twoDaysOfReports } from './stack.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
+
+let world;
+before(async () => {
+    world = await open();
+    await keepReports(world.stack, twoDaysOfReports(Date.now() - 1_800_000));
+});
+after(() => world.close());
+
+/** What axe finds, of all its rules. */
+async function violations({ page }) {
+    await page.evaluate(axe);
+    const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+    return found.violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`));
+}
+
+const overflow = ({ page }) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+/** Every state that the page can be in, one after the other. */
+async function* states(visited) {
+    yield 'signed out';
+    await visited.signIn('naïve');
+    await visited.says('That is not a token.');
+    yield 'a token refused';
+    await visited.signIn(world.stack.tokens.admin);
+    await visited.numbers();
+    yield 'signed in';
+    await visited.press('Clean up …');
+    await visited.button('Clean up now').waitFor();
+    yield 'asked to confirm';
+    await visited.press('Cancel');
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    await visited.page.route('**/cleanup?dry_run=true', async (route) => { await held; await route.fulfill({ status: 502 }); });
+    await visited.press('Dry run');
+    await visited.page.getByRole('progressbar').waitFor();
+    yield 'at work';
+    release();
+    await visited.says('The API failed (502).');
+    yield 'failed';
+    await visited.press('Close');
+    await visited.context.setOffline(true);
+    await visited.says('The numbers below are old');
+    yield 'offline';
+}
+
+for (const [look, options] of [
+    ['light', { colorScheme: 'light' }],
+    ['dark', { colorScheme: 'dark' }],
+    ['on a phone', PHONE],
+    ['on a phone, dark', { ...PHONE, colorScheme: 'dark' }],
+]) {
+    test(`axe finds nothing, and nothing is wider than the screen: ${look}`, async () => {
+        const visited = await visit(world, options);
+        for await (const state of states(visited)) {
+            assert.deepEqual(await violations(visited), [], state);
+            assert.equal(await overflow(visited), 0, state);
+        }
+        await leave(visited);
+    });
+}
+
+test('Light and dark are two looks', async () => {
+    const colours = [];
+    for (const colorScheme of ['light', 'dark']) {
+        const visited = await visit(world, { colorScheme });
+        colours.push(await visited.page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+        await leave(visited);
+    }
+    assert.deepEqual(colours, ['rgb(244, 246, 249)', 'rgb(15, 20, 27)']);
+});
+
+test('By keyboard alone: sign in, dry run, clean up, and the focus is always seen', async () => {
+    const visited = await visit(world);
+    const { keyboard } = visited.page;
+    const focused = () => visited.page.evaluate(() => {
+        const { id, textContent } = document.activeElement;
+        const style = getComputedStyle(document.activeElement);
+        return { id, name: textContent.trim(), seen: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 };
+    });
+    const tabTo = async (name) => {
+        for (let steps = 0; steps < 20; steps += 1) {
+            await keyboard.press('Tab');
+            const at = await focused();
+            assert.ok(at.seen || at.id === '', `the focus on ${at.name} is not seen`);
+            if (at.name === name) return;
+        }
+        assert.fail(`no way to ${name}`);
+    };
+    assert.deepEqual(await focused(), { id: 'token', name: '', seen: true });
+    await keyboard.type(world.stack.tokens.admin);
+    await keyboard.press('Enter');
+    await visited.numbers();
+    assert.equal((await focused()).id, 'need-heading');
+    await tabTo('Dry run');
+    await keyboard.press('Enter');
+    await visited.says('A cleanup now would do this.');
+    assert.equal((await focused()).name, 'Close');
+    await keyboard.press('Enter');
+    assert.equal((await focused()).name, 'Dry run');
+    await tabTo('Clean up …');
+    await keyboard.press('Space');
+    await visited.button('Clean up now').waitFor();
+    await tabTo('Clean up now');
+    await keyboard.press('Space');
+    await visited.says('Done in');
+    assert.equal((await focused()).name, 'Close');
+    await keyboard.press('Enter');
+    await visited.page.waitForFunction(() => document.querySelector('#expired').textContent === '0');
+    // The table scrolls by keyboard.
+    const table = visited.page.getByRole('region', { name: 'Table of the reports' });
+    await table.focus();
+    await keyboard.press('End');
+    await visited.page.waitForFunction(() => document.querySelector('.scroller').scrollTop > 0);
+    await leave(visited);
+});
+
+test('A screen reader finds its way: landmarks, headings, names, and news once', async () => {
+    const visited = await visit(world);
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.numbers();
+    for (const landmark of ['banner', 'main', 'contentinfo']) assert.equal(await visited.page.getByRole(landmark).count(), 1, landmark);
+    const headings = await visited.page.getByRole('heading').allTextContents();
+    assert.deepEqual(headings, ['Session Cleanup', 'Is a cleanup needed?', 'Sessions now', 'What the last runs did', 'Reports']);
+    assert.equal(await visited.page.getByRole('img', { name: 'What the last runs did' }).count(), 1);
+    assert.match(await visited.text('status'), /^Is a cleanup needed\? /);
+    await visited.context.setOffline(true);
+    await visited.page.getByRole('alert').getByText('No connection to the API.').waitFor();
+    await visited.page.evaluate(() => {
+        window.said = 0;
+        new MutationObserver(() => { window.said += 1; }).observe(document.querySelector('#alert'), { childList: true, subtree: true });
+    });
+    // Another failure of the same kind is no news.
+    await visited.press('Refresh');
+    await visited.page.evaluate(() => new Promise((resolve) => { setTimeout(resolve, 500); }));
+    assert.equal(await visited.page.evaluate(() => window.said), 0);
+    await leave(visited);
+});
+
+test('On a phone, the table scrolls within itself, and can be reached', async () => {
+    const visited = await visit(world, PHONE);
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.numbers();
+    const scroller = visited.page.locator('.scroller');
+    const sizes = await scroller.evaluate((it) => ({ inside: it.scrollWidth, outside: it.clientWidth, tab: it.tabIndex }));
+    assert.ok(sizes.inside > sizes.outside);
+    assert.equal(sizes.tab, 0);
+    assert.equal(await overflow(visited), 0);
+    // The chart is drawn for this width, with text of its full size.
+    const scale = await visited.page.locator('#chart > svg').evaluate((it) => it.getBoundingClientRect().width / it.viewBox.baseVal.width);
+    assert.ok(Math.abs(scale - 1) < 0.01, `${scale}`);
+    await visited.page.setViewportSize({ width: 740, height: 360 });
+    await visited.page.waitForFunction(() => {
+        const drawing = document.querySelector('#chart > svg');
+        return Math.abs(drawing.getBoundingClientRect().width - drawing.viewBox.baseVal.width) < 1 && drawing.viewBox.baseVal.width > 500;
+    });
+    await leave(visited);
+});
+
+for (const [reducedMotion, expected] of [['no-preference', 'at-work'], ['reduce', 'none']]) {
+    test(`Who wants ${reducedMotion === 'reduce' ? 'no motion gets none' : 'motion sees that something happens'}`, async () => {
+        const visited = await visit(world, { reducedMotion });
+        await visited.signIn(world.stack.tokens.admin);
+        await visited.numbers();
+        let release;
+        const held = new Promise((resolve) => { release = resolve; });
+        await visited.page.route('**/cleanup?dry_run=true', async (route) => { await held; await route.continue(); });
+        await visited.press('Dry run');
+        const bar = visited.page.getByRole('progressbar');
+        await bar.waitFor();
+        assert.equal(await bar.evaluate((it) => getComputedStyle(it).animationName), expected);
+        release();
+        await visited.button('Close').waitFor();
+        await leave(visited);
+    });
+}

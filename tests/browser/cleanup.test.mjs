@@ -1,0 +1,203 @@
+// Dry runs and cleanups by button. Each test has a stack of its own, for it changes the table.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { leave, open, visit } from './browser.mjs';
+import { ask, report, startStack } from './stack.mjs';
+import { startGateway } from './gateway.mjs';
+
+let world;
+before(async () => { world = await open(); });
+after(() => world.close());
+
+const DUE = ['Sessions to deactivate86', 'Inactive sessions to delete10', 'Expired refresh tokens to delete25',
+    'Expired blacklisted tokens to delete7'];
+const DONE = ['Sessions deactivated86', 'Inactive sessions deleted10', 'Expired refresh tokens deleted25',
+    'Expired blacklisted tokens deleted7'];
+
+async function administrator(t, options) {
+    const stack = await startStack();
+    t.after(stack.stop);
+    const gateway = await startGateway(stack.origin);
+    t.after(gateway.stop);
+    const visited = await visit({ ...world, gateway }, options);
+    await visited.signIn(stack.tokens.admin);
+    await visited.numbers();
+    const counts = () => visited.page.locator('#dialog-counts > div').allTextContents();
+    return { stack, counts, ...visited };
+}
+
+const isCleanup = (url) => url.pathname.endsWith('/sessions/cleanup') && url.search === '';
+const posts = (visited) => visited.requests.filter((it) => it.method() === 'POST').map((it) => new URL(it.url()).search);
+
+test('A dry run shows what a cleanup would do, and changes nothing', async (t) => {
+    const visited = await administrator(t);
+    const before = await ask(visited.stack, 'stats');
+    await visited.press('Dry run');
+    await visited.says('Nothing has been changed.');
+    assert.deepEqual(await visited.counts(), DUE);
+    assert.equal(await visited.button('Clean up now').isVisible(), false);
+    const after = await ask(visited.stack, 'stats');
+    for (const name of ['total_sessions', 'active_sessions', 'expired_sessions', 'inactive_sessions', 'last_cleanup']) {
+        assert.deepEqual(after[name], before[name], name);
+    }
+    assert.deepEqual(posts(visited), ['?dry_run=true']);
+    await visited.press('Close');
+    await visited.page.locator('#reports tr', { hasText: 'Dry run' }).waitFor();
+    assert.equal(await visited.page.locator('#chart rect.deactivated').count(), 0);
+    await leave(visited);
+});
+
+test('A cleanup is shown, confirmed and done, and the numbers follow', async (t) => {
+    const visited = await administrator(t);
+    assert.deepEqual(await visited.figures(), [3, 86, 15, 104]);
+    await visited.press('Clean up …');
+    await visited.button('Clean up now').waitFor();
+    assert.deepEqual(await visited.counts(), DUE);
+    assert.deepEqual(posts(visited), ['?dry_run=true']);
+    assert.equal((await ask(visited.stack, 'stats')).expired_sessions, 86);
+    // The answer that does no harm is the one at hand.
+    assert.equal(await visited.page.evaluate(() => document.activeElement.textContent), 'Cancel');
+    await visited.press('Clean up now');
+    await visited.says('Done in');
+    assert.deepEqual(await visited.counts(), DONE);
+    assert.deepEqual(posts(visited), ['?dry_run=true', '']);
+    await visited.press('Close');
+    await visited.page.waitForFunction(() => document.querySelector('#expired').textContent === '0');
+    assert.deepEqual(await visited.figures(), [3, 0, 91, 94]);
+    assert.equal(await visited.text('need'), 'No: no active session is past its end.');
+    await visited.page.locator('#reports tr:not(.dry)', { hasText: 'ada' }).waitFor();
+    assert.equal(await visited.page.locator('#chart rect.deactivated').getAttribute('data-value'), '86');
+    const { last_cleanup: last } = await ask(visited.stack, 'stats');
+    assert.equal(await visited.page.locator('#last time').getAttribute('datetime'), last.started_at);
+    // Once more, and there is nothing to confirm.
+    await visited.press('Clean up …');
+    await visited.says('Nothing is due.');
+    assert.equal(await visited.button('Clean up now').isVisible(), false);
+    await leave(visited);
+});
+
+for (const [how, act] of [
+    ['its button', (visited) => visited.press('Cancel')],
+    ['Escape', (visited) => visited.page.keyboard.press('Escape')],
+]) {
+    test(`A cleanup cancelled by ${how} is not done`, async (t) => {
+        const visited = await administrator(t);
+        await visited.press('Clean up …');
+        await visited.button('Clean up now').waitFor();
+        await act(visited);
+        await visited.page.locator('#dialog').waitFor({ state: 'hidden' });
+        assert.equal(await visited.page.evaluate(() => document.activeElement.id), 'clean-up');
+        assert.deepEqual(posts(visited), ['?dry_run=true']);
+        assert.equal((await ask(visited.stack, 'stats')).expired_sessions, 86);
+        await leave(visited);
+    });
+}
+
+test('A dry run cancelled on its way shows nothing when its answer comes', async (t) => {
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    const visited = await administrator(t);
+    await visited.page.route('**/sessions/cleanup?dry_run=true', async (route) => {
+        await held;
+        await route.continue().catch(() => {});
+    });
+    await visited.press('Clean up …');
+    await visited.says('Counting what a cleanup would do.');
+    await visited.press('Cancel');
+    release();
+    await visited.page.waitForTimeout(500);
+    assert.equal(await visited.page.locator('#dialog').isVisible(), false);
+    await leave(visited);
+});
+
+test('While a cleanup runs, its progress and seconds are shown, and it cannot be closed or begun twice', async (t) => {
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    const visited = await administrator(t, { before: (page) => page.clock.install() });
+    await visited.page.route(isCleanup, async (route) => { await held; await route.continue(); });
+    await visited.press('Clean up …');
+    await visited.press('Clean up now');
+    await visited.says('Cleaning up.');
+    const bar = visited.page.getByRole('progressbar', { name: 'Cleaning up. It goes on if you close this page.' });
+    assert.ok(await bar.isVisible());
+    // Without a value: nobody knows how far it is.
+    assert.equal(await bar.getAttribute('value'), null);
+    await visited.page.clock.fastForward(12_000);
+    await visited.page.waitForFunction(() => /^1[2-9] s$/.test(document.querySelector('#elapsed').textContent));
+    // Nor does a refresh come between.
+    const count = visited.requests.length;
+    await visited.page.clock.fastForward(25_000);
+    assert.equal(visited.requests.length, count);
+    for (const name of ['Close', 'Cancel', 'Clean up now']) assert.equal(await visited.button(name).isVisible(), false, name);
+    for (let times = 0; times < 3; times += 1) await visited.page.keyboard.press('Escape');
+    assert.ok(await visited.page.locator('#dialog').isVisible());
+    release();
+    await visited.says('Done in');
+    assert.equal(await bar.isVisible(), false);
+    await leave(visited);
+});
+
+test('A cleanup that ran out of time says so, offers to go on, and adds up', async (t) => {
+    const visited = await administrator(t);
+    let times = 0;
+    await visited.page.route(isCleanup, (route) => {
+        times += 1;
+        if (times > 1) return route.continue();
+        return route.fulfill({ json: { success: true, data: report(new Date(), { complete: false, sessions_deactivated: 1_000 }) } });
+    });
+    await visited.press('Clean up …');
+    await visited.press('Clean up now');
+    await visited.says('The time ran out with work left.');
+    assert.equal((await visited.counts())[0], 'Sessions deactivated1,000');
+    await visited.press('Go on');
+    await visited.says('Done in');
+    assert.deepEqual(await visited.counts(), ['Sessions deactivated1,086', ...DONE.slice(1)]);
+    assert.equal(await visited.button('Go on').isVisible(), false);
+    await leave(visited);
+});
+
+test('A cleanup that did not go well says what went wrong', async (t) => {
+    const visited = await administrator(t);
+    await visited.page.route(isCleanup, (route) => route.fulfill({ json: { success: true, data:
+        report(new Date(), { failed: 2, malformed: 1, changed_elsewhere: 3, error: 'The table is throttled' }) } }));
+    await visited.press('Clean up …');
+    await visited.press('Clean up now');
+    await visited.says('The cleanup is through, but not all went well.');
+    assert.deepEqual(await visited.page.locator('#dialog-notes li').allTextContents(), [
+        'The run failed: The table is throttled',
+        '2 records could not be changed. The next run tries again; the log says why.',
+        '1 record cannot be understood and stays as it is. The log names it.',
+        '3 records had been changed by somebody else in the meantime.',
+    ]);
+    await leave(visited);
+});
+
+for (const [what, answer] of [
+    ['loses the connection', (route) => route.abort()],
+    ['gets no answer in time from the gateway', (route) => route.fulfill({ status: 504, json: { error: 'Endpoint request timed out' } })],
+    ['gets a page for an answer', (route) => route.fulfill({ contentType: 'text/html', body: '<h1>Sign in</h1>' })],
+]) {
+    test(`A cleanup that ${what} may have been done, and the page says that`, async (t) => {
+        const visited = await administrator(t);
+        await visited.page.route(isCleanup, answer);
+        await visited.press('Clean up …');
+        await visited.press('Clean up now');
+        await visited.says('Whether the cleanup did its work is not known');
+        assert.equal(await visited.button('Clean up now').isVisible(), false);
+        await visited.press('Close');
+        assert.ok(await visited.page.locator('#dashboard').isVisible());
+        await leave(visited);
+    });
+}
+
+test('A token that expires before the cleanup leads back to the sign-in, with the reason', async (t) => {
+    const visited = await administrator(t);
+    await visited.page.route(isCleanup, (route) => route.fulfill({ status: 401, json: { error: 'Token expired' } }));
+    await visited.press('Clean up …');
+    await visited.press('Clean up now');
+    await visited.says('The API refused the token (401): “Token expired”.');
+    assert.equal(await visited.page.locator('#dialog').isVisible(), false);
+    assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
+    await leave(visited);
+});

@@ -1,0 +1,163 @@
+// What is said when it does not go well, and that the page can be used afterwards.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { leave, open, visit } from './browser.mjs';
+
+let world;
+before(async () => { world = await open(); });
+after(() => world.close());
+
+const withClock = { before: (page) => page.clock.install() };
+
+async function signedIn(options, token = world.stack.tokens.reader) {
+    const visited = await visit(world, options);
+    await visited.signIn(token);
+    await visited.numbers();
+    return visited;
+}
+
+for (const [whose, holder, reason, advice] of [
+    ['a wrong token', null, 'Invalid token', 'It may have been cut off'],
+    ['an expired token', 'expiredToken', 'Token expired', 'Get a new one'],
+    // Closed by the first call that meets it, so the second may already be told so.
+    ['a user whose session has expired', 'expiredSession', 'Session (expired|inactive)', 'Log in to your application again'],
+]) {
+    test(`For ${whose}, the API's reason is shown, and another token is asked for`, async () => {
+        const visited = await visit(world);
+        await visited.signIn(holder ? world.stack.tokens[holder] : 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl');
+        await visited.says(new RegExp(`The API refused the token \\(401\\): “${reason}”`));
+        await visited.says(advice);
+        const field = visited.page.getByLabel('Token', { exact: true });
+        assert.ok(await field.isVisible());
+        assert.equal(await field.inputValue(), '');
+        assert.equal(await visited.page.evaluate(() => document.activeElement.id), 'token');
+        assert.equal(await visited.page.locator('#dashboard').isVisible(), false);
+        // The next one is taken, and the complaint goes.
+        await visited.signIn(world.stack.tokens.reader);
+        await visited.numbers();
+        assert.equal(await visited.text('alert'), '');
+        await leave(visited);
+    });
+}
+
+for (const [how, paste] of [
+    ['`Bearer` before it', (token) => `Bearer ${token}`],
+    ['a whole header', (token) => `Authorization: Bearer ${token}`],
+    ['blanks and a line end around it', (token) => `  ${token} \n`],
+    ['a line end after `bearer`', (token) => `bearer\n${token}`],
+    ['quotes', (token) => `"${token}"`],
+    ['a whole curl line', (token) => `curl -s -H 'Authorization: Bearer ${token}' http://127.0.0.1:8080/x.y.z`],
+]) {
+    test(`A token pasted with ${how} is taken`, async () => {
+        await leave(await signedIn({}, paste(world.stack.tokens.reader)));
+    });
+}
+
+for (const [what, pasted, words] of [
+    ['Nothing', '  ', 'There is no token yet.'],
+    ['What cannot be a token', 'naïve-token', 'That is not a token.'],
+]) {
+    test(`${what} is not sent`, async () => {
+        const visited = await visit(world);
+        await visited.signIn(pasted);
+        await visited.says(words);
+        assert.deepEqual(visited.requests, []);
+        assert.equal(await visited.page.evaluate(() => document.activeElement.id), 'token');
+        await leave(visited);
+    });
+}
+
+test('A reader who wants to clean up is told what that needs, and can go on reading', async () => {
+    const visited = await signedIn();
+    for (const name of ['Dry run', 'Clean up …']) {
+        await visited.press(name);
+        await visited.says('This token may not clean up (403).');
+        await visited.says('needs the scope sessions:admin');
+        await visited.press('Close');
+    }
+    const answered = visited.page.waitForResponse((it) => it.url().includes('/stats') && it.ok());
+    await visited.press('Refresh');
+    await answered;
+    assert.deepEqual(await visited.figures().then((it) => it.at(-1)), 104);
+    await leave(visited);
+});
+
+test('A token without any scope is told which it needs', async () => {
+    const visited = await visit(world);
+    await visited.page.route('**/sessions/*', (route) => route.fulfill({ status: 403, json: { error: 'Forbidden' } }));
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.says('It needs the scope sessions:read or sessions:admin.');
+    assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
+    await leave(visited);
+});
+
+test('Without network the numbers stay and are marked as old; with it they are new again', async () => {
+    const visited = await signedIn();
+    const figures = await visited.figures();
+    await visited.context.setOffline(true);
+    await visited.says('No connection to the API.');
+    await visited.says(/The numbers below are old, of \d\d:\d\d:\d\d/);
+    assert.match(await visited.text('refreshed'), /^Old numbers, of \d\d:\d\d:\d\d$/);
+    assert.deepEqual(await visited.figures(), figures);
+    await visited.press('Dry run');
+    await visited.page.locator('#dialog').getByText('No connection to the API.').waitFor();
+    await visited.press('Close');
+    await visited.context.setOffline(false);
+    await visited.page.waitForFunction(() => document.querySelector('#refreshed').textContent.startsWith('Refreshed'));
+    assert.equal(await visited.text('alert'), '');
+    assert.equal(await visited.text('status'), 'The numbers are up to date again.');
+    assert.equal(await visited.page.locator('.stale').count(), 0);
+    await leave(visited);
+});
+
+for (const [what, answer, words] of [
+    ['A server error', { status: 500, json: { error: 'Internal server error' } }, 'The API failed (500): “Internal server error”.'],
+    ['A bad gateway’s HTML', { status: 502, contentType: 'text/html', body: '<html>Bad gateway</html>' }, 'The API failed (502).'],
+    ['Too many requests', { status: 429, json: { message: 'Too Many Requests' } }, 'Too many requests (429): “Too Many Requests”.'],
+    ['A page instead of JSON', { contentType: 'text/html', body: '<html>Log in</html>' }, 'The answer was not one of the API’s.'],
+    ['JSON of somebody else', { json: { success: true, data: { total_sessions: 'many' } } }, 'The answer was not one of the API’s.'],
+    ['A refusal that nobody expects', { status: 418, json: { error: 'Teapot' } }, 'The API refused the request (418): “Teapot”.'],
+]) {
+    test(`${what} is said in words, the numbers stay, and the next refresh puts it right`, async () => {
+        const visited = await signedIn(withClock);
+        const figures = await visited.figures();
+        await visited.page.route('**/sessions/stats', (route) => route.fulfill(answer));
+        await visited.page.clock.fastForward(31_000);
+        await visited.says(words);
+        await visited.says(/The numbers below are old/);
+        assert.deepEqual(await visited.figures(), figures);
+        assert.equal(await visited.page.locator('#dashboard.stale').count(), 1);
+        await visited.page.unroute('**/sessions/stats');
+        await visited.page.clock.fastForward(31_000);
+        await visited.page.waitForFunction(() => !document.querySelector('.stale'));
+        assert.equal(await visited.text('alert'), '');
+        await leave(visited);
+    });
+}
+
+test('An API that never answers is given up, and asked again', async () => {
+    const visited = await signedIn(withClock);
+    await visited.page.route('**/sessions/stats', () => {});
+    const asked = visited.page.waitForRequest(/stats/);
+    await visited.press('Refresh');
+    await asked;
+    await visited.page.clock.fastForward(41_000);
+    await visited.says('The API did not answer in time.');
+    await visited.page.unroute('**/sessions/stats');
+    await visited.page.clock.fastForward(31_000);
+    await visited.page.waitForFunction(() => !document.querySelector('.stale'));
+    await leave(visited);
+});
+
+test('An API that cannot be reached at first is tried again by itself, with the same token', async () => {
+    const visited = await visit(world, withClock);
+    await visited.page.route('**/sessions/*', (route) => route.abort());
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.says('No connection to the API.');
+    assert.equal(await visited.text('refreshed'), 'Not refreshed yet');
+    await visited.page.unroute('**/sessions/*');
+    await visited.page.clock.fastForward(31_000);
+    await visited.numbers();
+    await leave(visited);
+});

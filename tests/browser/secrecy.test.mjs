@@ -1,0 +1,122 @@
+// Where the token is and where it is not, what the page may load, and where it can stand.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { leave, open, visit } from './browser.mjs';
+
+let world;
+before(async () => { world = await open(); });
+after(() => world.close());
+
+const PAGE = '/api/v1/monitoring/';
+
+test('The token is in the memory of the tab and in the header, and nowhere else', async () => {
+    const visited = await visit(world);
+    const token = world.stack.tokens.admin;
+    await visited.signIn(`Bearer ${token}`);
+    await visited.numbers();
+    await visited.press('Dry run');
+    await visited.says('Nothing has been changed.');
+    await visited.press('Close');
+    const found = await visited.page.evaluate(async () => {
+        const properties = (object) => Object.getOwnPropertyNames(object).map((name) => {
+            try { return String(object[name]); } catch { return ''; }
+        });
+        return {
+            url: location.href,
+            history: JSON.stringify(history.state),
+            document: document.documentElement.outerHTML,
+            fields: [...document.querySelectorAll('input')].map((field) => field.value).join(),
+            storage: JSON.stringify([{ ...localStorage }, { ...sessionStorage }]),
+            cookies: document.cookie,
+            databases: JSON.stringify(await indexedDB.databases()),
+            caches: JSON.stringify(await caches.keys()),
+            globals: properties(window).join(),
+            resources: JSON.stringify(performance.getEntriesByType('resource')),
+        };
+    });
+    const parts = token.split('.');
+    for (const [place, text] of Object.entries({ ...found, console: visited.messages.join() })) {
+        for (const part of parts) assert.ok(!text.includes(part), `in ${place}`);
+    }
+    assert.deepEqual([found.fields, found.storage, found.cookies, found.databases, found.caches],
+        ['', '[{},{}]', '', '[]', '[]']);
+    assert.deepEqual(await visited.context.cookies(), []);
+    assert.ok(visited.requests.length > 2);
+    for (const request of visited.requests) {
+        const headers = await request.allHeaders();
+        assert.equal(headers.authorization, `Bearer ${token}`);
+        assert.ok(!Object.entries(headers).some(([name, value]) => name !== 'authorization' && value.includes(parts[2])));
+        assert.ok(!request.url().includes(parts[2]) && !request.postData());
+    }
+    // A reload forgets it.
+    await visited.page.reload();
+    assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
+    assert.equal(await visited.page.getByLabel('Token', { exact: true }).inputValue(), '');
+    await leave(visited);
+});
+
+test('The field of the token hides it, and gives a browser no name to keep it under', async () => {
+    const visited = await visit(world);
+    const field = visited.page.getByLabel('Token', { exact: true });
+    const attributes = await field.evaluate((it) => Object.fromEntries([...it.attributes].map(({ name, value }) => [name, value])));
+    assert.equal(attributes.type, 'password');
+    assert.equal(attributes.autocomplete, 'off');
+    assert.ok(!('name' in attributes));
+    await leave(visited);
+});
+
+test('The page is served without a token, whole, small, and under a strict policy', async () => {
+    const answer = await fetch(world.gateway.origin + PAGE);
+    const html = await answer.text();
+    assert.equal(answer.status, 200);
+    assert.match(answer.headers.get('content-type'), /^text\/html; ?charset=utf-8$/i);
+    assert.ok(Buffer.byteLength(html) <= 60_000, `${Buffer.byteLength(html)} bytes`);
+    assert.doesNotMatch(html, /page\.(css|js)/);
+    assert.doesNotMatch(html, /https?:\/\/(?!www\.w3\.org\/2000\/svg)/);
+    assert.doesNotMatch(html, /\son\w+=|\sstyle=/);
+    const policy = Object.fromEntries(answer.headers.get('content-security-policy').split(/;\s*/).map((directive) => {
+        const [name, ...values] = directive.trim().split(/\s+/);
+        return [name, values.join(' ')];
+    }));
+    assert.match(policy['script-src'], /^'sha256-[\w+/]+='$/);
+    assert.match(policy['style-src'], /^'sha256-[\w+/]+='$/);
+    delete policy['script-src'];
+    delete policy['style-src'];
+    assert.deepEqual(policy, {
+        'default-src': "'none'", 'connect-src': "'self'", 'img-src': 'data:', 'base-uri': "'none'", 'form-action': "'none'",
+        'frame-ancestors': "'none'", 'require-trusted-types-for': "'script'", 'trusted-types': "'none'",
+    });
+});
+
+test('What got into the page all the same could neither run nor send anything away', async () => {
+    const visited = await visit(world);
+    const outcome = await visited.page.evaluate(async () => {
+        const attempt = async (act) => { try { await act(); return 'allowed'; } catch (error) { return error.name; } };
+        return {
+            markup: await attempt(() => { document.body.innerHTML = '<p>new</p>'; }),
+            script: await attempt(() => { document.createElement('script').text = 'window.ran = true'; }),
+            // A port that nobody listens at: it is not even tried.
+            elsewhere: await attempt(() => fetch('http://127.0.0.1:9/')),
+            ran: 'ran' in window,
+        };
+    });
+    assert.deepEqual(outcome, { markup: 'TypeError', script: 'TypeError', elsewhere: 'TypeError', ran: false });
+    assert.ok(visited.messages.some((it) => /connect-src 'self'/.test(it)), visited.messages.join('\n'));
+    await visited.context.close();
+});
+
+for (const path of ['/api/v1/monitoring', '/prod/api/v1/monitoring/', '/prod/api/v1/monitoring', '/prod/api/v1/monitoring/?a=b#c']) {
+    test(`It works at ${path}`, async () => {
+        const visited = await visit(world, { path });
+        await visited.signIn(world.stack.tokens.admin);
+        await visited.numbers();
+        await visited.press('Dry run');
+        await visited.says('Nothing has been changed.');
+        const base = path.replace(/\/?(\?.*)?$/, '');
+        for (const request of visited.requests) {
+            assert.ok(new URL(request.url()).pathname.startsWith(`${base}/sessions/`), request.url());
+        }
+        await leave(visited);
+    });
+}

@@ -1,0 +1,256 @@
+// What a reader sees, and how it stays true.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { leave, open, visit } from './browser.mjs';
+import { ask, keepLiveSessions, keepReports, report, startStack, twoDaysOfReports } from './stack.mjs';
+import { startGateway } from './gateway.mjs';
+
+let world;
+before(async () => {
+    world = await open();
+    await keepLiveSessions(world.stack, 1_280);
+    await keepReports(world.stack, twoDaysOfReports(Date.now() - 1_800_000));
+});
+after(() => world.close());
+
+/** A visit of somebody who has signed in. */
+async function reader(options) {
+    const visited = await visit(world, options);
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.numbers();
+    return visited;
+}
+
+const withClock = { before: (page) => page.clock.install() };
+
+/** Whether the tab is in front, as the page can tell. */
+const show = (page, visible) => page.evaluate((isVisible) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => !isVisible });
+    document.dispatchEvent(new Event('visibilitychange'));
+}, visible);
+
+test('The numbers are those of the API', async () => {
+    const visited = await reader();
+    const it = await ask(world.stack, 'stats');
+    assert.deepEqual(await visited.figures(),
+        [it.active_sessions - it.expired_sessions, it.expired_sessions, it.inactive_sessions, it.total_sessions]);
+    assert.equal(await visited.text('total'), '1,384');
+    assert.match(await visited.text('need'), new RegExp(`^Yes: ${it.expired_sessions} sessions have expired`));
+    assert.match(await visited.text('oldest'), new RegExp(`^${Math.floor(it.oldest_expired_age_seconds / 86_400)} days`));
+    const last = visited.page.locator('#last time');
+    assert.equal(await last.getAttribute('datetime'), it.last_cleanup.started_at);
+    assert.equal(await last.getAttribute('title'), `${it.last_cleanup.started_at.slice(0, 19).replace('T', ' ')} UTC`);
+    assert.equal(await visited.text('last-note'), '30 minutes ago, by schedule: complete');
+    await leave(visited);
+});
+
+test('The table has every report, and tells dry, failed and incomplete runs from the others', async () => {
+    const visited = await reader();
+    const { reports } = await ask(world.stack, 'cleanups?limit=100');
+    const rows = await visited.page.locator('#reports tr').evaluateAll((all) =>
+        all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    assert.equal(rows.length, 49);
+    const number = (text) => Number(text.replaceAll(',', ''));
+    rows.forEach((row, index) => {
+        const it = reports[index];
+        assert.deepEqual(row.slice(3, 8).map(number), [it.sessions_deactivated,
+            it.sessions_deleted + it.refresh_tokens_deleted + it.blacklisted_tokens_deleted,
+            it.sessions_deleted, it.refresh_tokens_deleted, it.blacklisted_tokens_deleted], it.started_at);
+        assert.equal(row[2].startsWith('Dry run'), it.dry_run, row[2]);
+    });
+    const outcomes = rows.map((row) => row[2]).filter((text) => text !== 'Complete');
+    assert.deepEqual(outcomes, ['Dry run Complete', 'Incomplete', 'Failed on 25 recordsThe table did not take 25 writes in time']);
+    await leave(visited);
+});
+
+test('The chart has a bar for each run, without the dry ones, and marks what went wrong', async () => {
+    const visited = await reader();
+    const { reports } = await ask(world.stack, 'cleanups?limit=100');
+    const runs = reports.filter((it) => !it.dry_run).reverse();
+    const bars = (name) => visited.page.locator(`#chart rect.${name}`).evaluateAll((all) =>
+        all.map((bar) => [Number(bar.dataset.value), Number(bar.getAttribute('height'))]));
+    for (const [name, of] of [
+        ['deactivated', (it) => it.sessions_deactivated],
+        ['deleted', (it) => it.sessions_deleted + it.refresh_tokens_deleted + it.blacklisted_tokens_deleted],
+    ]) {
+        const drawn = await bars(name);
+        assert.deepEqual(drawn.map(([value]) => value), runs.map(of));
+        // As high as they say: all in one proportion to the highest.
+        const [value, height] = drawn.reduce((high, bar) => (bar[0] > high[0] ? bar : high));
+        for (const bar of drawn) assert.ok(Math.abs(bar[1] - (bar[0] * height) / value) < 2, `${name} ${bar}`);
+    }
+    assert.equal(await visited.page.locator('#chart > svg > .failed-mark').count(), 1);
+    assert.equal(await visited.page.locator('#chart > svg > .incomplete-mark').count(), 1);
+    const drawing = visited.page.getByRole('img', { name: 'What the last runs did' });
+    assert.match(await visited.text('chart-summary'),
+        /^48 runs, .*: [\d,]+ sessions deactivated, [\d,]+ records deleted\. 1 run failed\. 1 run incomplete\. Left out: 1 dry run\./);
+    assert.equal(await drawing.getAttribute('aria-describedby'), 'chart-summary');
+    // Whoever points at a run reads its figures.
+    const { x, y, width } = await drawing.boundingBox();
+    await visited.page.mouse.move(x + width - 10, y + 60);
+    const newest = runs.at(-1);
+    assert.match(await visited.text('readout'), new RegExp(`by schedule: ${newest.sessions_deactivated} deactivated, `));
+    await leave(visited);
+});
+
+test('Times are local, with UTC at hand', async () => {
+    const visited = await reader();
+    const newest = visited.page.locator('#reports time').first();
+    const iso = await newest.getAttribute('datetime');
+    const berlin = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/Berlin' });
+    assert.ok((await newest.textContent()).endsWith(berlin.format(new Date(iso))));
+    assert.equal(await newest.getAttribute('title'), `${iso.slice(0, 19).replace('T', ' ')} UTC`);
+    await visited.says('Times are those of Europe/Berlin');
+    await leave(visited);
+});
+
+test('It refreshes after 30 seconds, and not before', async () => {
+    const visited = await reader(withClock);
+    const count = visited.requests.length;
+    await visited.page.clock.fastForward(25_000);
+    assert.equal(visited.requests.length, count);
+    const refreshed = await visited.text('refreshed');
+    await visited.page.clock.fastForward(6_000);
+    await visited.page.waitForFunction((old) => document.querySelector('#refreshed').textContent !== old, refreshed);
+    assert.deepEqual(visited.requests.slice(count).map((it) => new URL(it.url()).pathname.split('/').at(-1)),
+        ['stats', 'cleanups']);
+    await leave(visited);
+});
+
+test('A refresh shows new numbers, and is not read out', async () => {
+    const visited = await reader(withClock);
+    const [live] = await visited.figures();
+    await visited.page.evaluate(() => {
+        window.spoken = [];
+        const listener = new MutationObserver((changes) => window.spoken.push(...changes.map((it) => it.target.id)));
+        for (const region of document.querySelectorAll('[role=status], [role=alert], [aria-live]')) {
+            listener.observe(region, { childList: true, characterData: true, subtree: true });
+        }
+    });
+    await keepLiveSessions(world.stack, 10, 1_280);
+    await visited.page.clock.fastForward(31_000);
+    await visited.page.waitForFunction(() => document.querySelector('#live').textContent === '1,293');
+    assert.equal(live, 1_283);
+    // Time enough for two more refreshes.
+    for (let round = 0; round < 2; round += 1) {
+        const answered = visited.page.waitForResponse(/cleanups/);
+        await visited.page.clock.fastForward(31_000);
+        await answered;
+    }
+    // An empty region that is emptied again is no change that is read out.
+    assert.deepEqual(await visited.page.evaluate(() => window.spoken), []);
+    await leave(visited);
+});
+
+test('A slow answer is waited for: refreshes never overlap', async () => {
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    let asked = 0;
+    const visited = await reader(withClock);
+    await visited.page.route('**/sessions/stats', async (route) => {
+        asked += 1;
+        await held;
+        await route.continue();
+    });
+    await visited.page.clock.fastForward(31_000);
+    while (asked === 0) await visited.page.waitForTimeout(50);
+    // Past the time of the next one, but not of the patience.
+    await visited.page.clock.fastForward(37_000);
+    await visited.press('Refresh');
+    assert.equal(asked, 1);
+    release();
+    await leave(visited);
+});
+
+test('A hidden tab asks nothing, and asks at once when it is shown again', async () => {
+    const visited = await reader(withClock);
+    await show(visited.page, false);
+    const count = visited.requests.length;
+    for (let minute = 0; minute < 5; minute += 1) await visited.page.clock.fastForward(60_000);
+    assert.equal(visited.requests.length, count);
+    const asked = visited.page.waitForResponse(/cleanups/);
+    await show(visited.page, true);
+    await asked;
+    await leave(visited);
+});
+
+test('Whoever forgets the token sees no numbers any more, and nothing is asked', async () => {
+    const visited = await reader(withClock);
+    await visited.press('Forget token');
+    await visited.page.getByLabel('Token', { exact: true }).waitFor();
+    assert.equal(await visited.page.getByText('1,384').count(), 0);
+    assert.equal(await visited.page.locator('#reports tr, #chart svg').count(), 0);
+    const count = visited.requests.length;
+    for (let minute = 0; minute < 5; minute += 1) await visited.page.clock.fastForward(60_000);
+    assert.equal(visited.requests.length, count);
+    await leave(visited);
+});
+
+test('An answer that comes after the token was forgotten is not shown', async () => {
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    const visited = await visit(world);
+    await visited.page.route('**/sessions/stats', async (route) => { await held; await route.continue(); });
+    const asked = visited.page.waitForRequest(/stats/);
+    await visited.signIn(world.stack.tokens.reader);
+    await asked;
+    await visited.press('Forget token');
+    const answered = visited.page.waitForResponse(/stats/);
+    release();
+    await (await answered).finished();
+    await visited.page.evaluate(() => new Promise((resolve) => { setTimeout(resolve, 100); }));
+    assert.equal(await visited.text('total'), '–');
+    assert.equal(await visited.page.locator('#dashboard').isVisible(), false);
+    await leave(visited);
+});
+
+test('What the API says is text, never markup', async () => {
+    const visited = await reader({
+        before: (page) => page.route('**/sessions/cleanups*', (route) => route.fulfill({ json: { success: true, data: {
+            reports: [report(new Date(), { trigger: 'api', requested_by: '<b>ada</b>', error: '<img src=x>', malformed: 1 })],
+            next: null,
+        } } })),
+    });
+    await visited.says('<b>ada</b>');
+    await visited.says('<img src=x>');
+    assert.equal(await visited.page.locator('img, b').count(), 0);
+    await leave(visited);
+});
+
+test('More dry runs than fit into a page of reports do not hide the runs behind them', async () => {
+    const now = Date.now();
+    const dry = Array.from({ length: 99 }, (_, index) => report(new Date(now - index * 1_000), { dry_run: true }));
+    const runs = Array.from({ length: 60 }, (_, index) => report(new Date(now - 1e6 - index * 1_000), { sessions_deactivated: 5 }));
+    const visited = await reader({
+        before: (page) => page.route('**/sessions/cleanups*', (route) => {
+            const isFirst = !route.request().url().includes('cursor');
+            const data = isFirst ? { reports: [...dry, runs[0]], next: 'a cursor&' } : { reports: runs.slice(1), next: null };
+            assert.ok(isFirst || route.request().url().includes('cursor=a%20cursor%26'));
+            return route.fulfill({ json: { success: true, data } });
+        }),
+    });
+    assert.equal(await visited.page.locator('#chart rect.deactivated').count(), 48);
+    // And no further back than the chart.
+    assert.equal(await visited.page.locator('#reports tr').count(), 99 + 48);
+    await leave(visited);
+});
+
+test('A table without reports, and nothing to do, is said so', async (t) => {
+    const stack = await startStack();
+    t.after(stack.stop);
+    const gateway = await startGateway(stack.origin);
+    t.after(gateway.stop);
+    const visited = await visit({ ...world, gateway }, {
+        before: (page) => page.route('**/sessions/stats', (route) => route.fulfill({ json: { success: true, data: {
+            total_sessions: 0, active_sessions: 0, expired_sessions: 0, inactive_sessions: 0, cleanup_needed: false,
+            oldest_expired_age_seconds: null, last_cleanup: null,
+        } } })),
+    });
+    await visited.signIn(stack.tokens.reader);
+    await visited.says('No run has left a report yet.');
+    assert.equal(await visited.text('need'), 'No: no active session is past its end.');
+    assert.equal(await visited.text('oldest'), 'None');
+    assert.equal(await visited.text('last'), 'None');
+    await leave(visited);
+});
