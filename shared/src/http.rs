@@ -1,11 +1,12 @@
 //! What the handlers of the monitoring API share: who calls, with what scope, and the answers.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use lambda_http::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
-use lambda_http::http::{HeaderValue, StatusCode, Uri};
+use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::Serialize;
@@ -50,9 +51,9 @@ pub enum Failure {
     /// 404: there is no such call.
     #[error("Not found")]
     NotFound,
-    /// 405: the path knows other methods.
+    /// 405: the path knows this method alone.
     #[error("Method not allowed")]
-    MethodNotAllowed,
+    MethodNotAllowed(Method),
     /// 500: our fault; the log says more.
     #[error("Internal server error")]
     Internal,
@@ -64,7 +65,7 @@ impl Failure {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -167,59 +168,63 @@ pub fn respond<T: Serialize>(
             Failure::Internal
         })
     });
-    let (status, body) = match body {
-        Ok(data) => (StatusCode::OK, json!({ "success": true, "data": data })),
-        Err(failure) => (failure.status(), json!({ "error": failure.to_string() })),
+    let (body, failure) = match body {
+        Ok(data) => (json!({ "success": true, "data": data }), None),
+        Err(failure) => (json!({ "error": failure.to_string() }), Some(failure)),
     };
-    let json = const { header("application/json") };
-    let mut response = with_body(body.to_string(), json, origin);
-    *response.status_mut() = status;
-    response
-}
-
-/// Rows for a spreadsheet.
-#[derive(Debug)]
-pub struct Csv {
-    /// The rows, with their names in front.
-    pub text: String,
-    /// The cursor of the next page.
-    pub next: Option<String>,
-}
-
-/// Rows as HTTP. The cursor of the next page is in a header, for there is no other place.
-#[must_use]
-pub fn respond_csv(page: Csv, origin: Option<&AllowedOrigin>) -> Response<Body> {
-    let csv = const { header("text/csv; charset=utf-8; header=present") };
-    let mut response = with_body(page.text, csv, origin);
-    let next = page.next.and_then(|next| HeaderValue::try_from(next).ok());
-    if let Some(next) = next {
-        let headers = response.headers_mut();
-        headers.insert(NEXT_CURSOR, next);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, const { header(NEXT_CURSOR) });
+    let mut document = Document::new("application/json", body.to_string());
+    if let Some(Failure::MethodNotAllowed(method)) = &failure {
+        let allow = HeaderValue::from_str(method.as_str());
+        document.headers.extend(allow.ok().map(|it| (ALLOW, it)));
     }
+    let mut response = respond_document(document, origin);
+    *response.status_mut() = failure.map_or(StatusCode::OK, |it| it.status());
     response
 }
 
-/// The header with the cursor of the next page, where the body has no place for it.
-const NEXT_CURSOR: &str = "x-next-cursor";
+/// What is answered as it is: a page, a table, a description.
+#[derive(Debug)]
+pub struct Document {
+    /// Its media type.
+    pub content_type: HeaderValue,
+    /// Headers of its own.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The text.
+    pub text: Cow<'static, str>,
+}
 
-fn with_body(
-    body: String,
-    content_type: HeaderValue,
-    origin: Option<&AllowedOrigin>,
-) -> Response<Body> {
-    let mut response = Response::new(Body::Text(body));
+impl Document {
+    /// A document without headers of its own.
+    #[must_use]
+    pub fn new(content_type: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            content_type: HeaderValue::from_static(content_type),
+            headers: Vec::new(),
+            text: text.into(),
+        }
+    }
+}
+
+/// The document as HTTP, for browsers of `origin` too.
+#[must_use]
+pub fn respond_document(document: Document, origin: Option<&AllowedOrigin>) -> Response<Body> {
+    let mut response = Response::new(Body::Text(document.text.into_owned()));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(CACHE_CONTROL, const { header("no-store") });
+    headers.insert(CONTENT_TYPE, document.content_type);
+    headers.insert(
+        CACHE_CONTROL,
+        const { HeaderValue::from_static("no-store") },
+    );
+    // Nothing here is to be taken for anything but what its type says.
+    headers.insert(
+        X_CONTENT_TYPE_OPTIONS,
+        const { HeaderValue::from_static("nosniff") },
+    );
     if let Some(AllowedOrigin(origin)) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
+    headers.extend(document.headers);
     response
-}
-
-const fn header(value: &'static str) -> HeaderValue {
-    HeaderValue::from_static(value)
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use crate::domain::{Action, DueList, Shard, Shards, Statistics, Timestamp};
 use crate::ports::{CountSessions, StoreError, Window};
 
-/// Shards that are counted at once.
-const AT_ONCE: usize = 8;
+/// Shards that are counted at once, each by four queries at once. All of them, where there are as
+/// many as by default: most of the time is spent waiting for pages.
+const AT_ONCE: usize = 16;
 
 /// Counts the sessions in `table` at `now`.
 ///
@@ -50,15 +51,17 @@ async fn count_shard<T: CountSessions + Sync>(
         action: Action::Delete,
         shard,
     };
-    let expired = table.count(active, Window::DueBy(now)).await?;
+    let (live, expired, inactive, oldest) = tokio::try_join!(
+        table.count(active, Window::DueAfter(now)),
+        table.count(active, Window::DueBy(now)),
+        table.count(to_delete, Window::All),
+        table.oldest(active),
+    )?;
     Ok(ShardCount {
-        live: table.count(active, Window::DueAfter(now)).await?,
-        inactive: table.count(to_delete, Window::All).await?,
-        oldest_expired: if expired > 0 {
-            table.oldest(active).await?
-        } else {
-            None
-        },
+        live,
         expired,
+        inactive,
+        // The first on the list is live where none has expired.
+        oldest_expired: oldest.filter(|end| *end <= now),
     })
 }

@@ -1,13 +1,23 @@
 //! The monitoring API through gateway and authorizer: statistics, reports, the cleanup by hand.
 
+use std::collections::BTreeMap;
+
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::events::event;
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, DAY, HOUR, NOW, STATS, World, active_session, at, counts, inactive_session,
     only,
 };
+use sha2::{Digest as _, Sha256};
+
+const PAGE: &str = "/api/v1/monitoring/";
+const DESCRIPTION: &str = "/api/v1/monitoring/openapi.json";
 
 #[tokio::test]
 async fn the_statistics_count_the_sessions() {
@@ -164,11 +174,13 @@ async fn what_is_not_there_is_not_found() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     for (method, path) in [
-        (Method::GET, CLEANUP),
-        (Method::POST, STATS),
-        (Method::DELETE, STATS),
         (Method::GET, "/"),
+        (Method::GET, "/api/v1/monitoring//"),
+        (Method::GET, "/api/v1/monitoring/page.js"),
+        (Method::GET, "/api/v1/monitoring/sessions"),
         (Method::GET, "/api/v1/monitoring/sessions/stats/more"),
+        // API Gateway knows no such method, whatever the path.
+        (Method::TRACE, STATS),
     ] {
         let (status, body) = world.call(method.clone(), path, Some(&admin)).await;
         assert_eq!(
@@ -176,6 +188,68 @@ async fn what_is_not_there_is_not_found() {
             (404, json!({ "error": "Not found" })),
             "{method} {path}"
         );
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_a_405_that_names_the_right_one_with_a_token_and_without() {
+    let world = World::new().await;
+    world.open("ann", "s", NOW).await;
+    let admin = world.login("ada", "sessions:admin").await;
+    for (path, right) in [
+        (PAGE, Method::GET),
+        (DESCRIPTION, Method::GET),
+        (STATS, Method::GET),
+        (CLEANUPS, Method::GET),
+        (CLEANUP, Method::POST),
+    ] {
+        for method in [
+            Method::DELETE,
+            Method::GET,
+            Method::HEAD,
+            Method::OPTIONS,
+            Method::PATCH,
+            Method::POST,
+            Method::PUT,
+        ] {
+            if method == right {
+                continue;
+            }
+            for token in [None, Some(admin.as_str())] {
+                let response = answer(&world, request(method.clone(), path, token)).await;
+                assert_eq!(response.status, 405, "{method} {path}");
+                assert_eq!(response.headers["allow"], right.as_str());
+                assert_eq!(response.body, r#"{"error":"Method not allowed"}"#);
+            }
+        }
+    }
+    let row = world.session("ann", "s").await.unwrap();
+    assert_eq!(row["is_active"].as_bool(), Ok(&true), "nothing was done");
+}
+
+#[tokio::test]
+async fn a_cleanup_with_a_body_is_refused_for_its_options_are_in_the_query() {
+    let world = World::new().await;
+    world.open("ann", "s", NOW).await;
+    let admin = world.login("ada", "sessions:admin").await;
+    let with = |body: &str| ApiRequest {
+        body: Some(body.to_owned()),
+        ..request(Method::POST, CLEANUP, Some(&admin))
+    };
+    for body in [r#"{"dry_run": true}"#, "dry_run=true", "[]", "{", "\0"] {
+        let response = answer(&world, with(body)).await;
+        assert_eq!(response.status, 400, "{body}");
+        assert_eq!(
+            response.body,
+            r#"{"error":"There must be no body; dry_run is a query parameter"}"#
+        );
+    }
+    let row = world.session("ann", "s").await.unwrap();
+    assert_eq!(row["is_active"].as_bool(), Ok(&true), "nothing was done");
+    // What clients send for want of a body.
+    for body in ["", " ", "{}", "null\n"] {
+        let response = answer(&world, with(body)).await;
+        assert_eq!(response.status, 200, "{body}");
     }
 }
 
@@ -283,18 +357,112 @@ async fn the_reports_come_newest_first_and_page_by_page() {
 async fn answers_are_json_and_not_to_be_kept() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
-    let mut headers = HeaderMap::new();
-    headers.insert("authorization", format!("bearer {reader}").parse().unwrap());
-    let request = session_cleanup_local::gateway::ApiRequest {
-        method: Method::GET,
-        uri: STATS.parse().unwrap(),
-        headers,
-        body: None,
-    };
-    let response = world.gateway.serve_at(&request, at(NOW)).await;
+    let response = answer(&world, request(Method::GET, STATS, Some(&reader))).await;
     assert_eq!(response.status, 200);
     assert_eq!(response.headers["content-type"], "application/json");
     assert_eq!(response.headers["cache-control"], "no-store");
+    assert_eq!(response.headers["x-content-type-options"], "nosniff");
+}
+
+#[tokio::test]
+async fn the_page_needs_no_token_and_may_reach_nothing_but_this_api() {
+    let world = World::new().await;
+    // What API Gateway takes for the same resource.
+    for path in [PAGE, PAGE.trim_end_matches('/')] {
+        let response = answer(&world, request(Method::GET, path, None)).await;
+        assert_eq!(response.status, 200);
+        let headers = &response.headers;
+        assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+        assert_eq!(headers["cache-control"], "no-store");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert_eq!(headers["referrer-policy"], "no-referrer");
+
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        let policy: BTreeMap<_, _> = policy
+            .split("; ")
+            .map(|directive| directive.split_once(' ').unwrap())
+            .collect();
+        let inline = |start: &str, end: &str| {
+            let (_, after) = response.body.split_once(start).unwrap();
+            let (text, rest) = after.split_once(end).unwrap();
+            assert!(!rest.contains(start), "one {start}");
+            format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
+        };
+        let expected = [
+            ("default-src", "'none'".to_owned()),
+            (
+                "script-src",
+                inline("<script type=\"module\">", "</script>"),
+            ),
+            ("style-src", inline("<style>", "</style>")),
+            ("connect-src", "'self'".to_owned()),
+            ("img-src", "data:".to_owned()),
+            ("base-uri", "'none'".to_owned()),
+            ("form-action", "'none'".to_owned()),
+            ("frame-ancestors", "'none'".to_owned()),
+            ("require-trusted-types-for", "'script'".to_owned()),
+            ("trusted-types", "'none'".to_owned()),
+        ];
+        let expected: BTreeMap<_, _> = expected.iter().map(|(a, b)| (*a, b.as_str())).collect();
+        assert_eq!(policy, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_description_is_the_file_in_the_repository_and_needs_no_token() {
+    let world = World::new().await;
+    let response = answer(&world, request(Method::GET, DESCRIPTION, None)).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.headers["content-type"], "application/json");
+    let file = include_str!("../../functions/stats/openapi.json");
+    assert_eq!(response.body, file);
+    let description: Value = serde_json::from_str(file).unwrap();
+    assert_eq!(description["openapi"], "3.1.1");
+    assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn a_token_at_a_path_without_authorizer_opens_nothing() {
+    let world = World::new().await;
+    let admin = world.login("ada", "sessions:admin").await;
+    world.open("ann", "s", NOW).await;
+    let expired = world.token("ann", "s", "sessions:admin");
+    for path in [PAGE, DESCRIPTION] {
+        let open = answer(&world, request(Method::GET, path, None)).await.body;
+        for token in ["nonsense", &admin, &expired] {
+            let response = answer(&world, request(Method::GET, path, Some(token))).await;
+            assert_eq!((response.status.as_u16(), &response.body), (200, &open));
+        }
+    }
+    let row = world.session("ann", "s").await.unwrap();
+    assert_eq!(row["is_active"].as_bool(), Ok(&true), "nobody was asked");
+    // The functions themselves let nobody in whom no authorizer has named.
+    for (function, name) in [
+        (FunctionName::Stats, "stats"),
+        (FunctionName::ForceCleanup, "cleanup"),
+    ] {
+        let mut event = event(function, name);
+        event["requestContext"]["authorizer"] = Value::Null;
+        let answer = world.functions.invoke(function, &event, at(NOW)).await;
+        assert_eq!(answer.unwrap()["statusCode"], 403);
+    }
+}
+
+fn request(method: Method, path: &str, token: Option<&str>) -> ApiRequest {
+    let header = token.map(|token| {
+        let value = format!("Bearer {token}").parse().unwrap();
+        (AUTHORIZATION, value)
+    });
+    ApiRequest {
+        method,
+        uri: path.parse().unwrap(),
+        headers: header.into_iter().collect(),
+        body: None,
+    }
+}
+
+async fn answer(world: &World, request: ApiRequest) -> ApiResponse {
+    world.gateway.serve_at(&request, at(NOW)).await
 }
 
 #[tokio::test]

@@ -66,10 +66,15 @@ impl ForceCleanup {
             return Err(Failure::NotFound);
         }
         if request.method() != Method::POST {
-            return Err(Failure::MethodNotAllowed);
+            return Err(Failure::MethodNotAllowed(Method::POST));
         }
         let caller = authorize(request, Scope::Admin)?;
         let parameters = query(request, &["dry_run"])?;
+        if !says_nothing(request.body()) {
+            return Err(Failure::BadRequest(
+                "There must be no body; dry_run is a query parameter".to_owned(),
+            ));
+        }
         let dry_run = match parameters.get("dry_run").map(String::as_str) {
             None | Some("false") => false,
             Some("true") => true,
@@ -96,4 +101,10 @@ impl ForceCleanup {
             Failure::Internal
         })
     }
+}
+
+/// Whether a body is empty, or what clients send for want of one. Whoever puts an option there
+/// must not get a cleanup without it.
+fn says_nothing(body: &[u8]) -> bool {
+    matches!(body.trim_ascii(), b"" | b"{}" | b"null")
 }

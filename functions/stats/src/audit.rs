@@ -2,14 +2,18 @@
 
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, Utc};
 use lambda_http::Request;
-use lambda_http::http::header::ACCEPT;
+use lambda_http::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS};
+use lambda_http::http::{HeaderName, HeaderValue};
 use session_lifecycle::domain::{CleanupReport, Trigger};
-use session_lifecycle::http::{Failure, query};
+use session_lifecycle::http::{Document, Failure, query};
 use session_lifecycle::ports::ReportFilter;
-use session_lifecycle::reports::Cursor;
+use session_lifecycle::reports::{Cursor, Page};
 
 /// How many reports a page has where nothing is said.
 const DEFAULT_LIMIT: u8 = 20;
+
+/// The header with the cursor of the next page, for CSV has no other place.
+const NEXT_CURSOR: &str = "x-next-cursor";
 
 /// The columns, named and ordered as the members of a report.
 const COLUMNS: [&str; 18] = [
@@ -118,8 +122,23 @@ fn accepts_csv(request: &Request) -> bool {
     })
 }
 
-/// The reports as CSV (RFC 4180), with a line of names in front.
-pub(crate) fn csv(reports: &[CleanupReport]) -> Result<String, Failure> {
+/// A page of reports as CSV (RFC 4180), with a line of names in front.
+pub(crate) fn csv(page: Page) -> Result<Document, Failure> {
+    let text = lines(&page.reports)?;
+    let mut document = Document::new("text/csv; charset=utf-8; header=present", text);
+    if let Some(next) = page.next.and_then(|it| HeaderValue::try_from(it).ok()) {
+        document.headers = vec![
+            (const { HeaderName::from_static(NEXT_CURSOR) }, next),
+            (
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                const { HeaderValue::from_static(NEXT_CURSOR) },
+            ),
+        ];
+    }
+    Ok(document)
+}
+
+fn lines(reports: &[CleanupReport]) -> Result<String, Failure> {
     let internal = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, "the reports cannot be written as CSV");
         Failure::Internal

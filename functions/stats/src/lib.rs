@@ -1,6 +1,8 @@
-//! The statistics and the list of reports, over HTTP.
+//! The statistics and the list of reports, over HTTP; the page that shows them, and the API's
+//! description.
 
 mod audit;
+mod page;
 
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
@@ -11,7 +13,7 @@ use session_lifecycle::config::StatsConfig;
 use session_lifecycle::domain::{CleanupReport, Shards, Statistics};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::http::{
-    AllowedOrigin, Csv, Failure, Scope, authorize, query, respond, respond_csv,
+    AllowedOrigin, Document, Failure, Scope, authorize, query, respond, respond_document,
 };
 use session_lifecycle::metrics::Metrics;
 use session_lifecycle::ports::ReadReports as _;
@@ -38,12 +40,38 @@ struct StatsAnswer {
     last_cleanup: Option<CleanupReport>,
 }
 
-/// An answer to one of the two calls.
+/// The API in the words of OpenAPI 3.1.
+const DESCRIPTION: &str = include_str!("../openapi.json");
+
+/// What can be asked for.
+#[derive(Clone, Copy)]
+enum Call {
+    Page,
+    Description,
+    Stats,
+    Reports,
+}
+
+impl Call {
+    fn of(path: &str) -> Option<Self> {
+        // An API's own domain may put something before the path, and the gateway takes it with a
+        // slash at its end and without.
+        let (_, call) = path.trim_end_matches('/').rsplit_once("/monitoring")?;
+        match call {
+            "" => Some(Self::Page),
+            "/openapi.json" => Some(Self::Description),
+            "/sessions/stats" => Some(Self::Stats),
+            "/sessions/cleanups" => Some(Self::Reports),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Answer {
     Stats(Box<StatsAnswer>),
     Reports(reports::Page),
-    Csv(Csv),
+    Document(Document),
 }
 
 impl Stats {
@@ -71,29 +99,33 @@ impl Stats {
         match self.answer(request, now).await {
             Ok(Answer::Stats(answer)) => respond(Ok(answer), origin),
             Ok(Answer::Reports(page)) => respond(Ok(page), origin),
-            Ok(Answer::Csv(page)) => respond_csv(page, origin),
+            Ok(Answer::Document(document)) => respond_document(document, origin),
             Err(failure) => respond::<()>(Err(failure), origin),
         }
     }
 
     async fn answer(&self, request: &Request, now: DateTime<Utc>) -> Result<Answer, Failure> {
-        // An API's own domain may put something before the path.
-        let path = request.raw_http_path().trim_end_matches('/');
-        let stats = path.ends_with("/monitoring/sessions/stats");
-        if !stats && !path.ends_with("/monitoring/sessions/cleanups") {
-            return Err(Failure::NotFound);
-        }
+        let call = Call::of(request.raw_http_path()).ok_or(Failure::NotFound)?;
         if request.method() != Method::GET {
-            return Err(Failure::MethodNotAllowed);
+            return Err(Failure::MethodNotAllowed(Method::GET));
         }
-        authorize(request, Scope::Read)?;
-        if stats {
-            query(request, &[])?;
-            self.stats(now)
-                .await
-                .map(|answer| Answer::Stats(Box::new(answer)))
-        } else {
-            self.reports(request).await
+        match call {
+            // They hold nothing of the table, and a browser has no token yet.
+            Call::Page => page::document().map(Answer::Document),
+            Call::Description => {
+                let description = Document::new("application/json", DESCRIPTION);
+                Ok(Answer::Document(description))
+            }
+            Call::Stats => {
+                authorize(request, Scope::Read)?;
+                query(request, &[])?;
+                let answer = self.stats(now).await?;
+                Ok(Answer::Stats(Box::new(answer)))
+            }
+            Call::Reports => {
+                authorize(request, Scope::Read)?;
+                self.reports(request).await
+            }
         }
     }
 
@@ -114,9 +146,7 @@ impl Stats {
             .await
             .map_err(|error| Failure::from_store(&error))?;
         if question.csv {
-            let text = audit::csv(&page.reports)?;
-            let next = page.next;
-            return Ok(Answer::Csv(Csv { text, next }));
+            return audit::csv(page).map(Answer::Document);
         }
         Ok(Answer::Reports(page))
     }

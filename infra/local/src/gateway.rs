@@ -121,43 +121,52 @@ impl Gateway {
         if request.headers.get(HOST).is_some_and(|host| !is_host(host)) {
             return self.own(OwnAnswer::BadRequest, &Value::Null);
         }
-        let route = self.routes.iter().find(|route| {
-            route.method == request.method.as_str() && route.path == request.uri.path()
-        });
-        let Some(route) = route else {
+        let routes = self.routes.iter().filter(|route| takes(route, request));
+        let Some(route) = routes.max_by_key(|route| route.method != "ANY") else {
             return self.own(OwnAnswer::MissingAuthenticationToken, &Value::Null);
         };
-        if request
-            .headers
-            .get("authorization")
-            .is_none_or(HeaderValue::is_empty)
-        {
-            return self.own(OwnAnswer::Unauthorized, &Value::Null);
-        }
         let call = Call {
             request,
             route,
             now,
             id: Uuid::new_v4(),
         };
-        let asked = self
-            .functions
-            .invoke(FunctionName::Authorizer, &call.authorizer_event(), now)
-            .await;
-        let Ok(policy) = asked else {
-            return self.own(OwnAnswer::AuthorizerFailure, &Value::Null);
+        let authorizer = if route.authorized {
+            match self.ask_authorizer(&call).await {
+                Ok(context) => context,
+                Err(answer) => return answer,
+            }
+        } else {
+            Value::Null
         };
-        if !allows(&policy, &call.method_arn()) {
-            return self.own(OwnAnswer::AccessDenied, &policy["context"]);
-        }
         let answered = self
             .functions
-            .invoke(route.function, &call.proxy_event(&policy), now)
+            .invoke(route.function, &call.proxy_event(authorizer), now)
             .await;
         answered
             .ok()
             .and_then(|answer| response(&answer))
             .unwrap_or_else(|| self.own(OwnAnswer::HandlerFailure, &Value::Null))
+    }
+
+    /// What the authorizer says about a caller whom it lets in; or the answer to another.
+    async fn ask_authorizer(&self, call: &Call<'_>) -> Result<Value, ApiResponse> {
+        let header = call.request.headers.get("authorization");
+        if header.is_none_or(HeaderValue::is_empty) {
+            return Err(self.own(OwnAnswer::Unauthorized, &Value::Null));
+        }
+        let asked = self
+            .functions
+            .invoke(FunctionName::Authorizer, &call.authorizer_event(), call.now)
+            .await;
+        let policy = asked.map_err(|_| self.own(OwnAnswer::AuthorizerFailure, &Value::Null))?;
+        if !allows(&policy, &call.method_arn()) {
+            return Err(self.own(OwnAnswer::AccessDenied, &policy["context"]));
+        }
+        let mut context = policy["context"].as_object().cloned().unwrap_or_default();
+        context.insert("principalId".to_owned(), policy["principalId"].clone());
+        context.insert("integrationLatency".to_owned(), 1.into());
+        Ok(context.into())
     }
 
     /// The gateway's own answer, as the template words it.
@@ -202,7 +211,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn method_arn(&self) -> String {
-        format!("{API}/{}{}", self.route.method, self.route.path)
+        format!("{API}/{}{}", self.request.method, self.route.path)
     }
 
     fn authorizer_event(&self) -> Value {
@@ -212,14 +221,9 @@ impl Call<'_> {
         event
     }
 
-    fn proxy_event(&self, policy: &Value) -> Value {
-        let mut authorizer = policy["context"].as_object().cloned().unwrap_or_default();
-        authorizer.insert("principalId".to_owned(), policy["principalId"].clone());
-        authorizer.insert("integrationLatency".to_owned(), 1.into());
-        let mut event = self.common(Map::from_iter([(
-            "authorizer".to_owned(),
-            authorizer.into(),
-        )]));
+    fn proxy_event(&self, authorizer: Value) -> Value {
+        let more = (!authorizer.is_null()).then(|| ("authorizer".to_owned(), authorizer));
+        let mut event = self.common(Map::from_iter(more));
         event["body"] = self.request.body.clone().into();
         event["isBase64Encoded"] = false.into();
         event
@@ -227,7 +231,8 @@ impl Call<'_> {
 
     /// What both events have.
     fn common(&self, more_context: Map<String, Value>) -> Value {
-        let Route { method, path, .. } = self.route;
+        let (method, resource) = (self.request.method.as_str(), &self.route.path);
+        let path = self.request.uri.path();
         let (headers, multi_value_headers) = self.headers();
         let (query, multi_value_query) = self.query();
         let text = |name: &str| headers.get(name).cloned().unwrap_or_default();
@@ -243,14 +248,14 @@ impl Call<'_> {
             "requestTime": self.now.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
             "requestTimeEpoch": self.now.timestamp_millis(),
             "resourceId": "local",
-            "resourcePath": path,
+            "resourcePath": resource,
             "stage": "local",
         });
         if let Some(context) = context.as_object_mut() {
             context.extend(more_context);
         }
         json!({
-            "resource": path,
+            "resource": resource,
             "path": path,
             "httpMethod": method,
             "headers": headers,
@@ -289,6 +294,26 @@ impl Call<'_> {
         let (single, multi) = single_and_multi(pairs);
         (json!(single), json!(multi))
     }
+}
+
+/// Whether a route is for a request. API Gateway takes a path with one more slash at its end, too,
+/// and knows seven methods by the name of `ANY`.
+fn takes(route: &Route, request: &ApiRequest) -> bool {
+    const ANY: [Method; 7] = [
+        Method::DELETE,
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PATCH,
+        Method::POST,
+        Method::PUT,
+    ];
+    let path = request.uri.path();
+    let method = match route.method.as_str() {
+        "ANY" => ANY.contains(&request.method),
+        method => request.method == method,
+    };
+    method && path.strip_suffix('/').unwrap_or(path) == route.path
 }
 
 fn single_and_multi(

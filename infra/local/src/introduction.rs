@@ -1,4 +1,4 @@
-//! What a stack that stays up prints first: `curl` lines with ready-made tokens.
+//! What a stack that stays up prints first: its page, and `curl` lines with ready-made tokens.
 
 use std::fmt::Display;
 use std::io;
@@ -7,16 +7,17 @@ use std::net::SocketAddr;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::sample::UserSession;
-use crate::terminal::{DIM, say, styled};
+use crate::terminal::{BOLD, DIM, say, styled};
 use crate::tokens::{Bearer, Tokens};
 
 /// How long the printed tokens are good.
 const TOKEN_LIFE: TimeDelta = TimeDelta::hours(12);
 
-/// The tokens of those who may call, and of one who may not.
+/// The tokens of those who may call, and of two who may not.
 pub struct Callers {
     admin: String,
     reader: String,
+    late: String,
     expired: Option<String>,
 }
 
@@ -30,19 +31,32 @@ impl Callers {
         expired: Option<&UserSession>,
         now: DateTime<Utc>,
     ) -> Self {
-        let token = |session: &UserSession, scope| {
+        let token = |session: &UserSession, scope, life| {
             tokens.sign(Bearer {
                 user: session.user.as_str(),
                 session: session.session.as_str(),
                 scope,
-                expires_at: now + TOKEN_LIFE,
+                expires_at: now + life,
             })
         };
         Self {
-            admin: token(admin, "sessions:admin"),
-            reader: token(reader, "sessions:read"),
-            expired: expired.map(|session| token(session, "sessions:read")),
+            admin: token(admin, "sessions:admin", TOKEN_LIFE),
+            reader: token(reader, "sessions:read", TOKEN_LIFE),
+            late: token(reader, "sessions:read", TimeDelta::zero()),
+            expired: expired.map(|session| token(session, "sessions:read", TOKEN_LIFE)),
         }
+    }
+
+    /// Prints the page at this address, and a token that it takes.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn print_page(&self, api: SocketAddr) -> io::Result<()> {
+        let page = format!("See it: http://{api}/api/v1/monitoring/");
+        say(styled(BOLD, page))?;
+        line("with this token, as administrator", &self.admin)?;
+        say("")
     }
 
     /// Prints the calls of the API at this address.
@@ -63,6 +77,10 @@ impl Callers {
                 format!("{} {monitoring}/stats", with(expired)),
             )?;
         }
+        line(
+            "a reader whose token has expired: refused",
+            format!("{} {monitoring}/stats", with(&self.late)),
+        )?;
         line(
             "what a cleanup would do, as administrator",
             format!(

@@ -203,6 +203,7 @@ impl Stack {
     }
 
     fn introduce(&self) -> std::io::Result<()> {
+        self.callers.print_page(self.api)?;
         say(styled(
             BOLD,
             "Session Cleanup, the built functions in sam local (Ctrl-C ends it)",

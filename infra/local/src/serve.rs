@@ -199,6 +199,7 @@ fn introduce(
     every: Duration,
     callers: &Callers,
 ) -> std::io::Result<()> {
+    callers.print_page(api)?;
     say(styled(
         BOLD,
         "Session Cleanup, the whole stack on this machine (Ctrl-C ends it)",

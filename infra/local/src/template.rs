@@ -69,12 +69,14 @@ impl FunctionName {
 /// A route of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The HTTP method, in capitals.
+    /// The HTTP method, in capitals, or `ANY`.
     pub method: String,
     /// The path.
     pub path: String,
     /// Who answers.
     pub function: FunctionName,
+    /// Whether the authorizer is asked first.
+    pub authorized: bool,
 }
 
 /// What the gateway itself answers in a case of its own.
@@ -91,7 +93,7 @@ pub struct GatewayResponse {
 pub struct Template {
     /// The table resource's properties, in the words of `CreateTable`.
     pub table: Value,
-    /// The routes, each behind the authorizer.
+    /// The routes.
     pub routes: Vec<Route>,
     /// The gateway's own answers, by response type.
     pub gateway_responses: BTreeMap<String, GatewayResponse>,
@@ -198,6 +200,7 @@ impl Template {
                         .to_uppercase(),
                     path: properties["Path"].as_str().unwrap_or_default().to_owned(),
                     function,
+                    authorized: properties["Auth"]["Authorizer"] != "NONE",
                 }),
                 Some("Schedule") => {
                     self.schedule = properties["Schedule"]
@@ -235,28 +238,22 @@ mod tests {
     #[test]
     fn the_template_is_read_as_it_is_deployed() {
         let template = Template::read().unwrap();
-        let routes: Vec<_> = template
-            .routes
-            .iter()
-            .map(|it| (it.method.as_str(), it.path.as_str(), it.function))
-            .collect();
-        for route in [
-            (
-                "GET",
-                "/api/v1/monitoring/sessions/stats",
-                FunctionName::Stats,
-            ),
-            (
-                "GET",
-                "/api/v1/monitoring/sessions/cleanups",
-                FunctionName::Stats,
-            ),
-            (
-                "POST",
-                "/api/v1/monitoring/sessions/cleanup",
-                FunctionName::ForceCleanup,
-            ),
+        let (stats, force_cleanup) = (FunctionName::Stats, FunctionName::ForceCleanup);
+        for (method, path, function, authorized) in [
+            ("ANY", "", stats, false),
+            ("ANY", "/openapi.json", stats, false),
+            ("GET", "/sessions/stats", stats, true),
+            ("ANY", "/sessions/stats", stats, false),
+            ("GET", "/sessions/cleanups", stats, true),
+            ("POST", "/sessions/cleanup", force_cleanup, true),
         ] {
+            let route = Route {
+                method: method.to_owned(),
+                path: format!("/api/v1/monitoring{path}"),
+                function,
+                authorized,
+            };
+            let routes = &template.routes;
             assert!(routes.contains(&route), "{route:?} in {routes:?}");
         }
         assert_eq!(template.schedule, Duration::from_hours(1));

@@ -1,0 +1,71 @@
+//! The page: one HTML document that asks this API and nothing else.
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lambda_http::http::HeaderValue;
+use lambda_http::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
+use session_lifecycle::http::{Document, Failure};
+use sha2::{Digest as _, Sha256};
+
+const PAGE: &str = include_str!("../page/page.html");
+const STYLE: &str = include_str!("../page/page.css");
+const SCRIPT: &str = include_str!("../page/page.js");
+
+/// The page with its style and its script in it, and the policy that lets a browser use these two
+/// (CSP Level 3) and reach this host.
+static WHOLE: LazyLock<(String, String)> = LazyLock::new(|| {
+    let style = format!("\n{STYLE}");
+    let script = format!("\n{SCRIPT}");
+    let html = PAGE
+        .replace(
+            r#"<link rel="stylesheet" href="page.css">"#,
+            &format!("<style>{style}</style>"),
+        )
+        .replace(
+            r#"<script type="module" src="page.js"></script>"#,
+            &format!("<script type=\"module\">{script}</script>"),
+        );
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let policy = format!(
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'",
+        hash(&script),
+        hash(&style)
+    );
+    (html, policy)
+});
+
+/// The page as it is served.
+pub(crate) fn document() -> Result<Document, Failure> {
+    let (html, policy) = &*WHOLE;
+    let policy = HeaderValue::from_str(policy).map_err(|_| Failure::Internal)?;
+    let mut document = Document::new("text/html; charset=utf-8", html.as_str());
+    document.headers = vec![
+        (CONTENT_SECURITY_POLICY, policy),
+        (
+            REFERRER_POLICY,
+            const { HeaderValue::from_static("no-referrer") },
+        ),
+    ];
+    Ok(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Over a slow line, a page is read before it is all there; 60 KB is the limit that it keeps.
+    #[test]
+    fn the_page_is_whole_and_small() {
+        let (html, _) = &*WHOLE;
+        assert!(html.contains(STYLE) && html.contains(SCRIPT));
+        assert!(
+            !html.contains("page.css") && !html.contains("page.js"),
+            "{html}"
+        );
+        assert!(html.len() <= 60_000, "{}", html.len());
+    }
+}

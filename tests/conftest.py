@@ -1,0 +1,1 @@
+"""Makes the modules beside this file known to all tests."""
