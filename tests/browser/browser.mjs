@@ -5,16 +5,16 @@ import { chromium } from 'playwright-core';
 import { startGateway } from './gateway.mjs';
 import { startStack } from './stack.mjs';
 
-// A busy machine may take long; nothing here depends on how long.
-const PATIENCE = 120_000;
+// A busy machine may take long; nothing here depends on how long. Less of it shows a failure sooner.
+const PATIENCE = Number(process.env.PATIENCE_MS ?? 120_000);
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'];
 
-/** A browser, and a stack with the sample for those who do not need one of their own. */
-export async function open() {
+/** A browser, and a stack: with the sample, unless told `--empty`. */
+export async function open(...flags) {
     const [stack, browser] = await Promise.all([
-        startStack(),
+        startStack(...flags),
         chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS }),
     ]);
     const gateway = await startGateway(stack.origin);

@@ -156,6 +156,7 @@ test('An API that cannot be reached at first is tried again by itself, with the 
     await visited.signIn(world.stack.tokens.reader);
     await visited.says('No connection to the API.');
     assert.equal(await visited.text('refreshed'), 'Not refreshed yet');
+    assert.equal(await visited.text('need'), 'Not known yet.');
     await visited.page.unroute('**/sessions/*');
     await visited.page.clock.fastForward(31_000);
     await visited.numbers();

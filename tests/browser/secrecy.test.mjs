@@ -56,6 +56,17 @@ test('The token is in the memory of the tab and in the header, and nowhere else'
     await leave(visited);
 });
 
+test('Whoever leaves the page and goes back has to give the token again', async () => {
+    const visited = await visit(world);
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.numbers();
+    // What a browser tells a page that it is going to keep.
+    await visited.page.evaluate(() => window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })));
+    assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
+    assert.equal(await visited.text('total'), '–');
+    await leave(visited);
+});
+
 test('The field of the token hides it, and gives a browser no name to keep it under', async () => {
     const visited = await visit(world);
     const field = visited.page.getByLabel('Token', { exact: true });

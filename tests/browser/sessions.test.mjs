@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { leave, open, visit } from './browser.mjs';
-import { ask, keepLiveSessions, keepReports, report, startStack, twoDaysOfReports } from './stack.mjs';
+import { ask, keepActiveSessions, keepReports, report, startStack, twoDaysOfReports } from './stack.mjs';
 import { startGateway } from './gateway.mjs';
 
 let world;
 before(async () => {
     world = await open();
-    await keepLiveSessions(world.stack, 1_280);
+    await keepActiveSessions(world.stack, Array(1_280).fill(8 * 3_600));
     await keepReports(world.stack, twoDaysOfReports(Date.now() - 1_800_000));
 });
 after(() => world.close());
@@ -128,7 +128,7 @@ test('A refresh shows new numbers, and is not read out', async () => {
             listener.observe(region, { childList: true, characterData: true, subtree: true });
         }
     });
-    await keepLiveSessions(world.stack, 10, 1_280);
+    await keepActiveSessions(world.stack, Array(10).fill(8 * 3_600));
     await visited.page.clock.fastForward(31_000);
     await visited.page.waitForFunction(() => document.querySelector('#live').textContent === '1,293');
     assert.equal(live, 1_283);
@@ -140,6 +140,16 @@ test('A refresh shows new numbers, and is not read out', async () => {
     }
     // An empty region that is emptied again is no change that is read out.
     assert.deepEqual(await visited.page.evaluate(() => window.spoken), []);
+    await leave(visited);
+});
+
+test('Who presses Refresh gets new numbers at once, and hears of it', async () => {
+    const visited = await reader();
+    const count = visited.requests.length;
+    await visited.press('Refresh');
+    await visited.page.waitForFunction(() => /^Refreshed \S+\. Is a cleanup needed\? Yes: /.test(
+        document.querySelector('#status').textContent));
+    assert.equal(visited.requests.length, count + 2);
     await leave(visited);
 });
 
@@ -183,7 +193,15 @@ test('Whoever forgets the token sees no numbers any more, and nothing is asked',
     assert.equal(await visited.page.locator('#reports tr, #chart svg').count(), 0);
     const count = visited.requests.length;
     for (let minute = 0; minute < 5; minute += 1) await visited.page.clock.fastForward(60_000);
+    // Nor by what else makes it refresh.
+    await show(visited.page, false);
+    await show(visited.page, true);
+    await visited.context.setOffline(true);
+    await visited.context.setOffline(false);
+    await visited.page.waitForFunction(() => navigator.onLine);
+    await visited.page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(resolve); }));
     assert.equal(visited.requests.length, count);
+    assert.equal(await visited.text('alert'), '');
     await leave(visited);
 });
 

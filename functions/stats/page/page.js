@@ -21,8 +21,8 @@ const formatDay = new Intl.DateTimeFormat(LOCALE, { day: 'numeric', month: 'shor
 
 const plural = (count, one, many = `${one}s`) => `${formatNumber(count)} ${count === 1 ? one : many}`;
 
-/** A duration in its largest units, two unless told otherwise: `3 days 4 hours`. */
-function duration(seconds, most = 2) {
+/** A duration in its largest units: `3 days 4 hours`. Below an hour one is enough, and where `most` is 1. */
+function duration(seconds, most = seconds < 3_600 ? 1 : 2) {
     const whole = Math.max(0, Math.floor(seconds));
     const units = [['day', 86_400, Infinity], ['hour', 3_600, 24], ['minute', 60, 60], ['second', 1, 60]];
     const parts = units.map(([name, size, wrap]) => [Math.floor(whole / size) % wrap, name]);
@@ -524,6 +524,7 @@ const sayRefreshed = (stale) =>
 function markStale(words) {
     byId('dashboard').classList.add('stale');
     sayRefreshed(true);
+    if (refreshedAt === 0) setText('need', 'Not known yet.');
     showFailure(refreshedAt === 0 ? words : [words[0], `${words[1]} The numbers below are old, of ${formatClock(refreshedAt)}.`]);
 }
 
@@ -535,6 +536,16 @@ function refresh() {
         schedule();
     });
     return refreshing;
+}
+
+/** Whoever asks for it is told of it, also by ear. */
+async function refreshByHand() {
+    const mine = visit;
+    setText('refreshed', 'Refreshing …');
+    await refresh();
+    if (mine === visit && !byId('dashboard').classList.contains('stale')) {
+        setText('status', `${byId('refreshed').textContent}. Is a cleanup needed? ${byId('need').textContent}`);
+    }
 }
 
 async function readAll() {
@@ -637,7 +648,7 @@ function cleanUp() {
 
 byId('sign-in').addEventListener('submit', signIn);
 byId('sign-out').addEventListener('click', () => showSignIn());
-byId('refresh').addEventListener('click', refresh);
+byId('refresh').addEventListener('click', refreshByHand);
 byId('dry-run').addEventListener('click', () => count(true));
 byId('clean-up').addEventListener('click', () => count(false));
 byId('dialog-close').addEventListener('click', closeDialog);
@@ -655,8 +666,12 @@ document.addEventListener('visibilitychange', () => {
     if (document.hidden || Date.now() - refreshedAt < REFRESH_MS) schedule();
     else refresh();
 });
-window.addEventListener('online', () => api.hasToken() && refresh());
-window.addEventListener('offline', () => api.hasToken() && markStale(failureWords({ kind: 'network' }, 'read')));
+// A stack on this machine answers without a network, too: asking tells.
+for (const change of ['online', 'offline']) {
+    window.addEventListener(change, () => api.hasToken() && !document.hidden && refresh());
+}
+// A browser may keep a page that was left, for whoever goes back to it.
+window.addEventListener('pagehide', () => api.hasToken() && showSignIn());
 
 let drawnWidth = 0;
 new ResizeObserver(([{ contentRect }]) => {
