@@ -87,6 +87,7 @@ test('A token without any scope is told which it needs', async () => {
     const visited = await visit(world);
     await visited.page.route('**/sessions/*', (route) => route.fulfill({ status: 403, json: { error: 'Forbidden' } }));
     await visited.signIn(world.stack.tokens.reader);
+    await visited.says('This token may not read the sessions (403).');
     await visited.says('It needs the scope sessions:read or sessions:admin.');
     assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
     await leave(visited);

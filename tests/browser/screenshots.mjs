@@ -1,0 +1,30 @@
+// The pictures of the page in docs/: a service with hourly cleanups, 40 minutes after the last one.
+
+import { open, visit } from './browser.mjs';
+import { keepActiveSessions, keepInactiveSessions, keepReports, twoDaysOfReports } from './stack.mjs';
+
+const MINUTE = 60;
+const LIVE = Array.from({ length: 1_280 }, (_, index) => (5 + ((index * 7) % 470)) * MINUTE);
+const EXPIRED = Array.from({ length: 14 }, (_, index) => -(1 + ((index * 17) % 39)) * MINUTE);
+const CLOSED = Array.from({ length: 2_431 }, (_, index) => (30 + ((index * 16) % 41_000)) * MINUTE);
+
+const docs = new URL('../../docs/', import.meta.url).pathname;
+const world = await open('--empty');
+try {
+    await keepReports(world.stack, twoDaysOfReports(Date.now() - 40 * MINUTE * 1_000));
+    await keepActiveSessions(world.stack, [...LIVE, ...EXPIRED]);
+    await keepInactiveSessions(world.stack, CLOSED);
+    for (const [name, options] of [
+        ['light', { colorScheme: 'light', viewport: { width: 1_200, height: 1_360 } }],
+        ['dark', { colorScheme: 'dark', viewport: { width: 1_200, height: 1_360 } }],
+        ['phone', { colorScheme: 'light', viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true }],
+    ]) {
+        const visited = await visit(world, options);
+        await visited.signIn(world.stack.tokens.admin);
+        await visited.numbers();
+        await visited.page.screenshot({ path: `${docs}page-${name}.png` });
+        await visited.context.close();
+    }
+} finally {
+    await world.close();
+}
