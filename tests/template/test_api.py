@@ -5,8 +5,11 @@ import json
 import pytest
 from template import NOTHING, REQUIRED, Stack, read, stack, translate, values_of
 
-SESSIONS = "/api/v1/monitoring/sessions"
+MONITORING = "/api/v1/monitoring"
+SESSIONS = f"{MONITORING}/sessions"
 ROUTES = {(f"{SESSIONS}/stats", "get"), (f"{SESSIONS}/cleanups", "get"), (f"{SESSIONS}/cleanup", "post")}
+# The page and the description.
+OPEN = {(MONITORING, "get"), (f"{MONITORING}/openapi.json", "get")}
 ORIGIN = "Access-Control-Allow-Origin"
 
 
@@ -19,11 +22,13 @@ def routes(made):
 
 
 @pytest.mark.parametrize("origin", ["", "https://admin.example"])
-def test_every_route_asks_the_authorizer_and_no_answer_of_it_is_kept(origin):
+def test_every_route_but_the_open_ones_asks_the_authorizer_and_no_answer_of_it_is_kept(origin):
     made = stack(CorsOrigin=origin)
     found = {it: definition for it, definition in routes(made).items() if it[1] != "options"}
-    assert set(found) == ROUTES
-    assert all(it["security"] == [{"SessionAuthorizer": []}] for it in found.values())
+    assert set(found) == ROUTES | OPEN
+    asked = {it: definition["security"] for it, definition in found.items()}
+    authorized, nobody = [{"SessionAuthorizer": []}], [{"NONE": []}]
+    assert asked == {it: authorized for it in ROUTES} | {it: nobody for it in OPEN}
     (authorizer,) = made.api()["components"]["securitySchemes"].values()
     authorizer = authorizer["x-amazon-apigateway-authorizer"]
     assert authorizer["type"] == "request"
@@ -53,7 +58,7 @@ def test_refusals_of_the_gateway_are_401_with_a_reason_in_json():
 
 
 def test_browsers_of_other_origins_are_not_answered_by_default():
-    assert set(routes(stack())) == ROUTES
+    assert set(routes(stack())) == ROUTES | OPEN
     assert ORIGIN.lower() not in json.dumps(stack().api()).lower()
 
 

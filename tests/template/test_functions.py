@@ -198,12 +198,12 @@ def test_functions_are_invoked_by_their_own_rule_and_api_alone():
         for it in made.of_type("AWS::Lambda::Permission").values()
     }
     api = "arn:aws:execute-api:eu-central-1:123456789012:MonitoringApi"
-    path = "api/v1/monitoring/sessions"
+    path = "api/v1/monitoring"
+    stats = ["", "/openapi.json", "/sessions/stats", "/sessions/cleanups"]
     assert callers == {
         ("AuthorizerFunction.Arn", "apigateway.amazonaws.com", f"{api}/authorizers/*"),
-        ("StatsFunction", "apigateway.amazonaws.com", f"{api}/*/GET/{path}/stats"),
-        ("StatsFunction", "apigateway.amazonaws.com", f"{api}/*/GET/{path}/cleanups"),
-        ("ForceCleanupFunction", "apigateway.amazonaws.com", f"{api}/*/POST/{path}/cleanup"),
+        *(("StatsFunction", "apigateway.amazonaws.com", f"{api}/*/GET/{path}{it}") for it in stats),
+        ("ForceCleanupFunction", "apigateway.amazonaws.com", f"{api}/*/POST/{path}/sessions/cleanup"),
         ("CleanupFunction", "events.amazonaws.com", "CleanupFunctionHourly.Arn"),
     }
 

@@ -121,8 +121,8 @@ impl Gateway {
         if request.headers.get(HOST).is_some_and(|host| !is_host(host)) {
             return self.own(OwnAnswer::BadRequest, &Value::Null);
         }
-        let routes = self.routes.iter().filter(|route| takes(route, request));
-        let Some(route) = routes.max_by_key(|route| route.method != "ANY") else {
+        let route = self.routes.iter().find(|route| takes(route, request));
+        let Some(route) = route else {
             return self.own(OwnAnswer::MissingAuthenticationToken, &Value::Null);
         };
         let call = Call {
@@ -296,24 +296,11 @@ impl Call<'_> {
     }
 }
 
-/// Whether a route is for a request. API Gateway takes a path with one more slash at its end, too,
-/// and knows seven methods by the name of `ANY`.
+/// Whether a route is for a request. API Gateway takes a path with one more slash at its end, too.
 fn takes(route: &Route, request: &ApiRequest) -> bool {
-    const ANY: [Method; 7] = [
-        Method::DELETE,
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PATCH,
-        Method::POST,
-        Method::PUT,
-    ];
     let path = request.uri.path();
-    let method = match route.method.as_str() {
-        "ANY" => ANY.contains(&request.method),
-        method => request.method == method,
-    };
-    method && path.strip_suffix('/').unwrap_or(path) == route.path
+    let path = path.strip_suffix('/').unwrap_or(path);
+    route.path == path && route.method == request.method.as_str()
 }
 
 fn single_and_multi(

@@ -1,0 +1,176 @@
+//! What the statistics cost: the release binary in AWS's emulator, over the embedded DynamoDB, whose
+//! capacity counts as AWS's does, in tables that grow to a million sessions.
+//!
+//! Requests and capacity are the same on each machine, times are not. A goal that is missed is
+//! shown, but fails nothing: that is for people to judge.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "this is a program for developers: it prints, and stops where something is wrong"
+)]
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::emulator::Emulator;
+use session_cleanup_tests::events::event;
+use session_cleanup_tests::faults::Faults;
+use session_cleanup_tests::measuring::{grouped, mebibytes, quartiles};
+use session_cleanup_tests::{DAY, HOUR, World, sample};
+use session_lifecycle::clock;
+use session_lifecycle::clock::Stopwatch;
+
+/// The sizes of the table, in sessions.
+const SESSIONS: [usize; 3] = [10_000, 100_000, 1_000_000];
+/// Of 20 sessions, so many are live and so many have expired; the others are inactive.
+const LIVE: usize = 13;
+const EXPIRED: usize = 1;
+const OF: usize = 20;
+/// Sessions that are stored at once: more would need more memory than the table itself.
+const AT_ONCE: usize = 20_000;
+/// How often each table is counted. The least time is shown, for others use this machine too.
+const TIMES: usize = 9;
+
+/// How long an answer may take.
+const SECONDS: f64 = 2.0;
+/// How much memory of the function's it may take, in MiB.
+const MEMORY: f64 = 16.0;
+
+/// The answers over one table.
+struct Counted {
+    sessions: usize,
+    requests: usize,
+    units: f64,
+    /// The least, and the median.
+    seconds: [f64; 2],
+    cpu: Duration,
+    mebibytes_at_most: f64,
+}
+
+#[tokio::main]
+async fn main() {
+    let world = World::new().await;
+    let mut dice = StdRng::seed_from_u64(1);
+    let (mut all, mut stored) = (Vec::new(), 0);
+    for sessions in SESSIONS {
+        while stored < sessions {
+            let some = AT_ONCE.min(sessions - stored);
+            store(&world, some, &mut dice);
+            stored += some;
+        }
+        all.push(count(&world, sessions).await);
+    }
+    print(&all);
+}
+
+/// Stores so many sessions, the ends of the live ones farther ahead than this takes.
+fn store(world: &World, count: usize, dice: &mut StdRng) {
+    let now = clock::now().timestamp();
+    let (live, expired) = (count * LIVE / OF, count * EXPIRED / OF);
+    let mut ends = |count, ends: std::ops::Range<i64>| {
+        let end = |dice: &mut StdRng| dice.random_range(ends.clone());
+        sample::active_sessions(dice, count, 16, end)
+    };
+    let mut items = ends(live, now + 6 * HOUR..now + 30 * DAY);
+    items.extend(ends(expired, now - HOUR..now));
+    let closed = ends(count - live - expired, now..now + 30 * DAY);
+    items.extend(closed.into_iter().map(|mut item| {
+        let shard = item["due_key"]["S"]
+            .as_str()
+            .and_then(|it| it.split_once('#'));
+        let (_, shard) = shard.expect("a list has a shard");
+        item["due_key"] = json!({ "S": format!("delete#{shard}") });
+        item["is_active"] = json!({ "BOOL": false });
+        item["deactivation_reason"] = json!({ "S": "logout" });
+        item
+    }));
+    sample::store(world, items);
+}
+
+/// Asks for the statistics several times.
+async fn count(world: &World, sessions: usize) -> Counted {
+    let meter = Faults::meter(world.dynamodb.address()).await;
+    let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*meter.url())];
+    let emulator = Emulator::start(world, FunctionName::Stats, variables).await;
+    let question = event(FunctionName::Stats, "stats");
+    // The init is no part of an answer.
+    ask(&emulator, &question, sessions).await;
+    let function = emulator.function().expect("it has answered");
+    let total = || {
+        let usage = meter.usage();
+        let requests: usize = usage.values().map(|it| it.requests).sum();
+        let units: f64 = usage.values().map(|it| it.units).sum();
+        (requests, units, function.cpu())
+    };
+    let (requests, units, cpu) = total();
+    let mut seconds = Vec::new();
+    for _ in 0..TIMES {
+        let watch = Stopwatch::start(Duration::ZERO);
+        ask(&emulator, &question, sessions).await;
+        seconds.push(watch.elapsed().as_secs_f64());
+    }
+    let after = total();
+    let mebibytes_at_most = mebibytes(function.most_resident());
+    emulator.stop().await;
+    let least = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    Counted {
+        sessions,
+        requests: (after.0 - requests) / TIMES,
+        units: (after.1 - units) / TIMES as f64,
+        seconds: [least, quartiles(seconds)[1]],
+        cpu: after.2.saturating_sub(cpu) / u32::try_from(TIMES).expect("it is small"),
+        mebibytes_at_most,
+    }
+}
+
+async fn ask(emulator: &Emulator, question: &Value, sessions: usize) {
+    let answer = emulator.invoke(question).await.expect("an answer");
+    let body: Value =
+        serde_json::from_str(answer["body"].as_str().expect("a body")).expect("the body is JSON");
+    let data = &body["data"];
+    assert_eq!(data["total_sessions"], sessions, "{body}");
+    assert_eq!(data["expired_sessions"], sessions * EXPIRED / OF, "{body}");
+    let active = sessions * (LIVE + EXPIRED) / OF;
+    assert_eq!(data["active_sessions"], active, "{body}");
+}
+
+fn print(all: &[Counted]) {
+    println!(
+        "{:>10}{:>10}{:>12}{:>10}{:>12}{:>10}{:>8}",
+        "sessions", "requests", "read units", "least, s", "median, s", "CPU, ms", "MiB"
+    );
+    for it in all {
+        println!(
+            "{:>10}{:>10}{:>12.1}{:>10.3}{:>12.3}{:>10.1}{:>8.1}",
+            grouped(it.sessions),
+            grouped(it.requests),
+            it.units,
+            it.seconds[0],
+            it.seconds[1],
+            it.cpu.as_secs_f64() * 1e3,
+            it.mebibytes_at_most,
+        );
+    }
+    let last = &all[all.len() - 1];
+    let memory = all.iter().map(|it| it.mebibytes_at_most);
+    println!("\n{:<44}{:>8}{:>8}", "", "", "goal");
+    for (name, value, goal) in [
+        (
+            "seconds for a million sessions, the median",
+            last.seconds[1],
+            SECONDS,
+        ),
+        (
+            "most resident memory, MiB",
+            memory.fold(0.0, f64::max),
+            MEMORY,
+        ),
+    ] {
+        let missed = if value > goal { "  MISSED" } else { "" };
+        println!("{name:<44}{value:>8.2}{goal:>8.2}{missed}");
+    }
+}
