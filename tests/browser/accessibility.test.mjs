@@ -147,6 +147,17 @@ test('A screen reader finds its way: landmarks, headings, names, and news once',
     await leave(visited);
 });
 
+test('What is named or described by something else, finds it', async () => {
+    const visited = await visit(world);
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.numbers();
+    const lost = await visited.page.evaluate(() => ['aria-labelledby', 'aria-describedby', 'for'].flatMap((name) =>
+        [...document.querySelectorAll(`[${name}]`)].flatMap((it) => it.getAttribute(name).split(' ')))
+        .filter((id) => !document.getElementById(id)));
+    assert.deepEqual(lost, []);
+    await leave(visited);
+});
+
 test('On a phone, the table scrolls within itself, and can be reached', async () => {
     const visited = await visit(world, PHONE);
     await visited.signIn(world.stack.tokens.reader);

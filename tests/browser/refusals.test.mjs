@@ -98,7 +98,7 @@ test('Without network the numbers stay and are marked as old; with it they are n
     const figures = await visited.figures();
     await visited.context.setOffline(true);
     await visited.says('No connection to the API.');
-    await visited.says(/The numbers below are old, of \d\d:\d\d:\d\d/);
+    await visited.says(/The next try is in 30 seconds\. The numbers below are old, of \d\d:\d\d:\d\d/);
     assert.match(await visited.text('refreshed'), /^Old numbers, of \d\d:\d\d:\d\d$/);
     assert.deepEqual(await visited.figures(), figures);
     await visited.press('Dry run');

@@ -67,6 +67,16 @@ test('Whoever leaves the page and goes back has to give the token again', async 
     await leave(visited);
 });
 
+test('A redirection does not get the token', async () => {
+    const visited = await visit(world);
+    await visited.page.route('**/sessions/stats', (route) =>
+        route.fulfill({ status: 302, headers: { Location: '/elsewhere/sessions/stats' } }));
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.says('No connection to the API.');
+    assert.ok(!visited.requests.some((it) => it.url().includes('elsewhere')));
+    await leave(visited);
+});
+
 test('The field of the token hides it, and gives a browser no name to keep it under', async () => {
     const visited = await visit(world);
     const field = visited.page.getByLabel('Token', { exact: true });

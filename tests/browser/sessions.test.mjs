@@ -254,6 +254,22 @@ test('More dry runs than fit into a page of reports do not hide the runs behind 
     await leave(visited);
 });
 
+for (const [seconds, words] of [[0, '0 seconds'], [1, '1 second'], [2_232, '37 minutes'], [3_600, '1 hour'],
+    [93_784, '1 day 2 hours'], [2_592_059, '30 days']]) {
+    test(`${seconds} seconds are ${words}`, async () => {
+        const visited = await reader({
+            before: (page) => page.route('**/sessions/stats', (route) => route.fulfill({ json: { success: true, data: {
+                total_sessions: 1, active_sessions: 1, expired_sessions: 1, inactive_sessions: 0, cleanup_needed: true,
+                oldest_expired_age_seconds: seconds, last_cleanup: null,
+            } } })),
+        });
+        assert.equal(await visited.text('oldest'), words);
+        assert.equal(await visited.text('need'),
+            `Yes: 1 session has expired and is still active. The oldest expired ${words} ago.`);
+        await leave(visited);
+    });
+}
+
 test('A table without reports, and nothing to do, is said so', async (t) => {
     const stack = await startStack();
     t.after(stack.stop);
