@@ -5,9 +5,9 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use crate::domain::{Action, DueList, Shard, Shards, Statistics, Timestamp};
 use crate::ports::{CountSessions, StoreError, Window};
 
-/// Shards that are counted at once, each by four queries at once. All of them, where there are as
-/// many as by default: most of the time is spent waiting for pages.
-const AT_ONCE: usize = 16;
+/// Parts of the work list that are counted at once. Each is read page by page, so this is also how
+/// many pages the table is asked for at the same time.
+const AT_ONCE: usize = 8;
 
 /// Counts the sessions in `table` at `now`.
 ///
@@ -19,49 +19,49 @@ pub async fn count<T: CountSessions + Sync>(
     shards: Shards,
     now: Timestamp,
 ) -> Result<Statistics, StoreError> {
+    let parts = shards.all().flat_map(|shard| {
+        let parts = [Part::Expired, Part::Live, Part::Inactive];
+        parts.map(|part| (shard, part))
+    });
+    let counts = parts.map(|(shard, part)| count_part(table, shard, part, now));
+    let mut counted = stream::iter(counts).buffer_unordered(AT_ONCE);
     let (mut live, mut expired, mut inactive, mut oldest) = (0, 0, 0, None);
-    let mut counted = stream::iter(shards.all().map(|shard| count_shard(table, shard, now)))
-        .buffer_unordered(AT_ONCE);
-    while let Some(shard) = counted.try_next().await? {
-        live += shard.live;
-        expired += shard.expired;
-        inactive += shard.inactive;
-        oldest = [oldest, shard.oldest_expired].into_iter().flatten().min();
+    while let Some((part, count, end)) = counted.try_next().await? {
+        match part {
+            Part::Live => live += count,
+            Part::Expired => expired += count,
+            Part::Inactive => inactive += count,
+        }
+        oldest = [oldest, end].into_iter().flatten().min();
     }
     Ok(Statistics::new(live, expired, inactive, oldest, now))
 }
 
-struct ShardCount {
-    live: u64,
-    expired: u64,
-    inactive: u64,
-    oldest_expired: Option<Timestamp>,
+/// The sessions of one shard are in three parts.
+#[derive(Clone, Copy)]
+enum Part {
+    Live,
+    Expired,
+    Inactive,
 }
 
-async fn count_shard<T: CountSessions + Sync>(
+/// How many sessions are in a part, and the end of the oldest where they have expired.
+async fn count_part<T: CountSessions + Sync>(
     table: &T,
     shard: Shard,
+    part: Part,
     now: Timestamp,
-) -> Result<ShardCount, StoreError> {
-    let active = DueList {
-        action: Action::Deactivate,
-        shard,
+) -> Result<(Part, u64, Option<Timestamp>), StoreError> {
+    let (action, window) = match part {
+        Part::Live => (Action::Deactivate, Window::DueAfter(now)),
+        Part::Expired => (Action::Deactivate, Window::DueBy(now)),
+        Part::Inactive => (Action::Delete, Window::All),
     };
-    let to_delete = DueList {
-        action: Action::Delete,
-        shard,
+    let list = DueList { action, shard };
+    let count = table.count(list, window).await?;
+    let oldest = match part {
+        Part::Expired if count > 0 => table.oldest(list).await?,
+        Part::Live | Part::Expired | Part::Inactive => None,
     };
-    let (live, expired, inactive, oldest) = tokio::try_join!(
-        table.count(active, Window::DueAfter(now)),
-        table.count(active, Window::DueBy(now)),
-        table.count(to_delete, Window::All),
-        table.oldest(active),
-    )?;
-    Ok(ShardCount {
-        live,
-        expired,
-        inactive,
-        // The first on the list is live where none has expired.
-        oldest_expired: oldest.filter(|end| *end <= now),
-    })
+    Ok((part, count, oldest))
 }

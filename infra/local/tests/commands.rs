@@ -126,8 +126,7 @@ fn a_proxy_of_the_environment_is_left_alone() {
 #[test]
 fn a_request_that_never_ends_does_not_keep_it_up() {
     let local = start(&["--empty"]);
-    let address = local.introduction.split("http://").nth(1).unwrap();
-    let mut connection = TcpStream::connect(address.lines().next().unwrap().trim()).unwrap();
+    let mut connection = TcpStream::connect(local.address("API")).unwrap();
     connection.write_all(b"GET /x HTTP/1.1\r\nHos").unwrap();
     local.interrupt();
 }
@@ -135,8 +134,7 @@ fn a_request_that_never_ends_does_not_keep_it_up() {
 #[tokio::test]
 async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
     let local = start(&["--empty"]);
-    let address = local.introduction.split("http://").nth(1).unwrap();
-    let address = address.lines().next().unwrap().trim().to_owned();
+    let address = local.address("API");
     let url = format!("http://{address}/api/v1/monitoring/sessions/cleanup");
     let large = vec![b'x'; 10 * 1024 * 1024 + 1];
     let (status, body) = local
@@ -158,7 +156,7 @@ async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
         ),
         (format!("{invoke}\r\nHost: x"), "200"),
     ] {
-        let mut connection = TcpStream::connect(&address).unwrap();
+        let mut connection = TcpStream::connect(address).unwrap();
         let end = "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         connection
             .write_all(format!("{request}{end}").as_bytes())
@@ -196,6 +194,17 @@ fn a_file_that_is_not_all_items_is_not_imported() {
 #[tokio::test]
 async fn the_printed_lines_work_and_ctrl_c_ends_it() {
     let local = start(&[]);
+    let first = local.introduction.lines().next().unwrap();
+    let page = format!("http://{}/api/v1/monitoring/", local.address("API"));
+    assert_eq!(first, format!("See it: {page}"));
+    let stats = format!("{page}sessions/stats");
+    let token = Some(local.line("with this token, as administrator"));
+    let (status, _) = local
+        .http
+        .call(Method::GET, &stats, token, "")
+        .await
+        .unwrap();
+    assert_eq!(status, 200, "what is to be pasted into the page is a token");
     let (status, body) = local.curl("statistics, as a reader").await;
     assert_eq!(
         (status, &body["data"]["expired_sessions"]),
@@ -211,6 +220,8 @@ async fn the_printed_lines_work_and_ctrl_c_ends_it() {
     assert_eq!(body["data"]["sessions_deactivated"], 86, "{body}");
     let (status, body) = local.curl("whose session has expired").await;
     assert_eq!((status, body), (401, json!({ "error": "Session expired" })));
+    let (status, body) = local.curl("whose token has expired").await;
+    assert_eq!((status, body), (401, json!({ "error": "Token expired" })));
     let (status, body) = local.curl("clean up, as administrator").await;
     assert_eq!(
         (status, &body["data"]["sessions_deactivated"]),

@@ -92,6 +92,13 @@ async fn the_built_functions_do_their_work_behind_sams_own_api() {
         }),
     );
 
+    let description = format!(
+        "http://{}/api/v1/monitoring/openapi.json",
+        stack.address("API")
+    );
+    let described = stack.http.call(Method::GET, &description, None, "").await;
+    let (status, body) = described.unwrap();
+    assert_eq!((status, &body["openapi"]), (200, &json!("3.1.1")), "{body}");
     let (status, body) = call(&stack, Method::POST, "cleanup", None).await;
     assert_eq!((status, body), (401, json!({ "message": "Unauthorized" })));
     let (status, body) = call(&stack, Method::POST, "cleanup", Some(reader)).await;
@@ -116,7 +123,7 @@ async fn the_built_functions_do_their_work_behind_sams_own_api() {
         (200, json!(["api", "manual", "schedule", "manual"]))
     );
 
-    let api = address(&stack, "API").to_owned();
+    let api = stack.address("API").to_owned();
     stack.interrupt();
     assert!(TcpStream::connect(api).is_err(), "SAM was left behind");
     assert_eq!(
@@ -136,15 +143,8 @@ fn engine_answers() -> bool {
     docker.status().unwrap().success()
 }
 
-/// The address in the introduction's row of this name.
-fn address<'a>(stack: &'a Running, row: &str) -> &'a str {
-    let mut lines = stack.introduction.lines().map(str::trim);
-    let line = lines.find(|line| line.starts_with(row)).unwrap();
-    line.split("http://").nth(1).unwrap()
-}
-
 async fn call(stack: &Running, method: Method, name: &str, token: Option<&str>) -> (u16, Value) {
-    let api = address(stack, "API");
+    let api = stack.address("API");
     let url = format!("http://{api}/api/v1/monitoring/sessions/{name}");
     stack.http.call(method, &url, token, "").await.unwrap()
 }
@@ -173,7 +173,7 @@ async fn expired_session(stack: &Running) -> HashMap<String, AttributeValue> {
     let key = |prefix: &str, claim: &str| {
         AttributeValue::S(format!("{prefix}#{}", claims[claim].as_str().unwrap()))
     };
-    let row = client(address(stack, "DynamoDB").parse().unwrap())
+    let row = client(stack.address("DynamoDB").parse().unwrap())
         .get_item()
         .table_name(TABLE_NAME)
         .key("pk", key("USER", "sub"))

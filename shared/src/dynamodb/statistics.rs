@@ -10,6 +10,10 @@ use crate::ports::{CountSessions, StoreError, Window};
 
 const WHAT: &str = "counting sessions";
 
+/// The most entries of a page. DynamoDB ends a page at 1 MB in any case, which is 7,000 to 10,000 entries; a
+/// store that reads ahead as far as it may does not read for nothing.
+const PAGE: i32 = 10_000;
+
 impl Table {
     fn query_list(&self, list: DueList, window: Window) -> QueryFluentBuilder {
         let query = self
@@ -36,6 +40,7 @@ impl CountSessions for Table {
         let mut query = self
             .query_list(list, window)
             .select(Select::Count)
+            .limit(PAGE)
             // Tokens stand on the lists too; only sessions count.
             .filter_expression(format!("begins_with({SK}, :session)"))
             .expression_attribute_values(":session", text("SESSION#"));

@@ -52,6 +52,13 @@ impl Running {
         lines.next().unwrap()
     }
 
+    /// The address in the table's row of this name.
+    pub(crate) fn address(&self, row: &str) -> &str {
+        let mut lines = self.introduction.lines().map(str::trim);
+        let line = lines.find(|line| line.starts_with(row)).unwrap();
+        line.split("http://").nth(1).unwrap()
+    }
+
     /// The token in the line under a title.
     pub(crate) fn token(&self, title: &str) -> Option<&str> {
         let (_, after) = self.line(title).split_once("Bearer ")?;
