@@ -1,5 +1,5 @@
 import pytest
-from local import local_stack
+from local import table_and_api
 from writers import LANGUAGES, NOT_RUN
 
 
@@ -10,8 +10,8 @@ def writer(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def one_stack(tmp_path_factory):
-    with local_stack(tmp_path_factory.mktemp("local") / "log", "--empty") as stack:
+def one_stack():
+    with table_and_api("--empty") as stack:
         yield stack
 
 

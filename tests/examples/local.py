@@ -1,13 +1,10 @@
-"""The local stack, as `cargo local` serves it, and what is in its table."""
+"""The local stack: its table, its API, and the cleanup by hand."""
 
 import base64
 import contextlib
 import decimal
 import json
 import os
-import re
-import signal
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -15,12 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
-import pytest
+from local_stack import ROOT, serve
 
-ROOT = Path(__file__).resolve().parents[2]
 # Another folder's documents, to see a test fail: `DOCS=target/broken pytest tests/examples`.
 DOCS = Path(os.environ.get("DOCS", ROOT / "docs"))
-LOCAL = os.environ.get("SESSION_CLEANUP_LOCAL", ROOT / "target/debug/session-cleanup-local")
 RETENTION = 30 * 86_400
 REGION = "us-east-1"
 # No credentials are checked, but clients want some. boto3 reads the one name of the region, the others the other.
@@ -35,37 +30,16 @@ WRONG = {"changed_elsewhere": 0, "reindexed": 0, "adopted": 0, "malformed": 0, "
 
 
 @contextlib.contextmanager
-def local_stack(log, *options):
-    """Runs it until the end of the block."""
-    if not os.path.exists(LOCAL):
-        pytest.fail(f"{LOCAL} is missing: cargo build --bin session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
-    command = [LOCAL, "local", "--port", "0", "--dynamodb-port", "0", *options]
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-    ):
-        try:
-            introduction = ""
-            # The last line is about the cleanup by hand.
-            while "functions/cleanup/" not in introduction:
-                line = process.stdout.readline()
-                assert line, introduction + log.read_text()
-                introduction += line
-            yield Local(introduction)
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+def table_and_api(*options):
+    """A stack that runs until the end of the block, and what is in its table."""
+    with serve(*options) as stack:
+        yield Local(stack)
 
 
 class Local:
-    def __init__(self, introduction):
-        self.api = re.search(r"API +(http://\S+)", introduction)[1]
-        self.endpoint = re.search(r"DynamoDB, for any AWS client +(http://\S+)", introduction)[1]
-        # Of the reader and of the administrator.
-        self.reader, _, self.admin = re.findall(r"Bearer ([^']+)'", introduction)[-4:-1]
+    def __init__(self, stack):
+        self.api, self.endpoint = stack.api, stack.dynamodb
+        self.reader, self.admin = stack.reader, stack.admin
         self.table = boto3.resource(
             "dynamodb",
             endpoint_url=self.endpoint,

@@ -6,7 +6,8 @@ import re
 
 import pytest
 from jsonschema import Draft202012Validator
-from local import DOCS, ROOT, local_stack
+from local import DOCS, table_and_api
+from local_stack import ROOT
 
 SCHEMA = json.loads((DOCS / "records.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -146,8 +147,8 @@ def test_a_wrong_record_is_not_taken():
         assert not VALIDATOR.is_valid(nothing)
 
 
-def test_the_schema_takes_all_that_the_stack_itself_writes(tmp_path):
-    with local_stack(tmp_path / "log") as stack:
+def test_the_schema_takes_all_that_the_stack_itself_writes():
+    with table_and_api() as stack:
         # Before and after: expired ones are closed then, and there are reports of three kinds.
         for _ in range(2):
             records = stack.records()

@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from local import DOCS, ROOT
+from local import DOCS
+from local_stack import ROOT
 
 HERE = ROOT / "tests/examples"
 # What Debian's packages of Go libraries fill.
