@@ -74,6 +74,7 @@ BAD = [
     *(("inactive", {"deactivated_at": bad}) for bad in TIMES),
     *((kind, {name: bad}) for kind in ("refresh", "blacklist") for name in ("expires_at", "due_at", "ttl") for bad in TIMES),
     *(("active", {"is_active": bad}) for bad in ("true", 1, None)),
+    *(("inactive", {"is_active": bad}) for bad in ("false", 0, None)),
     # A session that is said to be in the other state than its attributes tell.
     ("active", {"is_active": False}),
     ("inactive", {"is_active": True}),
@@ -92,7 +93,7 @@ BAD = [
     ("report", {"pk": "USER#ann"}),
     ("report", {"sk": "RUN#yesterday"}),
     ("report", {"run_id": "1"}),
-    ("report", {"trigger": "cron"}),
+    ("report", {"trigger": "cron", "requested_by": None}),
     ("report", {"requested_by": None}),
     ("report", {"trigger": "schedule"}),
     ("report", {"started_at": "2026-11-23"}),
