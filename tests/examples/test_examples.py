@@ -98,7 +98,9 @@ def test_the_story_runs_as_it_is_and_every_record_that_it_leaves_is_right(writer
 def test_each_function_writes_its_record_and_a_session_keeps_its_shard_and_its_owners_attributes(call, stack):
     start, end = 1_800_000_000, 1_800_028_800
     call("at", start)
-    assert call("login", "ann", "s-1", end, {"ip_address": "192.0.2.7", "device": "phone"}) == "done"
+    # Its owner's attributes are not taken for those of a record.
+    attributes = {"ip_address": "192.0.2.7", "device": "phone", "user_id": "eve", "pk": "USER#eve", "ttl": "never"}
+    assert call("login", "ann", "s-1", end, attributes) == "done"
     opened = session_of(stack)
     shard = opened.pop("due_key").removeprefix("deactivate#")
     assert re.fullmatch("0[0-9]|1[0-5]", shard)
