@@ -70,7 +70,7 @@ def test_an_http_api_asks_each_time_by_payload_2_with_simple_answers():
 @pytest.mark.parametrize(
     "writer, actions",
     [
-        ("Document", ["dynamodb:PutItem", "dynamodb:UpdateItem"]),
+        ("Document", [f"dynamodb:{it}Item" for it in ("Put", "Get", "Update", "Delete", "ConditionCheck")]),
         ("Library", ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:PartiQLUpdate"]),
     ],
 )

@@ -1,0 +1,228 @@
+"""What a login service writes for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
+
+All times are whole epoch seconds. Each write has a condition, and one that fails is an outcome, not an error. None creates a
+session but `login`, and none makes an inactive session active.
+"""
+
+import hashlib
+import random
+import time
+import unicodedata
+import uuid
+from enum import Enum
+
+from botocore.exceptions import ClientError
+
+# The end of the year 9999. A time of today in milliseconds lies beyond it.
+LAST_TIME = 253_402_300_799
+
+
+class Outcome(str, Enum):
+    DONE = "done"
+    EXISTS = "exists"  # One with this key is there already, and stays as it is.
+    ENDED = "ended"  # The session is inactive or has expired. It never comes back.
+    NOT_FOUND = "not found"  # The user has no such session, or no such refresh token that is still good.
+
+
+class Sessions:
+    """`table` is a Table of boto3; `retention_days` and `shards` are SessionRetentionDays and DueShards of the stack."""
+
+    def __init__(self, table, *, retention_days=30, shards=16, now=lambda: int(time.time())):
+        self.table = table
+        self.retention = retention_days * 86_400
+        self.shards = shards
+        self.now = now
+
+    def login(self, user, session, expires_at, attributes=None):
+        """Opens a session; `attributes` are more of its own, such as ip_address: DONE or EXISTS."""
+        return self._create(
+            {
+                **(attributes or {}),
+                **_session_key(user, session),
+                "user_id": user,
+                "session_id": session,
+                "is_active": True,
+                "created_at": self.now(),
+                "expires_at": _time(expires_at),
+                "due_key": f"deactivate#{self._shard()}",
+                "due_at": expires_at,
+                "ttl": expires_at + self.retention,
+            }
+        )
+
+    def refresh(self, user, session, expires_at):
+        """Moves the end of a session that is live: DONE, ENDED or NOT_FOUND."""
+        return self._change(
+            user,
+            session,
+            action="deactivate",
+            update="expires_at = :end",
+            condition="is_active = :true AND expires_at > :now",
+            values={":end": _time(expires_at), ":now": self.now(), ":true": True},
+            due_at=expires_at,
+            ttl=expires_at + self.retention,
+        )
+
+    def logout(self, user, session):
+        """Closes a session, by the user's own wish: DONE, ENDED or NOT_FOUND."""
+        return self._close(user, session, "logout")
+
+    def revoke(self, user, session):
+        """Closes a session, by somebody else's wish: DONE, ENDED or NOT_FOUND."""
+        return self._close(user, session, "revoked")
+
+    def add_refresh_token(self, user, session, token, expires_at):
+        """Stores the SHA-256 of a session's refresh token: DONE or EXISTS."""
+        return self._create(self._refresh_token(user, session, token, expires_at))
+
+    def rotate_refresh_token(self, user, session, old, new, expires_at):
+        """Puts a new refresh token in the place of an old one, both or neither.
+
+        DONE; ENDED where the session is not live; NOT_FOUND where the old token is not this session's, was used before or
+        has expired; EXISTS where the new one is there already.
+        """
+        table, now = self.table.name, self.now()
+        writes = [
+            {
+                "ConditionCheck": {
+                    "TableName": table,
+                    "Key": _session_key(user, session),
+                    "ConditionExpression": "is_active = :true AND expires_at > :now",
+                    "ExpressionAttributeValues": {":true": True, ":now": now},
+                }
+            },
+            {
+                "Delete": {
+                    "TableName": table,
+                    "Key": _refresh_token_key(user, old),
+                    "ConditionExpression": "session_id = :session AND expires_at > :now",
+                    "ExpressionAttributeValues": {":session": session, ":now": now},
+                }
+            },
+            {
+                "Put": {
+                    "TableName": table,
+                    "Item": self._refresh_token(user, session, new, expires_at),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            },
+        ]
+        try:
+            self.table.meta.client.transact_write_items(TransactItems=writes)
+            return Outcome.DONE
+        except ClientError as error:
+            # One reason for each write, in their order.
+            for reason, outcome in zip(
+                error.response.get("CancellationReasons", []),
+                [Outcome.ENDED, Outcome.NOT_FOUND, Outcome.EXISTS],
+            ):
+                if reason["Code"] == "ConditionalCheckFailed":
+                    return outcome
+            raise
+
+    def blacklist(self, user, jti, expires_at):
+        """Has one access token refused from now on; `expires_at` is that token's `exp`: DONE or EXISTS."""
+        return self._create(
+            {
+                "pk": f"USER#{_id(user)}",
+                "sk": f"BLACKLIST#{_id(jti)}",
+                "user_id": user,
+                "jti": jti,
+                "expires_at": _time(expires_at),
+                "due_key": f"delete#{self._shard()}",
+                "due_at": expires_at,
+                "ttl": expires_at,
+            }
+        )
+
+    def access_token_claims(self, user, session, session_expires_at, issuer, audience, scope, seconds=900):
+        """The claims of an access token, for a JWT library to sign. It ends with its session, or earlier."""
+        return {
+            "iss": issuer,
+            "aud": audience,
+            "sub": _id(user),
+            "sid": _id(session),
+            "jti": str(uuid.uuid4()),
+            "exp": min(self.now() + seconds, _time(session_expires_at)),
+            "scope": scope,
+        }
+
+    def _close(self, user, session, reason):
+        now = self.now()
+        return self._change(
+            user,
+            session,
+            action="delete",
+            update="is_active = :false, deactivated_at = :now, deactivation_reason = :reason",
+            condition="is_active = :true",
+            values={":false": False, ":now": now, ":reason": reason, ":true": True},
+            due_at=now + self.retention,
+            ttl=now + self.retention,
+        )
+
+    def _change(self, user, session, action, update, condition, values, due_at, ttl):
+        key = _session_key(user, session)
+        found = self.table.get_item(Key=key, ConsistentRead=True, ProjectionExpression="pk, due_key").get("Item")
+        if found is None:
+            return Outcome.NOT_FOUND
+        # A record keeps its shard for life.
+        shard = found.get("due_key", "").partition("#")[2] or self._shard()
+        try:
+            self.table.update_item(
+                Key=key,
+                UpdateExpression=f"SET {update}, due_key = :due_key, due_at = :due_at, #ttl = :ttl",
+                ConditionExpression=condition,
+                ExpressionAttributeNames={"#ttl": "ttl"},
+                ExpressionAttributeValues={**values, ":due_key": f"{action}#{shard}", ":due_at": due_at, ":ttl": ttl},
+            )
+            return Outcome.DONE
+        except ClientError as error:
+            return _if_condition_failed(error, Outcome.ENDED)
+
+    def _create(self, item):
+        try:
+            self.table.put_item(Item=item, ConditionExpression="attribute_not_exists(pk)")
+            return Outcome.DONE
+        except ClientError as error:
+            return _if_condition_failed(error, Outcome.EXISTS)
+
+    def _refresh_token(self, user, session, token, expires_at):
+        return {
+            **_refresh_token_key(user, token),
+            "user_id": user,
+            "session_id": _id(session),
+            "expires_at": _time(expires_at),
+            "due_key": f"delete#{self._shard()}",
+            "due_at": expires_at,
+            "ttl": expires_at,
+        }
+
+    def _shard(self):
+        return f"{random.randrange(self.shards):02d}"
+
+
+def _session_key(user, session):
+    return {"pk": f"USER#{_id(user)}", "sk": f"SESSION#{_id(session)}"}
+
+
+def _refresh_token_key(user, token):
+    return {"pk": f"USER#{_id(user)}", "sk": f"REFRESH#{hashlib.sha256(token.encode()).hexdigest()}"}
+
+
+def _id(text):
+    good = 1 <= len(text) <= 256 and len(text.encode()) <= 1000
+    if not good or any(unicodedata.category(it) == "Cc" for it in text):
+        raise ValueError("an id has 1 to 256 characters in at most 1000 bytes, and no control characters")
+    return text
+
+
+def _time(seconds):
+    if type(seconds) is not int or not 0 <= seconds <= LAST_TIME:
+        raise ValueError("a time is a whole number of epoch seconds")
+    return seconds
+
+
+def _if_condition_failed(error, outcome):
+    if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        raise error
+    return outcome

@@ -1,0 +1,77 @@
+"""docs/integrate.md: what it tells a reader to run, and where it leads."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+from local import DOCS, claims
+from local_stack import ROOT
+
+DOCUMENT = (DOCS / "integrate.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.S)
+
+
+def check_records(stack, folder):
+    """Runs the program of the document, beside the schema, as a reader would; what it prints."""
+    (program,) = (it for it in blocks("python") if "records.schema.json" in it)
+    (folder / "records.schema.json").write_text((DOCS / "records.schema.json").read_text())
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=os.environ | stack.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_program_that_checks_records_names_those_that_are_wrong(stack, tmp_path):
+    stack.clean_up(dry_run=True)
+    assert check_records(stack, tmp_path) == ""
+    (pk, sk), item = next(iter(stack.callers.items()))
+    stack.table.put_item(Item=item | {"expires_at": item["expires_at"] * 1000})
+    assert re.fullmatch(rf"{pk} {re.escape(sk)} \$\.expires_at .* maximum of .*\n", check_records(stack, tmp_path))
+
+
+def test_the_claims_of_the_document_are_those_of_the_stacks_own_tokens(stack):
+    (text,) = blocks("json")
+    shown, told = json.loads(text), claims(stack.reader)
+    assert {name: type(it) for name, it in shown.items()} == {name: type(it) for name, it in told.items()}
+
+
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)\s]+)\)", DOCUMENT)
+    assert len(links) > 10
+    for link in links:
+        path, _, anchor = link.partition("#")
+        if link.startswith("https://"):
+            continue
+        # DOCS may be a copy.
+        target = (ROOT / "docs" / path).resolve() if path.startswith("..") else DOCS / (path or "integrate.md")
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)", target.read_text(), re.M)
+            assert anchor in [re.sub(r"[^\w -]", "", it).lower().replace(" ", "-") for it in headings], link
+
+
+def test_the_actions_of_the_document_are_those_of_the_policy():
+    policy = (ROOT / "infra/examples/application-policy.yaml").read_text()
+    assert set(re.findall(r"dynamodb:\w+", DOCUMENT)) - {"dynamodb:Query"} == set(
+        re.findall(r"dynamodb:(?!LeadingKeys)\w+", policy)
+    )
+
+
+def test_no_lock_file_names_a_registry():
+    lock = (DOCS / "examples/node/package-lock.json").read_text()
+    assert "://" not in lock
+    assert '"resolved"' not in lock
+    assert set(json.loads((DOCS / "examples/node/package.json").read_text())["dependencies"].values()) == {
+        json.loads(lock)["packages"][f"node_modules/@aws-sdk/{name}"]["version"] for name in ("client-dynamodb", "lib-dynamodb")
+    }

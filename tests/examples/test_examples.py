@@ -1,0 +1,453 @@
+"""The examples, on the local stack: what they write, who wins a race, and what the functions make of their records."""
+
+import hashlib
+import json
+import re
+import time
+import uuid
+
+import pytest
+from jsonschema import Draft202012Validator
+from local import DOCS, RETENTION, WRONG, claims, in_between
+from writers import Refused, cannot_run
+
+DAY = 86_400
+STORY = """\
+logged in: the session is stored, and the refresh token's hash
+refreshed: the session ends eight hours later, the refresh token is a new one
+refused: the old refresh token is not taken a second time
+blacklisted an access token, until its own end
+logged out: the session is inactive for good
+"""
+NOTHING_TO_DO = {
+    "sessions_deactivated": 0,
+    "sessions_deleted": 0,
+    "refresh_tokens_deleted": 0,
+    "blacklisted_tokens_deleted": 0,
+    **WRONG,
+}
+SCHEMA = Draft202012Validator(json.loads((DOCS / "records.schema.json").read_text()))
+
+
+def now():
+    return int(time.time())
+
+
+def wait_until(moment):
+    time.sleep(max(0, moment - time.time()))
+
+
+def counts(report):
+    assert report["complete"]
+    return {name: report[name] for name in NOTHING_TO_DO}
+
+
+def check(stack):
+    """That each record that was written is as the document says, and that the cleanup finds nothing wrong with any."""
+    written = stack.written()
+    for (_, sk), record in written.items():
+        SCHEMA.validate(record)
+        agree(record)
+        assert sk.split("#")[0] in ("SESSION", "REFRESH", "BLACKLIST")
+    report = stack.clean_up(adopt=True, dry_run=True)
+    assert {name: report[name] for name in WRONG} == WRONG
+    return written
+
+
+def agree(record):
+    """What the schema cannot say: the attributes that repeat, or follow from, others."""
+    assert record["pk"] == f"USER#{record['user_id']}"
+    kind, rest = record["sk"].split("#", 1)
+    action, shard = record["due_key"].split("#")
+    assert 0 <= int(shard) < 16
+    if kind == "SESSION":
+        assert rest == record["session_id"]
+        active = record["is_active"]
+        due_at = record["expires_at"] if active else record["deactivated_at"] + RETENTION
+        ttl = record["expires_at"] + RETENTION if active else due_at
+        assert (action, record["due_at"], record["ttl"]) == ("deactivate" if active else "delete", due_at, ttl)
+    else:
+        assert (action, record["due_at"], record["ttl"]) == ("delete", record["expires_at"], record["expires_at"])
+        if kind == "BLACKLIST":
+            assert rest == record["jti"]
+
+
+def session_of(stack, user="ann", session="s-1"):
+    return stack.written()["USER#" + user, "SESSION#" + session]
+
+
+def refresh_token_key(user, token):
+    return "USER#" + user, "REFRESH#" + hashlib.sha256(token.encode()).hexdigest()
+
+
+def test_the_story_runs_as_it_is_and_every_record_that_it_leaves_is_right(writer, stack):
+    if writer.no_story:
+        cannot_run(f"its story, for {writer.no_story}")
+    before = now()
+    assert writer.run_story(stack) == STORY
+    written = check(stack)
+    kinds = sorted(sk.split("#")[0] for _, sk in written)
+    assert kinds == ["BLACKLIST", "REFRESH", "SESSION"]
+    (session,) = (it for (_, sk), it in written.items() if sk.startswith("SESSION#"))
+    assert (session["is_active"], session["deactivation_reason"]) == (False, "logout")
+    assert before <= session["created_at"] <= session["deactivated_at"] <= now()
+    assert 16 * 3600 <= session["expires_at"] - before <= 16 * 3600 + 60
+    assert counts(stack.clean_up()) == NOTHING_TO_DO
+
+
+def test_each_function_writes_its_record_and_a_session_keeps_its_shard_and_its_owners_attributes(call, stack):
+    start, end = 1_800_000_000, 1_800_028_800
+    call("at", start)
+    # Its owner's attributes are not taken for those of a record.
+    attributes = {"ip_address": "192.0.2.7", "device": "phone", "user_id": "eve", "pk": "USER#eve", "ttl": "never"}
+    assert call("login", "ann", "s-1", end, attributes) == "done"
+    opened = session_of(stack)
+    shard = opened.pop("due_key").removeprefix("deactivate#")
+    assert re.fullmatch("0[0-9]|1[0-5]", shard)
+    base = {
+        "pk": "USER#ann",
+        "sk": "SESSION#s-1",
+        "user_id": "ann",
+        "session_id": "s-1",
+        "created_at": start,
+        "ip_address": "192.0.2.7",
+        "device": "phone",
+    }
+    active = base | {"is_active": True, "expires_at": end, "due_at": end, "ttl": end + RETENTION}
+    assert opened == active
+
+    end += 7_200
+    call("at", start + 60)
+    assert call("refresh", "ann", "s-1", end) == "done"
+    moved = active | {"expires_at": end, "due_at": end, "ttl": end + RETENTION, "due_key": f"deactivate#{shard}"}
+    assert session_of(stack) == moved
+
+    # Whoever chose it, and however many there are by now.
+    stack.table.update_item(
+        Key={"pk": "USER#ann", "sk": "SESSION#s-1"},
+        UpdateExpression="SET due_key = :list",
+        ExpressionAttributeValues={":list": "deactivate#77"},
+    )
+    assert call("refresh", "ann", "s-1", end) == "done"
+    assert session_of(stack) == moved | {"due_key": "deactivate#77"}
+    call("at", start + 120)
+    assert call("logout", "ann", "s-1") == "done"
+    closed = {
+        "is_active": False,
+        "deactivated_at": start + 120,
+        "deactivation_reason": "logout",
+        "due_key": "delete#77",
+        "due_at": start + 120 + RETENTION,
+        "ttl": start + 120 + RETENTION,
+    }
+    assert session_of(stack) == moved | closed
+
+    assert call("login", "ann", "s-2", end) == "done"
+    assert call("revoke", "ann", "s-2") == "done"
+    assert session_of(stack, session="s-2")["deactivation_reason"] == "revoked"
+
+    token = {"pk": "USER#ann", "user_id": "ann", "expires_at": end, "due_at": end, "ttl": end}
+    assert call("login", "ann", "s-3", end) == "done"
+    assert call("add_refresh_token", "ann", "s-3", "abc", end) == "done"
+    # FIPS 180-2, appendix B.1.
+    sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    stored = stack.written()["USER#ann", f"REFRESH#{sha}"]
+    assert stored.pop("due_key").startswith("delete#")
+    assert stored == token | {"sk": f"REFRESH#{sha}", "session_id": "s-3"}
+
+    assert call("rotate_refresh_token", "ann", "s-3", "abc", "def", end) == "done"
+    assert ("USER#ann", f"REFRESH#{sha}") not in stack.written()
+    sk = refresh_token_key("ann", "def")[1]
+    rotated = stack.written()["USER#ann", sk]
+    assert rotated.pop("due_key").startswith("delete#")
+    assert rotated == token | {"sk": sk, "session_id": "s-3"}
+
+    assert call("blacklist", "ann", "j-1", end) == "done"
+    listed = stack.written()["USER#ann", "BLACKLIST#j-1"]
+    assert listed.pop("due_key").startswith("delete#")
+    assert listed == token | {"sk": "BLACKLIST#j-1", "jti": "j-1"}
+
+
+def test_records_are_spread_over_the_shards(call, stack):
+    for number in range(60):
+        call("login", "ann", f"s-{number}", now() + 60)
+    assert len({it["due_key"] for it in stack.written().values()}) > 8
+    check(stack)
+
+
+# What was done before, then the call that comes too late, and its outcome. `END` is in an hour, `PAST` was a second ago.
+LATE = {
+    "a second login": (["login ann s-1 END"], "login ann s-1 LATER", "exists"),
+    "a login to a session that is closed": (["login ann s-1 END", "logout ann s-1"], "login ann s-1 LATER", "exists"),
+    "a refresh after a logout": (["login ann s-1 END", "logout ann s-1"], "refresh ann s-1 LATER", "ended"),
+    "a refresh after the end": (["login ann s-1 PAST"], "refresh ann s-1 LATER", "ended"),
+    "a refresh of no session": ([], "refresh ann s-1 LATER", "not found"),
+    "a refresh of another user's": (["login ann s-1 END"], "refresh bob s-1 LATER", "not found"),
+    "a second logout": (["login ann s-1 END", "logout ann s-1"], "logout ann s-1", "ended"),
+    "a revocation after a logout": (["login ann s-1 END", "logout ann s-1"], "revoke ann s-1", "ended"),
+    "a logout of no session": ([], "logout ann s-1", "not found"),
+    "a second use of a refresh token": (
+        ["login ann s-1 END", "add_refresh_token ann s-1 old END", "rotate_refresh_token ann s-1 old new END"],
+        "rotate_refresh_token ann s-1 old newer END",
+        "not found",
+    ),
+    "a refresh token after a logout": (
+        ["login ann s-1 END", "add_refresh_token ann s-1 old END", "logout ann s-1"],
+        "rotate_refresh_token ann s-1 old new END",
+        "ended",
+    ),
+    "a refresh token after the session's end": (
+        ["login ann s-1 PAST", "add_refresh_token ann s-1 old END"],
+        "rotate_refresh_token ann s-1 old new END",
+        "ended",
+    ),
+    "a refresh token of no session": (
+        ["add_refresh_token ann s-1 old END"],
+        "rotate_refresh_token ann s-1 old new END",
+        "ended",
+    ),
+    "a refresh token of another session": (
+        ["login ann s-1 END", "login ann s-2 END", "add_refresh_token ann s-2 old END"],
+        "rotate_refresh_token ann s-1 old new END",
+        "not found",
+    ),
+    "a refresh token after its own end": (
+        ["login ann s-1 END", "add_refresh_token ann s-1 old PAST"],
+        "rotate_refresh_token ann s-1 old new END",
+        "not found",
+    ),
+    "a refresh token for one that is there": (
+        ["login ann s-1 END", "add_refresh_token ann s-1 old END", "add_refresh_token ann s-1 new END"],
+        "rotate_refresh_token ann s-1 old new LATER",
+        "exists",
+    ),
+    "the same refresh token again": (
+        ["login ann s-1 END", "add_refresh_token ann s-1 old END"],
+        "add_refresh_token ann s-1 old LATER",
+        "exists",
+    ),
+    "the same token blacklisted again": (["blacklist ann j-1 END"], "blacklist ann j-1 LATER", "exists"),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_who_comes_too_late_is_told_so_and_changes_nothing(call, stack, case):
+    start = now()
+    times = {"PAST": start - 1, "END": start + 3_600, "LATER": start + 7_200}
+    before, late, outcome = LATE[case]
+
+    def say(words):
+        return call(*(times.get(it, it) for it in words.split()))
+
+    for words in before:
+        assert say(words) == "done", words
+    left = stack.written()
+    assert say(late) == outcome
+    assert stack.written() == left
+    check(stack)
+
+
+def test_nothing_is_due_before_its_time_and_everything_at_it(call, stack):
+    end = 1_800_000_000
+    call("at", end - 60)
+    for session in ("s-1", "s-2"):
+        call("login", "ann", session, end)
+        call("add_refresh_token", "ann", session, f"of {session}", end + 60)
+    call("at", end - 1)
+    assert call("rotate_refresh_token", "ann", "s-1", "of s-1", "more of s-1", end + 60) == "done"
+    assert call("refresh", "ann", "s-1", end + 60) == "done"
+    call("at", end)
+    assert call("rotate_refresh_token", "ann", "s-2", "of s-2", "more of s-2", end + 60) == "ended"
+    assert call("refresh", "ann", "s-2", end + 60) == "ended"
+    # A logout may close a session that nobody has closed since its end.
+    assert call("logout", "ann", "s-2") == "done"
+
+
+@pytest.mark.parametrize("name", ["refresh", "logout", "revoke"])
+@pytest.mark.parametrize("meanwhile", ["closed", "deleted"])
+def test_a_session_that_ends_while_a_change_is_under_way_stays_as_it_is(writer, call, stack, name, meanwhile):
+    call("login", "ann", "s-1", now() + 3_600)
+
+    def other():
+        if meanwhile == "closed":
+            call("logout", "ann", "s-1")
+        else:
+            stack.table.delete_item(Key={"pk": "USER#ann", "sk": "SESSION#s-1"})
+        left.update(stack.written())
+
+    left = {}
+    with in_between(stack, ".GetItem", other) as endpoint, writer.calls(stack, endpoint) as slow:
+        assert slow(name, "ann", "s-1", *([now() + 7_200] if name == "refresh" else [])) == "ended"
+    assert stack.written() == left
+    check(stack)
+
+
+GOOD_IDS = ["a", "USER#b", "日本", "x" * 256, "😀" * 250, " "]
+BAD_IDS = ["", "a\nb", "a\0", "\x7f", "\x85", "x" * 257, "😀" * 251]
+
+
+def test_ids_that_the_stack_does_not_take_are_refused_and_nothing_is_written(call, stack):
+    end = now() + 3_600
+    for bad in BAD_IDS:
+        for arguments in (
+            ("login", bad, "s-1", end),
+            ("login", "ann", bad, end),
+            ("refresh", bad, "s-1", end),
+            ("refresh", "ann", bad, end),
+            ("logout", bad, "s-1"),
+            ("revoke", "ann", bad),
+            ("add_refresh_token", bad, "s-1", "token", end),
+            ("add_refresh_token", "ann", bad, "token", end),
+            ("rotate_refresh_token", "ann", bad, "old", "new", end),
+            ("blacklist", bad, "j-1", end),
+            ("blacklist", "ann", bad, end),
+            ("access_token_claims", "ann", bad, end, "issuer", "audience", "scope", 900),
+        ):
+            with pytest.raises(Refused, match="an id has 1 to 256 characters"):
+                call(*arguments)
+    assert stack.written() == {}
+    for good in GOOD_IDS:
+        assert call("login", good, good, end) == "done"
+        assert call("blacklist", good, good, end) == "done"
+    assert len(check(stack)) == 2 * len(GOOD_IDS)
+
+
+def test_times_that_are_not_in_seconds_are_refused_and_nothing_is_written(request, call, stack):
+    times = [1_800_000_000_000, -1, 253_402_300_800]
+    if "go" not in request.node.callspec.id:
+        # There a time is not a number.
+        times += [1_800_000_000.5, "1800000000", None]
+    for bad in times:
+        for arguments in (
+            ("login", "ann", "s-1", bad),
+            ("refresh", "ann", "s-1", bad),
+            ("add_refresh_token", "ann", "s-1", "token", bad),
+            ("rotate_refresh_token", "ann", "s-1", "old", "new", bad),
+            ("blacklist", "ann", "j-1", bad),
+        ):
+            with pytest.raises(Refused, match="a time "):
+                call(*arguments)
+    assert stack.written() == {}
+    assert call("login", "ann", "s-1", 253_402_300_799) == "done"
+    check(stack)
+
+
+def test_the_hourly_run_closes_what_has_ended_and_leaves_what_is_live(call, stack):
+    soon = now() + 2
+    for session in ("ends-1", "ends-2", "goes-on", "logged-out"):
+        assert call("login", "ann", session, soon) == "done"
+    assert call("refresh", "ann", "goes-on", soon + 3_600) == "done"
+    assert call("logout", "ann", "logged-out") == "done"
+    assert call("login", "ann", "live", soon + 3_600) == "done"
+    assert call("add_refresh_token", "ann", "live", "token", soon + 3_600) == "done"
+    assert call("blacklist", "ann", "j-1", soon + 3_600) == "done"
+    before = check(stack)
+    wait_until(soon)
+    assert counts(stack.clean_up()) == NOTHING_TO_DO | {"sessions_deactivated": 2}
+    after = check(stack)
+    for session in ("ends-1", "ends-2"):
+        key = "USER#ann", f"SESSION#{session}"
+        was, closed = before.pop(key), after.pop(key)
+        assert closed["deactivation_reason"] == "expired_by_cleanup"
+        assert closed["due_key"].split("#") == ["delete", was["due_key"].split("#")[1]]
+        assert call("refresh", "ann", session, now() + 3_600) == "ended"
+    assert after == before
+
+
+def test_old_records_are_deleted_when_their_time_has_come_and_not_before(call, stack):
+    today = now()
+    live = today + 3_600
+    for days in (40, 31, 29):
+        call("at", today - days * DAY - 60)
+        assert call("login", "ann", f"closed-{days}-days", live) == "done"
+        call("at", today - days * DAY)
+        assert call("logout", "ann", f"closed-{days}-days") == "done"
+    call("at", today - 10 * DAY)
+    for hours in (72, 1):
+        assert call("add_refresh_token", "ann", "s-1", f"{hours} hours", today - hours * 3_600) == "done"
+        assert call("blacklist", "ann", f"{hours}-hours", today - hours * 3_600) == "done"
+    call("at", None)
+    assert call("login", "ann", "live", live) == "done"
+    assert call("add_refresh_token", "ann", "live", "live", live) == "done"
+    assert call("blacklist", "ann", "live", live) == "done"
+    check(stack)
+    # The hourly run leaves deletions to native TTL for two days.
+    one = {"sessions_deleted": 1, "refresh_tokens_deleted": 1, "blacklisted_tokens_deleted": 1}
+    assert counts(stack.clean_up()) == NOTHING_TO_DO | one
+    assert counts(stack.force_cleanup()) == NOTHING_TO_DO | one
+    assert set(check(stack)) == {
+        ("USER#ann", "SESSION#closed-29-days"),
+        ("USER#ann", "SESSION#live"),
+        refresh_token_key("ann", "live"),
+        ("USER#ann", "BLACKLIST#live"),
+    }
+
+
+def test_the_authorizer_lets_a_session_in_while_it_is_open_and_its_token_is_not_blacklisted(call, stack):
+    token = stack.reader
+    told = claims(token)
+    user, session, jti = told["sub"], told["sid"], told["jti"]
+    key = {"pk": f"USER#{user}", "sk": f"SESSION#{session}"}
+
+    def begin(expires_at):
+        stack.table.delete_item(Key=key)
+        assert stack.let_in(token) == (401, "Session not found")
+        assert call("login", user, session, expires_at) == "done"
+        assert stack.let_in(token) == (200, None)
+
+    begin(now() + 3_600)
+    assert call("logout", user, session) == "done"
+    assert stack.let_in(token) == (401, "Session inactive")
+
+    begin(now() + 3_600)
+    assert call("revoke", user, session) == "done"
+    assert stack.let_in(token) == (401, "Session inactive")
+
+    end = now() + 3
+    begin(end)
+    wait_until(end)
+    assert stack.let_in(token) == (401, "Session expired")
+    assert stack.records()[key["pk"], key["sk"]]["deactivation_reason"] == "expired_on_validation"
+
+    end = now() + 3
+    begin(end)
+    assert call("refresh", user, session, end + 3_600) == "done"
+    wait_until(end)
+    assert stack.let_in(token) == (200, None)
+    assert call("blacklist", user, jti, told["exp"]) == "done"
+    assert stack.let_in(token) == (401, "Token revoked")
+    # The session goes on without it.
+    assert call("refresh", user, session, end + 7_200) == "done"
+    assert stack.records()[key["pk"], key["sk"]]["is_active"] is True
+
+
+def test_the_claims_are_those_that_the_authorizer_wants_and_end_with_the_session_at_the_latest(call, stack):
+    call("at", 1_800_000_000)
+    told = claims(stack.reader)
+    found = call("access_token_claims", "ann", "s-1", 1_800_028_800, told["iss"], told["aud"], "a b", 900)
+    other = call("access_token_claims", "ann", "s-1", 1_800_000_060, told["iss"], told["aud"], "a b", 900)
+    assert set(found) == set(told)
+    jti, exp = found.pop("jti"), found.pop("exp")
+    assert jti != other["jti"]
+    assert len(uuid.UUID(jti).bytes) == 16
+    assert (exp, other["exp"]) == (1_800_000_900, 1_800_000_060)
+    assert found == {"iss": told["iss"], "aud": told["aud"], "sub": "ann", "sid": "s-1", "scope": "a b"}
+
+
+FUNCTIONS = [
+    *("login", "refresh", "logout", "revoke", "add_refresh_token", "rotate_refresh_token", "blacklist"),
+    "access_token_claims",
+]
+
+
+@pytest.mark.parametrize(
+    "path, pattern",
+    [
+        ("python/sessions.py", r"^    def ([a-z]\w*)\("),
+        ("node/sessions.mjs", r"^  (?:async )?(?!constructor)([a-z]\w*)\("),
+        ("go/sessions.go", r"^func \(s \*Sessions\) ([A-Z]\w*)\("),
+    ],
+)
+def test_the_examples_have_the_same_functions_in_the_same_order(path, pattern):
+    found = re.findall(pattern, (DOCS / "examples" / path).read_text(), re.M)
+    assert [re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name in found] == FUNCTIONS

@@ -1,0 +1,149 @@
+"""The examples, one for each language: how a reader runs them, and their functions one by one."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from local import DOCS
+from local_stack import ROOT
+
+HERE = ROOT / "tests/examples"
+# What Debian's packages of Go libraries fill.
+GOCODE = os.environ.get("GOCODE", "/usr/share/gocode")
+
+
+class Refused(Exception):
+    """The example did not take an argument."""
+
+
+class Writer:
+    """An example: `story` runs it as it is, `driver` takes calls of its functions."""
+
+    def __init__(self, folder, story, driver, environment=None):
+        self.folder, self.story, self.driver = folder, story, driver
+        self.environment = environment or {}
+        # Why the story cannot be run here.
+        self.no_story = None
+
+    def run_story(self, stack):
+        """What it prints."""
+        done = subprocess.run(
+            self.story,
+            cwd=self.folder,
+            env=os.environ | self.environment | stack.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @contextlib.contextmanager
+    def calls(self, stack, endpoint=None):
+        """A function that calls the example's, by its name in Python."""
+        environment = os.environ | self.environment | stack.environment()
+        if endpoint:
+            environment["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
+        with subprocess.Popen(
+            self.driver,
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        ) as process:
+
+            def call(name, *arguments):
+                process.stdin.write(json.dumps([name, *arguments]) + "\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+                assert line, f"{name}: the example ended with {process.wait(20)}"
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise Refused(answer["error"])
+                return answer["answer"]
+
+            try:
+                yield call
+            finally:
+                process.stdin.close()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def copied(language, folder):
+    """The example beside its driver, in a folder of their own."""
+    shutil.copytree(
+        DOCS / "examples" / language, folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__"), dirs_exist_ok=True
+    )
+    return folder
+
+
+def python(folder):
+    copied("python", folder)
+    shutil.copy(HERE / "drivers/python.py", folder / "driver.py")
+    return Writer(folder, [sys.executable, "login_and_logout.py"], [sys.executable, "driver.py"])
+
+
+def node(folder):
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.fail("the example for Node needs node and npm")
+    copied("node", folder)
+    shutil.copy(HERE / "drivers/node.mjs", folder / "driver.mjs")
+    # Once for each lock file.
+    lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()[:12]
+    installed = ROOT / "target/examples" / f"node-{lock}"
+    if not (installed / "complete").exists():
+        installed.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(folder / name, installed)
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=installed, check=True, timeout=300)
+        (installed / "complete").touch()
+    (folder / "node_modules").symlink_to(installed / "node_modules")
+    return Writer(folder, ["node", "login_and_logout.mjs"], ["node", "driver.mjs"])
+
+
+def go(folder):
+    if not shutil.which("go"):
+        cannot_run("go is not installed")
+    # In the place where GOPATH has a module of this name; modules do not mind.
+    module = copied("go", folder / "src/example.com/sessions")
+    shutil.copytree(HERE / "drivers/go", module / "driver")
+    sdk = f"{GOCODE}/src/github.com/aws/aws-sdk-go-v2"
+    reads_endpoint = True
+    if os.path.isdir(sdk):
+        environment = {"GO111MODULE": "off", "GOPATH": f"{folder}:{GOCODE}"}
+        with open(f"{sdk}/config/env_config.go", encoding="utf-8") as file:
+            reads_endpoint = "AWS_ENDPOINT_URL" in file.read()
+    else:
+        environment = {"GOFLAGS": "-mod=mod"}
+        run = subprocess.run(["go", "mod", "tidy"], cwd=module, capture_output=True, text=True, timeout=300)
+        if run.returncode:
+            cannot_run(f"its modules cannot be had: {run.stderr.strip().splitlines()[-1]}")
+    for program in ("login_and_logout", "driver"):
+        command = ["go", "build", "-o", str(folder / program), f"./{program}"]
+        subprocess.run(command, cwd=module, env=os.environ | environment, check=True, timeout=600)
+    writer = Writer(module, [str(folder / "login_and_logout")], [str(folder / "driver")], environment)
+    if not reads_endpoint:
+        writer.no_story = "this SDK does not read AWS_ENDPOINT_URL_DYNAMODB"
+    return writer
+
+
+LANGUAGES = {"python": python, "node": node, "go": go}
+# Said at the end of the tests.
+NOT_RUN = []
+
+
+def cannot_run(why):
+    line = f"SKIPPED Go example: {why}"
+    if line not in NOT_RUN:
+        NOT_RUN.append(line)
+    pytest.skip(line)
