@@ -7,7 +7,6 @@ and its resources can be made in an order.
 import contextlib
 import io
 import json
-import os
 import re
 import socket
 import subprocess
@@ -19,9 +18,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from template import PSEUDO, REQUIRED, ROOT, Stack, read, translate, values_of
+from local_stack import serve
+from template import PSEUDO, REQUIRED, Stack, read, translate, values_of
 
-LOCAL = os.environ.get("SESSION_CLEANUP_LOCAL", ROOT / "target/debug/session-cleanup-local")
 STACKS = ("Alarms", "Dashboard")
 # moto makes no queue policy and no EventInvokeConfig, and does not read the API's definition, without which nothing can be
 # deployed.
@@ -40,10 +39,10 @@ def free_port():
         return it.getsockname()[1]
 
 
-def client(service, port):
+def client(service, endpoint):
     return boto3.client(
         service,
-        endpoint_url=f"http://127.0.0.1:{port}",
+        endpoint_url=endpoint,
         region_name=PSEUDO["AWS::Region"],
         aws_access_key_id="test",
         aws_secret_access_key="test",
@@ -76,15 +75,16 @@ def running(command, log, answers):
 def aws(tmp_path_factory):
     """Clients of a moto that has the functions' code."""
     port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
     log = tmp_path_factory.mktemp("moto") / "log"
-    s3 = client("s3", port)
+    s3 = client("s3", endpoint)
     with running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], log, s3.list_buckets):
         s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": PSEUDO["AWS::Region"]})
         code = io.BytesIO()
         with zipfile.ZipFile(code, "w") as archive:
             archive.writestr("bootstrap", "")
         s3.put_object(Bucket="code", Key="function.zip", Body=code.getvalue())
-        yield lambda service: client(service, port)
+        yield lambda service: client(service, endpoint)
 
 
 def create(cloudformation, name, template, values):
@@ -143,19 +143,10 @@ def deployed(aws):
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory):
+def local():
     """A client of the local stack's DynamoDB."""
-    if not os.path.exists(LOCAL):
-        pytest.fail(f"{LOCAL} is missing: cargo build --bin session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
-    port = free_port()
-    dynamodb = client("dynamodb", port)
-    command = [LOCAL, "local", "--empty", "--port", str(free_port()), "--dynamodb-port", str(port)]
-
-    def has_its_table():
-        dynamodb.describe_table(TableName="sessions")
-
-    with running(command, tmp_path_factory.mktemp("local") / "log", has_its_table):
-        yield dynamodb
+    with serve("--empty") as stack:
+        yield client("dynamodb", stack.dynamodb)
 
 
 def shape(dynamodb, name):
