@@ -65,3 +65,51 @@ async fn count_part<T: CountSessions + Sync>(
     };
     Ok((part, count, oldest))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    /// A table that takes a second for each list, and knows how many it is asked for at once.
+    #[derive(Default)]
+    struct Slow {
+        waiting: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl CountSessions for Slow {
+        async fn count(&self, list: DueList, window: Window) -> Result<u64, StoreError> {
+            let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(waiting, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            Ok(match (list.action, window) {
+                (Action::Deactivate, Window::DueAfter(_)) => 100,
+                (Action::Deactivate, Window::DueBy(_)) => 10,
+                _ => 1,
+            })
+        }
+
+        async fn oldest(&self, _: DueList) -> Result<Option<Timestamp>, StoreError> {
+            Ok(Some(NOW.plus(-60)))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_lists_are_counted_eight_at_a_time() {
+        let table = Slow::default();
+        let started = tokio::time::Instant::now();
+        let counted = count(&table, Shards::default(), NOW).await.unwrap();
+        assert_eq!(
+            counted,
+            Statistics::new(1_600, 160, 16, Some(NOW.plus(-60)), NOW)
+        );
+        assert_eq!(table.most.into_inner(), AT_ONCE);
+        assert_eq!(started.elapsed(), Duration::from_secs(3 * 16 / 8));
+    }
+}
