@@ -40,7 +40,7 @@ struct StatsAnswer {
     last_cleanup: Option<CleanupReport>,
 }
 
-/// The API in the words of OpenAPI 3.1.
+/// The description of the API (`OpenAPI` 3.1).
 const DESCRIPTION: &str = include_str!("../openapi.json");
 
 /// What can be asked for.

@@ -197,13 +197,9 @@ async fn the_printed_lines_work_and_ctrl_c_ends_it() {
     let first = local.introduction.lines().next().unwrap();
     let page = format!("http://{}/api/v1/monitoring/", local.address("API"));
     assert_eq!(first, format!("See it: {page}"));
-    let stats = format!("{page}sessions/stats");
+    let url = format!("{page}sessions/stats");
     let token = Some(local.line("with this token, as administrator"));
-    let (status, _) = local
-        .http
-        .call(Method::GET, &stats, token, "")
-        .await
-        .unwrap();
+    let (status, _) = local.http.call(Method::GET, &url, token, "").await.unwrap();
     assert_eq!(status, 200, "what is to be pasted into the page is a token");
     let (status, body) = local.curl("statistics, as a reader").await;
     assert_eq!(
