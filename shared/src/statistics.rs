@@ -60,7 +60,8 @@ async fn count_part<T: CountSessions + Sync>(
     let list = DueList { action, shard };
     let count = table.count(list, window).await?;
     let oldest = match part {
-        Part::Expired if count > 0 => table.oldest(list).await?,
+        // A cleanup may have been here since; then a live one comes first.
+        Part::Expired if count > 0 => table.oldest(list).await?.filter(|end| *end <= now),
         Part::Live | Part::Expired | Part::Inactive => None,
     };
     Ok((part, count, oldest))

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { leave, open, visit } from './browser.mjs';
-import { keepReports, twoDaysOfReports } from './stack.mjs';
+import { keepReports, report, twoDaysOfReports } from './stack.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
@@ -176,6 +176,24 @@ test('On a phone, the table scrolls within itself, and can be reached', async ()
         return Math.abs(drawing.getBoundingClientRect().width - drawing.viewBox.baseVal.width) < 1 && drawing.viewBox.baseVal.width > 500;
     });
     await leave(visited);
+});
+
+test('A long word does not make the page wider than the screen', async () => {
+    for (const width of [320, 1_280]) {
+        const visited = await visit(world, { viewport: { width, height: 640 } });
+        await visited.page.route('**/sessions/*', async (route) => {
+            const answer = await (await route.fetch()).json();
+            const long = report(new Date(), { trigger: 'api', requested_by: 'u'.repeat(256), error: 'e'.repeat(400) });
+            if (answer.data.reports) answer.data.reports.unshift(long);
+            else answer.data.last_cleanup = long;
+            await route.fulfill({ json: answer });
+        });
+        await visited.signIn(world.stack.tokens.reader);
+        await visited.numbers();
+        await visited.says('u'.repeat(256));
+        assert.equal(await overflow(visited), 0, `${width}`);
+        await leave(visited);
+    }
 });
 
 for (const [reducedMotion, expected] of [['no-preference', 'at-work'], ['reduce', 'none']]) {

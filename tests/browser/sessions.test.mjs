@@ -101,7 +101,7 @@ test('Times are local, with UTC at hand', async () => {
     const berlin = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/Berlin' });
     assert.ok((await newest.textContent()).endsWith(berlin.format(new Date(iso))));
     assert.equal(await newest.getAttribute('title'), `${iso.slice(0, 19).replace('T', ' ')} UTC`);
-    await visited.says('Times are those of Europe/Berlin');
+    await visited.says('Times are in the time zone Europe/Berlin');
     await leave(visited);
 });
 
@@ -223,6 +223,41 @@ test('An answer that comes after the token was forgotten is not shown', async ()
     await leave(visited);
 });
 
+test('The next token does not wait for what was asked with the last one', async () => {
+    const visited = await visit(world, withClock);
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    await visited.page.route('**/sessions/stats', async (route) => { await held; await route.abort(); }, { times: 1 });
+    const asked = visited.page.waitForRequest(/stats/);
+    await visited.signIn(world.stack.tokens.reader);
+    await asked;
+    await visited.press('Forget token');
+    await visited.signIn(world.stack.tokens.admin);
+    await visited.numbers();
+    release();
+    await leave(visited);
+});
+
+test('Where the sessions cannot be counted, the reports are shown all the same', async () => {
+    const visited = await visit(world);
+    await visited.page.route('**/sessions/stats', (route) => route.fulfill({ status: 504, json: { error: 'Timed out' } }));
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.says('The API failed (504)');
+    assert.equal(await visited.page.locator('#reports tr').count(), 49);
+    assert.equal(await visited.text('need'), 'Not known yet.');
+    await leave(visited);
+});
+
+test('What turns the direction of text in a name does not turn the page’s words', async () => {
+    const visited = await reader({
+        before: (page) => page.route('**/sessions/cleanups*', (route) => route.fulfill({ json: { success: true, data: {
+            reports: [report(new Date(), { trigger: 'api', requested_by: 'a\u202eb' })], next: null,
+        } } })),
+    });
+    await visited.says('a\ufffdb');
+    await leave(visited);
+});
+
 test('What the API says is text, never markup', async () => {
     const visited = await reader({
         before: (page) => page.route('**/sessions/cleanups*', (route) => route.fulfill({ json: { success: true, data: {
@@ -282,8 +317,8 @@ test('A table without reports, and nothing to do, is said so', async (t) => {
         } } })),
     });
     await visited.signIn(stack.tokens.reader);
-    await visited.says('No run has left a report yet.');
-    assert.equal(await visited.text('need'), 'No: no active session is past its end.');
+    await visited.says('There is no report of a cleanup.');
+    assert.equal(await visited.text('need'), 'No: no session waits to be closed. What else is due for deletion, a dry run tells.');
     assert.equal(await visited.text('oldest'), 'None');
     assert.equal(await visited.text('last'), 'None');
     await leave(visited);

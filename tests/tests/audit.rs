@@ -4,8 +4,10 @@
     reason = "this is test code: what fails here fails the test"
 )]
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::{HeaderMap, Method};
 use serde_json::json;
+use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
@@ -245,4 +247,29 @@ async fn the_report_of_a_failed_run_is_there_too_with_its_error() {
     );
     let response = get(&world, &reader, CLEANUPS, "text/csv").await;
     assert!(response.body.contains("AccessDenied"), "{}", response.body);
+}
+
+#[tokio::test]
+async fn a_report_whose_time_is_not_in_the_form_of_reports_is_left_out() {
+    let (world, reader) = world_with_reports().await;
+    let all = found(&world, &reader, "", 100).await;
+    let items = world.items().await;
+    let report = items.iter().find(|it| it.contains_key("run_id")).unwrap();
+    for (number, odd) in [
+        "0000-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59.000-01:00",
+        "2027-01-15T07:59:60.000Z",
+        "2027-01-15T07:00:00Z",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut item = report.clone();
+        let text = |text: String| AttributeValue::S(text);
+        item.insert("sk".to_owned(), text(format!("RUN#2027-01-15T0{number}")));
+        item.insert("started_at".to_owned(), text(odd.to_owned()));
+        let put = world.client.put_item().table_name(TABLE_NAME);
+        put.set_item(Some(item)).send().await.unwrap();
+    }
+    assert_eq!(found(&world, &reader, "", 100).await, all);
 }

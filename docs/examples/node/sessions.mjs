@@ -133,7 +133,7 @@ export class Sessions {
   }
 
   // The claims of an access token, for a JWT library to sign. It ends with its session, or earlier.
-  accessTokenClaims(user, session, sessionExpiresAt, issuer, audience, scope, seconds = 900) {
+  accessTokenClaims(user, session, sessionExpiresAt, issuer, audience, scope = "", seconds = 900) {
     return {
       iss: issuer,
       aud: audience,

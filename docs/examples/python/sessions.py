@@ -135,7 +135,7 @@ class Sessions:
             }
         )
 
-    def access_token_claims(self, user, session, session_expires_at, issuer, audience, scope, seconds=900):
+    def access_token_claims(self, user, session, session_expires_at, issuer, audience, scope="", seconds=900):
         """The claims of an access token, for a JWT library to sign. It ends with its session, or earlier."""
         return {
             "iss": issuer,

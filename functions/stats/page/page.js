@@ -175,11 +175,12 @@ function outcome(report) {
 
 function startedBy({ trigger, requested_by: user }) {
     if (trigger === 'schedule') return 'schedule';
-    return trigger === 'api' ? user ?? 'API' : 'hand';
+    // Marks of direction would turn the words around it.
+    return trigger === 'api' ? user?.replace(/\p{Bidi_Control}/gu, '\ufffd') ?? 'API' : 'hand';
 }
 
 function needSentence({ expired_sessions: expired, oldest_expired_age_seconds: age }) {
-    if (expired === 0) return 'No: no active session is past its end.';
+    if (expired === 0) return 'No: no session waits to be closed. What else is due for deletion, a dry run tells.';
     const what = expired === 1 ? '1 session has expired and is still active.'
         : `${formatNumber(expired)} sessions have expired and are still active.`;
     return age === null || age === undefined ? `Yes: ${what}`
@@ -200,7 +201,7 @@ function statisticsView(it, now) {
         oldestNote: it.oldest_expired_age_seconds == null ? '' : 'past its end',
         last: last?.started_at ?? null,
         lastNote: last ? `${ago < 1 ? 'just now' : `${duration(ago, 1)} ago`}, by ${startedBy(last)}: `
-            + `${outcome(last).words.toLowerCase()}` : 'No report of one is left',
+            + `${outcome(last).words.toLowerCase()}` : 'Not yet, or its report is gone',
     };
 }
 
@@ -303,7 +304,7 @@ function chartLayout(runs, width) {
     ];
     const tops = measures.map(({ of }) => roundTop(Math.max(...runs.map(of))));
     const left = 14 + 7 * Math.max(...tops.map((top) => formatNumber(top).length));
-    const slot = Math.min((width - left) / Math.max(runs.length, 12), 56);
+    const slot = Math.max(1, Math.min((width - left) / Math.max(runs.length, 12), 56));
     const x = (index) => left + index * slot;
     const height = 92;
     const panels = measures.map(({ name, className, of }, at) => {
@@ -411,16 +412,17 @@ function reportRow(report) {
     const numbers = [report.sessions_deactivated, deletedBy(report), report.sessions_deleted,
         report.refresh_tokens_deleted, report.blacklisted_tokens_deleted].map(formatNumber);
     numbers.push(took(report.duration_ms), formatNumber(report.capacity_units));
-    return element('tr', report.dry_run ? 'dry' : '', started, element('td', '', startedBy(report)), result,
+    return element('tr', report.dry_run ? 'dry' : '', started, element('td', 'by', startedBy(report)), result,
         ...numbers.map((text) => element('td', 'number', text)));
 }
 
 let charted = [];
+let dryRuns = 0;
 
 function redrawChart() {
     const place = byId('chart');
     if (charted.length === 0) {
-        place.replaceChildren(element('p', 'empty', 'No run has left a report yet.'));
+        place.replaceChildren(element('p', 'empty', dryRuns ? 'Only dry runs are among the last reports.' : 'There is no report of a cleanup.'));
         setText('readout', '');
         return;
     }
@@ -432,7 +434,7 @@ function redrawChart() {
     const legend = element('p', 'legend quiet', ...kinds.map(([kind, words]) =>
         element('span', '', svg('svg', { width: 16, height: 12, 'aria-hidden': 'true' }, mark(kind, 6, 6)), words)));
     // Its height is there from the beginning, so that nothing jumps; for pointers alone, for the table says the same.
-    const hint = 'Point at a run to read its figures.';
+    const hint = 'Point at a run, or tap it, to read its figures.';
     const point = (event) => {
         const index = layout.runAt(event.clientX - drawing.getBoundingClientRect().left);
         const run = event.type === 'pointerleave' ? null : charted[index];
@@ -453,8 +455,10 @@ function showReports(reports) {
     // As far back as the chart, so that the table can stand for it.
     const shown = real.length < CHARTED_RUNS ? reports : reports.slice(0, reports.indexOf(real.at(-1)) + 1);
     charted = real.toReversed();
-    setText('chart-summary', chartSummary(charted, shown.length - real.length));
+    dryRuns = shown.length - real.length;
+    setText('chart-summary', chartSummary(charted, dryRuns));
     byId('reports').replaceChildren(...shown.map(reportRow));
+    byId('reports-panel').hidden = shown.length === 0;
     redrawChart();
 }
 
@@ -476,6 +480,8 @@ let visit = 0;
 function showSignIn(words) {
     api.forget();
     visit += 1;
+    // What was asked with this token is not waited for with the next.
+    refreshing = null;
     clearTimeout(timer);
     if (byId('dialog').open) closeDialog();
     for (const id of ['session', 'dashboard', 'footer']) byId(id).hidden = true;
@@ -506,7 +512,6 @@ function signIn(event) {
         return;
     }
     api.use(token);
-    visit += 1;
     refreshedAt = 0;
     byId('alert').replaceChildren();
     byId('sign-in').hidden = true;
@@ -530,7 +535,10 @@ function markStale(words) {
 /** Reads everything anew. One at a time: a call meanwhile waits for the one that is under way. */
 function refresh() {
     clearTimeout(timer);
-    refreshing ??= readAll().finally(() => {
+    if (refreshing) return refreshing;
+    const mine = visit;
+    refreshing = readAll().finally(() => {
+        if (mine !== visit) return;
         refreshing = null;
         schedule();
     });
@@ -555,8 +563,13 @@ async function readAll() {
     if (failure) {
         if (!(failure instanceof CallFailed)) throw failure;
         const words = failureWords(failure, 'read');
-        if (failure.status === 401 || failure.status === 403) showSignIn(words);
-        else markStale(words);
+        if (failure.status === 401 || failure.status === 403) {
+            showSignIn(words);
+            return;
+        }
+        // A table may be too large to be counted in time. What its runs did can be shown all the same.
+        if (answers[1].status === 'fulfilled') showReports(answers[1].value);
+        markStale(words);
         return;
     }
     const first = refreshedAt === 0;
@@ -572,10 +585,12 @@ async function readAll() {
     else if (wasStale) setText('status', 'The numbers are up to date again.');
 }
 
+// A refusal meanwhile would hide what becomes of the run, which refreshes at its end.
+const isAtWork = () => dialog.phase === 'counting' || dialog.phase === 'cleaning';
+
 function schedule() {
     clearTimeout(timer);
-    const atWork = refreshing || dialog.phase === 'counting' || dialog.phase === 'cleaning';
-    if (api.hasToken() && !document.hidden && !atWork) timer = setTimeout(refresh, REFRESH_MS);
+    if (api.hasToken() && !document.hidden && !refreshing && !isAtWork()) timer = setTimeout(refresh, REFRESH_MS);
 }
 
 let dialog = { phase: 'closed' };
@@ -661,13 +676,13 @@ byId('dialog').addEventListener('close', () => {
     if (dialog.phase !== 'closed') showDialog(dialog);
 });
 document.addEventListener('visibilitychange', () => {
-    if (!api.hasToken()) return;
+    if (!api.hasToken() || isAtWork()) return;
     if (document.hidden || Date.now() - refreshedAt < REFRESH_MS) schedule();
     else refresh();
 });
 // A stack on this machine answers without a network, too: asking tells.
 for (const change of ['online', 'offline']) {
-    window.addEventListener(change, () => api.hasToken() && !document.hidden && refresh());
+    window.addEventListener(change, () => api.hasToken() && !document.hidden && !isAtWork() && refresh());
 }
 // A browser may keep a page that was left, for whoever goes back to it.
 window.addEventListener('pagehide', () => api.hasToken() && showSignIn());
