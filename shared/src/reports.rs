@@ -35,13 +35,9 @@ impl Cursor {
             return None;
         }
         let (started_at, run_id) = sort.strip_prefix("RUN#")?.split_once('#')?;
-        let time = DateTime::parse_from_rfc3339(started_at).ok()?.to_utc();
+        let started_at = CleanupReport::parse_time(started_at)?;
         Uuid::parse_str(run_id).ok()?;
-        // In the one form that reports have: in another, its text and its time differ in order.
-        (CleanupReport::time_text(time) == started_at).then_some(Self {
-            started_at: time,
-            sort,
-        })
+        Some(Self { sort, started_at })
     }
 
     /// Whether a page of what `filter` asks for may have given it.

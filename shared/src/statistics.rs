@@ -78,10 +78,18 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
     /// A table that takes a second for each list, and knows how many it is asked for at once.
-    #[derive(Default)]
     struct Slow {
         waiting: AtomicUsize,
         most: AtomicUsize,
+        oldest: Timestamp,
+    }
+
+    fn slow(oldest: Timestamp) -> Slow {
+        Slow {
+            waiting: AtomicUsize::default(),
+            most: AtomicUsize::default(),
+            oldest,
+        }
     }
 
     impl CountSessions for Slow {
@@ -98,13 +106,13 @@ mod tests {
         }
 
         async fn oldest(&self, _: DueList) -> Result<Option<Timestamp>, StoreError> {
-            Ok(Some(NOW.plus(-60)))
+            Ok(Some(self.oldest))
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn all_lists_are_counted_eight_at_a_time() {
-        let table = Slow::default();
+        let table = slow(NOW.plus(-60));
         let watch = Stopwatch::start(Duration::MAX);
         let counted = count(&table, Shards::default(), NOW).await.unwrap();
         assert_eq!(
@@ -113,5 +121,13 @@ mod tests {
         );
         assert_eq!(table.most.into_inner(), AT_ONCE);
         assert_eq!(watch.elapsed(), Duration::from_secs(3 * 16 / 8));
+    }
+
+    /// Between two questions, a cleanup may take all expired sessions off a list.
+    #[tokio::test(start_paused = true)]
+    async fn a_live_session_is_never_the_oldest_expired_one() {
+        let table = slow(NOW.plus(60));
+        let counted = count(&table, Shards::default(), NOW).await.unwrap();
+        assert_eq!(counted.oldest_expired_age_seconds, None);
     }
 }

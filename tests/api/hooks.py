@@ -12,7 +12,7 @@ def filter_failure(context, failure: Failure, case, response) -> bool:
     """Whether this failure counts."""
     kind = type(failure).__name__
     if kind == "UnsupportedMethodResponse":
-        # API Gateway asks no function about it, and its own answer cannot be 405.
+        # API Gateway asks no function about it, and answers as if the path were unknown.
         return (response.status_code, response.json()) != (404, {"error": "Not found"})
     if kind == "RejectedPositiveData":
         return response.status_code != 400 or response.json()["error"] not in BEYOND_A_SCHEMA

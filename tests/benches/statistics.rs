@@ -32,7 +32,8 @@ const EXPIRED: usize = 1;
 const OF: usize = 20;
 /// Sessions that are stored at once: more would need more memory than the table itself.
 const AT_ONCE: usize = 20_000;
-/// How often each table is counted. The least time is shown, for others use this machine too.
+/// How often each table is counted. The least time is shown beside the median, for others may use this
+/// machine too.
 const TIMES: usize = 9;
 
 /// How long an answer may take.

@@ -195,6 +195,30 @@ for (const [what, answer] of [
     });
 }
 
+test('A refusal while a cleanup runs does not hide what becomes of it', async (t) => {
+    const visited = await administrator(t);
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    await visited.page.route(isCleanup, async (route) => { await held; await route.continue(); });
+    await visited.press('Clean up …');
+    const asked = visited.page.waitForRequest((it) => isCleanup(new URL(it.url())));
+    await visited.press('Clean up now');
+    await asked;
+    await visited.page.route('**/sessions/stats', (route) => route.fulfill({ status: 401, json: { error: 'Token expired' } }));
+    const count = visited.requests.length;
+    await visited.page.evaluate(() => {
+        for (const change of ['offline', 'online']) window.dispatchEvent(new Event(change));
+        document.dispatchEvent(new Event('visibilitychange'));
+    });
+    await visited.page.evaluate(() => new Promise((resolve) => { setTimeout(resolve, 100); }));
+    assert.equal(visited.requests.length, count);
+    assert.ok(await visited.page.getByRole('progressbar').isVisible());
+    await visited.page.unroute('**/sessions/stats');
+    release();
+    await visited.says('Done in');
+    await leave(visited);
+});
+
 test('A token that expires before the cleanup leads back to the sign-in, with the reason', async (t) => {
     const visited = await administrator(t);
     await visited.page.route(isCleanup, (route) => route.fulfill({ status: 401, json: { error: 'Token expired' } }));

@@ -9,7 +9,7 @@ import uuid
 import pytest
 from jsonschema import Draft202012Validator
 from local import DOCS, RETENTION, WRONG, claims, in_between
-from writers import Refused, cannot_run
+from writers import LANGUAGES, Refused, cannot_run
 
 DAY = 86_400
 STORY = """\
@@ -432,6 +432,12 @@ def test_the_claims_are_those_that_the_authorizer_wants_and_end_with_the_session
     assert len(uuid.UUID(jti).bytes) == 16
     assert (exp, other["exp"]) == (1_800_000_900, 1_800_000_060)
     assert found == {"iss": told["iss"], "aud": told["aud"], "sub": "ann", "sid": "s-1", "scope": "a b"}
+
+
+@pytest.mark.parametrize("writer", [it for it in LANGUAGES if it != "go"], indirect=True)
+def test_a_token_may_be_without_scopes(call):
+    """In Go each argument has to be given. Null is no scope that the authorizer takes."""
+    assert call("access_token_claims", "ann", "s-1", 1_800_028_800, "issuer", "api")["scope"] == ""
 
 
 FUNCTIONS = [

@@ -16,24 +16,22 @@ const SCRIPT: &str = include_str!("../page/page.js");
 /// The page with its style and its script in it, and the policy that lets a browser use these two
 /// (CSP Level 3) and reach this host.
 static WHOLE: LazyLock<(String, String)> = LazyLock::new(|| {
-    let style = format!("\n{STYLE}");
-    let script = format!("\n{SCRIPT}");
     let html = PAGE
         .replace(
             r#"<link rel="stylesheet" href="page.css">"#,
-            &format!("<style>{style}</style>"),
+            &format!("<style>{STYLE}</style>"),
         )
         .replace(
             r#"<script type="module" src="page.js"></script>"#,
-            &format!("<script type=\"module\">{script}</script>"),
+            &format!("<script type=\"module\">{SCRIPT}</script>"),
         );
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     let policy = format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
          require-trusted-types-for 'script'; trusted-types 'none'",
-        hash(&script),
-        hash(&style)
+        hash(SCRIPT),
+        hash(STYLE)
     );
     (html, policy)
 });
@@ -57,7 +55,7 @@ pub(crate) fn document() -> Result<Document, Failure> {
 mod tests {
     use super::*;
 
-    /// Over a slow line, a page is read before it is all there; 60 KB is the limit that it keeps.
+    /// It may have 60 KB in all.
     #[test]
     fn the_page_is_whole_and_small() {
         let (html, _) = &*WHOLE;

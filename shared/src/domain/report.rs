@@ -137,6 +137,14 @@ impl CleanupReport {
         Self::time_text(self.started_at)
     }
 
+    /// A time in the one form that reports have; in another, texts and times differ in order.
+    #[must_use]
+    pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+        let time = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
+        let time = DateTime::from_timestamp_millis(time)?;
+        (Self::time_text(time) == text).then_some(time)
+    }
+
     /// A time as reports have it: texts in the order of the times.
     #[must_use]
     pub fn time_text(time: DateTime<Utc>) -> String {

@@ -184,13 +184,6 @@ fn understood(item: &Item) -> Option<CleanupReport> {
     report
 }
 
-/// The time in the one form that reports have.
-fn started_at(text: &str) -> Option<DateTime<Utc>> {
-    let time = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
-    let time = DateTime::from_timestamp_millis(time)?;
-    (CleanupReport::time_text(time) == text).then_some(time)
-}
-
 fn from_item(item: &Item) -> Option<CleanupReport> {
     let string = |name: &str| item.get(name)?.as_s().ok();
     let boolean = |name: &str| item.get(name)?.as_bool().ok().copied();
@@ -204,7 +197,7 @@ fn from_item(item: &Item) -> Option<CleanupReport> {
         trigger: Trigger::parse(string("trigger")?)?,
         requested_by: string("requested_by").cloned(),
         dry_run: boolean("dry_run")?,
-        started_at: started_at(string("started_at")?)?,
+        started_at: CleanupReport::parse_time(string("started_at")?)?,
         duration_ms: number("duration_ms")?.parse().ok()?,
         complete: boolean("complete")?,
         counts,
