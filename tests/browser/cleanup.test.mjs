@@ -201,6 +201,8 @@ test('A refusal while a cleanup runs does not hide what becomes of it', async (t
     const held = new Promise((resolve) => { release = resolve; });
     await visited.page.route(isCleanup, async (route) => { await held; await route.continue(); });
     await visited.press('Clean up …');
+    // The refresh after the dry run is over; another one would be seen.
+    await visited.page.locator('#reports tr', { hasText: 'Dry run' }).waitFor();
     const asked = visited.page.waitForRequest((it) => isCleanup(new URL(it.url())));
     await visited.press('Clean up now');
     await asked;
