@@ -47,7 +47,6 @@ pub mod sessions;
 pub mod authorize;
 #[cfg(feature = "functions")]
 pub mod clean_up;
-#[cfg(feature = "functions")]
 pub mod clock;
 #[cfg(feature = "functions")]
 pub mod config;
