@@ -172,7 +172,7 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
                 );
                 false
             }
-            Some(Outcome::Gone | Outcome::Refused(_)) | None => {
+            Some(Outcome::Gone | Outcome::Refused) | None => {
                 tracing::info!(session, "an expired session was changed elsewhere");
                 false
             }

@@ -8,8 +8,9 @@ use std::num::NonZeroU32;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    Change, CleanupReport, Due, DueList, MalformedRecord, RecordKey, RefreshTokenHash, SeenSession,
-    SessionId, StoredRecord, Timestamp, TokenId, Trigger, UserId,
+    AdoptionPlace, Change, CleanupReport, Due, DueKey, DueList, ItemKey, MalformedRecord,
+    RecordKey, RefreshTokenHash, SeenSession, SessionId, StoredRecord, Timestamp, TokenId, Trigger,
+    UserId,
 };
 
 /// Why the store did not do what it was asked.
@@ -27,6 +28,25 @@ pub enum StoreError {
     /// Not reached, too slow, or broken on its side: the operator of the store must act, or time.
     #[error("the table cannot be reached: {what}")]
     Unavailable {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Another write to the same record was under way. Nothing was written; a retry may succeed.
+    #[error("another write to the same record is under way: {what}")]
+    Conflict {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// This record is refused for good, for instance because it would be too large: whoever wrote
+    /// it must act. Other records are not affected.
+    #[error("the table refuses the record: {what}")]
+    RecordRejected {
         /// What was tried.
         what: &'static str,
         /// The cause.
@@ -51,7 +71,10 @@ impl StoreError {
     /// Whether trying again may help.
     #[must_use]
     pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Throttled { .. } | Self::Unavailable { .. } | Self::Conflict { .. }
+        )
     }
 
     /// Whether what was tried may have taken place all the same: its answer is lost.
@@ -85,6 +108,8 @@ pub struct Metered<T> {
     pub value: T,
     /// Read and write units, as the service reports them.
     pub capacity_units: f64,
+    /// The part of them that the table itself consumed, without its indexes.
+    pub table_units: f64,
 }
 
 /// A record that was read: understood or not.
@@ -115,10 +140,11 @@ pub trait LookUpSession {
 pub enum Outcome {
     /// It took place.
     Applied,
-    /// There is no such record any more.
+    /// A deletion found no record.
     Gone,
-    /// The record's truth did not allow it; this is the record.
-    Refused(Found),
+    /// Its condition did not hold: the record's own attributes did not allow it, or there is no
+    /// such record. Reading the record tells which.
+    Refused,
     /// The store did not do it, and says why.
     Failed(StoreError),
 }
@@ -167,7 +193,7 @@ pub trait ReadDueList {
     ) -> impl Future<Output = Result<Metered<DuePage<Self::Place>>, StoreError>> + Send;
 }
 
-/// Reads records themselves, as a dry run does.
+/// Reads records themselves: what refused a write, and what a dry run looks at.
 pub trait ReadRecords {
     /// The most records that one call takes.
     const MOST: usize;
@@ -175,31 +201,48 @@ pub trait ReadRecords {
     /// Reads records consistently, in any order; those that are gone are left out.
     fn read(
         &self,
-        keys: &[RecordKey],
+        keys: &[ItemKey],
     ) -> impl Future<Output = Result<Metered<Vec<Found>>, StoreError>> + Send;
 }
 
 /// A page of a scan.
 #[derive(Debug)]
-pub struct ScanPage<P> {
+pub struct ScanPage {
     /// The sessions and tokens on it; what else the table holds is left out.
     pub records: Vec<Found>,
-    /// Where the next page begins, if there may be one.
-    pub next: Option<Position<P>>,
+    /// How many items were read for it, all kinds together.
+    pub examined: u64,
+    /// The item after which the next page begins, if there may be one.
+    pub next: Option<ItemKey>,
 }
 
 /// Reads the whole table.
 pub trait ScanTable {
-    /// Where a page ended.
-    type Place: Clone + Send + Sync;
-
     /// Reads a page of one of `segments` equal parts of the table.
     fn scan_page(
         &self,
         segment: u16,
         segments: u16,
-        after: Option<Position<Self::Place>>,
-    ) -> impl Future<Output = Result<Metered<ScanPage<Self::Place>>, StoreError>> + Send;
+        after: Option<&ItemKey>,
+    ) -> impl Future<Output = Result<Metered<ScanPage>, StoreError>> + Send;
+
+    /// About how many items the table holds: up to six hours old.
+    fn item_count(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+}
+
+/// Keeps how far an adoption is, so that the next run goes on there.
+pub trait KeepAdoptionPlace {
+    /// The place that was last kept.
+    fn adoption_place(
+        &self,
+    ) -> impl Future<Output = Result<Option<AdoptionPlace>, StoreError>> + Send;
+
+    /// Keeps a place until `ttl`.
+    fn keep_adoption_place(
+        &self,
+        place: &AdoptionPlace,
+        ttl: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// Keeps the reports of the cleanups.
@@ -260,12 +303,13 @@ pub enum Window {
     All,
 }
 
-/// Counts sessions.
-pub trait CountSessions {
-    /// How many sessions stand on a part of a list.
+/// Counts records in the index.
+pub trait CountRecords {
+    /// How many sessions of a work list are due in `window`; of the malformed records, how many
+    /// records of all kinds.
     fn count(
         &self,
-        list: DueList,
+        due_key: DueKey,
         window: Window,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 

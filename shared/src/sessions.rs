@@ -182,11 +182,18 @@ impl Sessions {
         let Some(found) = self.table.find(&key).await? else {
             return Ok(Changed::NotFound);
         };
-        let write = write(&found);
-        let outcomes = self.table.apply(&[Change { key, write }]).await?.value;
+        let change = Change {
+            key: key.item().clone(),
+            write: write(&found),
+        };
+        let outcomes = self.table.apply(&[change]).await?.value;
         match outcomes.into_iter().next() {
             Some(Outcome::Applied) => Ok(Changed::Done),
-            Some(Outcome::Refused(found)) => found.map(|_| Changed::Ended).map_err(Into::into),
+            // It was changed or deleted since it was read.
+            Some(Outcome::Refused) => Ok(match self.table.find(&key).await? {
+                Some(_) => Changed::Ended,
+                None => Changed::NotFound,
+            }),
             Some(Outcome::Failed(error)) => Err(error),
             Some(Outcome::Gone) | None => Ok(Changed::NotFound),
         }
@@ -206,7 +213,7 @@ fn believable(key: &RecordKey, state: &Record) -> Result<(), StoreError> {
     }
     let problem = "expires_at is not a time in epoch seconds".to_owned();
     Err(StoreError::Malformed(MalformedRecord {
-        key: key.to_string(),
+        key: key.item().clone(),
         problem,
     }))
 }

@@ -2,8 +2,8 @@
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::domain::{Action, DueList, Shard, Shards, Statistics, Timestamp};
-use crate::ports::{CountSessions, StoreError, Window};
+use crate::domain::{Action, Counted, DueKey, DueList, Shard, Shards, Statistics, Timestamp};
+use crate::ports::{CountRecords, StoreError, Window};
 
 /// Parts of the work list that are counted at once. Each is read page by page, so this is also how
 /// many pages the table is asked for at the same time.
@@ -14,39 +14,41 @@ const AT_ONCE: usize = 8;
 /// # Errors
 ///
 /// The store's.
-pub async fn count<T: CountSessions + Sync>(
+pub async fn count<T: CountRecords + Sync>(
     table: &T,
     shards: Shards,
     now: Timestamp,
 ) -> Result<Statistics, StoreError> {
     let parts = shards.all().flat_map(|shard| {
-        let parts = [Part::Expired, Part::Live, Part::Inactive];
+        let parts = [Part::Expired, Part::Live, Part::Inactive, Part::Malformed];
         parts.map(|part| (shard, part))
     });
     let counts = parts.map(|(shard, part)| count_part(table, shard, part, now));
     let mut counted = stream::iter(counts).buffer_unordered(AT_ONCE);
-    let (mut live, mut expired, mut inactive, mut oldest) = (0, 0, 0, None);
+    let mut total = Counted::default();
     while let Some((part, count, end)) = counted.try_next().await? {
-        match part {
-            Part::Live => live += count,
-            Part::Expired => expired += count,
-            Part::Inactive => inactive += count,
-        }
-        oldest = [oldest, end].into_iter().flatten().min();
+        *match part {
+            Part::Live => &mut total.live,
+            Part::Expired => &mut total.expired,
+            Part::Inactive => &mut total.inactive,
+            Part::Malformed => &mut total.malformed,
+        } += count;
+        total.oldest_expired = [total.oldest_expired, end].into_iter().flatten().min();
     }
-    Ok(Statistics::new(live, expired, inactive, oldest, now))
+    Ok(Statistics::new(&total, now))
 }
 
-/// The sessions of one shard are in three parts.
+/// The parts of a shard that are counted.
 #[derive(Clone, Copy)]
 enum Part {
     Live,
     Expired,
     Inactive,
+    Malformed,
 }
 
-/// How many sessions are in a part, and the end of the oldest where they have expired.
-async fn count_part<T: CountSessions + Sync>(
+/// How many records are in a part, and the end of the oldest where they have expired.
+async fn count_part<T: CountRecords + Sync>(
     table: &T,
     shard: Shard,
     part: Part,
@@ -56,13 +58,17 @@ async fn count_part<T: CountSessions + Sync>(
         Part::Live => (Action::Deactivate, Window::DueAfter(now)),
         Part::Expired => (Action::Deactivate, Window::DueBy(now)),
         Part::Inactive => (Action::Delete, Window::All),
+        Part::Malformed => {
+            let count = table.count(DueKey::Malformed(shard), Window::All).await?;
+            return Ok((part, count, None));
+        }
     };
     let list = DueList { action, shard };
-    let count = table.count(list, window).await?;
+    let count = table.count(DueKey::List(list), window).await?;
     let oldest = match part {
         // A cleanup may have been here since; then a live one comes first.
         Part::Expired if count > 0 => table.oldest(list).await?.filter(|end| *end <= now),
-        Part::Live | Part::Expired | Part::Inactive => None,
+        Part::Live | Part::Expired | Part::Inactive | Part::Malformed => None,
     };
     Ok((part, count, oldest))
 }
@@ -92,12 +98,15 @@ mod tests {
         }
     }
 
-    impl CountSessions for Slow {
-        async fn count(&self, list: DueList, window: Window) -> Result<u64, StoreError> {
+    impl CountRecords for Slow {
+        async fn count(&self, due_key: DueKey, window: Window) -> Result<u64, StoreError> {
             let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
             self.most.fetch_max(waiting, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs(1)).await;
             self.waiting.fetch_sub(1, Ordering::Relaxed);
+            let DueKey::List(list) = due_key else {
+                return Ok(1_000);
+            };
             Ok(match (list.action, window) {
                 (Action::Deactivate, Window::DueAfter(_)) => 100,
                 (Action::Deactivate, Window::DueBy(_)) => 10,
@@ -115,12 +124,16 @@ mod tests {
         let table = slow(NOW.plus(-60));
         let watch = Stopwatch::start(Duration::MAX);
         let counted = count(&table, Shards::default(), NOW).await.unwrap();
-        assert_eq!(
-            counted,
-            Statistics::new(1_600, 160, 16, Some(NOW.plus(-60)), NOW)
-        );
+        let expected = Counted {
+            live: 1_600,
+            expired: 160,
+            inactive: 16,
+            malformed: 16_000,
+            oldest_expired: Some(NOW.plus(-60)),
+        };
+        assert_eq!(counted, Statistics::new(&expected, NOW));
         assert_eq!(table.most.into_inner(), AT_ONCE);
-        assert_eq!(watch.elapsed(), Duration::from_secs(3 * 16 / 8));
+        assert_eq!(watch.elapsed(), Duration::from_secs(4 * 16 / 8));
     }
 
     /// Between two questions, a cleanup may take all expired sessions off a list.

@@ -42,6 +42,7 @@ impl ApplyChanges for Answers {
         Ok(Metered {
             value: changes.iter().map(|_| Outcome::Applied).collect(),
             capacity_units: 0.0,
+            table_units: 0.0,
         })
     }
 }

@@ -212,7 +212,7 @@ impl OlderIndex {
     pub fn answer(&self, query: &Value) -> Value {
         let values = &query["ExpressionAttributeValues"];
         let list = values[":list"]["S"].as_str().expect("a list");
-        let due_by = values[":due_by"]["N"].as_str().expect("a time");
+        let due_by = values[":bound"]["N"].as_str().expect("a time");
         let due_by: i64 = due_by.parse().expect("whole seconds");
         let on_list = |item: &&Item| {
             item.get("due_key")
@@ -379,7 +379,8 @@ impl Exchange {
                 .filter(|answer| answer["Error"].is_null())
                 .count(),
             ("PutItem" | "UpdateItem" | "DeleteItem", Some((200, _))) => 1,
-            ("BatchGetItem" | "GetItem" | "Query" | "Scan", _) | (_, Some((400.., _)) | None) => 0,
+            ("BatchGetItem" | "DescribeTable" | "GetItem" | "Query" | "Scan", _)
+            | (_, Some((400.., _)) | None) => 0,
             (other, Some(_)) => panic!("whether {other} writes has to be said here"),
         }
     }

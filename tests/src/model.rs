@@ -83,8 +83,8 @@ pub fn after_with_index(records: &Records, index: &Records, options: &Options) -
     };
     let mut count = |name: &str| *expected.counts.entry(name.to_owned()).or_default() += 1;
     for (key, item) in records {
-        let listed = index.get(key).is_some_and(|it| is_listed(it, options));
-        let fate = fate(item, listed, options);
+        let entry = index.get(key).filter(|it| is_listed(it, options));
+        let fate = fate(item, entry, options);
         fate.counts.into_iter().for_each(&mut count);
         if let Some(item) = fate.item {
             expected.records.insert(key.clone(), item);
@@ -104,19 +104,25 @@ pub fn after_with_index(records: &Records, index: &Records, options: &Options) -
     expected
 }
 
-fn fate(item: &Item, listed: bool, options: &Options) -> Fate {
+/// `entry` is the record as the index shows it on a list that is due.
+fn fate(item: &Item, entry: Option<&Item>, options: &Options) -> Fate {
+    let listed = entry.is_some();
     let same = |counts| Fate {
         item: Some(item.clone()),
         counts,
     };
+    let malformed = || Fate {
+        item: Some(moved_off_its_list(item, entry, options)),
+        counts: vec!["malformed"],
+    };
     let Some(kind) = kind(item) else {
-        return same(if listed { vec!["malformed"] } else { vec![] });
+        return if listed { malformed() } else { same(vec![]) };
     };
     if !listed && !options.adopt {
         return same(vec![]);
     }
     let Some(state) = state(kind, item) else {
-        return same(vec!["malformed"]);
+        return malformed();
     };
     let agrees = agrees(item, state, options);
     let mut counts = Vec::new();
@@ -171,6 +177,20 @@ fn fate(item: &Item, listed: bool, options: &Options) -> Fate {
     }
 }
 
+/// A malformed record as a run leaves it: on the list of the malformed ones, in its shard, if it is
+/// in a user's partition and on the list where the run met it.
+fn moved_off_its_list(item: &Item, entry: Option<&Item>, options: &Options) -> Item {
+    let mut item = item.clone();
+    let is_there = entry.is_some_and(|entry| entry.get("due_key") == item.get("due_key"));
+    let user = text(&item, "pk").strip_prefix("USER#").unwrap_or_default();
+    if is_there && !user.is_empty() {
+        let (_, shard) = place(&item, options).expect("it is on a list");
+        let due_key = AttributeValue::S(format!("malformed#{shard}"));
+        item.insert("due_key".to_owned(), due_key);
+    }
+    item
+}
+
 /// What a record of ours is, by its key.
 fn kind(item: &Item) -> Option<&'static str> {
     let (pk, sk) = (text(item, "pk"), text(item, "sk"));
@@ -216,11 +236,11 @@ fn due(state: State, options: &Options) -> (&'static str, i64, i64) {
     }
 }
 
-/// The list and the shard that a record stands on, where a run visits it.
+/// The list and the shard that a record stands on, where it is one of the stack's.
 fn place<'a>(item: &'a Item, options: &Options) -> Option<(&'a str, &'a str)> {
     let (list, shard) = item.get("due_key")?.as_s().ok()?.split_once('#')?;
     let number: u8 = shard.parse().ok()?;
-    let known = ["deactivate", "delete"].contains(&list);
+    let known = ["deactivate", "delete", "malformed"].contains(&list);
     (known && shard.len() == 2 && number < options.shards).then_some((list, shard))
 }
 
@@ -229,6 +249,7 @@ fn is_listed(item: &Item, options: &Options) -> bool {
         return false;
     };
     let grace = match list {
+        "malformed" => return false,
         "delete" => options.grace_hours * HOUR,
         _ => 0,
     };

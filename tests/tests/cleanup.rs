@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::{
-    DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, only, text,
+    DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, only, session_id,
+    text, user_id,
 };
 use session_lifecycle::domain::{
     Days, Record, RecordKey, Rules, Session, Shards, StoredRecord, Timestamp,
@@ -287,12 +288,12 @@ async fn the_index_attributes_of_a_record_that_changed_are_not_overwritten() {
         }),
     ];
     world.put(active_session("ann", "s", NOW)).await;
-    let key = RecordKey::parse("USER#ann".into(), "SESSION#s".into()).unwrap();
+    let key = RecordKey::session(&user_id("ann"), &session_id("s"));
     for (seen, applies) in truths.into_iter().zip([false, false, true]) {
         let stale = StoredRecord {
             key: key.clone(),
             record: seen,
-            list: None,
+            due_key: None,
             due_at: None,
             ttl: None,
             reason: None,
@@ -307,49 +308,6 @@ async fn the_index_attributes_of_a_record_that_changed_are_not_overwritten() {
             "{seen:?}: {outcomes:?}"
         );
     }
-}
-
-#[tokio::test]
-async fn malformed_records_are_counted_left_and_hold_nothing_up() {
-    let world = World::new().await;
-    let with = |session: &str, name: &str, value: Option<Value>| {
-        let mut item = active_session("ann", session, NOW - HOUR);
-        match value {
-            Some(value) => item[name] = value,
-            None => {
-                item.as_object_mut().unwrap().remove(name);
-            }
-        }
-        item
-    };
-    let milliseconds = json!({ "N": (NOW * 1000).to_string() });
-    let mut stranger = active_session("ann", "x", NOW - HOUR);
-    stranger["sk"] = json!({ "S": "PROFILE" });
-    let malformed = [
-        with("a", "is_active", None),
-        with("b", "is_active", Some(json!({ "S": "true" }))),
-        with("c", "expires_at", None),
-        with("d", "expires_at", Some(json!({ "S": "yesterday" }))),
-        with("e", "expires_at", Some(milliseconds)),
-        stranger,
-    ];
-    let count = malformed.len() as u64;
-    for item in malformed {
-        world.put(item).await;
-    }
-    let before = world.records().await;
-    for dry_run in [true, false] {
-        let report = world.clean_up(json!({ "dry_run": dry_run }), NOW).await;
-        assert_eq!(counts(&report), only([("malformed", count)]));
-        assert_eq!(report["complete"], true);
-    }
-    assert_eq!(world.records().await, before);
-    world.open("ann", "behind", NOW - 1).await;
-    let report = world.clean_up(json!({}), NOW).await;
-    assert_eq!(
-        counts(&report),
-        only([("malformed", count), ("sessions_deactivated", 1)])
-    );
 }
 
 #[tokio::test]

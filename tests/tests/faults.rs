@@ -15,9 +15,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::faults::{Fault, Faults, ONCE, OlderIndex, Request};
-use session_cleanup_tests::model::{self, DONE, Expected, Options, after, records, sum};
+use session_cleanup_tests::model::{self, DONE, Expected, Options, Records, after, records, sum};
 use session_cleanup_tests::{
-    HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,
+    HOUR, Item, NOW, World, active_session, at, number, sample, session_id, user_id,
 };
 use session_lifecycle::domain::{Reason, Timestamp};
 use session_lifecycle::dynamodb::Patience;
@@ -88,10 +88,12 @@ impl Storm {
         let last = reports.last().unwrap();
         assert_eq!(last["complete"], true, "{last}");
         assert_eq!(last["failed"], 0, "{last}");
-        assert_eq!(
-            last["malformed"],
-            self.expected.count("malformed"),
-            "{last}"
+        // A malformed record is counted by each run that meets it: by those that could not move it
+        // off its list, and by the one that did.
+        let malformed = sum(reports, "malformed");
+        assert!(
+            malformed >= self.expected.count("malformed"),
+            "{reports:#?}"
         );
     }
 
@@ -113,14 +115,14 @@ impl Storm {
         let items = self.world.items().await;
         let stored = items
             .iter()
-            .filter(|it| it["pk"].as_s().unwrap() == "CLEANUP");
+            .filter(|it| it["sk"].as_s().unwrap().starts_with("RUN#"));
         let [stored] = stored.collect::<Vec<_>>()[..] else {
             panic!("one report: {items:?}");
         };
         assert_eq!(stored["complete"].as_bool(), Ok(&false));
         assert!(stored["error"].as_s().unwrap().contains("AccessDenied"));
         let mut report = json!({});
-        for name in DONE.into_iter().chain(["failed"]) {
+        for name in DONE.into_iter().chain(["malformed", "failed"]) {
             report[name] = number(stored, name).into();
         }
         report
@@ -129,6 +131,15 @@ impl Storm {
     fn has_met_faults(&self) -> bool {
         self.faults.record().iter().any(|it| it.failed)
     }
+}
+
+/// How many malformed records were moved off their lists.
+fn moved(records: &Records) -> usize {
+    let is_moved = |item: &&Item| {
+        let due_key = item.get("due_key").and_then(|it| it.as_s().ok());
+        due_key.is_some_and(|it| it.starts_with("malformed#"))
+    };
+    records.values().filter(is_moved).count()
 }
 
 /// Any request, so many of a hundred.
@@ -257,16 +268,17 @@ async fn statements_that_are_done_and_said_to_have_failed_are_counted_once() {
     storm.one_run_comes_through().await;
 }
 
-/// A refusal without a record says that there is none. Where that is not so, the record is still on
-/// the list.
+/// A record is read before a refusal of its write is believed. One that asks for just what was refused
+/// is tried once more, then counted as failed; it is still on the list.
 #[tokio::test]
-async fn what_is_refused_for_no_reason_the_next_run_does() {
+async fn retries_write_refused_without_reason() {
     let decide = of_writes(70, |request| {
         Fault::of_statements(40, "ConditionalCheckFailed", request.dice(7))
     });
     let storm = Storm::over(OPTIONS, ONCE, decide).await;
     let first = storm.run(800).await;
-    assert!(first["changed_elsewhere"].as_u64() > Some(10), "{first}");
+    assert_eq!(first["changed_elsewhere"], 0, "{first}");
+    assert!(first["failed"].as_u64() > Some(0), "{first}");
     assert_eq!(first["complete"], true, "{first}");
     storm.faults.end();
     let second = storm.run(800).await;
@@ -469,9 +481,10 @@ async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
     // What the first run did not get to adopt it has put right, or settled, from the lists.
     let put_right = sum(&reports, "adopted") + sum(&reports, "reindexed");
     assert!(put_right <= expected.count("adopted"), "{reports:#?}");
-    // Two more are the reports.
+    // Four more are the reports, and the place of the adoption after each run.
     let done: u64 = DONE.iter().map(|name| sum(&reports, name)).sum();
-    assert_eq!(storm.faults.writes() as u64, done + 2);
+    let moved = moved(&records(&storm.world).await) as u64;
+    assert_eq!(storm.faults.writes() as u64, done + moved + 4);
 }
 
 #[tokio::test]
@@ -483,12 +496,13 @@ async fn an_adoption_writes_to_no_record_that_is_right() {
         let counts = DONE.iter().map(|name| sum(reports, name));
         usize::try_from(counts.sum::<u64>()).unwrap()
     };
-    // One more is the report.
-    assert_eq!(storm.faults.writes(), done(&first) + 1);
     let before = records(&storm.world).await;
+    // Two more are the report and the place of the adoption.
+    let written = done(&first) + moved(&before) + 2;
+    assert_eq!(storm.faults.writes(), written);
     let second = storm.run(800).await;
     assert_eq!(done(&second), 0, "{second}");
-    assert_eq!(storm.faults.writes(), done(&first) + 2);
+    assert_eq!(storm.faults.writes(), written + 2);
     assert_eq!(records(&storm.world).await, before);
     storm.end(&[first, second]).await;
 }

@@ -50,6 +50,7 @@ async fn the_statistics_count_the_sessions() {
                 "expired_sessions": 2,
                 "cleanup_needed": true,
                 "inactive_sessions": 2,
+                "malformed_records": 0,
                 "oldest_expired_age_seconds": 500,
                 "last_cleanup": null,
             },

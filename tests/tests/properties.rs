@@ -26,12 +26,13 @@ use session_cleanup_tests::{NOW, at, sample, serve_table};
 use session_lifecycle::clean_up::{Order, Settings, adopt_and_clean_up};
 use session_lifecycle::config::Variables;
 use session_lifecycle::domain::{
-    Change, CleanupReport, Counts, Days, DueList, Hours, RecordKey, Shards, Timestamp, Trigger,
+    AdoptionPlace, Change, CleanupReport, Counts, Days, DueList, Hours, ItemKey, Shards, Timestamp,
+    Trigger, Write,
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
-    ApplyChanges, DuePage, Found, KeepReport, Metered, Outcome, Position, ReadDueList, ReadRecords,
-    ScanPage, ScanTable, StoreError,
+    ApplyChanges, DuePage, Found, KeepAdoptionPlace, KeepReport, Metered, Outcome, Position,
+    ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -119,7 +120,7 @@ impl ReadDueList for Interrupted {
 impl ReadRecords for Interrupted {
     const MOST: usize = <Table as ReadRecords>::MOST;
 
-    async fn read(&self, keys: &[RecordKey]) -> Result<Metered<Vec<Found>>, StoreError> {
+    async fn read(&self, keys: &[ItemKey]) -> Result<Metered<Vec<Found>>, StoreError> {
         self.call(self.table.read(keys)).await
     }
 }
@@ -129,24 +130,45 @@ impl ApplyChanges for Interrupted {
 
     async fn apply(&self, changes: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
         let outcomes = self.call(self.table.apply(changes)).await?;
-        let applied = |it: &&Outcome| matches!(it, Outcome::Applied);
-        let written = outcomes.value.iter().filter(applied).count();
+        // A malformed record that is moved is not among the counts of what is done.
+        let counts = |change: &Change| !matches!(change.write, Write::MoveMalformed { .. });
+        let written = changes
+            .iter()
+            .zip(&outcomes.value)
+            .filter(|(change, outcome)| counts(change) && matches!(outcome, Outcome::Applied))
+            .count();
         self.written.fetch_add(written, Ordering::SeqCst);
         Ok(outcomes)
     }
 }
 
 impl ScanTable for Interrupted {
-    type Place = <Table as ScanTable>::Place;
-
     async fn scan_page(
         &self,
         segment: u16,
         segments: u16,
-        after: Option<Position<Self::Place>>,
-    ) -> Result<Metered<ScanPage<Self::Place>>, StoreError> {
+        after: Option<&ItemKey>,
+    ) -> Result<Metered<ScanPage>, StoreError> {
         self.call(self.table.scan_page(segment, segments, after))
             .await
+    }
+
+    async fn item_count(&self) -> Result<u64, StoreError> {
+        self.call(self.table.item_count()).await
+    }
+}
+
+impl KeepAdoptionPlace for Interrupted {
+    async fn adoption_place(&self) -> Result<Option<AdoptionPlace>, StoreError> {
+        self.call(self.table.adoption_place()).await
+    }
+
+    async fn keep_adoption_place(
+        &self,
+        place: &AdoptionPlace,
+        ttl: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.call(self.table.keep_adoption_place(place, ttl)).await
     }
 }
 
@@ -341,9 +363,10 @@ async fn a_dry_run_equals_the_run_and_a_second_run_does_nothing(
 
     let after = table.records().await;
     let second = table.run(false).await;
-    let malformed = expected.count("malformed");
+    // An adoption looks at the malformed records again; on the lists are only those that cannot be
+    // moved.
     let nothing = Counts {
-        malformed,
+        malformed: model::after(&after, &table.options).count("malformed"),
         ..Counts::default()
     };
     assert_eq!(second.report.counts, nothing, "of the second run");
@@ -369,7 +392,9 @@ async fn a_run_split_into_short_ones_equals_one_long_one(
     for name in DONE {
         assert_eq!(count(counts, name), expected.count(name), "{name}, split");
     }
-    assert_eq!(last.report.counts.malformed, expected.count("malformed"));
+    let malformed = expected.count("malformed");
+    assert!(last.report.counts.malformed <= malformed, "malformed, last");
+    assert!(counts.malformed >= malformed, "malformed, split");
 }
 
 async fn a_run_that_is_killed_anywhere_loses_nothing(

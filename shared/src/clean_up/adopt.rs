@@ -1,57 +1,156 @@
 //! Adopting a table: every record gets the index attributes that its state asks for.
+//!
+//! The whole table is read. A run keeps its place, so that the next one goes on there: a table may
+//! take more time than one run has.
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-use super::settle::{Purpose, credit};
-use super::{CleanupTable, Run, Tally};
-use crate::domain::Reason;
-use crate::ports::{Found, ScanTable};
+use super::AdoptionTable;
+use super::run::Run;
+use super::tally::{Purpose, Tally};
+use crate::clock::Stopwatch;
+use crate::domain::{AdoptionPlace, AdoptionSettings, ItemKey, Reason, SegmentPlace, StoredRecord};
+use crate::ports::Found;
 
 /// Parts of the table that are read at once.
 const SEGMENTS: u16 = 4;
 
-impl<T: CleanupTable + ScanTable> Run<'_, T> {
-    /// Reads the whole table. It may stop at any page, and be repeated: a record that is right
-    /// is not written.
+/// What reading a page of a segment comes to.
+struct Step {
+    segment: usize,
+    /// Where the segment's next page begins; nothing where this page has to be read again.
+    place: Option<SegmentPlace>,
+    examined: u64,
+    tally: Tally,
+}
+
+impl<T: AdoptionTable> Run<'_, T> {
+    /// Reads the table from where the last adoption stopped. A record that is right is not written,
+    /// so that a page may be read again.
     pub(super) async fn adopt(&self, tally: &mut Tally) {
-        let segments = stream::iter(0..SEGMENTS).map(|segment| self.adopt_segment(segment).boxed());
-        let mut pages = segments.flatten_unordered(usize::from(SEGMENTS));
-        while let Some(part) = pages.next().await {
-            tally.add(part);
-            self.tell_progress(tally);
+        let items = self.item_count().await;
+        let mut place = self.begin_adoption().await;
+        let mut kept = Stopwatch::start(super::run::PROGRESS);
+        let count = u16::try_from(place.segments.len()).unwrap_or(u16::MAX);
+        let segments: Vec<_> = (0..count).zip(place.segments.clone()).collect();
+        let segments = stream::iter(segments)
+            .map(|(segment, from)| self.adopt_segment(segment, count, from).boxed());
+        let mut steps = segments.flatten_unordered(usize::from(SEGMENTS));
+        while let Some(step) = steps.next().await {
+            place.examined += step.examined;
+            if let (Some(at), Some(next)) = (place.segments.get_mut(step.segment), step.place) {
+                *at = next;
+            }
+            tally.add(step.tally);
+            tally.adoption_percent = items.map(|items| place.percent(items));
+            self.log_progress(tally);
+            if kept.left().is_zero() {
+                self.keep_place(&mut place).await;
+                kept = Stopwatch::start(super::run::PROGRESS);
+            }
+        }
+        tally.adoption_percent = items.map(|items| place.percent(items));
+        self.keep_place(&mut place).await;
+    }
+
+    /// About how many items the table holds, for saying how far the adoption is.
+    async fn item_count(&self) -> Option<u64> {
+        let count = self.table.item_count().await;
+        count
+            .inspect_err(|error| {
+                let error = error.causes();
+                tracing::warn!(error, "the size of the table is unknown");
+            })
+            .ok()
+    }
+
+    /// The place of the last adoption, if it is not done, or the beginning of a new one.
+    async fn begin_adoption(&self) -> AdoptionPlace {
+        let settings = AdoptionSettings {
+            shards: self.settings.shards,
+            retention: self.settings.retention,
+        };
+        let beginning = AdoptionPlace::beginning(SEGMENTS, settings, self.now);
+        if self.order.dry_run {
+            // It writes nothing, a place included; so it begins where it can count all.
+            return beginning;
+        }
+        match self.table.adoption_place().await {
+            Ok(Some(place)) if place.is_valid(settings, self.now) => place,
+            Ok(_) => beginning,
+            Err(error) => {
+                let error = error.causes();
+                tracing::warn!(error, "the adoption begins anew: its place is unknown");
+                beginning
+            }
+        }
+    }
+
+    /// Keeps the place for the next run. Where that fails, the next one reads more again.
+    async fn keep_place(&self, place: &mut AdoptionPlace) {
+        if self.order.dry_run {
+            return;
+        }
+        let seconds = i64::try_from(self.watch.elapsed().as_secs()).unwrap_or(i64::MAX);
+        place.kept_at = self.now.plus(seconds);
+        let kept = self
+            .table
+            .keep_adoption_place(place, place.valid_until())
+            .await;
+        if let Err(error) = kept {
+            let error = error.causes();
+            tracing::warn!(error, "the place of the adoption could not be kept");
         }
     }
 
     /// Reads a segment page by page.
-    fn adopt_segment(&self, segment: u16) -> impl Stream<Item = Tally> {
-        stream::unfold(Some(None), move |place| async move {
-            let after: Option<_> = place?;
-            let mut tally = Tally::default();
+    fn adopt_segment(
+        &self,
+        segment: u16,
+        segments: u16,
+        from: SegmentPlace,
+    ) -> impl Stream<Item = Step> {
+        let from = match from {
+            SegmentPlace::NotBegun => Some(None),
+            SegmentPlace::After(key) => Some(Some(key)),
+            SegmentPlace::Done => None,
+        };
+        stream::unfold(from, move |from| async move {
+            let after: Option<ItemKey> = from?;
+            let mut step = Step {
+                segment: segment.into(),
+                place: None,
+                examined: 0,
+                tally: Tally::default(),
+            };
             if self.time_is_up() {
-                tally.time_ran_out = true;
-                return Some((tally, None));
+                step.tally.time_ran_out = true;
+                return Some((step, None));
             }
-            let page = self
-                .patiently(&mut tally, || {
-                    self.table.scan_page(segment, SEGMENTS, after.clone())
-                })
-                .await;
-            let Some(page) = page else {
-                return Some((tally, None));
+            let scan = || self.table.scan_page(segment, segments, after.as_ref());
+            let Some(page) = self.retry(&mut step.tally, scan).await else {
+                return Some((step, None));
             };
             // What a page costs is known only now: the next one waits for it.
-            let paid = self
-                .scan_pace
-                .admit(tally.capacity_units, &self.watch)
-                .await;
+            let units = step.tally.capacity_units;
+            let paid = self.scan_pace.admit_units(units, &self.watch).await;
             // A pause of the run's own is no silence of the table's.
-            self.answered();
-            self.adopt_records(page.records, &mut tally).await;
-            if page.next.is_some() && !paid {
-                tally.time_ran_out = true;
-                return Some((tally, None));
+            self.table_answered();
+            self.adopt_records(page.records, &mut step.tally).await;
+            if step.tally.time_ran_out || step.tally.error.is_some() {
+                return Some((step, None));
             }
-            Some((tally, page.next.map(Some)))
+            step.examined = page.examined;
+            let next = page.next;
+            step.place = Some(match &next {
+                Some(key) => SegmentPlace::After(key.clone()),
+                None => SegmentPlace::Done,
+            });
+            if next.is_some() && !paid {
+                step.tally.time_ran_out = true;
+                return Some((step, None));
+            }
+            Some((step, next.map(Some)))
         })
     }
 
@@ -62,29 +161,27 @@ impl<T: CleanupTable + ScanTable> Run<'_, T> {
                 Ok(record) => {
                     changes.extend(record.reindexing(&self.rules, self.settings.shards));
                     if self.order.dry_run {
-                        self.foresee_after_adoption(&record, tally);
+                        self.predict_after_adoption(&record, tally);
                     }
                 }
                 Err(malformed) => tally.counts.malformed += self.malformed.note(&malformed),
             }
         }
-        for batch in changes.chunks(self.pace.batch()) {
-            if self.order.dry_run {
-                for change in batch {
-                    credit(&mut tally.counts, change, Purpose::Adoption);
-                }
-            } else {
-                tally.add(self.write(batch.to_vec(), Purpose::Adoption).await);
+        if self.order.dry_run {
+            for change in &changes {
+                tally.credit(change, Purpose::Adoption);
             }
+        } else {
+            tally.add(self.write(changes, Purpose::Adoption).await);
         }
     }
 
-    /// Counts what the run would do to a record that the index knows rightly.
-    fn foresee_after_adoption(&self, record: &crate::domain::StoredRecord, tally: &mut Tally) {
+    /// Counts what the run would do to a record once the index is right about it.
+    fn predict_after_adoption(&self, record: &StoredRecord, tally: &mut Tally) {
         let shards = self.settings.shards;
         let reason = Reason::ExpiredByCleanup;
         if let Some(change) = record.next_change(&self.rules, shards, reason, self.now) {
-            credit(&mut tally.counts, &change, Purpose::Work);
+            tally.credit(&change, Purpose::Adoption);
         }
     }
 }

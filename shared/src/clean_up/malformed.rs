@@ -1,47 +1,133 @@
-//! The malformed records that a run met: each counted and named once, however often it is met.
+//! Records that cannot be understood. A run counts and names each once, and moves it off the work
+//! list when the work is done, so that it costs one write once and holds nothing up.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::MalformedRecord;
+use futures_util::stream::{self, StreamExt as _};
 
-/// How many are named in the log; more are only counted.
-const NAMED: usize = 20;
+use super::CleanupTable;
+use super::run::Run;
+use super::tally::{Purpose, Tally};
+use crate::domain::{Change, CleanupReport, DueList, ItemKey, MalformedRecord};
 
-/// Remembers hashes of the keys, so that even very many take little memory.
+/// The most bytes of keys that are remembered until they are moved. A run that meets more reads the
+/// lists again once it has moved those.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Batches of moves that are written at once.
+const MOVES_AT_ONCE: usize = 8;
+
+/// The malformed records that a run met.
 #[derive(Default)]
 pub(super) struct MalformedRecords {
     hasher: RandomState,
-    met: Mutex<HashSet<u64>>,
+    state: Mutex<State>,
+    /// Whether reading the records first costs less than writing them and being refused.
+    frequent: AtomicBool,
+}
+
+/// Hashes stand for keys, so that even very many take little memory.
+#[derive(Default)]
+struct State {
+    met: HashSet<u64>,
+    queued: HashSet<u64>,
+    queue: Vec<Change>,
+    bytes: usize,
+    overflowed: bool,
 }
 
 impl MalformedRecords {
-    /// Names a record; how many that makes more: one or none.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts and names a record: one where it was not met before, or none.
     pub(super) fn note(&self, record: &MalformedRecord) -> u64 {
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if !met.insert(self.hasher.hash_one(&record.key)) {
+        let mut state = self.state();
+        if !state.met.insert(self.hasher.hash_one(&record.key)) {
             return 0;
         }
-        if met.len() <= NAMED {
+        if state.met.len() <= CleanupReport::NAMED_RECORDS {
             let MalformedRecord { key, problem } = record;
-            tracing::warn!(key, problem, "a record is malformed and left as it is");
+            tracing::warn!(%key, problem, "a record is malformed");
         }
         1
     }
 
-    /// Says how many there were beyond those that were named.
-    pub(super) fn summarise(&self) {
-        let met = self
-            .met
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len();
-        if met > NAMED {
-            tracing::warn!(
-                more = met - NAMED,
-                "more records are malformed and left as they are"
-            );
+    /// Remembers that a record has to be moved off a list.
+    fn queue(&self, key: &ItemKey, list: DueList) {
+        let mut state = self.state();
+        let bytes = key.partition.len() + key.sort.len();
+        if state.bytes + bytes > MOST_BYTES {
+            state.overflowed = true;
+        } else if state.queued.insert(self.hasher.hash_one(key)) {
+            state.bytes += bytes;
+            state.queue.push(Change::move_malformed(key.clone(), list));
         }
+    }
+
+    /// Takes the moves that are to be made; also, whether there were more than are remembered.
+    fn take(&self) -> (Vec<Change>, bool) {
+        let mut state = self.state();
+        state.bytes = 0;
+        let overflowed = mem::take(&mut state.overflowed);
+        (mem::take(&mut state.queue), overflowed)
+    }
+
+    /// Notes how many of the records that were looked at are malformed.
+    pub(super) fn observe(&self, malformed: usize, of: usize) {
+        if malformed * 5 > of {
+            self.frequent.store(true, Ordering::Relaxed);
+        } else if malformed * 20 < of {
+            self.frequent.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether records are read before they are written: a refused write costs a write unit at least,
+    /// and its share of the rate limit; a read costs a read unit, and none.
+    pub(super) fn are_frequent(&self) -> bool {
+        self.frequent.load(Ordering::Relaxed)
+    }
+
+    /// Logs how many there were beyond those that were named.
+    pub(super) fn log_others(&self) {
+        let met = self.state().met.len();
+        if met > CleanupReport::NAMED_RECORDS {
+            let more = met - CleanupReport::NAMED_RECORDS;
+            tracing::warn!(more, "more records are malformed");
+        }
+    }
+}
+
+impl<T: CleanupTable> Run<'_, T> {
+    /// Counts and names a malformed record on a list, and remembers to move it. What is not in a
+    /// user's partition stays: the cleanup may not write there.
+    pub(super) fn note_malformed(&self, record: &MalformedRecord, list: DueList) -> u64 {
+        if !self.order.dry_run && record.key.is_of_a_user() {
+            self.malformed.queue(&record.key, list);
+        }
+        self.malformed.note(record)
+    }
+
+    /// Moves the malformed records off the lists. Whether those are all that the run met.
+    pub(super) async fn move_malformed(&self, tally: &mut Tally) -> bool {
+        let (changes, overflowed) = self.malformed.take();
+        let batches: Vec<_> = changes
+            .chunks(self.pace.batch())
+            .map(<[Change]>::to_vec)
+            .collect();
+        drop(changes);
+        let mut done = stream::iter(batches)
+            .map(|batch| self.write(batch, Purpose::Malformed))
+            .buffer_unordered(MOVES_AT_ONCE);
+        while let Some(part) = done.next().await {
+            tally.add(part);
+            self.log_progress(tally);
+        }
+        !overflowed
     }
 }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
@@ -22,17 +22,38 @@ const LEAST_FOUND: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// Lets so much happen in a second, evenly: half as much each time that the table throttles, and
 /// a little more with each second in which it does not (additive increase, multiplicative
 /// decrease), so that the logins come first.
+///
+/// What is limited is the table's own write units. A write of up to 1 KB takes one, and a write
+/// of 400 KB four hundred; how many a batch has taken is known from its answer. So each batch is
+/// admitted at the average so far, and what it takes beyond that is made up for by the next ones.
 pub(super) struct Pace {
+    /// The limit that is configured, in units a second.
+    configured: Option<NonZeroU32>,
     /// Where there is no limit, one is set when the table throttles for the first time: the run's
     /// rate until then. It is where to begin again, and may be exceeded in time.
     limiter: OnceLock<RateLimiter<NotKeyed, InMemoryState, MonotonicClock>>,
     /// The largest number of writes that start together.
-    batch: NonZeroU32,
+    most: NonZeroU32,
+    /// The most units that the limiter takes at once.
+    burst: NonZeroU32,
     /// Those who wait go in the order in which they came: the oldest records first, also where
     /// the time ends before the turn of the others.
     turn: tokio::sync::Mutex<()>,
+    /// Held by the first batch until it is known what a write takes.
+    first: Arc<tokio::sync::Mutex<()>>,
     admitted: AtomicU64,
     part: Mutex<Part>,
+    cost: Mutex<Cost>,
+}
+
+/// What writes take.
+struct Cost {
+    /// Units that a write takes, on average.
+    of_a_write: f64,
+    /// Whether a write was measured.
+    is_known: bool,
+    /// Units that were taken and not admitted; negative where more were admitted than taken.
+    debt: f64,
 }
 
 /// The part of the rate that is made use of.
@@ -45,20 +66,29 @@ struct Part {
     cut_at: Option<Duration>,
 }
 
+/// Leave to write a batch.
+pub(super) struct Admission {
+    writes: f64,
+    units: f64,
+    _first: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
 impl Pace {
-    /// So many writes in a second, together in batches of `most` at the most; a rate that is
-    /// smaller than that makes the batches as small.
-    pub(super) fn new(writes_per_second: Option<NonZeroU32>, most: NonZeroU32) -> Self {
-        let batch = writes_per_second.map_or(most, |rate| rate.min(most));
-        let limiter = writes_per_second.map(|rate| limiter(rate, batch));
+    /// So many units in a second, in batches of `most` writes at the most.
+    pub(super) fn new(units_per_second: Option<NonZeroU32>, most: NonZeroU32) -> Self {
+        let burst = units_per_second.map_or(most, |rate| rate.min(most));
+        let limiter = units_per_second.map(|rate| limiter(rate, burst));
         Self {
+            configured: units_per_second,
             limiter: limiter.map_or_else(OnceLock::new, OnceLock::from),
-            batch,
+            most,
+            burst,
             turn: tokio::sync::Mutex::new(()),
+            first: Arc::default(),
             admitted: AtomicU64::new(0),
             part: Mutex::new(Part {
                 size: 1.0,
-                most: if writes_per_second.is_some() {
+                most: if units_per_second.is_some() {
                     1.0
                 } else {
                     f64::INFINITY
@@ -66,16 +96,66 @@ impl Pace {
                 since: Duration::ZERO,
                 cut_at: None,
             }),
+            cost: Mutex::new(Cost {
+                of_a_write: 1.0,
+                is_known: false,
+                debt: 0.0,
+            }),
         }
     }
 
-    /// The largest number of writes that may be asked for.
-    pub(super) const fn batch(&self) -> usize {
-        self.batch.get() as usize
+    /// The largest number of writes to ask for now: what takes no more than a second.
+    pub(super) fn batch(&self) -> usize {
+        let most = self.most.get();
+        let writes = self.configured.map_or(most, |rate| {
+            floor(f64::from(rate.get()) / self.cost().of_a_write).clamp(1, most)
+        });
+        writes as usize
     }
 
-    /// Waits until so many units may be used; false where that takes longer than is left.
-    pub(super) async fn admit(&self, units: f64, watch: &Stopwatch) -> bool {
+    /// Waits until so many writes may be made; nothing where that takes longer than is left.
+    pub(super) async fn admit(&self, writes: usize, watch: &Stopwatch) -> Option<Admission> {
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        let writes = writes as f64;
+        let mut first = None;
+        if self.configured.is_some() && !self.cost().is_known {
+            let guard = Arc::clone(&self.first).lock_owned().await;
+            // Who has waited for the first one knows now.
+            first = (!self.cost().is_known).then_some(guard);
+        }
+        let units = writes * self.cost().of_a_write;
+        let owed = std::mem::take(&mut self.cost().debt);
+        if !self.admit_units(units + owed, watch).await {
+            self.cost().debt += owed;
+            return None;
+        }
+        Some(Admission {
+            writes,
+            units,
+            _first: first,
+        })
+    }
+
+    /// Notes how many units an admitted batch has taken; none where it failed.
+    pub(super) fn charge(&self, admission: Admission, taken: f64) {
+        if taken > 0.0 {
+            // A write takes a unit at least, one that is refused too.
+            let taken = taken.max(admission.writes);
+            let average = taken / admission.writes;
+            let mut cost = self.cost();
+            cost.of_a_write = if cost.is_known {
+                f64::midpoint(cost.of_a_write, average)
+            } else {
+                average
+            };
+            cost.is_known = true;
+            cost.debt += taken - admission.units;
+        }
+        drop(admission);
+    }
+
+    /// Waits until so many units may be taken; false where that takes longer than is left.
+    pub(super) async fn admit_units(&self, units: f64, watch: &Stopwatch) -> bool {
         let _turn = self.turn.lock().await;
         let part = {
             let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,8 +164,8 @@ impl Pace {
         };
         let mut left = whole(units / part);
         while let (Some(limiter), Some(most)) = (self.limiter.get(), NonZeroU32::new(left)) {
-            let cells = most.min(self.batch);
-            // More than a burst can't be asked for: no more than a batch is.
+            let cells = most.min(self.burst);
+            // More than a burst can't be asked for.
             while let Ok(Err(later)) = limiter.check_n(cells) {
                 let pause = later.wait_time_from(limiter.clock().now());
                 if pause > watch.left() {
@@ -100,6 +180,10 @@ impl Pace {
         true
     }
 
+    fn cost(&self) -> MutexGuard<'_, Cost> {
+        self.cost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Slows down, for the table throttles. Those who were under way together slow down once.
     pub(super) fn slow_down(&self, watch: &Stopwatch) {
         let elapsed = watch.elapsed();
@@ -112,7 +196,7 @@ impl Pace {
             let rate = self.admitted.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64();
             let rate =
                 NonZeroU32::new(whole(rate)).map_or(LEAST_FOUND, |rate| rate.max(LEAST_FOUND));
-            limiter(rate, self.batch)
+            limiter(rate, self.burst)
         });
     }
 }
@@ -148,12 +232,23 @@ fn limiter(
     RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(batch), MonotonicClock)
 }
 
-/// Rounds up.
+/// Rounds down.
+fn floor(writes: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is not negative, and saturating is what is meant"
+    )]
+    let whole = writes.floor() as u32;
+    whole
+}
+
+/// Rounds up; nothing of what is negative.
 fn whole(units: f64) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "it is small and not negative, and saturating is what is meant"
+        reason = "saturating is what is meant"
     )]
     let whole = units.ceil() as u32;
     whole
@@ -211,7 +306,7 @@ mod tests {
         let watch = Stopwatch::start(Duration::from_mins(1));
         let most = NonZeroU32::new(25).expect("not zero");
         let pace = Pace::new(None, most);
-        assert!(pace.admit(25.0, &watch).await);
+        assert!(pace.admit(25, &watch).await.is_some());
         assert!(pace.limiter.get().is_none());
         pace.slow_down(&watch);
         assert!(pace.limiter.get().is_some());
@@ -223,8 +318,8 @@ mod tests {
         let pace = Pace::new(None, NonZeroU32::new(25).expect("not zero"));
         pace.slow_down(&watch);
         let limiter = pace.limiter.get().expect("the table has throttled");
-        assert_eq!(limiter.check_n(pace.batch), Ok(Ok(())));
-        if let Ok(Err(later)) = limiter.check_n(pace.batch) {
+        assert_eq!(limiter.check_n(pace.burst), Ok(Ok(())));
+        if let Ok(Err(later)) = limiter.check_n(pace.burst) {
             let pause = later.wait_time_from(limiter.clock().now());
             assert!(pause <= Duration::from_millis(25), "{pause:?}");
         }

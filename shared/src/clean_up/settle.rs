@@ -1,17 +1,12 @@
-//! Seeing to a batch of records: write on trust, look at what refused, decide again.
+//! Settling a piece of a list: write on trust, look at what was refused, decide again.
 
-use super::{CleanupTable, Run, Tally};
-use crate::domain::{Change, Counts, DueList, Kind, Reason, RecordKey, StoredRecord, Write};
-use crate::ports::Outcome;
+use std::collections::HashMap;
 
-/// Why changes are written, and so how they are counted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Their records are on the work list.
-    Work,
-    /// A scan found that their records' index attributes are not right.
-    Adoption,
-}
+use super::CleanupTable;
+use super::run::Run;
+use super::tally::{Purpose, Tally};
+use crate::domain::{Change, DueList, ItemKey, Reason, RecordKey, StoredRecord, Write};
+use crate::ports::{Found, Outcome, StoreError};
 
 /// A change that is still to be made.
 struct Pending {
@@ -19,6 +14,8 @@ struct Pending {
     /// An earlier attempt may have made it, for its answer is lost. What a refusal means is then to
     /// be seen from the record.
     uncertain: bool,
+    /// The table has refused it once although the record, when it was read, asked for it.
+    refused: bool,
 }
 
 impl Pending {
@@ -26,6 +23,7 @@ impl Pending {
         Self {
             change,
             uncertain: false,
+            refused: false,
         }
     }
 
@@ -35,118 +33,256 @@ impl Pending {
     }
 }
 
+/// What is left of a batch after an attempt.
+#[derive(Default)]
+struct Unsettled {
+    pending: Vec<Pending>,
+    /// Whether to wait before the next attempt.
+    pause: bool,
+}
+
 impl<T: CleanupTable> Run<'_, T> {
-    /// Sees to records on `list`.
+    /// Settles records on `list`.
     pub(super) async fn settle(&self, list: DueList, keys: Vec<RecordKey>) -> Tally {
+        let mut tally = Tally::default();
         if self.time_is_up() {
-            return Tally {
-                time_ran_out: true,
-                ..Tally::default()
-            };
+            tally.time_ran_out = true;
+            return tally;
         }
         if self.order.dry_run && self.order.adopt {
             // A dry adoption leaves the index as it is: the scan has counted what a run would
             // find there. Only what is on the lists and is no record was not in the scan.
-            return Tally::default();
+            return tally;
         }
+        let changes = if self.reads_before_it_writes() {
+            self.read_and_decide(list, keys, &mut tally).await
+        } else {
+            keys.into_iter()
+                .map(|key| Change::expected(key, list, &self.rules, self.now))
+                .collect()
+        };
         if self.order.dry_run {
-            return self.foresee(&keys).await;
-        }
-        let expected = keys
-            .into_iter()
-            .map(|key| Change::expected(key, list, &self.rules, self.now))
-            .collect();
-        self.write(expected, Purpose::Work).await
-    }
-
-    /// Writes until each change is settled, or the run's time is up.
-    pub(super) async fn write(&self, changes: Vec<Change>, purpose: Purpose) -> Tally {
-        let mut tally = Tally::default();
-        let mut pending: Vec<_> = changes.into_iter().map(Pending::new).collect();
-        let mut attempt = 0;
-        while !pending.is_empty() {
-            #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-            let writes = pending.len() as f64;
-            if !self.pace.admit(writes, &self.watch).await || self.time_is_up() {
-                tally.time_ran_out = true;
-                if attempt > 0 {
-                    tally.counts.failed += pending.len() as u64;
-                }
-                return tally;
+            for change in &changes {
+                tally.credit(change, Purpose::Work(list));
             }
-            attempt += 1;
-            let (unsettled, pause) = self.attempt(pending, purpose, &mut tally).await;
-            pending = unsettled;
-            if pause && !pending.is_empty() {
-                self.back_off(attempt).await;
-            }
+        } else {
+            tally.add(self.write(changes, Purpose::Work(list)).await);
         }
         tally
     }
 
-    /// Writes once; what is still to be written, and whether after a pause.
-    async fn attempt(
+    /// Whether records are read first: to write none, or because many of them are malformed.
+    pub(super) fn reads_before_it_writes(&self) -> bool {
+        self.order.dry_run || self.malformed.are_frequent()
+    }
+
+    /// The changes that records on `list` need, by their own truth.
+    async fn read_and_decide(
         &self,
-        mut pending: Vec<Pending>,
-        purpose: Purpose,
+        list: DueList,
+        keys: Vec<RecordKey>,
         tally: &mut Tally,
-    ) -> (Vec<Pending>, bool) {
-        let changes: Vec<_> = pending.iter().map(|it| it.change.clone()).collect();
-        let outcomes = match self.table.apply(&changes).await {
-            Ok(outcomes) => {
-                self.answered();
-                tally.meter(outcomes)
+    ) -> Vec<Change> {
+        let keys: Vec<_> = keys.into_iter().map(RecordKey::into_item).collect();
+        let Some(records) = self.retry(tally, || self.table.read(&keys)).await else {
+            if !tally.time_ran_out {
+                tally.counts.failed += keys.len() as u64;
             }
-            Err(error) if self.is_worth_a_retry(&error) => {
-                tracing::debug!(error = error.causes(), "a batch failed");
-                self.heed(&error);
-                for it in &mut pending {
-                    it.uncertain |= error.may_have_happened();
-                }
-                return (pending, true);
-            }
-            Err(error) => {
-                tally.counts.failed += pending.len() as u64;
-                tally.note(Some(error));
-                return (Vec::new(), false);
-            }
+            return Vec::new();
         };
-        let (mut unsettled, mut pause) = (Vec::new(), false);
-        for (mut it, outcome) in pending.into_iter().zip(outcomes) {
-            match outcome {
-                Outcome::Applied => credit(&mut tally.counts, &it.change, purpose),
-                Outcome::Gone if it.may_have_deleted() => {
-                    credit(&mut tally.counts, &it.change, purpose);
-                }
-                Outcome::Gone => tally.counts.changed_elsewhere += 1,
-                Outcome::Refused(Ok(record)) if it.uncertain && it.change.is_seen_in(&record) => {
-                    credit(&mut tally.counts, &it.change, purpose);
-                }
-                Outcome::Refused(Ok(record)) => match self.decide(&record, purpose) {
-                    // To refuse just what the record asks for is no answer to go on with.
-                    Some(change) if change == it.change => {
-                        tracing::error!(record = %change.key, "a change was refused that the record asks for");
-                        tally.counts.failed += 1;
-                    }
-                    Some(change) => unsettled.push(Pending::new(change)),
+        tally.counts.changed_elsewhere += (keys.len() - records.len()) as u64;
+        let (mut changes, mut malformed) = (Vec::new(), 0);
+        for record in records {
+            match record {
+                Ok(record) => match self.decide(&record, Purpose::Work(list)) {
+                    Some(change) => changes.push(change),
                     None => tally.counts.changed_elsewhere += 1,
                 },
-                Outcome::Refused(Err(malformed)) => {
-                    tally.counts.malformed += self.malformed.note(&malformed);
-                }
-                Outcome::Failed(error) if error.may_pass() => {
-                    self.heed(&error);
-                    it.uncertain |= error.may_have_happened();
-                    unsettled.push(it);
-                    pause = true;
-                }
-                Outcome::Failed(error) => {
-                    tally.counts.failed += 1;
-                    tally.note(Some(error));
+                Err(record) => {
+                    malformed += 1;
+                    tally.counts.malformed += self.note_malformed(&record, list);
                 }
             }
         }
-        (unsettled, pause)
+        self.malformed.observe(malformed, keys.len());
+        changes
+    }
+
+    /// Writes changes to records that are all different, batch by batch, as long as there is time.
+    pub(super) async fn write(&self, mut changes: Vec<Change>, purpose: Purpose) -> Tally {
+        let mut tally = Tally::default();
+        while !changes.is_empty() && !tally.time_ran_out {
+            let rest = changes.split_off(self.pace.batch().min(changes.len()));
+            self.write_batch(changes, purpose, &mut tally).await;
+            changes = rest;
+        }
+        tally
+    }
+
+    /// Writes until each change is settled, or the run's time is up.
+    async fn write_batch(&self, changes: Vec<Change>, purpose: Purpose, tally: &mut Tally) {
+        let mut pending: Vec<_> = changes.into_iter().map(Pending::new).collect();
+        let mut attempt = 0;
+        while !pending.is_empty() {
+            let admission = self.pace.admit(pending.len(), &self.watch).await;
+            let Some(admission) = admission.filter(|_| !self.time_is_up()) else {
+                tally.time_ran_out = true;
+                if attempt > 0 && purpose != Purpose::Malformed {
+                    tally.counts.failed += pending.len() as u64;
+                }
+                return;
+            };
+            attempt += 1;
+            let changes: Vec<_> = pending.iter().map(|it| it.change.clone()).collect();
+            let answer = self.table.apply(&changes).await;
+            self.pace
+                .charge(admission, answer.as_ref().map_or(0.0, |it| it.table_units));
+            let unsettled = match answer {
+                Ok(outcomes) => {
+                    self.table_answered();
+                    let outcomes = tally.meter(outcomes);
+                    self.sort_out(pending, outcomes, purpose, tally).await
+                }
+                Err(error) => self.retry_batch(pending, error, tally),
+            };
+            if unsettled.pause && !unsettled.pending.is_empty() {
+                self.back_off(attempt).await;
+            }
+            pending = unsettled.pending;
+        }
+    }
+
+    /// What is left of a batch whose call failed.
+    fn retry_batch(
+        &self,
+        mut pending: Vec<Pending>,
+        error: StoreError,
+        tally: &mut Tally,
+    ) -> Unsettled {
+        if !self.is_worth_a_retry(&error) {
+            tally.counts.failed += pending.len() as u64;
+            tally.note(Some(error));
+            return Unsettled::default();
+        }
+        tracing::debug!(error = error.causes(), "a batch failed");
+        self.slow_down_if_throttled(&error);
+        for it in &mut pending {
+            it.uncertain |= error.may_have_happened();
+        }
+        let pause = true;
+        Unsettled { pending, pause }
+    }
+
+    /// Counts what was done, and decides again about what was not.
+    async fn sort_out(
+        &self,
+        pending: Vec<Pending>,
+        outcomes: Vec<Outcome>,
+        purpose: Purpose,
+        tally: &mut Tally,
+    ) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        let (written, mut refused) = (pending.len(), Vec::new());
+        for (mut it, outcome) in pending.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Applied => tally.credit(&it.change, purpose),
+                Outcome::Gone if it.may_have_deleted() => tally.credit(&it.change, purpose),
+                Outcome::Gone => tally.counts.changed_elsewhere += 1,
+                // It can be understood by now, or is on another list, or gone.
+                Outcome::Refused if purpose == Purpose::Malformed => {}
+                Outcome::Refused => refused.push(it),
+                Outcome::Failed(error) if error.may_pass() => {
+                    self.slow_down_if_throttled(&error);
+                    it.uncertain |= error.may_have_happened();
+                    unsettled.pending.push(it);
+                    unsettled.pause = true;
+                }
+                Outcome::Failed(error) => self.note_failed(&it.change, error, purpose, tally),
+            }
+        }
+        let malformed = self
+            .sort_out_refused(refused, purpose, &mut unsettled, tally)
+            .await;
+        if let Purpose::Work(_) = purpose {
+            self.malformed.observe(malformed, written);
+        }
+        unsettled
+    }
+
+    /// Reads the records whose changes were refused, and decides by what they say. How many of them
+    /// are malformed.
+    async fn sort_out_refused(
+        &self,
+        refused: Vec<Pending>,
+        purpose: Purpose,
+        unsettled: &mut Unsettled,
+        tally: &mut Tally,
+    ) -> usize {
+        if refused.is_empty() {
+            return 0;
+        }
+        let keys: Vec<_> = refused.iter().map(|it| it.change.key.clone()).collect();
+        let mut found: HashMap<ItemKey, Found> = match self.table.read(&keys).await {
+            Ok(records) => tally
+                .meter(records)
+                .into_iter()
+                .map(|found| (key_of(&found).clone(), found))
+                .collect(),
+            Err(error) => {
+                // A write that was refused may be sent again: it did not take place.
+                let again = self.retry_batch(refused, error, tally);
+                unsettled.pending.extend(again.pending);
+                unsettled.pause |= again.pause;
+                return 0;
+            }
+        };
+        let mut malformed = 0;
+        for mut it in refused {
+            match found.remove(&it.change.key) {
+                None => tally.counts.changed_elsewhere += 1,
+                Some(Err(record)) => {
+                    malformed += 1;
+                    tally.counts.malformed += match purpose {
+                        Purpose::Work(list) => self.note_malformed(&record, list),
+                        Purpose::Adoption | Purpose::Malformed => self.malformed.note(&record),
+                    };
+                }
+                Some(Ok(record)) if it.uncertain && it.change.is_seen_in(&record) => {
+                    tally.credit(&it.change, purpose);
+                }
+                Some(Ok(record)) => match self.decide(&record, purpose) {
+                    // The record may have changed between the write and the read, and once more. To
+                    // refuse again just what the record asks for is no answer to go on with.
+                    Some(change) if change == it.change && it.refused => {
+                        tracing::error!(record = %change.key, "a change was refused that the record asks for");
+                        tally.counts.failed += 1;
+                    }
+                    Some(change) => {
+                        it.refused = change == it.change;
+                        it.uncertain = false;
+                        it.change = change;
+                        unsettled.pending.push(it);
+                    }
+                    None => tally.counts.changed_elsewhere += 1,
+                },
+            }
+        }
+        malformed
+    }
+
+    /// Counts a change that the table refuses for good, and names its record.
+    fn note_failed(&self, change: &Change, error: StoreError, purpose: Purpose, tally: &mut Tally) {
+        let StoreError::RecordRejected { .. } = error else {
+            tally.counts.failed += 1;
+            return tally.note(Some(error));
+        };
+        if purpose == Purpose::Malformed {
+            // It stays on the list, and was counted as malformed.
+            return;
+        }
+        tally.counts.failed += 1;
+        tally.failed_records.push(change.key.to_string());
+        self.log_failed(&change.key, &error);
     }
 
     /// What a record needs, by its own truth: its next step, or the right index attributes.
@@ -155,46 +291,16 @@ impl<T: CleanupTable> Run<'_, T> {
         let step = || record.next_change(&self.rules, shards, Reason::ExpiredByCleanup, self.now);
         let reindexing = || record.reindexing(&self.rules, shards);
         match purpose {
-            Purpose::Work => step().or_else(reindexing),
+            Purpose::Work(_) => step().or_else(reindexing),
             Purpose::Adoption => reindexing(),
+            Purpose::Malformed => None,
         }
-    }
-
-    /// Counts what a run would do to these records: the same decisions, from the records read.
-    async fn foresee(&self, keys: &[RecordKey]) -> Tally {
-        let mut tally = Tally::default();
-        let records = self.patiently(&mut tally, || self.table.read(keys)).await;
-        let Some(records) = records else {
-            if !tally.time_ran_out {
-                tally.counts.failed += keys.len() as u64;
-            }
-            return tally;
-        };
-        tally.counts.changed_elsewhere += (keys.len() - records.len()) as u64;
-        for record in records {
-            match record {
-                Ok(record) => match self.decide(&record, Purpose::Work) {
-                    Some(change) => credit(&mut tally.counts, &change, Purpose::Work),
-                    None => tally.counts.changed_elsewhere += 1,
-                },
-                Err(malformed) => tally.counts.malformed += self.malformed.note(&malformed),
-            }
-        }
-        tally
     }
 }
 
-/// Counts a change that took place.
-pub(super) fn credit(counts: &mut Counts, change: &Change, purpose: Purpose) {
-    let count = match (&change.write, change.key.kind()) {
-        (Write::Deactivate { .. }, _) => &mut counts.sessions_deactivated,
-        (Write::Delete { .. }, Kind::Session) => &mut counts.sessions_deleted,
-        (Write::Delete { .. }, Kind::RefreshToken) => &mut counts.refresh_tokens_deleted,
-        (Write::Delete { .. }, Kind::BlacklistedToken) => &mut counts.blacklisted_tokens_deleted,
-        (Write::Reindex { .. } | Write::Extend { .. }, _) if purpose == Purpose::Adoption => {
-            &mut counts.adopted
-        }
-        (Write::Reindex { .. } | Write::Extend { .. }, _) => &mut counts.reindexed,
-    };
-    *count += 1;
+fn key_of(found: &Found) -> &ItemKey {
+    match found {
+        Ok(record) => record.key.item(),
+        Err(malformed) => &malformed.key,
+    }
 }

@@ -1,8 +1,8 @@
 //! Records as they were found, and the conditional writes that change them.
 
 use super::{
-    Action, Due, DueList, Kind, Reason, Record, RecordKey, Rules, Session, Shard, Shards, Step,
-    Timestamp,
+    Action, Due, DueKey, DueList, ItemKey, Kind, Reason, Record, RecordKey, Rules, Session, Shard,
+    Shards, Step, Timestamp,
 };
 
 /// A record as the table holds it, with the attributes that the index and native TTL go by.
@@ -12,8 +12,8 @@ pub struct StoredRecord {
     pub key: RecordKey,
     /// Its own truth.
     pub record: Record,
-    /// The list it stands on, where `due_key` names one.
-    pub list: Option<DueList>,
+    /// The stored `due_key`, where it is one of ours.
+    pub due_key: Option<DueKey>,
     /// The stored `due_at`, where there is one.
     pub due_at: Option<Timestamp>,
     /// The stored `ttl`, where there is one.
@@ -22,12 +22,12 @@ pub struct StoredRecord {
     pub reason: Option<Reason>,
 }
 
-/// A record that cannot be understood. It is named and left as it is.
+/// A record that cannot be understood. Its attributes stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the record {key} is malformed: {problem}")]
 pub struct MalformedRecord {
-    /// Its key, as text.
-    pub key: String,
+    /// Its key.
+    pub key: ItemKey,
     /// What is wrong with it; names attributes, never their values.
     pub problem: String,
 }
@@ -37,7 +37,7 @@ pub struct MalformedRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Which record.
-    pub key: RecordKey,
+    pub key: ItemKey,
     /// What is done.
     pub write: Write,
 }
@@ -71,6 +71,8 @@ pub enum Write {
     },
     /// Deletes an inactive session or a token.
     Delete {
+        /// What the record is.
+        kind: Kind,
         /// `deactivated_at` of the session, `expires_at` of the token must not be later.
         ended_by: Timestamp,
     },
@@ -83,13 +85,21 @@ pub enum Write {
         /// What they are to say.
         due: Due,
     },
+    /// Moves a malformed record off a work list, to the malformed ones of its shard. It takes
+    /// place only while the record is on that list and cannot be understood.
+    MoveMalformed {
+        /// What the record is, as far as its key tells.
+        kind: Option<Kind>,
+        /// The list on which it was met.
+        from: DueList,
+    },
 }
 
 impl StoredRecord {
     /// Whether `due_key`, `due_at` and `ttl` say what the record's state asks for.
     #[must_use]
     pub fn agrees_with(&self, due: &Due) -> bool {
-        self.list.is_some_and(|list| list.action == due.action)
+        matches!(self.due_key, Some(DueKey::List(list)) if list.action == due.action)
             && self.due_at == Some(due.at)
             && self.ttl == Some(due.ttl)
     }
@@ -97,8 +107,8 @@ impl StoredRecord {
     /// The shard the record stands on, or the one it gets.
     #[must_use]
     pub fn shard(&self, shards: Shards) -> Shard {
-        self.list
-            .map_or_else(|| shards.assign(&self.key), |list| list.shard)
+        self.due_key
+            .map_or_else(|| shards.assign(&self.key), DueKey::shard)
     }
 
     /// The write that takes the record's next step at `now`; nothing while it is to be kept.
@@ -128,7 +138,7 @@ impl StoredRecord {
     pub fn reindexing(&self, rules: &Rules, shards: Shards) -> Option<Change> {
         let due = rules.due(&self.record);
         (!self.agrees_with(&due)).then(|| Change {
-            key: self.key.clone(),
+            key: self.key.item().clone(),
             write: Write::Reindex {
                 seen: self.record,
                 shard: self.shard(shards),
@@ -158,6 +168,7 @@ impl Change {
             shard,
             due,
         };
+        let key = key.into_item();
         Self { key, write }
     }
 
@@ -165,14 +176,23 @@ impl Change {
     #[must_use]
     pub fn delete(key: RecordKey, rules: &Rules, now: Timestamp) -> Self {
         let due_by = rules.due_by(Action::Delete, now);
-        let ended_by = match key.kind() {
+        let kind = key.kind();
+        let ended_by = match kind {
             Kind::Session => due_by.minus(rules.retention.seconds()),
             Kind::RefreshToken | Kind::BlacklistedToken => due_by,
         };
         Self {
-            key,
-            write: Write::Delete { ended_by },
+            key: key.into_item(),
+            write: Write::Delete { kind, ended_by },
         }
+    }
+
+    /// Moves a malformed record off the list `from`.
+    #[must_use]
+    pub fn move_malformed(key: ItemKey, from: DueList) -> Self {
+        let kind = key.kind();
+        let write = Write::MoveMalformed { kind, from };
+        Self { key, write }
     }
 
     /// Whether a record looks as this change leaves it. Where the answer to a write was lost, that
@@ -191,7 +211,7 @@ impl Change {
                     && found.agrees_with(due)
             }
             Write::Reindex { seen, due, .. } => found.record == *seen && found.agrees_with(due),
-            Write::Extend { .. } | Write::Delete { .. } => false,
+            Write::Extend { .. } | Write::Delete { .. } | Write::MoveMalformed { .. } => false,
         }
     }
 

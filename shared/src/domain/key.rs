@@ -18,7 +18,9 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 3] = [Self::Session, Self::RefreshToken, Self::BlacklistedToken];
 
-    const fn prefix(self) -> &'static str {
+    /// How its sort key begins.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
         match self {
             Self::Session => "SESSION#",
             Self::RefreshToken => "REFRESH#",
@@ -29,21 +31,52 @@ impl Kind {
 
 const USER: &str = "USER#";
 
+/// The primary key of an item of the table, whatever the item is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ItemKey {
+    /// The partition key, `pk`.
+    pub partition: String,
+    /// The sort key, `sk`.
+    pub sort: String,
+}
+
+impl ItemKey {
+    /// Whether the item is in a user's partition. All other partitions are the stack's own.
+    #[must_use]
+    pub fn is_of_a_user(&self) -> bool {
+        self.partition.len() > USER.len() && self.partition.starts_with(USER)
+    }
+
+    /// What the item is, where its key is that of a record.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| {
+            let prefix = kind.prefix();
+            self.is_of_a_user() && self.sort.len() > prefix.len() && self.sort.starts_with(prefix)
+        })
+    }
+}
+
+impl fmt::Display for ItemKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.partition, self.sort)
+    }
+}
+
 /// The key of a session, a refresh token or a blacklisted token.
 ///
 /// A partition key holds one user id and a sort key one other identifier, each up to its end: a
 /// `#` inside an identifier can't lead to another record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordKey {
-    partition: String,
-    sort: String,
+    item: ItemKey,
     kind: Kind,
 }
 
 /// A key that is none of this table's records'.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the key of a session, a refresh token or a blacklisted token")]
-pub struct UnknownKey;
+pub struct UnknownKey(pub ItemKey);
 
 impl RecordKey {
     /// The key of a user's session.
@@ -65,11 +98,11 @@ impl RecordKey {
     }
 
     fn new(user: &UserId, kind: Kind, id: &str) -> Self {
-        Self {
+        let item = ItemKey {
             partition: format!("{USER}{user}"),
             sort: format!("{}{id}", kind.prefix()),
-            kind,
-        }
+        };
+        Self { item, kind }
     }
 
     /// Reads a key as the table holds it.
@@ -77,29 +110,35 @@ impl RecordKey {
     /// # Errors
     ///
     /// A key that is not one of these records'.
-    pub fn parse(partition: String, sort: String) -> Result<Self, UnknownKey> {
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|kind| sort.len() > kind.prefix().len() && sort.starts_with(kind.prefix()))
-            .filter(|_| partition.len() > USER.len() && partition.starts_with(USER))
-            .ok_or(UnknownKey)?;
-        Ok(Self {
-            partition,
-            sort,
-            kind,
-        })
+    pub fn parse(item: ItemKey) -> Result<Self, UnknownKey> {
+        match item.kind() {
+            Some(kind) => Ok(Self { item, kind }),
+            None => Err(UnknownKey(item)),
+        }
+    }
+
+    /// The key as any item has it.
+    #[must_use]
+    pub const fn item(&self) -> &ItemKey {
+        &self.item
+    }
+
+    /// The key as any item has it.
+    #[must_use]
+    pub fn into_item(self) -> ItemKey {
+        self.item
     }
 
     /// The partition key, `USER#<user id>`.
     #[must_use]
     pub fn partition(&self) -> &str {
-        &self.partition
+        &self.item.partition
     }
 
     /// The sort key: the kind and the identifier.
     #[must_use]
     pub fn sort(&self) -> &str {
-        &self.sort
+        &self.item.sort
     }
 
     /// What the record is.
@@ -111,7 +150,7 @@ impl RecordKey {
 
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.partition, self.sort)
+        self.item.fmt(f)
     }
 }
 
@@ -127,8 +166,7 @@ mod tests {
             RecordKey::refresh_token(&user, &RefreshTokenHash::of("t")),
             RecordKey::blacklisted_token(&user, &TokenId::parse("j").unwrap()),
         ] {
-            let read = RecordKey::parse(key.partition().to_owned(), key.sort().to_owned());
-            assert_eq!(read, Ok(key));
+            assert_eq!(RecordKey::parse(key.item().clone()), Ok(key));
         }
     }
 
@@ -142,10 +180,11 @@ mod tests {
             ("user#u", "SESSION#s"),
             ("", ""),
         ] {
-            assert_eq!(
-                RecordKey::parse(partition.into(), sort.into()),
-                Err(UnknownKey)
-            );
+            let key = ItemKey {
+                partition: partition.into(),
+                sort: sort.into(),
+            };
+            assert_eq!(RecordKey::parse(key.clone()), Err(UnknownKey(key)));
         }
     }
 }

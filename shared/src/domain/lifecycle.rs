@@ -230,6 +230,12 @@ impl Shards {
         }
     }
 
+    /// The number.
+    #[must_use]
+    pub const fn count(self) -> u8 {
+        self.0
+    }
+
     /// All of them, in order.
     pub fn all(self) -> impl Iterator<Item = Shard> {
         (0..self.0).map(Shard)
@@ -258,25 +264,48 @@ pub struct DueList {
     pub shard: Shard,
 }
 
-impl DueList {
-    /// Reads a stored `due_key`; nothing where it names no list that a run with `shards` visits.
+/// A value of `due_key`: the part of the index `due` that a record is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DueKey {
+    /// A work list.
+    List(DueList),
+    /// The malformed records that a run moved off its lists. They keep their shard.
+    Malformed(Shard),
+}
+
+impl DueKey {
+    /// Reads a stored `due_key`; nothing where it is none that a stack with `shards` writes.
     #[must_use]
     pub fn parse(due_key: &str, shards: Shards) -> Option<Self> {
-        let (action, shard) = due_key.split_once('#')?;
-        let action = match action {
-            "deactivate" => Action::Deactivate,
-            "delete" => Action::Delete,
-            _ => return None,
-        };
+        let (list, shard) = due_key.split_once('#')?;
         let digits = shard.len() == 2 && shard.bytes().all(|digit| digit.is_ascii_digit());
-        let shard = shard
-            .parse()
-            .ok()
-            .filter(|number| digits && *number < shards.0)?;
-        Some(Self {
-            action,
-            shard: Shard(shard),
-        })
+        let number = shard.parse().ok();
+        let shard = Shard(number.filter(|number| digits && *number < shards.0)?);
+        let on_list = |action| Self::List(DueList { action, shard });
+        match list {
+            "deactivate" => Some(on_list(Action::Deactivate)),
+            "delete" => Some(on_list(Action::Delete)),
+            "malformed" => Some(Self::Malformed(shard)),
+            _ => None,
+        }
+    }
+
+    /// The record's shard, which it keeps for life.
+    #[must_use]
+    pub const fn shard(self) -> Shard {
+        match self {
+            Self::List(list) => list.shard,
+            Self::Malformed(shard) => shard,
+        }
+    }
+}
+
+impl fmt::Display for DueKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(list) => list.fmt(f),
+            Self::Malformed(shard) => write!(f, "malformed#{shard}"),
+        }
     }
 }
 
@@ -391,9 +420,12 @@ mod tests {
         let shards = Shards::new(100).unwrap();
         for shard in shards.all() {
             for action in [Action::Deactivate, Action::Delete] {
-                let list = DueList { action, shard };
-                assert_eq!(DueList::parse(&list.to_string(), shards), Some(list));
+                let key = DueKey::List(DueList { action, shard });
+                assert_eq!(DueKey::parse(&key.to_string(), shards), Some(key));
             }
+            let key = DueKey::Malformed(shard);
+            assert_eq!(DueKey::parse(&key.to_string(), shards), Some(key));
+            assert_eq!(key.shard(), shard);
         }
         let shards = Shards::new(16).unwrap();
         for stray in [
@@ -406,9 +438,10 @@ mod tests {
             "delete",
             "",
             "keep#01",
+            "malformed#16",
             "delete#01#",
         ] {
-            assert_eq!(DueList::parse(stray, shards), None, "{stray:?}");
+            assert_eq!(DueKey::parse(stray, shards), None, "{stray:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! The authorizer, the cleanup, its dry run, the repair of the index and the models in the tests
 //! all ask it and nothing else.
 
+mod adoption;
 mod change;
 mod id;
 mod key;
@@ -13,13 +14,14 @@ mod report;
 mod statistics;
 mod time;
 
+pub use adoption::{AdoptionPlace, AdoptionSettings, SegmentPlace};
 pub use change::{Change, MalformedRecord, StoredRecord, Write};
 pub use id::{InvalidId, RefreshTokenHash, SessionId, TokenId, UserId};
-pub use key::{Kind, RecordKey, UnknownKey};
+pub use key::{ItemKey, Kind, RecordKey, UnknownKey};
 pub use lifecycle::{
-    Action, Due, DueList, InvalidShard, Reason, Record, Rules, Session, Shard, Shards, Step,
+    Action, Due, DueKey, DueList, InvalidShard, Reason, Record, Rules, Session, Shard, Shards, Step,
 };
 pub use refusal::{Refusal, SeenSession, judge};
 pub use report::{CleanupReport, Counts, Trigger};
-pub use statistics::Statistics;
+pub use statistics::{Counted, Statistics};
 pub use time::{Days, Hours, InvalidTimestamp, Timestamp};

@@ -53,7 +53,7 @@ pub struct Counts {
     pub reindexed: u64,
     /// Records that lacked the index's attributes, or had wrong ones, and were given the right ones.
     pub adopted: u64,
-    /// Records that cannot be understood, left as they are.
+    /// Records that cannot be understood. Their attributes stay as they are.
     pub malformed: u64,
     /// Records that the table would not change in time.
     pub failed: u64,
@@ -125,12 +125,23 @@ pub struct CleanupReport {
     /// the work list told. For the metrics and the log: neither answered nor stored.
     #[serde(skip)]
     pub oldest_expired_age_seconds: Option<i64>,
+    /// Keys of records that the table refuses to change for good; the first
+    /// [`CleanupReport::NAMED_RECORDS`] of a run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_records: Vec<String>,
+    /// How far an adoption was at the end of the run, in per cent of the table; nothing for a run
+    /// that did not adopt, or where the table's size is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adoption_percent: Option<u8>,
     /// What went wrong, where the run could not do all its work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 impl CleanupReport {
+    /// The most records that a run names in its report, and of each kind in its log.
+    pub const NAMED_RECORDS: usize = 20;
+
     /// `started_at` as RFC 3339 with milliseconds.
     #[must_use]
     pub fn started_at_text(&self) -> String {

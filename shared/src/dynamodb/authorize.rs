@@ -21,8 +21,8 @@ impl LookUpSession for Table {
         let session = RecordKey::session(user, session);
         let entry = RecordKey::blacklisted_token(user, token);
         let keys = KeysAndAttributes::builder()
-            .keys(key_item(&session))
-            .keys(key_item(&entry))
+            .keys(key_item(session.item()))
+            .keys(key_item(entry.item()))
             .projection_expression([PK, SK, IS_ACTIVE, EXPIRES_AT, DUE_KEY].join(","))
             .consistent_read(true);
         let (items, _) = self

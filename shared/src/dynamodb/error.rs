@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::ports::StoreError;
@@ -16,42 +17,71 @@ const THROTTLED: [&str; 6] = [
     "LimitExceededException",
 ];
 
-/// Codes that another attempt may not meet again.
-const PASSING: [&str; 4] = [
+/// Codes of the service's own failures, of single statements. Those of whole requests have a status
+/// of 500 or more.
+const FAILURES: [&str; 4] = [
     "InternalServerError",
-    "InternalServerErrorException",
-    "TransactionConflict",
+    "InternalFailure",
     "ServiceUnavailable",
+    "ServiceUnavailableException",
+];
+
+/// Codes that say that a transaction was writing the same record.
+const CONFLICTS: [&str; 2] = ["TransactionConflict", "TransactionConflictException"];
+
+/// Codes of a statement of a batch that say that its record cannot be changed that way.
+const OF_A_RECORD: [&str; 3] = [
+    "ValidationError",
+    "ItemCollectionSizeLimitExceeded",
+    "DuplicateItem",
 ];
 
 impl StoreError {
     /// An error of a whole call; `what` says what was tried.
-    pub(crate) fn from_call<E, R>(what: &'static str, error: SdkError<E, R>) -> Self
+    pub(crate) fn from_call<E>(what: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         // Anything but an answer of the service (no connection, no answer in time) may pass.
-        if !matches!(error, SdkError::ServiceError(_)) {
-            return Self::Unavailable {
-                what,
-                source: Box::new(error),
-            };
-        }
+        let status = match &error {
+            SdkError::ServiceError(answer) => Some(answer.raw().status()),
+            _ => None,
+        };
         let code = error.code().map(str::to_owned);
-        Self::from_code(what, code.as_deref(), Box::new(error))
+        let source = Box::new(error);
+        match code {
+            Some(code) if THROTTLED.contains(&code.as_str()) => Self::Throttled { what, source },
+            // The service's own failure, whatever its name (HTTP status 500 or more).
+            _ if status.is_none_or(|status| status.is_server_error()) => {
+                Self::Unavailable { what, source }
+            }
+            code => Self::from_code(what, code.as_deref(), source),
+        }
+    }
+
+    /// An error of one statement of a batch, which took part in a call that succeeded.
+    pub(crate) fn from_statement(
+        what: &'static str,
+        code: Option<&str>,
+        source: Box<dyn Error + Send + Sync>,
+    ) -> Self {
+        match code {
+            Some(code) if OF_A_RECORD.contains(&code) => Self::RecordRejected { what, source },
+            code => Self::from_code(what, code, source),
+        }
     }
 
     /// An error with the service's own code for it.
-    pub(crate) fn from_code(
+    fn from_code(
         what: &'static str,
         code: Option<&str>,
         source: Box<dyn Error + Send + Sync>,
     ) -> Self {
         match code {
             Some(code) if THROTTLED.contains(&code) => Self::Throttled { what, source },
+            Some(code) if CONFLICTS.contains(&code) => Self::Conflict { what, source },
+            Some(code) if !FAILURES.contains(&code) => Self::Rejected { what, source },
             // An answer without a code comes from something between us and the service.
-            Some(code) if !PASSING.contains(&code) => Self::Rejected { what, source },
             _ => Self::Unavailable { what, source },
         }
     }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::domain::{
-    Due, DueList, Kind, MalformedRecord, Reason, Record, RecordKey, Session, Shard, Shards,
-    StoredRecord, Timestamp,
+    Due, DueKey, DueList, ItemKey, Kind, MalformedRecord, Reason, Record, RecordKey, Session,
+    Shard, Shards, StoredRecord, Timestamp,
 };
 use crate::ports::Found;
 
@@ -31,11 +31,11 @@ pub(super) fn time(value: Timestamp) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// The primary key of a record.
-pub(super) fn key_item(key: &RecordKey) -> Item {
+/// A primary key, as requests name it.
+pub(super) fn key_item(key: &ItemKey) -> Item {
     HashMap::from([
-        (PK.to_owned(), text(key.partition())),
-        (SK.to_owned(), text(key.sort())),
+        (PK.to_owned(), text(&key.partition)),
+        (SK.to_owned(), text(&key.sort)),
     ])
 }
 
@@ -57,19 +57,42 @@ pub(super) fn due_at(entry: &Item) -> Option<Timestamp> {
     Timestamp::parse(entry.get(DUE_AT)?.as_n().ok()?).ok()
 }
 
-/// Takes the key out of an item.
-pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
+/// Takes the primary key out of an item.
+pub(super) fn take_item_key(item: &mut Item) -> ItemKey {
     let mut part = |name| match item.remove(name) {
         Some(AttributeValue::S(part)) => part,
         _ => String::new(),
     };
-    let (partition, sort) = (part(PK), part(SK));
-    let key = format!("{partition} {sort}");
-    RecordKey::parse(partition, sort).map_err(|problem| MalformedRecord {
-        key,
-        problem: problem.to_string(),
+    ItemKey {
+        partition: part(PK),
+        sort: part(SK),
+    }
+}
+
+/// Takes the key of a record out of an item.
+pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
+    RecordKey::parse(take_item_key(item)).map_err(|unknown| MalformedRecord {
+        problem: unknown.to_string(),
+        key: unknown.0,
     })
 }
+
+/// The attributes that [`read_record`] needs: reading an item whole would carry along whatever
+/// its owner has stored in it.
+pub(super) const READ_ATTRIBUTES: [&str; 9] = [
+    PK,
+    SK,
+    IS_ACTIVE,
+    EXPIRES_AT,
+    DEACTIVATED_AT,
+    DEACTIVATION_REASON,
+    DUE_KEY,
+    DUE_AT,
+    "#ttl",
+];
+
+/// `ttl` is a reserved word of DynamoDB's expressions.
+pub(super) const TTL_NAME: (&str, &str) = ("#ttl", TTL);
 
 /// Reads a record: its key, its truth, and what the index is told of it.
 pub(super) fn read_record(mut item: Item, shards: Shards) -> Found {
@@ -81,10 +104,10 @@ pub(super) fn read_record(mut item: Item, shards: Shards) -> Found {
 pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
     match read_truth(key.kind(), item) {
         Ok(record) => Ok(StoredRecord {
-            list: item
+            due_key: item
                 .get(DUE_KEY)
-                .and_then(|list| list.as_s().ok())
-                .and_then(|list| DueList::parse(list, shards)),
+                .and_then(|due_key| due_key.as_s().ok())
+                .and_then(|due_key| DueKey::parse(due_key, shards)),
             due_at: stored_seconds(item, DUE_AT),
             ttl: stored_seconds(item, TTL),
             reason: item
@@ -94,7 +117,7 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
             record,
         }),
         Err(problem) => Err(MalformedRecord {
-            key: key.to_string(),
+            key: key.into_item(),
             problem,
         }),
     }

@@ -1,15 +1,20 @@
 //! The DynamoDB adapter: the only place that knows the SDK, attribute names and expressions.
 
 mod authorize;
+mod due_list;
 mod error;
 mod item;
+mod read;
 mod records;
 #[cfg(feature = "functions")]
 mod reports;
+#[cfg(feature = "functions")]
+mod scan;
 mod statement;
-mod statistics;
-mod work;
+mod write;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -17,8 +22,11 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::ConsumedCapacity;
 
+use self::item::Item;
 use crate::domain::Shards;
+use crate::ports::{Metered, StoreError};
 
 /// The sessions table, behind the SDK's client.
 #[derive(Debug, Clone)]
@@ -26,6 +34,8 @@ pub struct Table {
     client: Client,
     name: String,
     shards: Shards,
+    /// Whether the service takes a filter on the table's key in a query of the index.
+    filters_index: Arc<AtomicBool>,
 }
 
 impl Table {
@@ -36,6 +46,7 @@ impl Table {
             client,
             name: name.into(),
             shards,
+            filters_index: Arc::new(AtomicBool::new(true)),
         }
     }
 
@@ -111,4 +122,27 @@ impl Patience {
 /// Makes a client from the SDK's own variables and what Lambda provides.
 pub async fn connect(patience: Patience) -> Client {
     Client::new(&patience.configure().load().await)
+}
+
+/// An answer with the capacity that it consumed.
+fn metered<T>(value: T, consumed: &[ConsumedCapacity]) -> Metered<T> {
+    let units = |of: fn(&ConsumedCapacity) -> Option<f64>| consumed.iter().filter_map(of).sum();
+    Metered {
+        value,
+        capacity_units: units(ConsumedCapacity::capacity_units),
+        // Where the service does not tell its share, the table may have consumed all of them.
+        table_units: units(|consumed| match consumed.table() {
+            Some(table) => table.capacity_units(),
+            None => consumed.capacity_units(),
+        }),
+    }
+}
+
+/// The items of a page. The service sends a list of them also where it has found nothing; an answer
+/// without one comes from something else, and does not tell that there is nothing left.
+fn items(items: Option<Vec<Item>>, what: &'static str) -> Result<Vec<Item>, StoreError> {
+    items.ok_or_else(|| StoreError::Unavailable {
+        what,
+        source: "the answer has no list of items".into(),
+    })
 }

@@ -15,7 +15,7 @@ impl CreateRecords for Table {
         let attributes = attributes(record)
             .into_iter()
             .chain(due_attributes(due, shard));
-        let mut item = key_item(&key);
+        let mut item = key_item(key.item());
         item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
         let answer = self
             .client
@@ -43,7 +43,7 @@ impl FindRecord for Table {
             .client
             .get_item()
             .table_name(&self.name)
-            .set_key(Some(key_item(key)))
+            .set_key(Some(key_item(key.item())))
             .consistent_read(true)
             .send()
             .await

@@ -12,7 +12,7 @@ use super::item::{Item, PK, SK, TTL, text, time};
 use crate::domain::{CleanupReport, Counts, Timestamp, Trigger};
 use crate::ports::{KeepReport, ReadReports, ReportFilter, ReportPage, StoreError};
 
-const PARTITION: &str = "CLEANUP";
+pub(super) const PARTITION: &str = "CLEANUP";
 const PREFIX: &str = "RUN#";
 /// After all that begins with the prefix: its last character and one.
 const PREFIXES_END: &str = "RUN$";
@@ -140,6 +140,8 @@ fn to_item(report: &CleanupReport, ttl: Timestamp) -> Item {
         counts,
         capacity_units,
         oldest_expired_age_seconds: _,
+        failed_records,
+        adoption_percent,
         error,
     } = report;
     let started_at = report.started_at_text();
@@ -167,6 +169,13 @@ fn to_item(report: &CleanupReport, ttl: Timestamp) -> Item {
     ]);
     for (name, count) in counts.named() {
         item.insert(name.to_owned(), number(&count));
+    }
+    if !failed_records.is_empty() {
+        let keys = failed_records.iter().map(text).collect();
+        item.insert("failed_records".to_owned(), AttributeValue::L(keys));
+    }
+    if let Some(percent) = adoption_percent {
+        item.insert("adoption_percent".to_owned(), number(percent));
     }
     if let Some(error) = error {
         item.insert("error".to_owned(), text(error));
@@ -203,6 +212,14 @@ fn from_item(item: &Item) -> Option<CleanupReport> {
         counts,
         capacity_units: number("capacity_units")?.parse().ok()?,
         oldest_expired_age_seconds: None,
+        failed_records: item
+            .get("failed_records")
+            .and_then(|keys| keys.as_l().ok())
+            .into_iter()
+            .flatten()
+            .filter_map(|key| key.as_s().ok().cloned())
+            .collect(),
+        adoption_percent: number("adoption_percent").and_then(|percent| percent.parse().ok()),
         error: string("error").cloned(),
     })
 }

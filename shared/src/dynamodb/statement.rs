@@ -6,14 +6,14 @@
 
 use std::fmt::{self, Write as _};
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, BatchStatementRequest, ReturnValuesOnConditionCheckFailure,
-};
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
 
 use super::item::{
-    DEACTIVATED_AT, DEACTIVATION_REASON, EXPIRES_AT, IS_ACTIVE, PK, SK, due_attributes, text, time,
+    DEACTIVATED_AT, DEACTIVATION_REASON, DUE_KEY, EXPIRES_AT, IS_ACTIVE, PK, SK, due_attributes,
+    text, time,
 };
-use crate::domain::{Change, Kind, Record, Session, Timestamp, Write};
+use crate::domain::{Change, DueKey, Kind, Record, Session, Timestamp, Write};
 
 /// A statement under construction: `set` and `require` keep text and parameters in step.
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl Statement {
     fn of(&mut self, change: &Change) {
         self.write(format_args!(" WHERE \"{PK}\"=? AND \"{SK}\"=?"));
         self.parameters
-            .extend([text(change.key.partition()), text(change.key.sort())]);
+            .extend([text(&change.key.partition), text(&change.key.sort)]);
     }
 
     fn require(&mut self, name: &str, comparison: &str, value: AttributeValue) {
@@ -66,10 +66,35 @@ impl Statement {
             Record::Token { expires_at } => self.require_time(EXPIRES_AT, expires_at),
         }
     }
+
+    /// Requires that a record of this kind cannot be understood: the negation of what
+    /// [`read_record`](super::item::read_record) takes. A comparison with a value of another type,
+    /// or with none, does not hold.
+    fn require_malformed(&mut self, kind: Kind) {
+        let last = || time(Timestamp::LAST);
+        match kind {
+            Kind::Session => {
+                self.write(format_args!(
+                    " AND NOT ((\"{IS_ACTIVE}\"=? AND \"{EXPIRES_AT}\"<=?) \
+                     OR (\"{IS_ACTIVE}\"=? AND \"{DEACTIVATED_AT}\"<=?))"
+                ));
+                let [yes, no] = [true, false].map(AttributeValue::Bool);
+                self.parameters.extend([yes, last(), no, last()]);
+            }
+            Kind::RefreshToken | Kind::BlacklistedToken => {
+                self.write(format_args!(" AND NOT (\"{EXPIRES_AT}\"<=?)"));
+                self.parameters.push(last());
+            }
+        }
+    }
 }
 
-/// The statement that makes `change` in `table`, and answers a failed condition with the record.
-pub(super) fn statement(table: &str, change: &Change) -> BatchStatementRequest {
+/// The statement that makes `change` in `table`.
+///
+/// # Errors
+///
+/// None in practice: building fails only without a statement.
+pub(super) fn statement(table: &str, change: &Change) -> Result<BatchStatementRequest, BuildError> {
     let mut made = Statement::default();
     match &change.write {
         Write::Deactivate {
@@ -115,10 +140,19 @@ pub(super) fn statement(table: &str, change: &Change) -> BatchStatementRequest {
             made.of(change);
             made.require_truth(seen);
         }
-        Write::Delete { ended_by } => {
+        Write::MoveMalformed { kind, from } => {
+            made.text = format!("UPDATE \"{table}\"");
+            made.set(DUE_KEY, text(DueKey::Malformed(from.shard).to_string()));
+            made.of(change);
+            made.require(DUE_KEY, "=", text(from.to_string()));
+            if let Some(kind) = kind {
+                made.require_malformed(*kind);
+            }
+        }
+        Write::Delete { kind, ended_by } => {
             made.text = format!("DELETE FROM \"{table}\"");
             made.of(change);
-            match change.key.kind() {
+            match kind {
                 Kind::Session => {
                     made.require(IS_ACTIVE, "=", AttributeValue::Bool(false));
                     made.require(DEACTIVATED_AT, "<=", time(*ended_by));
@@ -131,12 +165,8 @@ pub(super) fn statement(table: &str, change: &Change) -> BatchStatementRequest {
             made.text.push_str(" RETURNING ALL OLD *");
         }
     }
-    let builder = BatchStatementRequest::builder()
+    BatchStatementRequest::builder()
         .statement(made.text)
         .set_parameters(Some(made.parameters))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    // Building fails only without a statement; an empty one is refused by the service.
-    builder
         .build()
-        .unwrap_or_else(|_| unreachable!("the statement is set"))
 }
