@@ -28,6 +28,31 @@ async fn a_rate_below_a_batch_is_kept_and_gets_on() {
     assert_eq!(report["complete"], false);
 }
 
+/// The limit is on the table's write units: a record of 390 KB takes 391 of them.
+#[tokio::test]
+async fn limits_write_units_and_not_records() {
+    const RATE: u64 = 400;
+    let limit = RATE.to_string();
+    let (world, faults) =
+        World::with_faults(ONCE, [("MAX_WRITES_PER_SECOND", &*limit)], |_| Fault::None).await;
+    let session = |number| {
+        let mut item = active_session("ann", &format!("s{number}"), NOW - 1);
+        item["data"] = json!({ "S": "x".repeat(390_000) });
+        item["due_key"] = json!({ "S": "deactivate#00" });
+        item
+    };
+    sample::store(&world, (0..100).map(session).collect());
+    let report = world.clean_up(json!({ "max_seconds": 30 }), NOW).await;
+    let done = report["sessions_deactivated"].as_u64().unwrap();
+    assert_eq!(report["complete"], false, "{report}");
+    let written = faults.usage()["BatchExecuteStatement"].units;
+    let seconds = report["duration_ms"].as_u64().unwrap() / 1000 + 1;
+    // What a batch takes is known from its answer: the first one is not limited.
+    let most = (RATE * (seconds + 1) + 25 * 391) as f64 + 2.0 * done as f64;
+    assert!(written <= most, "{written} units in {seconds} s: {report}");
+    assert!(done >= 25, "{report}");
+}
+
 #[tokio::test]
 async fn a_run_without_time_does_nothing_and_says_so() {
     let world = World::new().await;

@@ -78,17 +78,16 @@ impl MalformedRecords {
         (mem::take(&mut state.queue), overflowed)
     }
 
-    /// Notes how many of the records that were looked at are malformed.
+    /// Notes how many of the records of a batch turned out to be malformed.
     pub(super) fn observe(&self, malformed: usize, of: usize) {
         if malformed * 5 > of {
             self.frequent.store(true, Ordering::Relaxed);
-        } else if malformed * 20 < of {
-            self.frequent.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Whether records are read before they are written: a refused write costs a write unit at least,
-    /// and its share of the rate limit; a read costs a read unit, and none.
+    /// Whether records are read before they are written, from now to the end of the run. A refused
+    /// write costs a write unit at least, and its share of the rate limit. A read costs a read
+    /// unit, a fifteenth of what a deactivation costs, and no share.
     pub(super) fn are_frequent(&self) -> bool {
         self.frequent.load(Ordering::Relaxed)
     }

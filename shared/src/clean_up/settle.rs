@@ -91,20 +91,16 @@ impl<T: CleanupTable> Run<'_, T> {
             return Vec::new();
         };
         tally.counts.changed_elsewhere += (keys.len() - records.len()) as u64;
-        let (mut changes, mut malformed) = (Vec::new(), 0);
+        let mut changes = Vec::new();
         for record in records {
             match record {
                 Ok(record) => match self.decide(&record, Purpose::Work(list)) {
                     Some(change) => changes.push(change),
                     None => tally.counts.changed_elsewhere += 1,
                 },
-                Err(record) => {
-                    malformed += 1;
-                    tally.counts.malformed += self.note_malformed(&record, list);
-                }
+                Err(record) => tally.counts.malformed += self.note_malformed(&record, list),
             }
         }
-        self.malformed.observe(malformed, keys.len());
         changes
     }
 

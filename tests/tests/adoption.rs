@@ -1,0 +1,193 @@
+//! An adoption that takes more runs than one: it keeps its place, and goes on there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use session_cleanup_local::dynamodb::TABLE_NAME;
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::faults::{Fault, Faults, ONCE, Request};
+use session_cleanup_tests::{
+    DAY, HOUR, Item, NOW, World, active_session, at, counts, number, only, sample, text,
+};
+
+const RECORDS: usize = 3_000;
+
+/// Live sessions without the attributes of the index, of about 300 bytes each.
+fn sessions_to_adopt(records: usize) -> Vec<Value> {
+    let session = |number: usize| {
+        let user = format!("u{number}");
+        let mut item = active_session(&user, "s", NOW + HOUR);
+        for name in ["due_key", "due_at", "ttl"] {
+            item.as_object_mut().unwrap().remove(name);
+        }
+        item["user_agent"] = json!({ "S": "x".repeat(100) });
+        item
+    };
+    (0..records).map(session).collect()
+}
+
+/// A world whose table refuses to be scanned once a run has read so many pages: so much of the
+/// table is a run's part, however fast the machine is.
+async fn world_with_runs_of(pages: usize, records: usize) -> (World, Faults, Arc<AtomicUsize>) {
+    let left = Arc::new(AtomicUsize::new(pages));
+    let of_a_run = Arc::clone(&left);
+    let fault = move |request: &Request| {
+        let take = |left: usize| left.checked_sub(1);
+        let may_scan = || of_a_run.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
+        if request.operation == "Scan" && may_scan().is_err() {
+            Fault::DENIED
+        } else {
+            Fault::None
+        }
+    };
+    let (world, faults) = World::with_faults(ONCE, [("MAX_WRITES_PER_SECOND", "0")], fault).await;
+    sample::store(&world, sessions_to_adopt(records));
+    (world, faults, left)
+}
+
+/// Runs, and says how many records it adopted, and how far the adoption is.
+async fn run(world: &World, event: &Value, now: i64) -> (u64, u64) {
+    let run = world
+        .functions
+        .invoke(FunctionName::Cleanup, event, at(now));
+    let report = match run.await {
+        Ok(report) => report,
+        // The report of a run that was refused is stored, too.
+        Err(error) => {
+            assert!(error.to_string().contains("AccessDenied"), "{error}");
+            let started_at = at(now).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+            let mut items = world.items().await;
+            items.retain(|it| text(it, "sk").starts_with(&format!("RUN#{started_at}")));
+            json!({
+                "adopted": number(&items[0], "adopted"),
+                "adoption_percent": number(&items[0], "adoption_percent"),
+            })
+        }
+    };
+    let number = |name: &str| report[name].as_u64().expect("a number");
+    (number("adopted"), number("adoption_percent"))
+}
+
+/// Runs until the adoption is done, so many pages a run. What each run says.
+async fn adopt_in_parts(world: &World, left: &AtomicUsize, pages: usize) -> Vec<(u64, u64)> {
+    let mut runs = Vec::new();
+    while runs.last().is_none_or(|(_, percent)| *percent != 100) {
+        left.store(pages, Ordering::SeqCst);
+        runs.push(run(world, &json!({ "adopt": true }), NOW + runs.len() as i64).await);
+        assert!(runs.len() < 100, "it does not get on: {runs:?}");
+    }
+    runs
+}
+
+fn units(faults: &Faults) -> f64 {
+    faults.usage().values().map(|it| it.units).sum()
+}
+
+#[tokio::test]
+async fn parts_cost_as_much_as_one_whole() {
+    let (world, faults, left) = world_with_runs_of(usize::MAX, RECORDS).await;
+    let whole = adopt_in_parts(&world, &left, usize::MAX).await;
+    assert_eq!(whole, [(RECORDS as u64, 100)]);
+    let whole = units(&faults);
+
+    let (world, faults, left) = world_with_runs_of(1, RECORDS).await;
+    let runs = adopt_in_parts(&world, &left, 1).await;
+    assert!(runs.len() >= 10, "{}", runs.len());
+    let adopted: u64 = runs.iter().map(|(adopted, _)| adopted).sum();
+    assert_eq!(adopted, RECORDS as u64);
+    let percent: Vec<_> = runs.iter().map(|(_, percent)| percent).collect();
+    assert!(percent.is_sorted(), "{percent:?}");
+    assert!(*percent[0] < 20, "{percent:?}");
+    let parts = units(&faults);
+    assert!(
+        parts <= 1.1 * whole,
+        "{parts} units in parts, {whole} whole"
+    );
+}
+
+#[tokio::test]
+async fn finished_adoption_begins_anew() {
+    let (world, _faults, left) = world_with_runs_of(usize::MAX, 10).await;
+    adopt_in_parts(&world, &left, usize::MAX).await;
+    for item in sessions_to_adopt(20) {
+        world.put(item).await;
+    }
+    let runs = adopt_in_parts(&world, &left, usize::MAX).await;
+    assert_eq!(runs, [(20, 100)]);
+}
+
+/// The place in the table.
+async fn place(world: &World) -> Item {
+    let place = world.item("CLEANUP", "ADOPTION").await;
+    place.expect("the place is kept")
+}
+
+/// How many pages a run reads for an adoption of which an earlier run has read two.
+async fn pages_after_two(event: Value, now: i64, change: impl AsyncFnOnce(&World)) -> usize {
+    let (world, faults, left) = world_with_runs_of(2, 1_500).await;
+    run(&world, &json!({ "adopt": true }), NOW).await;
+    change(&world).await;
+    left.store(usize::MAX, Ordering::SeqCst);
+    let passed = || {
+        let record = faults.record();
+        let scans = record.iter().filter(|it| it.request.operation == "Scan");
+        scans.filter(|it| !it.failed).count()
+    };
+    let before = passed();
+    assert_eq!(before, 2);
+    run(&world, &event, now).await;
+    passed() - before
+}
+
+const NOTHING: fn(&World) -> std::future::Ready<()> = |_| std::future::ready(());
+
+#[tokio::test]
+async fn place_counts_for_a_day() {
+    let adopt = json!({ "adopt": true });
+    let whole = pages_after_two(adopt.clone(), NOW + 2 * DAY, NOTHING).await;
+    let rest = pages_after_two(adopt, NOW + HOUR, NOTHING).await;
+    assert_eq!(rest + 2, whole);
+}
+
+#[tokio::test]
+async fn dry_adoption_keeps_no_place_and_uses_none() {
+    let adopt = json!({ "adopt": true });
+    let whole = pages_after_two(adopt, NOW + 2 * DAY, NOTHING).await;
+    let dry = json!({ "adopt": true, "dry_run": true });
+    let pages = pages_after_two(dry, NOW + HOUR, async |world: &World| {
+        let place = place(world).await;
+        assert_eq!(text(&place, "sk"), "ADOPTION");
+        assert!(number(&place, "ttl") >= NOW + DAY);
+    });
+    assert_eq!(pages.await, whole, "it reads all of the table");
+}
+
+#[tokio::test]
+async fn place_that_cannot_be_understood_is_none() {
+    let adopt = json!({ "adopt": true });
+    let whole = pages_after_two(adopt.clone(), NOW + 2 * DAY, NOTHING).await;
+    let pages = pages_after_two(adopt, NOW + HOUR, async |world: &World| {
+        let mut place = place(world).await;
+        place.insert("segments".to_owned(), AttributeValue::S("all".to_owned()));
+        let put = world.client.put_item().table_name(TABLE_NAME);
+        put.set_item(Some(place)).send().await.unwrap();
+    });
+    assert_eq!(pages.await, whole);
+}
+
+/// The size of the table is only for saying how far an adoption is.
+#[tokio::test]
+async fn adopts_where_size_and_place_cannot_be_read() {
+    let denied = |request: &Request| match &*request.operation {
+        "DescribeTable" | "GetItem" => Fault::DENIED,
+        _ => Fault::None,
+    };
+    let (world, _faults) = World::with_faults(ONCE, [], denied).await;
+    sample::store(&world, sessions_to_adopt(30));
+    let report = world.clean_up(json!({ "adopt": true }), NOW).await;
+    assert_eq!(counts(&report), only([("adopted", 30)]));
+    assert_eq!(report["complete"], true);
+    assert_eq!(report["adoption_percent"], Value::Null);
+}
