@@ -3,6 +3,8 @@
 //! The whole table is read. A run keeps its place, so that the next one goes on there: a table may
 //! take more time than one run has.
 
+use std::time::Duration;
+
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::AdoptionTable;
@@ -10,6 +12,7 @@ use super::run::Run;
 use super::tally::{Purpose, Tally};
 use crate::clock::Stopwatch;
 use crate::domain::{AdoptionPlace, AdoptionSettings, ItemKey, Reason, SegmentPlace, StoredRecord};
+use crate::dynamodb::Patience;
 use crate::ports::Found;
 
 /// Parts of the table that are read at once.
@@ -51,6 +54,11 @@ impl<T: AdoptionTable> Run<'_, T> {
         }
         tally.adoption_percent = items.map(|items| place.percent(items));
         self.keep_place(&mut place).await;
+    }
+
+    /// How long before the run's end an adoption stops, so that there is time to keep its place.
+    fn time_for_the_place(&self) -> Duration {
+        Patience::RUN.call.min(self.order.time_limit / 4)
     }
 
     /// About how many items the table holds, for saying how far the adoption is.
@@ -123,7 +131,7 @@ impl<T: AdoptionTable> Run<'_, T> {
                 examined: 0,
                 tally: Tally::default(),
             };
-            if self.time_is_up() {
+            if self.watch.left() <= self.time_for_the_place() {
                 step.tally.time_ran_out = true;
                 return Some((step, None));
             }

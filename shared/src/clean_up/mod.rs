@@ -57,7 +57,7 @@ pub struct Settings {
 /// [`Patience::RUN`]: crate::dynamodb::Patience::RUN
 #[must_use]
 pub fn time_limit(left: Duration) -> Duration {
-    const MARGIN: Duration = Duration::from_secs(13);
+    const MARGIN: Duration = Duration::from_secs(11);
     left.saturating_sub(MARGIN.min(left / 2))
 }
 

@@ -268,9 +268,9 @@ mod tests {
     fn when_a_run_stops_there_is_time_for_what_is_under_way_and_for_the_report() {
         let call = Patience::RUN.call;
         let pauses: Duration = (1..REPORT_ATTEMPTS).map(longest_pause).sum();
-        // A batch and the read of what it refused, the place of an adoption, and the report.
-        let needed = 3 * call + REPORT_ATTEMPTS * call + pauses;
-        for left in [26, 29, 60, 900].map(Duration::from_secs) {
+        // A batch and the read of what it refused, and the report.
+        let needed = 2 * call + REPORT_ATTEMPTS * call + pauses;
+        for left in [22, 29, 60, 900].map(Duration::from_secs) {
             let limit = time_limit(left);
             assert!(limit + needed <= left, "{limit:?} of {left:?}");
         }

@@ -42,19 +42,21 @@ impl StoreError {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        // Anything but an answer of the service (no connection, no answer in time) may pass.
-        let status = match &error {
-            SdkError::ServiceError(answer) => Some(answer.raw().status()),
-            _ => None,
+        let is_refusal = match &error {
+            SdkError::ServiceError(answer) => answer.raw().status().as_u16() < 500,
+            // Anything but an answer of the service (no connection, no answer in time) may pass.
+            SdkError::ConstructionFailure(_)
+            | SdkError::TimeoutError(_)
+            | SdkError::DispatchFailure(_)
+            | SdkError::ResponseError(_)
+            | _ => false,
         };
         let code = error.code().map(str::to_owned);
         let source = Box::new(error);
         match code {
             Some(code) if THROTTLED.contains(&code.as_str()) => Self::Throttled { what, source },
             // The service's own failure, whatever its name (HTTP status 500 or more).
-            _ if status.is_none_or(|status| status.is_server_error()) => {
-                Self::Unavailable { what, source }
-            }
+            _ if !is_refusal => Self::Unavailable { what, source },
             code => Self::from_code(what, code.as_deref(), source),
         }
     }

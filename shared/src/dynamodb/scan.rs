@@ -148,11 +148,14 @@ fn to_item(place: &AdoptionPlace, ttl: Timestamp) -> Item {
 
 fn from_item(item: &Item) -> Option<AdoptionPlace> {
     let number = |name: &str| item.get(name)?.as_n().ok();
-    let segment = |value: &AttributeValue| match value {
-        AttributeValue::Null(_) => Some(SegmentPlace::NotBegun),
-        AttributeValue::Bool(true) => Some(SegmentPlace::Done),
-        AttributeValue::M(key) => after(key).map(SegmentPlace::After),
-        _ => None,
+    let segment = |value: &AttributeValue| {
+        if value.is_null() {
+            Some(SegmentPlace::NotBegun)
+        } else if value.as_bool() == Ok(&true) {
+            Some(SegmentPlace::Done)
+        } else {
+            after(value.as_m().ok()?).map(SegmentPlace::After)
+        }
     };
     let segments = item.get(SEGMENTS)?.as_l().ok()?;
     Some(AdoptionPlace {

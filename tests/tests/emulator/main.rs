@@ -11,6 +11,7 @@ mod failures;
 mod keys;
 mod kill;
 mod logs;
+mod memory;
 mod metrics;
 mod monitoring;
 mod panic;
