@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from template import NOTHING, REQUIRED, Stack, read, stack, translate, values_of
+from template import REQUIRED, Stack, read, stack, translate, values_of
 
 MONITORING = "/api/v1/monitoring"
 SESSIONS = f"{MONITORING}/sessions"
@@ -134,38 +134,6 @@ def test_the_accounts_role_is_set_only_if_asked_for_before_the_stage_and_stays()
     assert made.properties("ApiAccountRole")["ManagedPolicyArns"] == [
         "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
     ]
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {
-            "CorsOrigin": "*",
-            "ApiAccessLogs": "on-with-account-role",
-            "Tracing": "Active",
-            "TableKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/table",
-            "CleanupConcurrency": 2,
-            "StageName": "v1",
-            "TableDeletionPolicy": "Delete",
-            "AlarmEmail": "ops@example.com",
-        },
-    ],
-)
-def test_the_stack_is_the_same_if_sam_sees_the_parameters_values(given):
-    def contents(made):
-        # The names of the API's stage, deployment and permissions have the stage's in them.
-        return sorted(
-            json.dumps({key: it for key, it in resource.items() if key != "DependsOn"}, sort_keys=True)
-            for resource in made.resources.values()
-            if resource["Type"] not in ("AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage")
-        )
-
-    late, early = stack(**given), stack(eagerly=True, **given)
-    assert contents(early) == contents(late)
-    stages = [{key: it for key, it in made.stage().items() if key != "DeploymentId"} for made in (early, late)]
-    assert stages[0] == stages[1]
-    assert json.dumps(NOTHING) not in json.dumps(early.resources)
 
 
 def test_a_change_of_the_api_by_a_parameter_is_deployed(monkeypatch):

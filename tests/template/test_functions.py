@@ -1,7 +1,7 @@
 """The functions: what each may do, what it is told, and what calls it."""
 
 import pytest
-from template import FUNCTIONS, REQUIRED, Resolver, read, stack, values_of
+from template import FUNCTIONS, stack
 
 TABLE = "SessionsTable.Arn"
 INDEX = "SessionsTable.Arn/index/due"
@@ -216,8 +216,3 @@ def test_cleanups_are_reserved_only_where_a_number_is_given():
         assert "ReservedConcurrentExecutions" not in made.properties(function)
 
 
-@pytest.mark.parametrize("none", ["0", 0])
-def test_no_reservation_is_not_a_reservation_of_nothing(none):
-    """Reserved to 0, no cleanup would ever run. CloudFormation does not say what a transform compares."""
-    values = values_of(read(), REQUIRED) | {"CleanupConcurrency": none}
-    assert not Resolver(read(), values).holds("HasCleanupConcurrency")
