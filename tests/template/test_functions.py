@@ -225,11 +225,18 @@ def test_functions_are_invoked_by_their_own_rule_and_api_alone():
     }
 
 
-def test_cleanups_are_reserved_only_where_a_number_is_given():
-    assert "ReservedConcurrentExecutions" not in stack().properties("CleanupFunction")
-    made = stack(CleanupConcurrency=2)
-    assert made.properties("CleanupFunction")["ReservedConcurrentExecutions"] == "2"
-    for function in set(FUNCTIONS) - {"CleanupFunction"}:
-        assert "ReservedConcurrentExecutions" not in made.properties(function)
+RESERVED = {
+    "CleanupFunction": "CleanupConcurrency",
+    "StatsFunction": "StatsConcurrency",
+    "ForceCleanupFunction": "ForceCleanupConcurrency",
+}
 
 
+@pytest.mark.parametrize("function", RESERVED)
+def test_concurrency_is_reserved_only_where_a_number_is_given(function):
+    # A new account has too little of it for any reservation. Reserved to 0, the function would never run.
+    for other in FUNCTIONS:
+        assert "ReservedConcurrentExecutions" not in stack().properties(other)
+    made = stack(**{RESERVED[function]: 2})
+    found = {other: made.properties(other).get("ReservedConcurrentExecutions") for other in FUNCTIONS}
+    assert found == {other: "2" if other == function else None for other in FUNCTIONS}

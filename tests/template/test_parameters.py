@@ -44,12 +44,15 @@ EXAMPLES = {
     "Tracing": (["Active", "Disabled"], ["true"]),
     "ApiRateLimit": ([1], [0]),
     "ApiBurstLimit": ([1], [0]),
+    "StatsRateLimit": ([1], [0]),
     "ApiAccessLogs": (["off", "on", "on-with-account-role"], ["true", ""]),
     "CorsOrigin": (
         ["", "*", "https://admin.example.com", "http://localhost:5173", "http://[::1]:80"],
         ["admin.example.com", "https://a.example/", "https://a.example'", "https://*"],
     ),
     "CleanupConcurrency": ([0, 5], [-1]),
+    "StatsConcurrency": ([0, 5], [-1]),
+    "ForceCleanupConcurrency": ([0, 5], [-1]),
 }
 
 
