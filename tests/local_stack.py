@@ -43,7 +43,7 @@ class LocalStack:
 def serve(*options):
     """Starts a stack on free ports, and ends it afterwards."""
     if not PROGRAM.exists():
-        pytest.fail(f"{PROGRAM} is missing: cargo build --bin session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
+        pytest.fail(f"{PROGRAM} is missing: cargo build --workspace --bin session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
     command = [PROGRAM, "local", "--port", "0", "--dynamodb-port", "0", *options]
     # Refusals are what many tests are about.
     environment = os.environ | {"LOG_LEVEL": "ERROR"}

@@ -1,7 +1,7 @@
 //! What an application does with its sessions: log in, refresh, revoke a token, log out.
 //!
 //! It runs against an embedded DynamoDB of its own:
-//! `cargo run --example login_and_logout`. An application makes its client
+//! `cargo run -p session-lifecycle --example login_and_logout`. An application makes its client
 //! with [`session_lifecycle::dynamodb::connect`] instead.
 
 use std::error::Error;

@@ -276,7 +276,7 @@ pub fn binary(name: &str) -> PathBuf {
         // What is not deployed is built in the same way, by what SAM builds with.
         (Some(_), None) => (
             target.join("lambda").join(name).join("bootstrap"),
-            format!("cargo lambda build --release --bin {name}"),
+            format!("cargo lambda build --release -p {name}"),
         ),
     };
     assert!(

@@ -45,26 +45,9 @@ def values_of(template, given):
     return values | {name: str(value) for name, value in given.items()}
 
 
-def extend(template, values, eagerly):
-    """AWS::LanguageExtensions, as far as template.yaml needs it: parameters in the table's policies.
-
-    On AWS it puts parameters' values in wherever it can, before SAM sees them; that is `eagerly`. The SAM CLI has an
-    implementation of its own, which loses `Fn::Sub` where only a part of it is known.
-    """
-    assert template["Transform"][0] == "AWS::LanguageExtensions", "SAM takes no intrinsic function there"
-    resolver = Resolver(template, values)
-    for resource in template["Resources"].values():
-        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-            if policy in resource:
-                resource[policy] = resolver.resolve(resource[policy])
-        if eagerly:
-            resource["Properties"] = resolver.put_in(resource["Properties"])
-
-
-def translate(values, eagerly=False):
-    """template.yaml after its two transforms, in the order in which CloudFormation applies them."""
+def translate(values):
+    """template.yaml after SAM's transform: the processed template of the stack."""
     template = read()
-    extend(template, values, eagerly)
     template["Globals"]["Function"]["CodeUri"] = CODE
     policies = get_bundled_managed_policy_map("aws")
     return Translator(policies, Parser()).translate(copy.deepcopy(template), values)
@@ -103,20 +86,6 @@ class Resolver:
 
     def name(self, name):
         return self.values.get(name, name)
-
-    def put_in(self, value):
-        """Puts in the parameters' values and decides the conditions, and leaves all else as it is."""
-        if isinstance(value, list):
-            return [it for it in map(self.put_in, value) if it != NOTHING]
-        if not isinstance(value, dict):
-            return value
-        match list(value.items()):
-            case [("Ref", name)] if name in self.values and name not in PSEUDO:
-                return self.values[name]
-            case [("Fn::If", [name, then, otherwise])]:
-                return self.put_in(then if self.holds(name) else otherwise)
-        fields = {name: self.put_in(it) for name, it in value.items()}
-        return {name: it for name, it in fields.items() if it != NOTHING}
 
     def resolve(self, value):
         if isinstance(value, list):
@@ -193,11 +162,11 @@ class Stack:
 
 
 @functools.cache
-def made_of(given, eagerly):
+def made_of(given):
     values = values_of(read(), REQUIRED | dict(given))
-    return Stack(translate(values, eagerly), values)
+    return Stack(translate(values), values)
 
 
-def stack(eagerly=False, **given):
+def stack(**given):
     """The stack of these parameters; the others have their defaults. Read it only."""
-    return made_of(tuple(sorted(given.items())), eagerly)
+    return made_of(tuple(sorted(given.items())))

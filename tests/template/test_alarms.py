@@ -14,6 +14,7 @@ OF_AWS = {
     ("AWS/Lambda", "Errors", ("FunctionName",)),
     ("AWS/Lambda", "Throttles", ("FunctionName",)),
     ("AWS/Lambda", "Duration", ("FunctionName",)),
+    ("AWS/Lambda", "Invocations", ("FunctionName",)),
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName",)),
     ("AWS/ApiGateway", "5XXError", ("ApiName", "Stage")),
 }
@@ -160,7 +161,8 @@ def test_metric_math_takes_every_part_and_returns_one_figure():
         # Without FILL, an hour with no run would be no value, and the hours before would do for it.
         "CleanupMissing": "FILL(ended, 0)",
         "AuthorizerErrors": "FILL(errors, 0) + FILL(throttles, 0)",
-        "TableThrottled": "FILL(tableReads, 0) + FILL(tableWrites, 0) + FILL(indexReads, 0) + FILL(indexWrites, 0)",
+        "TableThrottled": "FILL(tableReads, 0) + FILL(tableWrites, 0) + FILL(indexReads, 0) + FILL(indexWrites, 0)"
+        " + 0 * MINUTE(runs)",
         "TooManySessions": "active - expired",
         "MalformedRecords": "FILL(bySchedule, 0) + FILL(byHand, 0) + FILL(byApi, 0)",
     }
@@ -183,8 +185,81 @@ def test_metric_math_takes_every_part_and_returns_one_figure():
         ("Throttles", of_the_authorizer),
     ]
     assert {it["Dimensions"][0]["Value"] for it in parts("MalformedRecords")} == VALUES["Trigger"]
-    throttled = {(it["MetricName"], len(it["Dimensions"])) for it in parts("TableThrottled")}
+    *throttles, runs = parts("TableThrottled")
+    throttled = {(it["MetricName"], len(it["Dimensions"])) for it in throttles}
     assert throttled == {(f"{kind}ThrottleEvents", count) for kind in ("Read", "Write") for count in (1, 2)}
+    assert (runs["MetricName"], runs["Dimensions"][0]["Value"]) == ("Invocations", "CleanupFunction")
+
+
+class Series(dict):
+    """A time series: figures by their period's number. In arithmetic, a missing figure is 0 where the other one is there."""
+
+    def __add__(self, other):
+        return Series({at: self.get(at, 0) + other.get(at, 0) for at in self.keys() | other.keys()})
+
+    def __sub__(self, other):
+        return Series({at: self.get(at, 0) - other.get(at, 0) for at in self.keys() | other.keys()})
+
+    def __rmul__(self, factor):
+        return Series({at: factor * it for at, it in self.items()})
+
+
+def functions(periods, as_documented):
+    """FILL and MINUTE over so many periods: as AWS's page describes them, or with the gaps that it does not rule out."""
+
+    def fill(series, value):
+        filled = range(periods) if as_documented or series else ()
+        return Series({at: series.get(at, value) for at in filled})
+
+    def minute(series):
+        return Series.fromkeys(range(periods) if as_documented else series, 0)
+
+    return {"FILL": fill, "MINUTE": minute}
+
+
+def evaluate(alarm, metrics, periods, as_documented):
+    """The alarm's series after so many periods: what CloudWatch computes of the metrics that have data."""
+    if "Metrics" not in alarm:
+        return metrics[alarm["MetricName"]]
+    named = {
+        it["Id"]: metrics[it["MetricStat"]["Metric"]["MetricName"]] for it in alarm["Metrics"] if "MetricStat" in it
+    }
+    (expression,) = [it["Expression"] for it in alarm["Metrics"] if "Expression" in it]
+    return eval(expression, functions(periods, as_documented) | named)
+
+
+def next_state(alarm, series, state, periods):
+    """As AWS's page "How alarm state is evaluated when data is missing" has it, for a range of five periods."""
+    metrics = [it["MetricStat"]["Metric"] for it in alarm.get("Metrics", []) if "MetricStat" in it] or [alarm]
+    of_dynamodb = any(it["Namespace"] == "AWS/DynamoDB" for it in metrics)
+    missing = "ignore" if of_dynamodb else alarm["TreatMissingData"]
+    count = alarm["EvaluationPeriods"]
+    found = [series[at] for at in range(periods) if at in series][-count:]
+    low = alarm["ComparisonOperator"] == "LessThanThreshold"
+    breaching = [it < float(alarm["Threshold"]) if low else it > float(alarm["Threshold"]) for it in found]
+    if missing == "ignore" and len(found) < count and all(breaching):
+        return state
+    filled = sum(breaching) + (count - len(found)) * (missing == "breaching")
+    return "ALARM" if filled >= alarm.get("DatapointsToAlarm", count) else "OK"
+
+
+# Those that stay on in silence on purpose: the comment at their TreatMissingData says why.
+STAY_ON = {"CleanupMissing", "CleanupGivenUp", "TooManySessions"}
+
+
+@pytest.mark.parametrize("as_documented", [True, False])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_alarm_ends_when_its_metrics_fall_silent(name, as_documented):
+    """Nothing happens any more but the hourly cleanup, which is invoked once in an hour's twelve periods."""
+    alarm = alarms(**EVERYTHING)[name]
+    names = {it["MetricStat"]["Metric"]["MetricName"] for it in alarm.get("Metrics", []) if "MetricStat" in it}
+    state, periods = "ALARM", 5
+    for now in range(12):
+        # The range moves over an hour in which only the last period has an invocation.
+        invoked = Series({11 - now: 1}) if 0 <= 11 - now < periods else Series()
+        metrics = {it: invoked if it == "Invocations" else Series() for it in names or {alarm["MetricName"]}}
+        state = next_state(alarm, evaluate(alarm, metrics, periods, as_documented), state, periods)
+    assert state == ("ALARM" if name in STAY_ON else "OK")
 
 
 def test_every_alarm_tells_the_address_when_it_begins_and_when_it_is_over():
@@ -220,8 +295,9 @@ def test_the_dashboard_lists_the_last_reports_by_fields_that_are_logged():
     query = widget["properties"]["query"]
     assert query.startswith("SOURCE 'CleanupLogs' | SOURCE 'ForceCleanupLogs' | fields ")
     assert "filter message = 'cleanup ended'" in query
-    source = (ROOT / "shared/src/clean_up/mod.rs").read_text()
-    logged = source[source.index("fn log(report") : source.index('"cleanup ended"')]
+    source = "".join(it.read_text() for it in (ROOT / "shared/src/clean_up").glob("*.rs"))
+    before, _ = source.split('"cleanup ended"')
+    logged = before[before.rindex("fn log(") :]
     for field in re.search(r"fields ([^|]+) \|", query)[1].split(", "):
         assert re.search(rf"\b{field}\b", logged), field
 

@@ -1,9 +1,10 @@
 """The monitoring API: who is let in, what it answers by itself, and what it writes down."""
 
 import json
+import re
 
 import pytest
-from template import NOTHING, REQUIRED, Stack, read, stack, translate, values_of
+from template import REQUIRED, ROOT, Stack, read, stack, translate, values_of
 
 MONITORING = "/api/v1/monitoring"
 SESSIONS = f"{MONITORING}/sessions"
@@ -57,6 +58,31 @@ def test_refusals_of_the_gateway_are_401_with_a_reason_in_json():
     }
 
 
+def headers(answer):
+    """The headers of a gateway response. A static value stands in single quotes."""
+    found = {}
+    for name, value in answer["responseParameters"].items():
+        assert name.startswith("gatewayresponse.header.") and value[0] == value[-1] == "'" and "'" not in value[1:-1]
+        found[name.removeprefix("gatewayresponse.header.")] = value[1:-1]
+    return found
+
+
+def test_each_401_has_a_challenge_and_all_have_safe_headers():
+    challenges = {
+        "ACCESS_DENIED": {"WWW-Authenticate": 'Bearer realm="sessions", error="invalid_token"'},
+        # RFC 6750 §3.1: no error code where the request has no credentials at all.
+        "UNAUTHORIZED": {"WWW-Authenticate": 'Bearer realm="sessions"'},
+    }
+    answers = stack().api()["x-amazon-apigateway-gateway-responses"]
+    assert {kind for kind, it in answers.items() if it.get("statusCode") == "401"} == set(challenges)
+    for kind, answer in answers.items():
+        assert headers(answer) == challenges.get(kind, {}) | {
+            "Cache-Control": "no-store",
+            "Strict-Transport-Security": "max-age=31536000",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+
 def test_browsers_of_other_origins_are_not_answered_by_default():
     assert set(routes(stack())) == ROUTES | OPEN
     assert ORIGIN.lower() not in json.dumps(stack().api()).lower()
@@ -75,27 +101,80 @@ def test_browsers_of_the_one_origin_may_ask_without_a_token_and_read_refusals(or
         assert json.loads(integration["requestTemplates"]["application/json"]) == {"statusCode": 204}
         answer = integration["responses"]["default"]
         assert answer["statusCode"] == "204"
-        headers = {name.rsplit(".", 1)[1]: it for name, it in answer["responseParameters"].items()}
-        assert headers == {
+        sent = {name.rsplit(".", 1)[1]: it for name, it in answer["responseParameters"].items()}
+        assert sent == {
             ORIGIN: f"'{origin}'",
             "Access-Control-Allow-Methods": f"'{method.upper()}'",
             "Access-Control-Allow-Headers": "'Authorization,Content-Type'",
         }
         # API Gateway sends only what the method declares.
         declared = options["responses"]["204"]["headers"]
-        assert declared == {name: {"schema": {"type": "string"}} for name in headers}
+        assert declared == {name: {"schema": {"type": "string"}} for name in sent}
     answers = made.api()["x-amazon-apigateway-gateway-responses"].values()
-    assert all(
-        it["responseParameters"] == {f"gatewayresponse.header.{ORIGIN}": f"'{origin}'"} for it in answers
-    )
+    assert all(headers(it)[ORIGIN] == origin for it in answers)
 
 
-def test_requests_are_limited_and_the_stage_is_named():
-    stage = stack(ApiRateLimit=3, ApiBurstLimit=4, StageName="v1").stage()
-    assert stage["StageName"] == "v1"
-    assert stage["MethodSettings"] == [
-        {"HttpMethod": "*", "ResourcePath": "/*", "ThrottlingRateLimit": "3", "ThrottlingBurstLimit": "4"}
+def limits(made):
+    """The rate and the burst of each route, as API Gateway takes them: those of the method, or those of the stage."""
+    found = {}
+    for it in made.stage()["MethodSettings"]:
+        # As in a JSON Pointer, each slash but the first is escaped.
+        path = it["ResourcePath"].removeprefix("/").replace("~1", "/")
+        limit = float(it["ThrottlingRateLimit"]), int(it["ThrottlingBurstLimit"])
+        found[path, it["HttpMethod"].lower()] = limit
+    everywhere = found.pop(("*", "*"))
+    assert set(found) <= ROUTES, "API Gateway ignores a setting of a route that is not there"
+    return {route: found.get(route, everywhere) for route in ROUTES | OPEN}
+
+
+def test_each_route_has_its_own_limits_and_the_stage_is_named():
+    made = stack(ApiRateLimit=3, ApiBurstLimit=4, StatsRateLimit=5, StageName="v1")
+    assert made.stage()["StageName"] == "v1"
+    assert limits(made) == {it: (3, 4) for it in ROUTES | OPEN} | {
+        (f"{SESSIONS}/stats", "get"): (5, 10),
+        (f"{SESSIONS}/cleanup", "post"): (1, 2),
+    }
+
+
+def busy(made):
+    """How many invocations of each route with a token there may be at once, if each takes all of its time."""
+    seconds = {made.properties(it)["Timeout"] for it in ("StatsFunction", "ForceCleanupFunction")}
+    assert seconds == {29}
+    return {route: limit[1] + limit[0] * 29 for route, limit in limits(made).items() if route in ROUTES}
+
+
+def test_defaults_leave_concurrency_to_the_authorizer():
+    # Of the 1,000 of an account, unless AWS has given it another number.
+    assert sum(busy(stack()).values()) <= 150
+
+
+# Read units of a request (docs/measurements.md).
+STATS_UNITS = {10_000: 166.5, 100_000: 1_484, 1_000_000: 14_644}
+# 90 days of hourly reports, read to the end for a filter that finds none of them; reckoned.
+REPORTS_UNITS = 350
+
+
+def test_document_has_the_arithmetic_of_the_limits():
+    made = stack()
+    rates = {path.rsplit("/", 1)[1]: limit for (path, _), limit in limits(made).items()}
+
+    def dollars(units):
+        return f"{units * 86_400 * 0.125 / 1_000_000:,.2f}"
+
+    rows = [
+        f"| `GET …/stats`, {sessions:,} sessions | {dollars(20 * units)} | {dollars(rates['stats'][0] * units)} |"
+        for sessions, units in STATS_UNITS.items()
     ]
+    # A partition serves 3,000 read units a second at the most.
+    before, after = min(3_000, 20 * REPORTS_UNITS), rates["cleanups"][0] * REPORTS_UNITS
+    rows.append(f"| `GET …/cleanups` for a filter that finds nothing | {dollars(before)} | {dollars(after)} |")
+    for (path, method), count in busy(made).items():
+        rate, burst = limits(made)[path, method]
+        name = f"{method.upper()} …/{path.rsplit('/', 1)[1]}"
+        rows.append(f"| `{name}` | 40 + 20 × 29 = 620 | {burst} + {rate:.0f} × 29 = {count:.0f} |")
+    rows.append(f"| together | 1,860 | {sum(busy(made).values()):.0f} |")
+    document = (ROOT / "docs/operations.md").read_text()
+    assert [row for row in rows if row not in document] == []
 
 
 def test_a_new_account_can_make_the_stack_for_nothing_needs_the_accounts_role():
@@ -114,13 +193,23 @@ def test_access_logs_are_json_that_ends_in_time_and_holds_no_header_query_or_bod
         "requestId": "$context.requestId",
         "ip": "$context.identity.sourceIp",
         "method": "$context.httpMethod",
-        "path": "$context.path",
+        "resourcePath": "$context.resourcePath",
         "status": "$context.status",
         "latency": "$context.responseLatency",
-        "authorizerError": "$context.authorizer.error",
-        "userId": "$context.authorizer.user_id",
+        "responseType": "$context.error.responseType",
     }
     assert not made.of_type("AWS::ApiGateway::Account")
+
+
+# What API Gateway itself says: callers cannot put a quote into it. No path, no part of the authorizer's context, no header.
+NOT_CHOSEN = {
+    *("requestId", "identity.sourceIp", "httpMethod", "resourcePath", "status", "responseLatency", "error.responseType"),
+}
+
+
+def test_access_log_holds_nothing_that_a_caller_chooses():
+    format = stack(ApiAccessLogs="on").stage()["AccessLogSetting"]["Format"]
+    assert set(re.findall(r"\$context\.([\w.]+)", format)) <= NOT_CHOSEN
 
 
 def test_the_accounts_role_is_set_only_if_asked_for_before_the_stage_and_stays():
@@ -134,38 +223,6 @@ def test_the_accounts_role_is_set_only_if_asked_for_before_the_stage_and_stays()
     assert made.properties("ApiAccountRole")["ManagedPolicyArns"] == [
         "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
     ]
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {
-            "CorsOrigin": "*",
-            "ApiAccessLogs": "on-with-account-role",
-            "Tracing": "Active",
-            "TableKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/table",
-            "CleanupConcurrency": 2,
-            "StageName": "v1",
-            "TableDeletionPolicy": "Delete",
-            "AlarmEmail": "ops@example.com",
-        },
-    ],
-)
-def test_the_stack_is_the_same_if_sam_sees_the_parameters_values(given):
-    def contents(made):
-        # The names of the API's stage, deployment and permissions have the stage's in them.
-        return sorted(
-            json.dumps({key: it for key, it in resource.items() if key != "DependsOn"}, sort_keys=True)
-            for resource in made.resources.values()
-            if resource["Type"] not in ("AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage")
-        )
-
-    late, early = stack(**given), stack(eagerly=True, **given)
-    assert contents(early) == contents(late)
-    stages = [{key: it for key, it in made.stage().items() if key != "DeploymentId"} for made in (early, late)]
-    assert stages[0] == stages[1]
-    assert json.dumps(NOTHING) not in json.dumps(early.resources)
 
 
 def test_a_change_of_the_api_by_a_parameter_is_deployed(monkeypatch):

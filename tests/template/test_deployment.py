@@ -187,6 +187,7 @@ def test_the_outputs_name_what_was_made(aws, deployed):
     (api,) = aws("apigateway").get_rest_apis()["items"]
     region = PSEUDO["AWS::Region"]
     assert outputs["ApiAddress"] == f"https://{api['id']}.execute-api.{region}.amazonaws.com/prod"
+    assert outputs["PageAddress"] == f"{outputs['ApiAddress']}/api/v1/monitoring"
     (queue,) = aws("sqs").list_queues()["QueueUrls"]
     assert outputs["FailedCleanupsUrl"].rsplit("/", 1)[1] == queue.rsplit("/", 1)[1]
     command = outputs["AuthorizerPermissionCommand"].split()

@@ -51,6 +51,9 @@ def test_a_rest_api_asks_each_time_and_refuses_with_the_reason():
     for kind, answer in made.api()["x-amazon-apigateway-gateway-responses"].items():
         assert answer["statusCode"] == "401"
         assert answer["responseTemplates"] == own[kind]["responseTemplates"]
+        # The challenge and that the answer is not kept; the other headers are each API's own matter.
+        assert answer["responseParameters"].items() <= own[kind]["responseParameters"].items()
+        assert "gatewayresponse.header.WWW-Authenticate" in answer["responseParameters"]
     assert {"ACCESS_DENIED", "UNAUTHORIZED"} == set(made.api()["x-amazon-apigateway-gateway-responses"])
 
 

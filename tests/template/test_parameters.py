@@ -1,9 +1,10 @@
 """The parameters: what each may be, how they are shown, and what the README says of them."""
 
+import json
 import re
 
 import pytest
-from template import ROOT, TEMPLATES, Resolver, read, values_of
+from template import REQUIRED, ROOT, TEMPLATES, Resolver, read, translate, values_of
 from test_functions import VARIABLES
 
 TEMPLATE_FILES = ["template.yaml", "infra/alarms.yaml", "infra/dashboard.yaml"]
@@ -31,7 +32,6 @@ EXAMPLES = {
     "MaxWritesPerSecond": ([0, 1_000_000], [-1, 1_000_001]),
     "DueShards": ([1, 100], [0, 101]),
     "TableDeletionProtection": (["true", "false"], ["yes", ""]),
-    "TableDeletionPolicy": (["Retain", "Delete"], ["Snapshot", ""]),
     "TableKmsKeyArn": (["", KEY], ["alias/mine", "1234abcd"]),
     "AlarmEmail": (["", "ops@example.com"], ["ops", "a b@example.com", "a@b@c"]),
     "LiveSessionsThreshold": ([0, 5000], [-1]),
@@ -44,12 +44,15 @@ EXAMPLES = {
     "Tracing": (["Active", "Disabled"], ["true"]),
     "ApiRateLimit": ([1], [0]),
     "ApiBurstLimit": ([1], [0]),
+    "StatsRateLimit": ([1], [0]),
     "ApiAccessLogs": (["off", "on", "on-with-account-role"], ["true", ""]),
     "CorsOrigin": (
         ["", "*", "https://admin.example.com", "http://localhost:5173", "http://[::1]:80"],
         ["admin.example.com", "https://a.example/", "https://a.example'", "https://*"],
     ),
     "CleanupConcurrency": ([0, 5], [-1]),
+    "StatsConcurrency": ([0, 5], [-1]),
+    "ForceCleanupConcurrency": ([0, 5], [-1]),
 }
 
 
@@ -103,6 +106,15 @@ def test_every_output_is_described(path):
 
 def test_only_the_secret_is_hidden():
     assert [name for name, it in read()["Parameters"].items() if it.get("NoEcho")] == ["JwtSecret"]
+
+
+def test_processed_template_does_not_contain_the_secret():
+    """Whoever may call GetTemplate sees it. A transform that puts parameters in would show what NoEcho hides."""
+    secret = REQUIRED["JwtSecret"]
+    processed = json.dumps(translate(values_of(read(), REQUIRED)))
+    assert secret not in processed
+    assert '{"Ref": "JwtSecret"}' in processed
+    assert read()["Transform"] == "AWS::Serverless-2016-10-31"
 
 
 SECRET = {"JwtSecret": "s" * 32}

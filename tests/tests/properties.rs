@@ -1,7 +1,7 @@
 //! What holds for a cleanup of any table: random tables of all kinds of records, some of which no
 //! writer should have written, each cleaned up in several ways and compared with the model.
 //!
-//! `cargo test` tries a part of them, always the same. tests/README.md says how to try more, and how to
+//! `cargo test --workspace` tries a part of them, always the same. tests/README.md says how to try more, and how to
 //! repeat one.
 #![allow(
     clippy::unwrap_used,

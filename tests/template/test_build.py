@@ -1,0 +1,47 @@
+"""What `sam build` compiles: the deployed functions alone, with the features that they ask for themselves."""
+
+import json
+import subprocess
+
+from template import FUNCTIONS, ROOT, read
+
+# What a Lambda function has no use for. The tests and the local stack ask for them, of the same crates.
+NOT_DEPLOYED = {
+    "hyper": {"server"},
+    "tokio": {"full", "io-std", "parking_lot", "process", "signal", "test-util"},
+    "tower": {"log", "make"},
+    "uuid": {"sha1", "v5", "v7"},
+}
+
+
+def cargo(*arguments):
+    command = ["cargo", *arguments, "--locked"]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def test_command_without_a_selection_builds_the_functions_alone():
+    metadata = json.loads(cargo("metadata", "--no-deps", "--format-version", "1"))
+    names = {it["id"]: it["name"] for it in metadata["packages"]}
+    binaries = {read()["Resources"][it]["Metadata"]["BuildProperties"]["Binary"] for it in FUNCTIONS}
+    assert {names[it] for it in metadata["workspace_default_members"]} == binaries
+
+
+def test_functions_are_built_from_the_root_without_a_selection():
+    """The SAM CLI passes `--bin` on, and nothing that selects a package."""
+    template = read()
+    assert template["Globals"]["Function"]["CodeUri"] == "."
+    for function in FUNCTIONS:
+        metadata = template["Resources"][function]["Metadata"]
+        assert metadata["BuildMethod"] == "rust-cargolambda"
+        assert set(metadata["BuildProperties"]) == {"Binary"}
+
+
+def test_functions_get_no_feature_of_the_tests_or_local_stack():
+    tree = cargo("tree", "--edges", "normal", "--prefix", "none", "--format", "{p}|{f}")
+    features = {}
+    for line in filter(None, tree.splitlines()):
+        package, enabled = line.removesuffix(" (*)").split("|")
+        features.setdefault(package.split(" ")[0], set()).update(enabled.split(","))
+    for crate, unwanted in NOT_DEPLOYED.items():
+        assert not features[crate] & unwanted, crate
+    assert {"dynoxide-rs", "session-cleanup-tests", "session-cleanup-local"}.isdisjoint(features)

@@ -1,0 +1,46 @@
+"""The checks for the first deployment in an account: that their commands can be read, and name what the stack has."""
+
+import ast
+import re
+import subprocess
+
+import pytest
+from template import ROOT, stack
+
+DOCUMENT = (ROOT / "docs/development/first-deployment.md").read_text()
+
+
+def blocks(language):
+    found = re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.M | re.S)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("block", blocks("sh"))
+def test_each_command_can_be_read_by_a_shell(block):
+    subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+
+
+def test_the_program_that_signs_a_token_can_be_read():
+    for block in blocks("python"):
+        ast.parse(block)
+
+
+def test_commands_name_outputs_and_resources_of_the_stack():
+    made = stack()
+    outputs, resources = (set(re.findall(rf"\({it} (\w+)\)", DOCUMENT)) for it in ("output", "resource"))
+    assert outputs and outputs <= set(made.outputs)
+    assert resources and resources <= set(made.resources)
+    names = {it["AlarmName"] for it in made.nested("Alarms").of_type("AWS::CloudWatch::Alarm").values()}
+    alarms = set(re.findall(r"\$STACK(-[\w-]+)", DOCUMENT))
+    assert alarms and alarms <= {name.removeprefix("session-cleanup") for name in names}
+
+
+def test_expected_answers_are_those_of_the_template():
+    made = stack()
+    for kind in ("ACCESS_DENIED", "UNAUTHORIZED"):
+        answer = made.api()["x-amazon-apigateway-gateway-responses"][kind]
+        challenge = answer["responseParameters"]["gatewayresponse.header.WWW-Authenticate"]
+        assert f"`{challenge.strip(chr(39))}`" in DOCUMENT
+    for it in made.stage()["MethodSettings"]:
+        assert f"`[{it['ThrottlingRateLimit']},{it['ThrottlingBurstLimit']}]`" in DOCUMENT
