@@ -1,8 +1,8 @@
 //! What the cleanup is invoked with.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use session_lifecycle::domain::Trigger;
 
 /// Why an event is refused, before anything is done.
@@ -47,37 +47,73 @@ pub struct Options {
     pub adopt: bool,
 }
 
-/// The parts of an EventBridge event that tell where it comes from.
+/// The members that tell an EventBridge event from options.
 #[derive(Deserialize)]
-struct EventBridge {
+struct Marks {
     #[serde(rename = "detail-type")]
-    detail_type: String,
-    source: String,
+    detail_type: Option<String>,
+    source: Option<String>,
+}
+
+/// A scheduled event has these members and no others. An option or anything else beside them, or
+/// in `detail`, would not be what a schedule sends: whoever put it there must not get a run
+/// without it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only their names matter")]
+struct ScheduledEvent<'a> {
+    version: Option<IgnoredAny>,
+    id: Option<IgnoredAny>,
+    #[serde(rename = "detail-type")]
+    detail_type: IgnoredAny,
+    source: IgnoredAny,
+    account: Option<IgnoredAny>,
+    time: Option<IgnoredAny>,
+    region: Option<IgnoredAny>,
+    resources: Option<IgnoredAny>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+}
+
+/// The test event that the Lambda console offers first.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsoleDefault {
+    key1: String,
+    key2: String,
+    key3: String,
+}
+
+impl ConsoleDefault {
+    fn is(event: &str) -> bool {
+        serde_json::from_str(event).is_ok_and(|Self { key1, key2, key3 }| {
+            (&*key1, &*key2, &*key3) == ("value1", "value2", "value3")
+        })
+    }
 }
 
 impl Request {
-    /// Reads an event.
+    /// Reads an event. Each step reads its text, never a [`serde_json::Value`], which keeps the
+    /// last of two members of one name and gives some names a meaning of its own.
     ///
     /// # Errors
     ///
     /// Anything but a scheduled event, the options, `{}`, `null` and the console's default test
     /// event.
     pub fn read(event: &RawValue) -> Result<Self, WrongEvent> {
-        let value: Value = serde_json::from_str(event.get()).map_err(|error| wrong(&error))?;
-        if let Ok(EventBridge {
-            detail_type,
-            source,
-        }) = EventBridge::deserialize(&value)
-        {
-            return scheduled(detail_type, source, &value);
-        }
-        let options = if value.is_null() || value == console_default() {
-            Options::default()
-        } else if value.is_object() {
-            // From the text: an option that is given twice must not pass for the second.
-            serde_json::from_str(event.get()).map_err(|error| wrong(&error))?
-        } else {
+        let event = event.get().trim();
+        // A struct would be read from an array, too.
+        if event != "null" && !event.starts_with('{') {
             return Err(wrong(&"it must be an object"));
+        }
+        let options = if event == "null" || ConsoleDefault::is(event) {
+            Options::default()
+        } else {
+            let marks: Marks = serde_json::from_str(event).map_err(|error| wrong(&error))?;
+            if let (Some(detail_type), Some(source)) = (marks.detail_type, marks.source) {
+                return scheduled(detail_type, source, event);
+            }
+            serde_json::from_str(event).map_err(|error| wrong(&error))?
         };
         if options.max_seconds.is_some_and(|seconds| seconds > 900) {
             return Err(wrong(&"max_seconds is out of range"));
@@ -92,9 +128,8 @@ impl Request {
     }
 }
 
-/// Reads an EventBridge event. Options beside it would not be what the schedule sends.
-fn scheduled(detail_type: String, source: String, event: &Value) -> Result<Request, WrongEvent> {
-    const OPTIONS: [&str; 4] = ["dry_run", "max_seconds", "sweep_grace_hours", "adopt"];
+/// Reads an EventBridge event.
+fn scheduled(detail_type: String, source: String, event: &str) -> Result<Request, WrongEvent> {
     // `aws.events` is a rule's, `aws.scheduler` EventBridge Scheduler's.
     if detail_type != "Scheduled Event" || !matches!(&*source, "aws.events" | "aws.scheduler") {
         return Err(WrongEvent::NotScheduled {
@@ -102,8 +137,17 @@ fn scheduled(detail_type: String, source: String, event: &Value) -> Result<Reque
             source_name: source,
         });
     }
-    if OPTIONS.iter().any(|option| event.get(option).is_some()) {
-        return Err(wrong(&"a scheduled event has no options"));
+    let event: ScheduledEvent<'_> = serde_json::from_str(event)
+        .map_err(|error| wrong(&format!("a scheduled event has no options: {error}")))?;
+    // EventBridge Scheduler sends it as text.
+    let detail = event.detail.map_or("{}", RawValue::get);
+    let text: Option<String> = serde_json::from_str(detail).ok();
+    let detail = text.as_deref().unwrap_or(detail).trim();
+    let inside = detail.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+    if inside.is_none_or(|inside| !inside.trim().is_empty()) {
+        return Err(wrong(
+            &"the `detail` of a scheduled event must be {}, for it has no options",
+        ));
     }
     Ok(Request {
         trigger: Trigger::Schedule,
@@ -115,13 +159,9 @@ fn wrong(problem: &dyn ToString) -> WrongEvent {
     WrongEvent::WrongOptions(problem.to_string())
 }
 
-/// The test event that the Lambda console offers first.
-fn console_default() -> Value {
-    json!({ "key1": "value1", "key2": "value2", "key3": "value3" })
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use serde_json::value::to_raw_value;
 
     use super::*;
@@ -134,7 +174,10 @@ mod tests {
         for (event, read) in [
             (json!(null), by_hand(default)),
             (json!({}), by_hand(default)),
-            (console_default(), by_hand(default)),
+            (
+                json!({ "key1": "value1", "key2": "value2", "key3": "value3" }),
+                by_hand(default),
+            ),
             (
                 json!({ "dry_run": true }),
                 by_hand(Options {
@@ -188,14 +231,74 @@ mod tests {
         }
     }
 
+    /// A scheduled event of a rule, whose closing brace these members come before.
+    fn scheduled_with(members: &str) -> String {
+        format!(
+            r#"{{"version": "0", "id": "7bf73129-1428-4cd3-a780-95db273d1602",
+                "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
+                "time": "2026-11-24T08:00:00Z", "region": "eu-central-1",
+                "resources": ["arn:aws:events:eu-central-1:123456789012:rule/hourly"]{members}}}"#
+        )
+    }
+
+    fn read(event: &str) -> Result<Request, WrongEvent> {
+        Request::read(&RawValue::from_string(event.to_owned()).unwrap())
+    }
+
     #[test]
-    fn options_that_contradict_are_refused() {
+    fn takes_scheduled_event_with_empty_detail() {
+        for detail in [
+            "",
+            r#", "detail": {}"#,
+            r#", "detail": { }"#,
+            r#", "detail": "{}""#,
+        ] {
+            let request = read(&scheduled_with(detail)).unwrap();
+            assert_eq!(request.trigger, Trigger::Schedule, "{detail}");
+        }
+    }
+
+    #[test]
+    fn refuses_scheduled_event_with_other_member_by_name() {
+        for (member, name) in [
+            (r#""detail": {"dry_run": true}"#, "detail"),
+            (r#""detail": "{\"dry_run\":true}""#, "detail"),
+            (r#""detail": {"{": 1}"#, "detail"),
+            (r#""detail": "dry_run""#, "detail"),
+            (r#""detail": "}{""#, "detail"),
+            (r#""detail": "{""#, "detail"),
+            (r#""detail": []"#, "detail"),
+            (r#""detail": {}, "detail": {}"#, "detail"),
+            (r#""dry_run": true"#, "dry_run"),
+            (r#""dryRun": true"#, "dryRun"),
+            (r#""Dry_run": true"#, "Dry_run"),
+            (r#""max_seconds": 0"#, "max_seconds"),
+            (r#""source": "aws.events""#, "source"),
+            (r#""detail-type": "Scheduled Event""#, "detail-type"),
+            (r#""id": "1""#, "id"),
+            (r#""$serde_json::private::RawValue": "{}""#, "RawValue"),
+            (r#""key1": "value1""#, "key1"),
+        ] {
+            let error = read(&scheduled_with(&format!(", {member}"))).unwrap_err();
+            assert!(error.to_string().contains(name), "{member}: {error}");
+        }
+    }
+
+    #[test]
+    fn refuses_options_that_are_not_what_they_seem() {
         for event in [
             r#"{ "dry_run": true, "dry_run": false }"#,
-            r#"{ "detail-type": "Scheduled Event", "source": "aws.events", "dry_run": true }"#,
+            r#"{ "dry_run": true, "dry_r\u0075n": false }"#,
+            r#"{ "$serde_json::private::RawValue": "null" }"#,
+            r#"{ "$serde_json::private::RawValue": "{}" }"#,
+            r#"{ "$serde_json::private::Number": "1" }"#,
+            r#"{ "key1": "value1", "key2": "value2", "key3": "value3", "dry_run": true }"#,
+            r#"{ "key1": "value1", "key1": "value1", "key2": "value2", "key3": "value3" }"#,
+            r#"{ "source": "aws.events" }"#,
+            r#"{ "detail-type": "Scheduled Event", "dry_run": true }"#,
+            r#"["value1", "value2", "value3"]"#,
         ] {
-            let event = RawValue::from_string(event.to_owned()).unwrap();
-            assert!(Request::read(&event).is_err(), "{event}");
+            assert!(read(event).is_err(), "{event}");
         }
     }
 

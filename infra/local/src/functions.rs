@@ -88,6 +88,21 @@ impl Functions {
         event: &Value,
         now: DateTime<Utc>,
     ) -> Result<Value, Error> {
+        self.invoke_with_text(function, &event.to_string(), now)
+            .await
+    }
+
+    /// Invokes a function at `now` with an event as it came, doubled names and all.
+    ///
+    /// # Errors
+    ///
+    /// The function's, an event that it cannot read among them.
+    pub async fn invoke_with_text(
+        &self,
+        function: FunctionName,
+        event: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Value, Error> {
         let request_id = Uuid::new_v4().to_string();
         // The span that the Lambda runtime makes, under the same name.
         let span = tracing::info_span!(
@@ -113,7 +128,7 @@ impl Functions {
     async fn dispatch(
         &self,
         function: FunctionName,
-        event: &Value,
+        event: &str,
         now: DateTime<Utc>,
     ) -> Result<Value, Error> {
         let left = self
@@ -150,7 +165,7 @@ impl Functions {
 
 /// Passes an event through the adapter that `lambda_http::run` uses, there and back.
 async fn over_http<F: Future<Output = Response<Body>> + Send>(
-    event: &Value,
+    event: &str,
     handle: impl Fn(Request) -> F,
 ) -> Result<Value, Error> {
     let service = service_fn(|request| {
@@ -163,7 +178,7 @@ async fn over_http<F: Future<Output = Response<Body>> + Send>(
     )?)
 }
 
-/// The event as a function receives it: as text, and read by its own type.
-fn received<T: DeserializeOwned>(event: &Value) -> Result<T, Error> {
-    Ok(serde_json::from_str(&event.to_string())?)
+/// The event as a function receives it: read by its own type.
+fn received<T: DeserializeOwned>(event: &str) -> Result<T, Error> {
+    Ok(serde_json::from_str(event)?)
 }

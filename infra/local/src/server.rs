@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize as _;
 use serde::de::value::StrDeserializer;
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 use session_lifecycle::clock;
 use tokio::net::TcpListener;
 
@@ -91,11 +92,12 @@ async fn invoke(
     } else {
         &payload[..]
     };
-    let event: Value = match serde_json::from_slice(payload) {
+    let event: &RawValue = match serde_json::from_slice(payload) {
         Ok(event) => event,
         Err(error) => return failure(StatusCode::BAD_REQUEST, &format!("not JSON: {error}")),
     };
-    match functions.invoke(function, &event, clock::now()).await {
+    let invoked = functions.invoke_with_text(function, event.get(), clock::now());
+    match invoked.await {
         Ok(answer) => (json_headers(), answer.to_string()).into_response(),
         Err(error) => {
             let mut headers = json_headers();
