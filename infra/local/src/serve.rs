@@ -34,8 +34,9 @@ pub struct Options {
     /// Begin without the sample: only with the sessions of the two callers
     #[arg(long, conflicts_with = "import")]
     pub empty: bool,
-    /// Begin with these items instead of the sample: lines of a table export, plain or gzip, or
-    /// what `aws dynamodb scan` prints
+    /// Begin with these items instead of the sample: what the AWS CLI prints of them (scan, query,
+    /// get-item, batch-get-item), an array of items, items one a line, or the files of a table
+    /// export, plain or gzip
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
     /// Port of the API
