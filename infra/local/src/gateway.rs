@@ -192,6 +192,11 @@ impl Gateway {
             .replace("$context.authorizer.error", refusal);
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
+        let own_headers = configured.into_iter().flat_map(|it| &it.headers);
+        headers.extend(own_headers.filter_map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value).ok()?))
+        }));
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         ApiResponse {
             status,

@@ -86,6 +86,8 @@ pub struct GatewayResponse {
     pub status: Option<u16>,
     /// The body, with `$context` variables.
     pub body: Option<String>,
+    /// Its headers, but those whose value hangs on a parameter of the template.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// The template, read.
@@ -174,6 +176,7 @@ impl Template {
             let response = GatewayResponse {
                 status: status.and_then(|status| status.try_into().ok()),
                 body: body.map(|body| body.trim().to_owned()),
+                headers: fixed_headers(&response["ResponseParameters"]["Headers"]),
             };
             self.gateway_responses.insert(kind.clone(), response);
         }
@@ -213,6 +216,21 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// The headers whose value is text in single quotes, as API Gateway has them.
+fn fixed_headers(headers: &Value) -> BTreeMap<String, String> {
+    let fixed = |(name, value): (&String, &Value)| {
+        let value = value.as_str()?.strip_prefix('\'')?.strip_suffix('\'')?;
+        // Of `!Sub`, whose tag is not seen here.
+        (!value.contains("${")).then(|| (name.clone(), value.to_owned()))
+    };
+    headers
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(fixed)
+        .collect()
 }
 
 /// Reads EventBridge's `rate(1 hour)`.
@@ -261,6 +279,24 @@ mod tests {
             Some(401)
         );
         assert_eq!(template.timeouts.len(), 4);
+    }
+
+    #[test]
+    fn reads_fixed_headers_of_gateway_responses() {
+        let headers = r#"
+            WWW-Authenticate: "'Bearer error=\"invalid_token\"'"
+            Strict-Transport-Security: "'max-age=31536000'"
+            Access-Control-Allow-Origin: !If [HasCors, !Sub "'${CorsOrigin}'", !Ref AWS::NoValue]
+            Origin: !Sub "'${CorsOrigin}'"
+            Key: method.request.header.key
+        "#;
+        let headers = fixed_headers(&serde_saphyr::from_str(headers).unwrap());
+        let expected = [
+            ("WWW-Authenticate", r#"Bearer error="invalid_token""#),
+            ("Strict-Transport-Security", "max-age=31536000"),
+        ];
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        assert_eq!(headers, expected.map(own).into());
     }
 
     #[test]
