@@ -1,6 +1,7 @@
 """The examples: that they attach the authorizer as the README promises."""
 
 import copy
+import json
 
 import pytest
 from samtranslator.internal.managed_policies import get_bundled_managed_policy_map
@@ -68,6 +69,24 @@ def test_an_http_api_asks_each_time_by_payload_2_with_simple_answers():
     assert authorizer["identitySource"] == ["$request.header.Authorization"]
     assert AUTHORIZER in authorizer["authorizerUri"]
     assert api["Body"]["paths"]["/hello"]["get"]["security"] == [{"Sessions": []}]
+
+
+@pytest.mark.parametrize("name", ["rest-api", "http-api"])
+def test_handler_refuses_request_without_user(name):
+    made = example(name, SessionAuthorizerArn=AUTHORIZER)
+    code = {}
+    exec(made.properties("HelloFunction")["Code"]["ZipFile"], code)
+
+    def answer(authorizer):
+        made = code["handler"]({"requestContext": authorizer}, None)
+        return json.loads(made["body"]) if "body" in made else made, made.get("statusCode", 200)
+
+    session = {"user_id": "ann", "session_id": "s-1", "scope": ""}
+    context = {"lambda": session} if name == "http-api" else session
+    assert answer({"authorizer": context}) == ({"user": "ann", "session": "s-1"}, 200)
+    for context in [{}, {"lambda": {}}, {"lambda": None}, {"user_id": ""}]:
+        for authorizer in [{"authorizer": context}, {}]:
+            assert answer(authorizer) == ({"error": "Forbidden"}, 403)
 
 
 @pytest.mark.parametrize(
