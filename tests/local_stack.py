@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = Path(os.environ.get("SESSION_CLEANUP_LOCAL", ROOT / "target/debug/session-cleanup-local"))
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PROGRAM = Path(os.environ.get("SESSION_CLEANUP_LOCAL", TARGET / "debug/session-cleanup-local"))
 
 
 class LocalStack:

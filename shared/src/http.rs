@@ -1,10 +1,17 @@
 //! What the handlers of the monitoring API share: who calls, with what scope, and the answers.
+//!
+//! Events become requests in `lambda_http`. It panics over two kinds that API Gateway does not
+//! send: a body that is marked as base64 and is none, for API Gateway encodes it itself, and a
+//! query above 64 KB, for API Gateway takes 10,240 bytes of request line and headers. Whoever may
+//! invoke a function can send them. The runtime makes an error of that invocation, and serves the
+//! next one.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use lambda_http::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use lambda_http::request::RequestContext;
@@ -187,6 +194,8 @@ pub fn respond<T: Serialize>(
 pub struct Document {
     /// Its media type.
     pub content_type: HeaderValue,
+    /// Who may store it, and for how long (RFC 9111 §5.2.2).
+    pub cache_control: HeaderValue,
     /// Headers of its own.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The text.
@@ -194,13 +203,24 @@ pub struct Document {
 }
 
 impl Document {
-    /// A document without headers of its own.
+    /// A document that nobody may store, without headers of its own.
     #[must_use]
     pub fn new(content_type: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Self {
             content_type: HeaderValue::from_static(content_type),
+            cache_control: const { HeaderValue::from_static("no-store") },
             headers: Vec::new(),
             text: text.into(),
+        }
+    }
+
+    /// A document that is the same for everybody until the next deployment. Browsers and caches
+    /// may store it for five minutes, so a new one is not late by more than that.
+    #[must_use]
+    pub fn public(content_type: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            cache_control: const { HeaderValue::from_static("public, max-age=300") },
+            ..Self::new(content_type, text)
         }
     }
 }
@@ -211,9 +231,11 @@ pub fn respond_document(document: Document, origin: Option<&AllowedOrigin>) -> R
     let mut response = Response::new(Body::Text(document.text.into_owned()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, document.content_type);
+    headers.insert(CACHE_CONTROL, document.cache_control);
+    // For this host alone: the names below it are not the API's to speak for (RFC 6797 §6.1).
     headers.insert(
-        CACHE_CONTROL,
-        const { HeaderValue::from_static("no-store") },
+        STRICT_TRANSPORT_SECURITY,
+        const { HeaderValue::from_static("max-age=31536000") },
     );
     // Nothing here is to be taken for anything but what its type says.
     headers.insert(

@@ -283,7 +283,8 @@ pub trait ReadReports {
     ) -> impl Future<Output = Result<Option<CleanupReport>, StoreError>> + Send;
 
     /// Up to `limit` reports of those asked for, newest first, after the sort key `after`, which
-    /// is that of one of them.
+    /// is the `next` of the page before. It reads a bounded number of reports, so a page with a
+    /// `next` may have fewer than `limit`, or none.
     fn reports(
         &self,
         filter: &ReportFilter,

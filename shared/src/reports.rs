@@ -2,27 +2,31 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::domain::CleanupReport;
 use crate::ports::{ReadReports, ReportFilter, StoreError};
+
+/// How the sort key of each report begins; its time follows, and its run's id.
+const PREFIX: &str = "RUN#";
 
 /// A page of reports as the API gives it.
 #[derive(Debug, Serialize)]
 pub struct Page {
     /// Newest first.
     pub reports: Vec<CleanupReport>,
-    /// The cursor of the next page.
+    /// The cursor of the next page. There may be one although this page has fewer reports than
+    /// asked for, or none: a page reads so many reports of others, and no more.
     pub next: Option<String>,
 }
 
-/// Where a page begins. Opaque to callers; inside, the sort key of the report before it.
+/// Longest sort key of DynamoDB, in bytes.
+const LONGEST_SORT_KEY: usize = 1_024;
+
+/// Where a page begins. Opaque to callers; inside, the sort key after which it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     sort: String,
-    started_at: DateTime<Utc>,
 }
 
 impl Cursor {
@@ -30,21 +34,16 @@ impl Cursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let sort = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        // "RUN#", a time, "#" and a UUID; a sort key that is longer is none of the table's.
-        if sort.len() > 100 {
-            return None;
-        }
-        let (started_at, run_id) = sort.strip_prefix("RUN#")?.split_once('#')?;
-        let started_at = CleanupReport::parse_time(started_at)?;
-        Uuid::parse_str(run_id).ok()?;
-        Some(Self { sort, started_at })
+        (sort.starts_with(PREFIX) && sort.len() <= LONGEST_SORT_KEY).then_some(Self { sort })
     }
 
-    /// Whether a page of what `filter` asks for may have given it.
+    /// Whether a page of what `filter` asks for may have given it. By text, as the table compares:
+    /// the sort key need not be that of a report that can be understood.
     #[must_use]
     pub fn suits(&self, filter: &ReportFilter) -> bool {
-        filter.from.is_none_or(|from| from <= self.started_at)
-            && filter.to.is_none_or(|to| self.started_at < to)
+        let bound = |time| format!("{PREFIX}{}", CleanupReport::time_text(time));
+        filter.from.is_none_or(|from| bound(from) <= self.sort)
+            && filter.to.is_none_or(|to| self.sort < bound(to))
     }
 
     fn text(sort: &str) -> String {

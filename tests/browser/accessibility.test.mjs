@@ -35,6 +35,17 @@ async function* states(visited) {
     await visited.signIn(world.stack.tokens.admin);
     await visited.numbers();
     yield 'signed in';
+    await visited.page.route('**/sessions/*', async (route) => {
+        const answer = await (await route.fetch()).json();
+        answer.data.malformed_records = 2;
+        if (answer.data.reports) Object.assign(answer.data.reports[0], { failed: 1, failed_records: ['USER#ann SESSION#1'], adoption_percent: 40 });
+        await route.fulfill({ json: answer });
+    });
+    await visited.press('Refresh');
+    await visited.page.locator('#reports summary').click();
+    yield 'something to look into';
+    await visited.page.unroute('**/sessions/*');
+    await visited.press('Refresh');
     await visited.press('Clean up …');
     await visited.button('Clean up now').waitFor();
     yield 'asked to confirm';

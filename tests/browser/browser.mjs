@@ -26,7 +26,7 @@ export async function open(...flags) {
  * The page, opened. `problems` collects what must never be: errors, messages of the console, violations of the
  * policy, requests to another host. `requests` are those to the API.
  */
-export async function visit(world, { path = '/api/v1/monitoring/', before = () => {}, ...options } = {}) {
+export async function visit(world, { path = '/api/v1/monitoring', before = () => {}, ...options } = {}) {
     const context = await world.browser.newContext({ locale: 'en-GB', timezoneId: 'Europe/Berlin', ...options });
     context.setDefaultTimeout(PATIENCE);
     const page = await context.newPage();

@@ -171,8 +171,31 @@ test('A cleanup that did not go well says what went wrong', async (t) => {
     assert.deepEqual(await visited.page.locator('#dialog-notes li').allTextContents(), [
         'The run failed: The table is throttled',
         '2 records could not be changed. The next run tries again; the log says why.',
-        '1 record cannot be understood and stays as it is. The log names it.',
+        '1 record cannot be understood. Its own attributes stay as they are; the log names it.',
         '3 records had been changed by somebody else in the meantime.',
+    ]);
+    await leave(visited);
+});
+
+test('A dialog names refused records, of all runs together, once', async (t) => {
+    const visited = await administrator(t);
+    const runs = [['USER#ann SESSION#1'], ['USER#ann SESSION#1', 'USER#b\u202een SESSION#2']];
+    let times = 0;
+    await visited.page.route(isCleanup, (route) => {
+        const failed_records = runs[times];
+        times += 1;
+        return route.fulfill({ json: { success: true, data:
+            report(new Date(), { failed_records, failed: failed_records.length, malformed: 3 - times, complete: times === 2 }) } });
+    });
+    await visited.press('Clean up …');
+    await visited.press('Clean up now');
+    await visited.press('Go on');
+    await visited.says('The cleanup is through, but not all went well.');
+    assert.deepEqual(await visited.page.locator('#dialog-notes li').allTextContents(), [
+        '3 records could not be changed. The next run tries again; the log says why.',
+        'The table refuses to change USER#ann SESSION#1',
+        'The table refuses to change USER#b\ufffden SESSION#2',
+        '2 records cannot be understood. Their own attributes stay as they are; the log names the first 20.',
     ]);
     await leave(visited);
 });

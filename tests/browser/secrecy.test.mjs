@@ -8,7 +8,7 @@ let world;
 before(async () => { world = await open(); });
 after(() => world.close());
 
-const PAGE = '/api/v1/monitoring/';
+const PAGE = '/api/v1/monitoring';
 
 test('The token is in the memory of the tab and in the header, and nowhere else', async () => {
     const visited = await visit(world);
@@ -127,7 +127,7 @@ test('What got into the page all the same could neither run nor send anything aw
     await visited.context.close();
 });
 
-for (const path of ['/api/v1/monitoring', '/prod/api/v1/monitoring/', '/prod/api/v1/monitoring', '/prod/api/v1/monitoring/?a=b#c']) {
+for (const path of ['/api/v1/monitoring', '/api/v1/monitoring/', '/prod/api/v1/monitoring/', '/prod/api/v1/monitoring', '/prod/api/v1/monitoring/?a=b#c']) {
     test(`It works at ${path}`, async () => {
         const visited = await visit(world, { path });
         await visited.signIn(world.stack.tokens.admin);

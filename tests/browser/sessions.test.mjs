@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { leave, open, visit } from './browser.mjs';
-import { ask, keepActiveSessions, keepReports, report, startStack, twoDaysOfReports } from './stack.mjs';
+import { ask, keepActiveSessions, keepReports, report, startStack, twoDaysOfReports, untilCounted } from './stack.mjs';
 import { startGateway } from './gateway.mjs';
 
 let world;
@@ -129,6 +129,7 @@ test('A refresh shows new numbers, and is not read out', async () => {
         }
     });
     await keepActiveSessions(world.stack, Array(10).fill(8 * 3_600));
+    await untilCounted(world.stack, 1_394);
     await visited.page.clock.fastForward(31_000);
     await visited.page.waitForFunction(() => document.querySelector('#live').textContent === '1,293');
     assert.equal(live, 1_283);
@@ -270,6 +271,42 @@ test('What the API says is text, never markup', async () => {
     assert.equal(await visited.page.locator('img, b').count(), 0);
     await leave(visited);
 });
+
+test('A report says which records were refused, and how far an adoption is', async () => {
+    const keys = ['USER#ann SESSION#<b>1</b>', 'USER#b\u202een SESSION#2'];
+    const visited = await reader({
+        before: (page) => page.route('**/sessions/cleanups*', (route) => route.fulfill({ json: { success: true, data: {
+            reports: [report(new Date(), { failed: 2, failed_records: keys, adoption_percent: 0 }), report(new Date(0))], next: null,
+        } } })),
+    });
+    const rows = visited.page.locator('#reports tr');
+    const details = rows.first().locator('details');
+    assert.ok(!await details.getByRole('listitem').first().isVisible());
+    await details.getByText('2 records refused by the table').click();
+    assert.deepEqual(await details.getByRole('listitem').allTextContents(), [keys[0], 'USER#b\ufffden SESSION#2']);
+    await rows.first().getByText('Adoption: 0 % of the table').waitFor();
+    assert.equal(await rows.last().locator('details, .reason').count(), 0);
+    await leave(visited);
+});
+
+for (const [count, words] of [[0, ''], [1, '1 record cannot be understood'], [1_200, '1,200 records cannot be understood']]) {
+    test(`${count} malformed records are ${count ? 'spoken of' : 'nothing to speak of'}`, async () => {
+        const visited = await visit(world);
+        await visited.page.route('**/sessions/stats', async (route) => {
+            const answer = await (await route.fetch()).json();
+            answer.data.malformed_records = count;
+            await route.fulfill({ json: answer });
+        });
+        await visited.signIn(world.stack.tokens.reader);
+        await visited.numbers();
+        const shown = visited.page.locator('#malformed');
+        assert.equal(await shown.isVisible(), count > 0);
+        assert.ok((await shown.textContent()).startsWith(words));
+        await visited.press('Forget token');
+        assert.equal(await shown.isVisible(), false);
+        await leave(visited);
+    });
+}
 
 test('More dry runs than fit into a page of reports do not hide the runs behind them', async () => {
     const now = Date.now();

@@ -4,9 +4,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 
 const root = new URL('../../', import.meta.url);
-const binary = process.env.SESSION_CLEANUP_LOCAL ?? new URL('target/debug/session-cleanup-local', root).pathname;
+const target = process.env.CARGO_TARGET_DIR ?? new URL('target', root).pathname;
+const binary = process.env.SESSION_CLEANUP_LOCAL ?? `${target}/debug/session-cleanup-local`;
 
 /** Who holds each token, by the line that the stack prints above it. */
 const HOLDERS = {
@@ -49,6 +51,11 @@ export async function ask(stack, path, holder = 'admin') {
         headers: { Authorization: `Bearer ${stack.tokens[holder]}` },
     });
     return (await answer.json()).data;
+}
+
+/** Waits until the API counts so many sessions: it gives a count again for some seconds. */
+export async function untilCounted(stack, total) {
+    while ((await ask(stack, 'stats')).total_sessions !== total) await setTimeout(200);
 }
 
 const HOUR = 3_600_000;

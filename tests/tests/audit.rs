@@ -4,15 +4,20 @@
     reason = "this is test code: what fails here fails the test"
 )]
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::{HeaderMap, Method};
-use serde_json::json;
+use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::faults::Fault;
-use session_cleanup_tests::{CLEANUP, CLEANUPS, HOUR, NOW, World, at};
+use session_cleanup_tests::{
+    CLEANUP, CLEANUPS, HOUR, Item, NOW, World, active_session, at, counts, item_from, only,
+};
+use session_lifecycle::domain::CleanupReport;
 use session_lifecycle::dynamodb::Patience;
 
 /// A world with a scheduled run at each of three hours, and one by hand and one over the API at
@@ -115,6 +120,54 @@ async fn a_report_is_found_behind_many_that_were_not_asked_for() {
 }
 
 #[tokio::test]
+async fn reads_a_bounded_number_of_reports_a_call() {
+    const OTHERS: i64 = 450;
+    let (world, faults) = World::with_faults(Patience::LOOK, [], |_| Fault::None).await;
+    let reader = world.login("rob", "sessions:read").await;
+    let event = scheduled_event(at(NOW - HOUR));
+    let run = world
+        .functions
+        .invoke(FunctionName::Cleanup, &event, at(NOW - HOUR));
+    run.await.unwrap();
+    world
+        .clean_up(json!({ "dry_run": true }), NOW - HOUR + 1)
+        .await;
+    let items = world.items().await;
+    let manual = |item: &&Item| {
+        item.get("trigger")
+            .is_some_and(|it| it.as_s().is_ok_and(|it| it == "manual"))
+    };
+    let mut item = items.iter().find(manual).unwrap().clone();
+    for number in 1..OTHERS {
+        let started_at = CleanupReport::time_text(at(NOW - HOUR + 1 + number));
+        // Every other one is none that the API gave: a page may end at it all the same.
+        let sort = if number % 2 == 0 {
+            format!("RUN#{started_at}")
+        } else {
+            format!("RUN#{started_at}#x")
+        };
+        item.insert("sk".to_owned(), AttributeValue::S(sort));
+        item.insert("started_at".to_owned(), AttributeValue::S(started_at));
+        let put = world.client.put_item().table_name(TABLE_NAME);
+        put.set_item(Some(item.clone())).send().await.unwrap();
+    }
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let before = faults.requests()["Query"];
+        let path = format!("{CLEANUPS}?trigger=schedule&from=2027-01-15{cursor}");
+        let (status, body) = world.call(Method::GET, &path, Some(&reader)).await;
+        assert_eq!(status, 200, "{body}");
+        let read = faults.requests()["Query"] - before;
+        pages.push((read, body["data"]["reports"].as_array().unwrap().len()));
+        match body["data"]["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(pages, [(4, 0), (4, 0), (2, 1)]);
+}
+
+#[tokio::test]
 async fn a_question_that_cannot_be_understood_is_a_400_with_a_sentence() {
     let (world, reader) = world_with_reports().await;
     let path = format!("{CLEANUPS}?limit=1");
@@ -182,9 +235,47 @@ async fn get(world: &World, reader: &str, path: &str, accept: &str) -> ApiRespon
     world.gateway.serve_at(&request, at(NOW)).await
 }
 
+/// Puts an expired session that is as large as an item may be, so the table refuses to close it.
+async fn put_largest_session(world: &World, user: &str, session: &str) {
+    let (mut fits, mut too_large) = (0, 400 * 1024);
+    while too_large - fits > 1 {
+        let size = fits + (too_large - fits) / 2;
+        let mut item = active_session(user, session, NOW - 1);
+        item["pad"] = json!({ "S": "x".repeat(size) });
+        let put = world.client.put_item().table_name(TABLE_NAME);
+        match put.set_item(Some(item_from(&item))).send().await {
+            Ok(_) => fits = size,
+            Err(_) => too_large = size,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_the_table_refuses_is_named_and_fails_nothing_else() {
+    let world = World::new().await;
+    let admin = world.login("ada", "sessions:admin").await;
+    put_largest_session(&world, "ann", "large").await;
+    world.open("ben", "s", NOW - 1).await;
+    let (status, body) = world.call(Method::POST, CLEANUP, Some(&admin)).await;
+    assert_eq!(status, 200, "{body}");
+    let report = &body["data"];
+    let expected = only([("sessions_deactivated", 1), ("failed", 1)]);
+    assert_eq!(counts(report), expected);
+    assert_eq!(report["complete"], true);
+    assert_eq!(report["failed_records"], json!(["USER#ann SESSION#large"]));
+    assert!(report.get("error").is_none(), "{report}");
+    let (_, body) = world.call(Method::GET, CLEANUPS, Some(&admin)).await;
+    assert_eq!(&body["data"]["reports"][0], report);
+}
+
 #[tokio::test]
 async fn the_same_reports_come_as_csv_for_who_asks_for_it() {
     let (world, reader) = world_with_reports().await;
+    put_largest_session(&world, "ann", "large-1").await;
+    put_largest_session(&world, "ann", "large-2").await;
+    let report = world.clean_up(json!({ "adopt": true }), NOW).await;
+    assert_eq!(report["failed_records"].as_array().unwrap().len(), 2);
+    assert!(report["adoption_percent"].is_number(), "{report}");
     for accept in ["text/csv", "TEXT/CSV;q=0.9, application/json;q=0.1"] {
         let (mut rows, mut cursor) = (Vec::new(), String::new());
         let names: Vec<_> = loop {
@@ -208,9 +299,14 @@ async fn the_same_reports_come_as_csv_for_who_asks_for_it() {
         for (row, report) in rows.iter().zip(reports) {
             for (name, cell) in names.iter().zip(row) {
                 let value = &report[name];
+                // Nothing here begins like a formula.
                 let text = value.as_str().map(str::to_owned);
                 let null = value.is_null().then(String::new);
-                let expected = text.or(null).unwrap_or_else(|| value.to_string());
+                let texts = value.as_array().map(|texts| {
+                    let texts: Vec<_> = texts.iter().filter_map(Value::as_str).collect();
+                    texts.join(" ")
+                });
+                let expected = text.or(null).or(texts).unwrap_or_else(|| value.to_string());
                 assert_eq!(cell, expected, "{name}");
             }
             let mut members = report.as_object().unwrap().keys();
@@ -221,6 +317,68 @@ async fn the_same_reports_come_as_csv_for_who_asks_for_it() {
         let response = get(&world, &reader, CLEANUPS, accept).await;
         assert_eq!(response.headers["content-type"], "application/json");
     }
+}
+
+#[tokio::test]
+async fn writes_no_cell_that_a_spreadsheet_runs() {
+    let world = World::new().await;
+    let reader = world.login("rob", "sessions:read").await;
+    let names = [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(1)",
+        "\u{ff1d}1",
+        "'=1",
+        " =1",
+        "a=1",
+        "1",
+    ];
+    for name in names {
+        let admin = world.login(name, "sessions:admin").await;
+        let (status, body) = world.call(Method::POST, CLEANUP, Some(&admin)).await;
+        assert_eq!(status, 200, "{body}");
+    }
+    // What no user id may hold, an error may.
+    let mut item = world.items().await;
+    let mut item = item.swap_remove(
+        item.iter()
+            .position(|it| it.contains_key("run_id"))
+            .unwrap(),
+    );
+    for (number, error) in ["\t=1", "\r=1", "\n=1"].into_iter().enumerate() {
+        let sort = format!("RUN#2027-01-15T07:00:00.00{number}Z");
+        item.insert("sk".to_owned(), AttributeValue::S(sort));
+        item.insert("error".to_owned(), AttributeValue::S(error.to_owned()));
+        let put = world.client.put_item().table_name(TABLE_NAME);
+        put.set_item(Some(item.clone())).send().await.unwrap();
+    }
+    let response = get(&world, &reader, CLEANUPS, "text/csv").await;
+    let mut table = csv::Reader::from_reader(response.body.as_bytes());
+    let columns = table.headers().unwrap().clone();
+    let (mut users, mut errors) = (BTreeSet::new(), Vec::new());
+    for row in table.records().map(Result::unwrap) {
+        for (column, cell) in columns.iter().zip(&row) {
+            match column {
+                "requested_by" => drop(users.insert(cell.to_owned())),
+                "error" if !cell.is_empty() => errors.push(cell.to_owned()),
+                _ => assert!(!cell.starts_with('\''), "{column}: {cell}"),
+            }
+        }
+    }
+    let expected = [
+        "'=1+1",
+        "'+1",
+        "'-1",
+        "'@SUM(1)",
+        "'\u{ff1d}1",
+        "''=1",
+        " =1",
+        "a=1",
+        "1",
+    ];
+    assert_eq!(users, expected.map(str::to_owned).into());
+    assert_eq!(errors, ["'\n=1", "'\r=1", "'\t=1"]);
 }
 
 #[tokio::test]

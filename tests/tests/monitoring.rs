@@ -5,22 +5,28 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
-use session_cleanup_local::template::FunctionName;
+use session_cleanup_local::dynamodb::TABLE_NAME;
+use session_cleanup_local::gateway::{ApiRequest, ApiResponse, Gateway};
+use session_cleanup_local::template::{FunctionName, GatewayResponse, Template};
 use session_cleanup_tests::events::event;
+use session_cleanup_tests::faults::{Fault, ONCE};
 use session_cleanup_tests::{
-    CLEANUP, CLEANUPS, DAY, HOUR, NOW, STATS, World, active_session, at, counts, inactive_session,
-    only,
+    CLEANUP, CLEANUPS, DAY, HOUR, Item, NOW, STATS, World, active_session, at, counts,
+    inactive_session, only, text,
 };
+use session_lifecycle::domain::CleanupReport;
+use session_lifecycle::dynamodb::Patience;
 use sha2::{Digest as _, Sha256};
 
-const PAGE: &str = "/api/v1/monitoring/";
+const PAGE: &str = "/api/v1/monitoring";
 const DESCRIPTION: &str = "/api/v1/monitoring/openapi.json";
 
 #[tokio::test]
@@ -90,6 +96,146 @@ async fn the_last_cleanup_is_the_newest_that_was_not_dry() {
     assert_eq!(body["data"]["last_cleanup"], report);
 }
 
+/// The statistics at `now`.
+async fn stats_at(world: &World, reader: &str, now: i64) -> Value {
+    let request = request(Method::GET, STATS, Some(reader));
+    let response = world.gateway.serve_at(&request, at(now)).await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    let body: Value = serde_json::from_str(&response.body).unwrap();
+    body["data"].clone()
+}
+
+#[tokio::test]
+async fn keeps_statistics_for_five_seconds() {
+    let (world, faults) = World::with_faults(Patience::LOOK, [], |_| Fault::None).await;
+    let reader = world.login("rob", "sessions:read").await;
+    let queries = || faults.requests().get("Query").copied().unwrap_or_default();
+    assert_eq!(stats_at(&world, &reader, NOW).await["total_sessions"], 1);
+    let before = queries();
+    world.open("ann", "s", NOW + HOUR).await;
+    assert_eq!(
+        stats_at(&world, &reader, NOW + 4).await["total_sessions"],
+        1
+    );
+    assert_eq!(queries() - before, 1, "only the last cleanup is looked up");
+    assert_eq!(
+        stats_at(&world, &reader, NOW + 6).await["total_sessions"],
+        2
+    );
+}
+
+#[tokio::test]
+async fn counts_anew_at_once_after_a_cleanup() {
+    let world = World::new().await;
+    let admin = world.login("ada", "sessions:admin").await;
+    world.open("ann", "s", NOW - 1).await;
+    assert_eq!(stats_at(&world, &admin, NOW).await["expired_sessions"], 1);
+    let (status, body) = world.call(Method::POST, CLEANUP, Some(&admin)).await;
+    assert_eq!(
+        (status, counts(&body["data"])),
+        (200, only([("sessions_deactivated", 1)]))
+    );
+    let after = stats_at(&world, &admin, NOW).await;
+    assert_eq!(
+        (&after["expired_sessions"], &after["last_cleanup"]),
+        (&json!(0), &body["data"])
+    );
+}
+
+#[tokio::test]
+async fn keeps_no_failure_to_count() {
+    let (world, _faults) = World::with_faults(ONCE, [], |request| {
+        let is_first_count = request.operation == "Query" && request.number == 2;
+        if is_first_count {
+            Fault::BROKEN
+        } else {
+            Fault::None
+        }
+    })
+    .await;
+    let reader = world.login("rob", "sessions:read").await;
+    let (status, body) = world.call(Method::GET, STATS, Some(&reader)).await;
+    assert_eq!(status, 500, "{body}");
+    assert_eq!(stats_at(&world, &reader, NOW).await["total_sessions"], 1);
+}
+
+/// The items of dry runs, made of the report of one: `count` of them, a second apart.
+async fn put_dry_runs(world: &World, count: i64, from: i64) {
+    world.clean_up(json!({ "dry_run": true }), from).await;
+    let items = world.items().await;
+    let newest = |item: &&Item| item.contains_key("run_id") && text(item, "sk").starts_with("RUN#");
+    let dry = items
+        .iter()
+        .filter(newest)
+        .max_by_key(|it| text(it, "sk").to_owned());
+    let mut item = dry.unwrap().clone();
+    for number in 1..count {
+        let started_at = CleanupReport::time_text(at(from + number));
+        let sort = format!("RUN#{started_at}#{}", text(&item, "run_id"));
+        item.insert("sk".to_owned(), AttributeValue::S(sort));
+        item.insert("started_at".to_owned(), AttributeValue::S(started_at));
+        let put = world.client.put_item().table_name(TABLE_NAME);
+        put.set_item(Some(item.clone())).send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn finds_last_cleanup_behind_many_dry_runs_in_one_query() {
+    let (world, faults) = World::with_faults(Patience::LOOK, [], |_| Fault::None).await;
+    let reader = world.login("rob", "sessions:read").await;
+    world.clean_up(json!({}), NOW - 2 * HOUR).await;
+    let last = world.clean_up(json!({}), NOW - HOUR).await;
+    put_dry_runs(&world, 300, NOW - HOUR + 1).await;
+    stats_at(&world, &reader, NOW).await;
+    let before = faults.requests()["Query"];
+    assert_eq!(stats_at(&world, &reader, NOW).await["last_cleanup"], last);
+    assert_eq!(faults.requests()["Query"] - before, 1);
+}
+
+/// As a version left it that made no copy of the last report.
+#[tokio::test]
+async fn finds_last_cleanup_without_a_copy_of_it() {
+    let (world, faults) = World::with_faults(Patience::LOOK, [], |_| Fault::None).await;
+    let reader = world.login("rob", "sessions:read").await;
+    let last = world.clean_up(json!({}), NOW - HOUR).await;
+    let copies = || async {
+        let items = world.items().await;
+        let keys = items.iter().map(|item| text(item, "sk").to_owned());
+        keys.filter(|sort| sort.starts_with("RUN$"))
+            .collect::<Vec<_>>()
+    };
+    for sort in copies().await {
+        let delete = world.client.delete_item().table_name(TABLE_NAME);
+        let key = |value: &str| AttributeValue::S(value.to_owned());
+        let delete = delete.key("pk", key("CLEANUP")).key("sk", key(&sort));
+        delete.send().await.unwrap();
+    }
+    put_dry_runs(&world, 50, NOW - HOUR + 1).await;
+    assert_eq!(stats_at(&world, &reader, NOW).await["last_cleanup"], last);
+    put_dry_runs(&world, 100, NOW - HOUR + 60).await;
+    stats_at(&world, &reader, NOW + 1).await;
+    let before = faults.requests()["Query"];
+    let stats = stats_at(&world, &reader, NOW + 1).await;
+    assert_eq!(stats["last_cleanup"], Value::Null, "the search has an end");
+    assert_eq!(faults.requests()["Query"] - before, 4);
+    let next = world.clean_up(json!({}), NOW).await;
+    assert_eq!(
+        stats_at(&world, &reader, NOW + 1).await["last_cleanup"],
+        next
+    );
+    assert_eq!(copies().await.len(), 1);
+}
+
+#[tokio::test]
+async fn run_that_began_earlier_is_not_the_last_one() {
+    let world = World::new().await;
+    let reader = world.login("rob", "sessions:read").await;
+    let last = world.clean_up(json!({}), NOW - 60).await;
+    world.clean_up(json!({}), NOW - 120).await;
+    put_dry_runs(&world, 30, NOW - 50).await;
+    assert_eq!(stats_at(&world, &reader, NOW).await["last_cleanup"], last);
+}
+
 #[tokio::test]
 async fn the_cleanup_sweeps_at_once_and_reports_who_asked() {
     let world = World::new().await;
@@ -156,14 +302,29 @@ async fn a_refusal_is_a_401_with_its_reason() {
     let world = World::new().await;
     world.open("ann", "expired", NOW).await;
     let expired = world.token("ann", "expired", "sessions:admin");
-    for (token, error) in [
-        (None, "Missing bearer token"),
-        (Some("nonsense"), "Invalid token"),
-        (Some(expired.as_str()), "Session expired"),
-        (Some(expired.as_str()), "Session inactive"),
+    // RFC 6750 §3.1: no error where there was no token.
+    let no_token = r#"Bearer realm="sessions""#;
+    let bad_token = r#"Bearer realm="sessions", error="invalid_token""#;
+    for (token, error, challenge) in [
+        (None, "Missing bearer token", no_token),
+        (Some("nonsense"), "Invalid token", bad_token),
+        (Some(expired.as_str()), "Session expired", bad_token),
+        (Some(expired.as_str()), "Session inactive", bad_token),
     ] {
-        let (status, body) = world.call(Method::GET, STATS, token).await;
-        assert_eq!((status, body), (401, json!({ "error": error })));
+        let response = answer(&world, request(Method::GET, STATS, token)).await;
+        let body: Value = serde_json::from_str(&response.body).unwrap();
+        assert_eq!(
+            (response.status.as_u16(), body),
+            (401, json!({ "error": error }))
+        );
+        for (name, value) in [
+            ("www-authenticate", challenge),
+            ("cache-control", "no-store"),
+            ("strict-transport-security", "max-age=31536000"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(response.headers[name], value, "{error}");
+        }
     }
     let mut headers = HeaderMap::new();
     headers.insert("authorization", "Basic YTph".parse().unwrap());
@@ -172,6 +333,62 @@ async fn a_refusal_is_a_401_with_its_reason() {
         (status, body),
         (401, json!({ "error": "Missing bearer token" }))
     );
+}
+
+#[tokio::test]
+async fn gateway_answers_with_the_headers_of_its_template() {
+    let world = World::new().await;
+    let header = |value: &str| BTreeMap::from([("WWW-Authenticate".to_owned(), value.to_owned())]);
+    let answers = [
+        ("UNAUTHORIZED", r#"Bearer realm="sessions""#),
+        ("ACCESS_DENIED", r#"Bearer error="invalid_token""#),
+    ];
+    let answers = answers.map(|(kind, value)| {
+        let response = GatewayResponse {
+            status: Some(401),
+            body: None,
+            headers: header(value),
+        };
+        (kind.to_owned(), response)
+    });
+    let routes = Template::read().unwrap().routes;
+    let gateway = Gateway::new(Arc::clone(&world.functions), routes, answers.into());
+    for (token, challenge) in [
+        (None, r#"Bearer realm="sessions""#),
+        (Some("nonsense"), r#"Bearer error="invalid_token""#),
+    ] {
+        let request = request(Method::GET, STATS, token);
+        let response = gateway.serve_at(&request, at(NOW)).await;
+        assert_eq!(response.status, 401);
+        assert_eq!(response.headers["www-authenticate"], challenge);
+        assert_eq!(response.headers["content-type"], "application/json");
+    }
+}
+
+/// API Gateway sends none of these. Whoever may invoke the function can.
+#[tokio::test]
+async fn survives_events_that_are_no_http() {
+    let world = World::new().await;
+    let mut body = event(FunctionName::ForceCleanup, "cleanup");
+    body["isBase64Encoded"] = true.into();
+    body["body"] = "***".into();
+    let mut query = event(FunctionName::Stats, "stats");
+    query["multiValueQueryStringParameters"] = json!({ "limit": ["1".repeat(70_000)] });
+    for (function, name, event_of_nobody) in [
+        (FunctionName::ForceCleanup, "dry-run", body),
+        (FunctionName::Stats, "stats", query),
+    ] {
+        let answer = world
+            .functions
+            .invoke(function, &event_of_nobody, at(NOW))
+            .await;
+        assert!(answer.is_err(), "{answer:?}");
+        let answer = world
+            .functions
+            .invoke(function, &event(function, name), at(NOW))
+            .await;
+        assert_eq!(answer.unwrap()["statusCode"], 200);
+    }
 }
 
 #[tokio::test]
@@ -357,25 +574,63 @@ async fn the_reports_come_newest_first_and_page_by_page() {
 async fn answers_are_json_and_not_to_be_kept() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
-    let response = answer(&world, request(Method::GET, STATS, Some(&reader))).await;
-    assert_eq!(response.status, 200);
-    assert_eq!(response.headers["content-type"], "application/json");
-    assert_eq!(response.headers["cache-control"], "no-store");
-    assert_eq!(response.headers["x-content-type-options"], "nosniff");
+    for (path, status) in [(STATS, 200), ("/api/v1/monitoring/sessions/stats?a=b", 400)] {
+        let response = answer(&world, request(Method::GET, path, Some(&reader))).await;
+        assert_eq!(response.status, status);
+        assert_eq!(response.headers["content-type"], "application/json");
+        assert_eq!(response.headers["cache-control"], "no-store");
+        assert_eq!(response.headers["x-content-type-options"], "nosniff");
+    }
+}
+
+#[tokio::test]
+async fn asks_for_tls_with_every_answer() {
+    let world = World::new().await;
+    for (function, name, method, scope, status) in [
+        (FunctionName::Stats, "page", "GET", "", 200),
+        (FunctionName::Stats, "stats", "GET", "sessions:read", 200),
+        (FunctionName::Stats, "stats", "GET", "", 403),
+        (FunctionName::Stats, "reports", "PUT", "sessions:read", 405),
+        (
+            FunctionName::ForceCleanup,
+            "dry-run",
+            "POST",
+            "sessions:admin",
+            200,
+        ),
+        (
+            FunctionName::ForceCleanup,
+            "cleanup",
+            "POST",
+            "sessions:read",
+            403,
+        ),
+    ] {
+        let mut event = event(function, name);
+        event["httpMethod"] = method.into();
+        event["requestContext"]["authorizer"]["scope"] = scope.into();
+        let answer = world.functions.invoke(function, &event, at(NOW)).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer["statusCode"], status, "{name}: {answer}");
+        let found = &answer["multiValueHeaders"]["strict-transport-security"];
+        assert_eq!(found, &json!(["max-age=31536000"]), "{name}");
+    }
 }
 
 #[tokio::test]
 async fn the_page_needs_no_token_and_may_reach_nothing_but_this_api() {
     let world = World::new().await;
     // What API Gateway takes for the same resource.
-    for path in [PAGE, PAGE.trim_end_matches('/')] {
+    for path in [PAGE, "/api/v1/monitoring/"] {
         let response = answer(&world, request(Method::GET, path, None)).await;
         assert_eq!(response.status, 200);
         let headers = &response.headers;
         assert_eq!(headers["content-type"], "text/html; charset=utf-8");
-        assert_eq!(headers["cache-control"], "no-store");
+        let caching: Vec<_> = headers.get_all("cache-control").iter().collect();
+        assert_eq!(caching, ["public, max-age=300"]);
         assert_eq!(headers["x-content-type-options"], "nosniff");
         assert_eq!(headers["referrer-policy"], "no-referrer");
+        assert_eq!(headers["cross-origin-opener-policy"], "same-origin");
 
         let policy = headers["content-security-policy"].to_str().unwrap();
         let policy: BTreeMap<_, _> = policy
@@ -414,6 +669,7 @@ async fn the_description_is_the_file_in_the_repository_and_needs_no_token() {
     let response = answer(&world, request(Method::GET, DESCRIPTION, None)).await;
     assert_eq!(response.status, 200);
     assert_eq!(response.headers["content-type"], "application/json");
+    assert_eq!(response.headers["cache-control"], "public, max-age=300");
     let file = include_str!("../../functions/stats/openapi.json");
     assert_eq!(response.body, file);
     let description: Value = serde_json::from_str(file).unwrap();

@@ -173,10 +173,23 @@ function outcome(report) {
     };
 }
 
+/** A text that others chose. Marks of direction in it would turn the words around it. */
+const others = (text) => text.replace(/\p{Bidi_Control}/gu, '\ufffd');
+
 function startedBy({ trigger, requested_by: user }) {
     if (trigger === 'schedule') return 'schedule';
-    // Marks of direction would turn the words around it.
-    return trigger === 'api' ? user?.replace(/\p{Bidi_Control}/gu, '\ufffd') ?? 'API' : 'hand';
+    return trigger === 'api' ? others(user ?? 'API') : 'hand';
+}
+
+/** The keys of the records that the table refused, as far as the report names them. */
+const refusedBy = (report) => (report.failed_records ?? []).map(others);
+
+function malformedSentence({ malformed_records: malformed = 0 }) {
+    if (malformed === 0) return '';
+    return malformed === 1
+        ? '1 record cannot be understood, and no cleanup looks at it. The log of a cleanup names it. Correct it, then run the cleanup with adopt.'
+        : `${formatNumber(malformed)} records cannot be understood, and no cleanup looks at them. The logs of the cleanups name them. `
+            + 'Correct them, then run the cleanup with adopt.';
 }
 
 function needSentence({ expired_sessions: expired, oldest_expired_age_seconds: age }) {
@@ -196,6 +209,7 @@ function statisticsView(it, now) {
         live: formatNumber(it.active_sessions - it.expired_sessions),
         expired: formatNumber(it.expired_sessions),
         inactive: formatNumber(it.inactive_sessions),
+        malformed: malformedSentence(it),
         total: formatNumber(it.total_sessions),
         oldest: it.oldest_expired_age_seconds == null ? 'None' : duration(it.oldest_expired_age_seconds),
         oldestNote: it.oldest_expired_age_seconds == null ? '' : 'past its end',
@@ -229,8 +243,10 @@ function notes(report) {
     return [
         ...(report.error ? [`The run failed: ${report.error}`] : []),
         ...say(report.failed, (it) => `${it} could not be changed. The next run tries again; the log says why.`),
-        ...say(report.malformed, (it) => `${it} cannot be understood and ${report.malformed === 1
-            ? 'stays as it is. The log names it.' : 'stay as they are. The log names the first 20.'}`),
+        ...refusedBy(report).map((key) => `The table refuses to change ${key}`),
+        ...say(report.malformed, (it) => `${it} cannot be understood. ${report.malformed === 1
+            ? 'Its own attributes stay as they are; the log names it.'
+            : 'Their own attributes stay as they are; the log names the first 20.'}`),
         ...say(report.changed_elsewhere, (it) => `${it} had been changed by somebody else in the meantime.`),
         ...say(report.reindexed, (it) => `${it} had a wrong entry in the index, which was put right.`),
     ];
@@ -246,11 +262,12 @@ const counts = (report, [deactivated, deleted]) => [
 /** What several runs did together, where one was not enough. */
 function addUp(reports) {
     const total = { ...reports.at(-1) };
-    for (const name of [...COUNTS, 'changed_elsewhere', 'reindexed', 'malformed', 'failed']) {
+    for (const name of [...COUNTS, 'changed_elsewhere', 'reindexed', 'failed']) {
         total[name] = reports.reduce((sum, it) => sum + (it[name] ?? 0), 0);
     }
-    // Each run meets the same ones.
-    total.malformed = reports.at(-1).malformed;
+    // A run whose time ran out leaves them for the next one to meet again.
+    total.malformed = Math.max(...reports.map((it) => it.malformed ?? 0));
+    total.failed_records = [...new Set(reports.flatMap((it) => it.failed_records ?? []))];
     return total;
 }
 
@@ -396,6 +413,8 @@ function showStatistics(statistics) {
     const view = statisticsView(statistics, Date.now());
     for (const name of ['need', 'live', 'expired', 'inactive', 'total', 'oldest']) setText(name, view[name]);
     setText('oldest-note', view.oldestNote);
+    setText('malformed', view.malformed);
+    byId('malformed').hidden = !view.malformed;
     byId('last').replaceChildren(view.last ? timeElement(view.last) : 'None');
     setText('last-note', view.lastNote);
     document.querySelector('.need').classList.toggle('needed', view.needed);
@@ -409,6 +428,14 @@ function reportRow(report) {
     const result = element('td', '', element('span', kind, words));
     if (report.dry_run) result.prepend(element('span', 'tag', 'Dry run'), ' ');
     if (reason) result.append(element('span', 'reason', reason));
+    if (report.adoption_percent != null) {
+        result.append(element('span', 'reason', `Adoption: ${formatNumber(report.adoption_percent)} % of the table`));
+    }
+    const refused = refusedBy(report);
+    if (refused.length > 0) {
+        const keys = element('ul', '', ...refused.map((key) => element('li', '', key)));
+        result.append(element('details', 'reason', element('summary', '', `${plural(refused.length, 'record')} refused by the table`), keys));
+    }
     const numbers = [report.sessions_deactivated, deletedBy(report), report.sessions_deleted,
         report.refresh_tokens_deleted, report.blacklisted_tokens_deleted].map(formatNumber);
     numbers.push(took(report.duration_ms), formatNumber(report.capacity_units));
@@ -494,6 +521,7 @@ function showSignIn(words) {
     for (const id of ['live', 'expired', 'inactive', 'total', 'oldest', 'last']) setText(id, '–');
     for (const id of ['oldest-note', 'last-note', 'chart-summary', 'readout', 'status']) setText(id, '');
     setText('need', 'The sessions are being counted …');
+    byId('malformed').hidden = true;
     if (words) showFailure(words);
     else byId('alert').replaceChildren();
     byId('token').focus();

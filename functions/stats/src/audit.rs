@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, Utc};
 use lambda_http::Request;
 use lambda_http::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS};
 use lambda_http::http::{HeaderName, HeaderValue};
+use serde_json::Value;
 use session_lifecycle::domain::{CleanupReport, Trigger};
 use session_lifecycle::http::{Document, Failure, query};
 use session_lifecycle::ports::ReportFilter;
@@ -16,7 +17,7 @@ const DEFAULT_LIMIT: u8 = 20;
 const NEXT_CURSOR: &str = "x-next-cursor";
 
 /// The columns, named and ordered as the members of a report.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "run_id",
     "trigger",
     "requested_by",
@@ -34,6 +35,8 @@ const COLUMNS: [&str; 18] = [
     "malformed",
     "failed",
     "capacity_units",
+    "failed_records",
+    "adoption_percent",
     "error",
 ];
 
@@ -138,6 +141,21 @@ pub(crate) fn csv(page: Page) -> Result<Document, Failure> {
     Ok(document)
 }
 
+/// A text that no spreadsheet takes for a formula: one that begins like a formula, or with what
+/// some programs skip before one, gets an apostrophe in front (OWASP, CSV Injection). So does one
+/// that begins with an apostrophe, so that no two texts become the same.
+fn defused(text: &str) -> String {
+    const BEGINNINGS: [char; 12] = [
+        '=', '+', '-', '@', '\'', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ];
+    let apostrophe = if text.starts_with(BEGINNINGS) {
+        "'"
+    } else {
+        ""
+    };
+    format!("{apostrophe}{text}")
+}
+
 fn lines(reports: &[CleanupReport]) -> Result<String, Failure> {
     let internal = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, "the reports cannot be written as CSV");
@@ -151,10 +169,14 @@ fn lines(reports: &[CleanupReport]) -> Result<String, Failure> {
         let report = serde_json::to_value(report).map_err(|it| internal(&it))?;
         let field = |name: &&str| {
             let value = &report[*name];
-            match value.as_str() {
-                Some(text) => text.to_owned(),
-                None if value.is_null() => String::new(),
-                None => value.to_string(),
+            match value {
+                Value::Null => String::new(),
+                Value::String(text) => defused(text),
+                Value::Array(texts) => {
+                    let texts: Vec<_> = texts.iter().filter_map(Value::as_str).collect();
+                    defused(&texts.join(" "))
+                }
+                Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
             }
         };
         let record = COLUMNS.iter().map(field);

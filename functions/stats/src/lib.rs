@@ -3,6 +3,7 @@
 
 mod audit;
 mod page;
+mod recent;
 
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
@@ -21,12 +22,14 @@ use session_lifecycle::reports;
 use session_lifecycle::statistics;
 
 use self::audit::Question;
+use self::recent::Recent;
 
 /// The function.
 #[derive(Debug)]
 pub struct Stats {
     table: Table,
     shards: Shards,
+    recent: Recent,
     cors_origin: Option<AllowedOrigin>,
     metrics: Metrics,
 }
@@ -87,6 +90,7 @@ impl Stats {
         Self {
             table: Table::new(client, table_name, shards),
             shards,
+            recent: Recent::default(),
             cors_origin,
             metrics,
         }
@@ -113,7 +117,7 @@ impl Stats {
             // They hold nothing of the table, and a browser has no token yet.
             Call::Page => page::document().map(Answer::Document),
             Call::Description => {
-                let description = Document::new("application/json", DESCRIPTION);
+                let description = Document::public("application/json", DESCRIPTION);
                 Ok(Answer::Document(description))
             }
             Call::Stats => {
@@ -130,8 +134,11 @@ impl Stats {
     }
 
     async fn stats(&self, now: DateTime<Utc>) -> Result<StatsAnswer, Failure> {
-        let statistics = statistics::count(&self.table, self.shards, now.into());
-        let (statistics, last_cleanup) = tokio::try_join!(statistics, self.table.last_cleanup())
+        let count = statistics::count(&self.table, self.shards, now.into());
+        let (statistics, last_cleanup) = self
+            .recent
+            .get(self.table.last_cleanup(), count, now)
+            .await
             .map_err(|error| Failure::from_store(&error))?;
         Ok(StatsAnswer {
             statistics,

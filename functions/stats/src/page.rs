@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lambda_http::http::HeaderValue;
 use lambda_http::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
+use lambda_http::http::{HeaderName, HeaderValue};
 use session_lifecycle::http::{Document, Failure};
 use sha2::{Digest as _, Sha256};
 
@@ -40,12 +40,17 @@ static WHOLE: LazyLock<(String, String)> = LazyLock::new(|| {
 pub(crate) fn document() -> Result<Document, Failure> {
     let (html, policy) = &*WHOLE;
     let policy = HeaderValue::from_str(policy).map_err(|_| Failure::Internal)?;
-    let mut document = Document::new("text/html; charset=utf-8", html.as_str());
+    let mut document = Document::public("text/html; charset=utf-8", html.as_str());
     document.headers = vec![
         (CONTENT_SECURITY_POLICY, policy),
         (
             REFERRER_POLICY,
             const { HeaderValue::from_static("no-referrer") },
+        ),
+        // A window that opens this page, or is opened by it, gets no hold of it.
+        (
+            const { HeaderName::from_static("cross-origin-opener-policy") },
+            const { HeaderValue::from_static("same-origin") },
         ),
     ];
     Ok(document)

@@ -53,7 +53,7 @@ impl Callers {
     ///
     /// The system's.
     pub fn print_page(&self, api: SocketAddr) -> io::Result<()> {
-        let page = format!("See it: http://{api}/api/v1/monitoring/");
+        let page = format!("See it: http://{api}/api/v1/monitoring");
         say(styled(BOLD, page))?;
         line("with this token, as administrator", &self.admin)?;
         say("")

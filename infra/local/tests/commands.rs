@@ -148,6 +148,13 @@ async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
     );
 
     let invoke = "POST /2015-03-31/functions/cleanup/invocations HTTP/1.1";
+    // As Lambda does, it hands the payload on as it came.
+    let contradiction = r#"{"dry_run": true, "dry_run": false}"#;
+    let url = format!("http://{address}/2015-03-31/functions/cleanup/invocations");
+    let answer = local.http.call(Method::POST, &url, None, contradiction);
+    let (_, body) = answer.await.unwrap();
+    let message = body["errorMessage"].as_str().unwrap();
+    assert!(message.contains("duplicate field `dry_run`"), "{message}");
     for (request, status) in [
         ("GET / HTTP/1.1\r\nHost: a b".to_owned(), "400"),
         (
@@ -195,9 +202,9 @@ fn a_file_that_is_not_all_items_is_not_imported() {
 async fn the_printed_lines_work_and_ctrl_c_ends_it() {
     let local = start(&[]);
     let first = local.introduction.lines().next().unwrap();
-    let page = format!("http://{}/api/v1/monitoring/", local.address("API"));
+    let page = format!("http://{}/api/v1/monitoring", local.address("API"));
     assert_eq!(first, format!("See it: {page}"));
-    let url = format!("{page}sessions/stats");
+    let url = format!("{page}/sessions/stats");
     let token = Some(local.line("with this token, as administrator"));
     let (status, _) = local.http.call(Method::GET, &url, token, "").await.unwrap();
     assert_eq!(status, 200, "what is to be pasted into the page is a token");
