@@ -67,9 +67,12 @@ async fn main() -> ExitCode {
         },
         Run::Serve(options) => {
             telemetry::start(&Variables::of_the_process(), std::io::stderr);
+            let mut interrupt = Box::pin(tokio::signal::ctrl_c());
+            // Waits for it from now on: before, the signal would end the process as it is.
+            let _ = futures_util::poll!(&mut interrupt);
             let stop = async {
                 // Where the signal can't be waited for, it ends the process.
-                let _ = tokio::signal::ctrl_c().await;
+                let _ = interrupt.await;
                 // A request that never ends must not keep the stack up.
                 tokio::spawn(async {
                     let _ = timeout(Duration::from_secs(3), tokio::signal::ctrl_c()).await;
