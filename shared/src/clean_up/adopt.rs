@@ -32,7 +32,7 @@ impl<T: AdoptionTable> Run<'_, T> {
     /// so that a page may be read again.
     pub(super) async fn adopt(&self, tally: &mut Tally) {
         let items = self.item_count().await;
-        let mut place = self.begin_adoption().await;
+        let (mut place, mut is_kept) = self.begin_adoption().await;
         let mut kept = Stopwatch::start(super::run::PROGRESS);
         let count = u16::try_from(place.segments.len()).unwrap_or(u16::MAX);
         let segments: Vec<_> = (0..count).zip(place.segments.clone()).collect();
@@ -48,12 +48,12 @@ impl<T: AdoptionTable> Run<'_, T> {
             tally.adoption_percent = items.map(|items| place.percent(items));
             self.log_progress(tally);
             if kept.left().is_zero() {
-                self.keep_place(&mut place).await;
+                self.keep_place(&mut place, &mut is_kept).await;
                 kept = Stopwatch::start(super::run::PROGRESS);
             }
         }
         tally.adoption_percent = items.map(|items| place.percent(items));
-        self.keep_place(&mut place).await;
+        self.keep_place(&mut place, &mut is_kept).await;
     }
 
     /// How long before the run's end an adoption stops, so that there is time to keep its place.
@@ -72,8 +72,9 @@ impl<T: AdoptionTable> Run<'_, T> {
             .ok()
     }
 
-    /// The place of the last adoption, if it is not done, or the beginning of a new one.
-    async fn begin_adoption(&self) -> AdoptionPlace {
+    /// The place of the last adoption, if it is not done, or the beginning of a new one; and whether
+    /// a place is kept.
+    async fn begin_adoption(&self) -> (AdoptionPlace, bool) {
         let settings = AdoptionSettings {
             shards: self.settings.shards,
             retention: self.settings.retention,
@@ -81,24 +82,26 @@ impl<T: AdoptionTable> Run<'_, T> {
         let beginning = AdoptionPlace::beginning(SEGMENTS, settings, self.now);
         if self.order.dry_run {
             // It writes nothing, a place included; so it begins where it can count all.
-            return beginning;
+            return (beginning, false);
         }
         match self.table.adoption_place().await {
-            Ok(Some(place)) if place.is_valid(settings, self.now) => place,
-            Ok(_) => beginning,
+            Ok(Some(place)) if place.is_valid(settings, self.now) => (place, true),
+            Ok(place) => (beginning, place.is_some()),
             Err(error) => {
                 let error = error.causes();
                 tracing::warn!(error, "the adoption begins anew: its place is unknown");
-                beginning
+                (beginning, true)
             }
         }
     }
 
     /// Keeps the place for the next run. Where that fails, the next one reads more again.
-    async fn keep_place(&self, place: &mut AdoptionPlace) {
-        if self.order.dry_run {
+    async fn keep_place(&self, place: &mut AdoptionPlace, is_kept: &mut bool) {
+        // An adoption that one run finishes needs none.
+        if self.order.dry_run || place.is_done() && !*is_kept {
             return;
         }
+        *is_kept = true;
         let seconds = i64::try_from(self.watch.elapsed().as_secs()).unwrap_or(i64::MAX);
         place.kept_at = self.now.plus(seconds);
         let kept = self

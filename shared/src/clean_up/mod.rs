@@ -12,9 +12,9 @@
 //! that its memory does not grow with the list. It may end at any point: what is left is still on
 //! the list.
 //!
-//! [`run`]: one run, its time and its report. [`lists`]: reading what is due. [`settle`]: writing it.
-//! [`malformed`]: records that cannot be understood. [`adopt`]: reading the whole table. [`pace`]:
-//! the rate limit. [`tally`]: what is counted.
+//! `run`: one run, its time and its report. `lists`: reading what is due. `settle`: writing it.
+//! `malformed`: records that cannot be understood. `adopt`: reading the whole table. `pace`: the rate
+//! limit. `tally`: what is counted.
 
 mod adopt;
 mod lists;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
@@ -14,57 +13,49 @@ use crate::domain::{CleanupReport, Counts, Timestamp, Trigger};
 use crate::ports::{KeepReport, ReadReports, ReportFilter, ReportPage, StoreError};
 
 pub(super) const PARTITION: &str = "CLEANUP";
-const STARTED_AT: &str = "started_at";
 const PREFIX: &str = "RUN#";
 /// After all that begins with the prefix: its last character and one.
 const PREFIXES_END: &str = "RUN$";
-/// Sort key of a copy of the newest report of a run that was not a dry one. It sorts right behind
-/// the reports, so one query from the end meets it before them, however many dry runs there were.
-const LAST_RUN: &str = "RUN$LAST";
 /// Items of one page where a filter drops some of them.
 const PAGE: i32 = 50;
 /// Most pages that one call reads where a filter may drop all of their items.
 const MOST_PAGES: usize = 4;
-/// Items of one page of the search for the last run: its copy, and some reports for a table whose
-/// last run made no copy.
-const LAST_RUN_PAGE: i32 = 20;
+/// Most pages that the search for the last run reads. Dry runs alone may come so often.
+const LAST_RUN_PAGES: usize = 20;
 const READING: &str = "reading the reports";
 
 impl KeepReport for Table {
     async fn keep(&self, report: &CleanupReport, ttl: Timestamp) -> Result<(), StoreError> {
-        let item = to_item(report, ttl);
-        if report.dry_run {
-            return self.put_report(item).await;
-        }
-        let mut copy = item.clone();
-        copy.insert(SK.to_owned(), text(LAST_RUN));
-        let (report, copy) = tokio::join!(self.put_report(item), self.put_last_run(copy));
-        report.and(copy)
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(to_item(report, ttl)))
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call("storing the report", error))?;
+        Ok(())
     }
 }
 
 impl ReadReports for Table {
     async fn last_cleanup(&self) -> Result<Option<CleanupReport>, StoreError> {
         let query = self
-            .query_reports(PREFIX, LAST_RUN)
+            .reports_between(None, None)
             .filter_expression("dry_run = :false")
             .expression_attribute_values(":false", AttributeValue::Bool(false))
-            .limit(LAST_RUN_PAGE);
+            .limit(PAGE);
         let mut place = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..LAST_RUN_PAGES {
             let answer = query
                 .clone()
                 .set_exclusive_start_key(place)
                 .send()
                 .await
                 .map_err(|error| StoreError::from_call(READING, error))?;
-            let reports = answer.items().iter().filter_map(understood);
-            // The copy may be older than a report: of a run of another version, or one that was
-            // killed between its two writes.
-            let newest = reports.max_by_key(|report| report.started_at);
+            let report = answer.items().iter().find_map(understood);
             place = answer.last_evaluated_key;
-            if newest.is_some() || place.is_none() {
-                return Ok(newest);
+            if report.is_some() || place.is_none() {
+                return Ok(report);
             }
         }
         Ok(None)
@@ -131,11 +122,6 @@ impl Table {
         let bound = |time| format!("{PREFIX}{}", CleanupReport::time_text(time));
         let from = from.map_or_else(|| PREFIX.to_owned(), bound);
         let to = to.map_or_else(|| PREFIXES_END.to_owned(), bound);
-        self.query_reports(from, to)
-    }
-
-    /// The items of the partition between two sort keys, the last first.
-    fn query_reports(&self, from: impl Into<String>, to: impl Into<String>) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.name)
@@ -145,44 +131,6 @@ impl Table {
             .expression_attribute_values(":to", text(to))
             .scan_index_forward(false)
             .consistent_read(true)
-    }
-
-    async fn put_report(&self, item: Item) -> Result<(), StoreError> {
-        self.client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item))
-            .send()
-            .await
-            .map_err(|error| StoreError::from_call("storing the report", error))?;
-        Ok(())
-    }
-
-    /// Stores the copy of a report, unless there is one of a run that began later.
-    async fn put_last_run(&self, copy: Item) -> Result<(), StoreError> {
-        let started_at = copy.get(STARTED_AT).cloned();
-        let answer = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(copy))
-            .condition_expression(format!(
-                "attribute_not_exists({STARTED_AT}) OR {STARTED_AT} < :started_at"
-            ))
-            .set_expression_attribute_values(
-                started_at.map(|value| HashMap::from([(":started_at".to_owned(), value)])),
-            )
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(SdkError::ServiceError(refusal))
-                if refusal.err().is_conditional_check_failed_exception() =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::from_call("storing the last report", error)),
-        }
     }
 }
 
@@ -220,7 +168,7 @@ fn to_item(report: &CleanupReport, ttl: Timestamp) -> Item {
                 .map_or(AttributeValue::Null(true), text),
         ),
         ("dry_run".to_owned(), AttributeValue::Bool(*dry_run)),
-        (STARTED_AT.to_owned(), text(started_at)),
+        ("started_at".to_owned(), text(started_at)),
         ("duration_ms".to_owned(), number(duration_ms)),
         ("complete".to_owned(), AttributeValue::Bool(*complete)),
         ("capacity_units".to_owned(), number(capacity_units)),
@@ -264,7 +212,7 @@ fn from_item(item: &Item) -> Option<CleanupReport> {
         trigger: Trigger::parse(string("trigger")?)?,
         requested_by: string("requested_by").cloned(),
         dry_run: boolean("dry_run")?,
-        started_at: CleanupReport::parse_time(string(STARTED_AT)?)?,
+        started_at: CleanupReport::parse_time(string("started_at")?)?,
         duration_ms: number("duration_ms")?.parse().ok()?,
         complete: boolean("complete")?,
         counts,
