@@ -29,7 +29,7 @@ use session_cleanup_tests::measuring::{grouped, quartiles, turn};
 use session_cleanup_tests::process::cpu_of_this_thread;
 use session_cleanup_tests::{DAY, HOUR, NOW, World, sample};
 use session_lifecycle::domain::{
-    Action, Change, Days, DueList, RecordKey, Rules, Shard, Shards, Timestamp, Write,
+    Action, Change, Days, DueList, ItemKey, RecordKey, Rules, Shard, Shards, Timestamp, Write,
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyChanges as _, Outcome};
@@ -98,7 +98,10 @@ fn text<'a>(item: &'a Value, name: &str) -> &'a str {
 
 /// The change that the cleanup would make.
 fn change(item: &Value) -> Change {
-    let key = RecordKey::parse(text(item, "pk").to_owned(), text(item, "sk").to_owned());
+    let key = RecordKey::parse(ItemKey {
+        partition: text(item, "pk").to_owned(),
+        sort: text(item, "sk").to_owned(),
+    });
     let list = DueList {
         action: Action::Deactivate,
         shard: shard(text(item, "due_key")),
@@ -174,8 +177,8 @@ async fn update(client: &Client, change: &Change) -> f64 {
     let answer = client
         .update_item()
         .table_name(TABLE_NAME)
-        .key("pk", text(change.key.partition()))
-        .key("sk", text(change.key.sort()))
+        .key("pk", text(&change.key.partition))
+        .key("sk", text(&change.key.sort))
         .update_expression(
             "SET is_active = :false, deactivated_at = :now, deactivation_reason = :reason, \
              due_key = :list, due_at = :due, #ttl = :due",
