@@ -53,6 +53,7 @@ impl Table {
         let timeouts = self.client.config().timeout_config();
         let limit = timeouts.and_then(TimeoutConfig::operation_timeout);
         let watch = Stopwatch::start(limit.unwrap_or(Duration::MAX));
+        let mut left = keys.keys().len();
         let mut wanted = HashMap::from([(self.name.clone(), keys)]);
         let (mut items, mut consumed) = (Vec::new(), Vec::new());
         let (mut first, mut attempt) = (true, 1);
@@ -83,13 +84,14 @@ impl Table {
                 let source = "the answer is about no table".into();
                 return Err(StoreError::Unavailable { what, source });
             }
-            let before = items.len();
             items.extend(tables.into_values().flatten());
             if wanted.is_empty() {
                 return Ok((items, consumed));
             }
-            // An answer ends at 16 MB. Where it brought something, the rest is asked for at once.
-            if items.len() > before {
+            // An answer ends at 16 MB. Where some keys were processed, the rest is asked for at once.
+            let before = left;
+            left = wanted.values().map(|keys| keys.keys().len()).sum();
+            if left < before {
                 continue;
             }
             if attempt == ATTEMPTS {
