@@ -198,6 +198,8 @@ impl TokenVerifier {
             return Err(InvalidToken::UnknownKey.into());
         }
         if !keys.any(|key| key.verifies(message.as_bytes(), &signature)) {
+            // Another key may have signed, one that could not be fetched.
+            set.complete()?;
             return Err(InvalidToken::Signature.into());
         }
         Ok(self.rules.claims(&decode(payload)?, now)?)
