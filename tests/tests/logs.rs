@@ -50,7 +50,7 @@ async fn lines_are_json_with_the_requests_id_and_never_hold_a_token() {
             "{message} in {messages:?}"
         );
     }
-    let malformed = world.log.about("left as it is");
+    let malformed = world.log.about("a record is malformed");
     assert!(
         malformed
             .iter()
