@@ -1,10 +1,11 @@
 //! The use case of the authorizer: let in, or refuse with a reason.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::clock::Stopwatch;
 use crate::domain::{
@@ -12,21 +13,44 @@ use crate::domain::{
     judge,
 };
 use crate::keys::KeysUnavailable;
-use crate::ports::{ApplyChanges, LookUpSession, Outcome, StoreError};
+use crate::ports::{ApplyChanges, LookUpSession, Outcome, StoreError, WithoutRetries};
 use crate::token::{Claims, NotVerified, TokenVerifier};
 
-/// How long a decision may take. The function has a little longer, to say why there is none.
-pub const PATIENCE: Duration = Duration::from_millis(4_500);
+/// How long the authorizer waits, and for what.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeLimits {
+    /// For a decision in all.
+    pub decision: Duration,
+    /// For keys that have to be fetched.
+    pub keys: Duration,
+}
 
-/// What keys take that are at hand. The table's own limits leave that much of [`PATIENCE`].
+impl TimeLimits {
+    /// The function has a little longer than a decision, to say why there is none.
+    pub const LOGIN: Self = Self {
+        decision: Duration::from_millis(4_500),
+        keys: Duration::from_secs(3),
+    };
+}
+
+/// What keys take that are at hand. The table's own limits leave that much of [`TimeLimits::LOGIN`].
 const NO_FETCH: Duration = Duration::from_millis(100);
+
+/// How often the deactivation of an expired session is tried. The cleanup does what is left.
+const ATTEMPTS: u32 = 2;
+
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Decides about requests.
 #[derive(Debug)]
 pub struct Authorize<T> {
     table: T,
+    /// The same table, for writes. It is made by the first one: an init has no time for it.
+    writes: OnceLock<T>,
     verifier: TokenVerifier,
     rules: Rules,
+    limit: Duration,
 }
 
 /// Whether a request is let in.
@@ -38,9 +62,22 @@ pub enum Decision {
     Refuse {
         /// Why.
         refusal: Refusal,
-        /// Whether an expired session was met, and closed by this request.
-        deactivated: bool,
+        /// What became of an expired session that was met on the way.
+        deactivation: Option<Deactivation>,
     },
+}
+
+/// What became of the deactivation of an expired session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deactivation {
+    /// This request has deactivated it.
+    Done,
+    /// Somebody else was quicker, to deactivate it or to refresh it.
+    ChangedElsewhere,
+    /// It was certainly not deactivated.
+    Failed,
+    /// The answer was lost: the write may have taken place, or may still do so.
+    Unknown,
 }
 
 /// Why there is no decision.
@@ -54,13 +91,15 @@ pub enum Undecided {
     Keys(#[from] KeysUnavailable),
 }
 
-impl<T: LookUpSession + ApplyChanges> Authorize<T> {
-    /// Decides by `verifier` and the sessions in `table`.
-    pub const fn new(table: T, verifier: TokenVerifier, retention: Days) -> Self {
+impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
+    /// Decides by `verifier` and the sessions in `table`, within `limit`.
+    pub const fn new(table: T, verifier: TokenVerifier, retention: Days, limit: Duration) -> Self {
         Self {
             table,
+            writes: OnceLock::new(),
             verifier,
             rules: Rules::keeping(retention),
+            limit,
         }
     }
 
@@ -78,14 +117,14 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
     ) -> Result<Decision, Undecided> {
         let Some(token) = authorization.and_then(bearer_token) else {
             let why = "no Authorization header with one bearer token";
-            return Ok(refuse(Refusal::MissingBearerToken, why, false));
+            return Ok(refuse(Refusal::MissingBearerToken, why, None));
         };
         let now = Timestamp::from(now);
-        let watch = Stopwatch::start(PATIENCE);
+        let watch = Stopwatch::start(self.limit);
         let claims = match self.verifier.verify(token, now).await {
             Ok(claims) => claims,
             Err(NotVerified::Invalid(why)) => {
-                return Ok(refuse(Refusal::InvalidToken, why, false));
+                return Ok(refuse(Refusal::InvalidToken, why, None));
             }
             Err(NotVerified::Keys(error)) => return Err(error.into()),
         };
@@ -108,16 +147,16 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
             session => session.transpose().map_err(StoreError::from)?,
         };
         let expired = session.and_then(|session| session.expired_at(now));
-        let deactivated = match expired {
+        let deactivation = match expired {
             Some(shard) => {
                 let key = RecordKey::session(&claims.user, &claims.session);
-                self.deactivate(key, shard, now, watch.left()).await
+                Some(self.deactivate(key, shard, now, &watch).await)
             }
-            None => false,
+            None => None,
         };
         match judge(session, lookup.blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
-            Err(refusal) => Ok(refuse(refusal, refusal, deactivated)),
+            Err(refusal) => Ok(refuse(refusal, refusal, deactivation)),
         }
     }
 
@@ -140,51 +179,86 @@ impl<T: LookUpSession + ApplyChanges> Authorize<T> {
         }
     }
 
-    /// Closes an expired session; whether it was this call that did it.
+    /// Deactivates an expired session.
     async fn deactivate(
         &self,
         key: RecordKey,
         shard: Shard,
         now: Timestamp,
-        left: Duration,
-    ) -> bool {
+        watch: &Stopwatch,
+    ) -> Deactivation {
         let session = key.to_string();
         let reason = Reason::ExpiredOnValidation;
         let change = Change::deactivate(key, shard, &self.rules, reason, now);
-        let outcome = match timeout(left, self.table.apply(&[change])).await {
-            Ok(Ok(outcomes)) => outcomes.value.into_iter().next(),
-            Ok(Err(error)) => Some(Outcome::Failed(error)),
-            Err(_) => Some(Outcome::Failed(StoreError::Unavailable {
+        let mut lost_answer = None;
+        for attempt in 1.. {
+            match self.write(&change, watch.left()).await {
+                Outcome::Applied => {
+                    tracing::info!(session, "deactivated an expired session");
+                    return Deactivation::Done;
+                }
+                Outcome::Gone | Outcome::Refused if lost_answer.is_none() => {
+                    tracing::info!(session, "an expired session was changed elsewhere");
+                    return Deactivation::ChangedElsewhere;
+                }
+                // The attempt whose answer was lost may have been the one that changed it.
+                Outcome::Gone | Outcome::Refused => break,
+                Outcome::Failed(error) => {
+                    let again = error.may_pass() && attempt < ATTEMPTS && watch.left() > PAUSE;
+                    if error.may_have_happened() {
+                        lost_answer = Some(error);
+                    } else if !again && lost_answer.is_none() {
+                        tracing::error!(
+                            session,
+                            error = error.causes(),
+                            "could not deactivate an expired session; the cleanup will"
+                        );
+                        return Deactivation::Failed;
+                    }
+                    if !again {
+                        break;
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+        tracing::error!(
+            session,
+            error = lost_answer.map(|error| error.causes()),
+            "whether an expired session was deactivated is unknown; if not, the cleanup will"
+        );
+        Deactivation::Unknown
+    }
+
+    /// Tries to make a change, once: only so is it known whether an answer was lost.
+    async fn write(&self, change: &Change, left: Duration) -> Outcome {
+        let unavailable = |why: &str| {
+            Outcome::Failed(StoreError::Unavailable {
                 what: "writing",
-                source: "no time was left for an answer".into(),
-            })),
+                source: why.into(),
+            })
         };
-        match outcome {
-            Some(Outcome::Applied) => {
-                tracing::info!(session, "deactivated an expired session");
-                true
+        let writes = self.writes.get_or_init(|| self.table.without_retries());
+        match timeout(left, writes.apply(std::slice::from_ref(change))).await {
+            Ok(Ok(outcomes)) => {
+                let outcome = outcomes.value.into_iter().next();
+                outcome.unwrap_or_else(|| unavailable("the answer is empty"))
             }
-            Some(Outcome::Failed(error)) => {
-                tracing::error!(
-                    session,
-                    error = error.causes(),
-                    "could not deactivate an expired session; the cleanup will"
-                );
-                false
-            }
-            Some(Outcome::Gone | Outcome::Refused) | None => {
-                tracing::info!(session, "an expired session was changed elsewhere");
-                false
-            }
+            Ok(Err(error)) => Outcome::Failed(error),
+            Err(_) => unavailable("no time was left for an answer"),
         }
     }
 }
 
-fn refuse(refusal: Refusal, why: impl fmt::Display, deactivated: bool) -> Decision {
+fn refuse(
+    refusal: Refusal,
+    why: impl fmt::Display,
+    deactivation: Option<Deactivation>,
+) -> Decision {
     tracing::info!(reason = %refusal, %why, "refused");
     Decision::Refuse {
         refusal,
-        deactivated,
+        deactivation,
     }
 }
 
@@ -204,13 +278,14 @@ mod tests {
 
     use jsonwebtoken::{Algorithm, EncodingKey, Header};
     use serde_json::json;
-    use tokio::time::sleep;
 
     use super::*;
     use crate::domain::{SeenSession, Shards};
     use crate::keys::{CachedKeys, FetchError, FetchKeys, Fetched, KeySet, Keys, VerifyingKey};
     use crate::ports::{Lookup, Metered};
     use crate::token::TokenRules;
+
+    const LIMITS: TimeLimits = TimeLimits::LOGIN;
 
     const SECRET: &str = "a secret of the tests, and of nobody else";
 
@@ -222,6 +297,7 @@ mod tests {
         fn fetch(
             &self,
             _: Timestamp,
+            _: Duration,
         ) -> Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send + '_>> {
             Box::pin(async {
                 sleep(Duration::from_millis(2_900)).await;
@@ -235,7 +311,7 @@ mod tests {
     }
 
     /// Finds an expired session after a while, and never answers a write.
-    #[derive(Debug)]
+    #[derive(Debug, Clone)]
     struct SlowTable {
         read: Duration,
     }
@@ -259,6 +335,12 @@ mod tests {
         }
     }
 
+    impl WithoutRetries for SlowTable {
+        fn without_retries(&self) -> Self {
+            self.clone()
+        }
+    }
+
     impl ApplyChanges for SlowTable {
         const MOST: NonZeroU32 = NonZeroU32::MIN;
 
@@ -270,7 +352,7 @@ mod tests {
     /// Decides with slow keys and such a table; also, how long it took.
     async fn decide_with(read: Duration) -> (Result<Decision, Undecided>, Duration) {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let keys = CachedKeys::load(Box::new(SlowKeys), now.into()).await;
+        let keys = CachedKeys::load(Box::new(SlowKeys), now.into(), LIMITS.keys).await;
         let rules = TokenRules {
             algorithm: Algorithm::HS256,
             issuer: "i".to_owned(),
@@ -278,7 +360,8 @@ mod tests {
             leeway_seconds: 0,
         };
         let verifier = TokenVerifier::new(rules, Keys::Cached(keys.unwrap()));
-        let authorize = Authorize::new(SlowTable { read }, verifier, Days(30));
+        let table = SlowTable { read };
+        let authorize = Authorize::new(table, verifier, Days(30), LIMITS.decision);
         let claims = json!({
             "iss": "i", "aud": "a", "sub": "u", "sid": "s", "jti": "j", "exp": 1_800_000_060,
         });
@@ -296,21 +379,21 @@ mod tests {
         let (decision, time) = decide_with(Duration::from_millis(900)).await;
         let Ok(Decision::Refuse {
             refusal,
-            deactivated,
+            deactivation,
         }) = decision
         else {
             panic!("{decision:?}");
         };
         assert_eq!(
-            (refusal, deactivated),
-            (Refusal::SessionExpired, false),
+            (refusal, deactivation),
+            (Refusal::SessionExpired, Some(Deactivation::Unknown)),
             "the write got no answer"
         );
-        assert!(time <= PATIENCE, "{time:?}");
+        assert!(time <= LIMITS.decision, "{time:?}");
 
         let (decision, time) = decide_with(Duration::MAX).await;
         assert!(matches!(decision, Err(Undecided::Store(_))), "{decision:?}");
-        assert!(time <= PATIENCE, "{time:?}");
+        assert!(time <= LIMITS.decision, "{time:?}");
     }
 
     #[test]

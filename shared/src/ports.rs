@@ -162,6 +162,14 @@ pub trait ApplyChanges {
     ) -> impl Future<Output = Result<Metered<Vec<Outcome>>, StoreError>> + Send;
 }
 
+/// A store that tries again by itself, and can be told not to. Where it does, its caller does not
+/// learn that the answer to an attempt was lost.
+pub trait WithoutRetries {
+    /// The same store, whose calls make one attempt each.
+    #[must_use]
+    fn without_retries(&self) -> Self;
+}
+
 /// Where a page ended, for asking on.
 #[derive(Debug, Clone)]
 pub struct Position<T>(pub T);

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
+use serde_json::{Map, Value};
 
 use crate::domain::{SessionId, Timestamp, TokenId, UserId};
 use crate::json::read_object;
@@ -54,9 +55,16 @@ pub enum InvalidToken {
     /// The signature is not the key's.
     #[error("the signature does not verify")]
     Signature,
-    /// Not a JSON object with the required claims, each of its type.
-    #[error("a claim is missing or malformed")]
-    Claims,
+    /// The payload is not JSON, or not an object in which each name stands once.
+    #[error("the payload is no JSON object in which each name stands once")]
+    Payload,
+    /// A required claim is not there. This is its name.
+    #[error("the claim {0} is missing")]
+    MissingClaim(&'static str),
+    /// A claim has another type than it must have, or is too long, or is no time. This is its name;
+    /// its value stays out of the log.
+    #[error("the claim {0} is malformed")]
+    MalformedClaim(&'static str),
     /// `iss` is not the configured issuer.
     #[error("the issuer is not the configured one")]
     Issuer,
@@ -184,12 +192,14 @@ impl TokenVerifier {
             return Err(InvalidToken::Critical.into());
         }
         let kid = header.kid.as_deref();
-        let keys = self.keys.at(now, kid).await?;
-        let mut keys = keys.of(kid).peekable();
+        let set = self.keys.at(now, kid).await?;
+        let mut keys = set.of(kid).peekable();
         if keys.peek().is_none() {
             return Err(InvalidToken::UnknownKey.into());
         }
         if !keys.any(|key| key.verifies(message.as_bytes(), &signature)) {
+            // Another key may have signed, one that could not be fetched.
+            set.complete()?;
             return Err(InvalidToken::Signature.into());
         }
         Ok(self.rules.claims(&decode(payload)?, now)?)
@@ -199,27 +209,56 @@ impl TokenVerifier {
 impl TokenRules {
     /// Reads the claims of a token whose signature is good.
     fn claims(&self, payload: &[u8], now: Timestamp) -> Result<Claims, InvalidToken> {
-        let payload: Payload = read_object(payload).ok_or(InvalidToken::Claims)?;
+        let payload: Payload = read_object(payload).ok_or_else(|| unreadable(payload))?;
         if payload.iss != self.issuer {
             return Err(InvalidToken::Issuer);
         }
         if !payload.aud.names(&self.audience) {
             return Err(InvalidToken::Audience);
         }
-        for date in [payload.nbf, payload.iat].into_iter().flatten() {
-            let valid_from = Timestamp::from_numeric_date(date).ok_or(InvalidToken::Claims)?;
+        let malformed = InvalidToken::MalformedClaim;
+        for (name, date) in [("nbf", payload.nbf), ("iat", payload.iat)] {
+            let Some(date) = date else { continue };
+            let valid_from =
+                Timestamp::start_from_numeric_date(date).ok_or_else(|| malformed(name))?;
             if valid_from.minus(self.leeway_seconds.into()) > now {
                 return Err(InvalidToken::NotYetValid);
             }
         }
+        let expires_at = Timestamp::end_from_numeric_date(payload.exp);
         Ok(Claims {
-            user: UserId::parse(payload.sub).map_err(|_| InvalidToken::Claims)?,
-            session: SessionId::parse(payload.sid).map_err(|_| InvalidToken::Claims)?,
-            token: TokenId::parse(payload.jti).map_err(|_| InvalidToken::Claims)?,
-            expires_at: Timestamp::from_numeric_date(payload.exp).ok_or(InvalidToken::Claims)?,
+            user: UserId::parse(payload.sub).map_err(|_| malformed("sub"))?,
+            session: SessionId::parse(payload.sid).map_err(|_| malformed("sid"))?,
+            token: TokenId::parse(payload.jti).map_err(|_| malformed("jti"))?,
+            expires_at: expires_at.ok_or_else(|| malformed("exp"))?,
             scope: payload.scope,
         })
     }
+}
+
+/// Why claims could not be read. Only a refused token is read a second time for this.
+fn unreadable(payload: &[u8]) -> InvalidToken {
+    type Fits = fn(&Value) -> bool;
+    const CLAIMS: [(&str, bool, Fits); 9] = [
+        ("iss", true, Value::is_string),
+        ("aud", true, |aud| Audience::deserialize(aud).is_ok()),
+        ("sub", true, Value::is_string),
+        ("sid", true, Value::is_string),
+        ("jti", true, Value::is_string),
+        ("exp", true, Value::is_number),
+        ("nbf", false, Value::is_number),
+        ("iat", false, Value::is_number),
+        ("scope", false, Value::is_string),
+    ];
+    let Some(claims) = read_object::<Map<String, Value>>(payload) else {
+        return InvalidToken::Payload;
+    };
+    let wrong = |(name, required, fits): (&'static str, bool, Fits)| match claims.get(name) {
+        None => required.then_some(InvalidToken::MissingClaim(name)),
+        Some(value) => (!fits(value)).then_some(InvalidToken::MalformedClaim(name)),
+    };
+    let mut wrongs = CLAIMS.into_iter().filter_map(wrong);
+    wrongs.next().unwrap_or(InvalidToken::Payload)
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {

@@ -13,11 +13,13 @@ use jsonwebtoken::Algorithm;
 use serde_json::json;
 use session_cleanup_tests::forging::{ALGORITHMS, Signer, claims_with, encoded, parts};
 use session_cleanup_tests::{HOUR, NOW, at};
-use session_lifecycle::authorize::{Authorize, Decision};
+use session_lifecycle::authorize::{Authorize, Decision, TimeLimits};
 use session_lifecycle::domain::{
     Change, Days, Refusal, SeenSession, SessionId, Shards, Timestamp, TokenId, UserId,
 };
-use session_lifecycle::ports::{ApplyChanges, LookUpSession, Lookup, Metered, Outcome, StoreError};
+use session_lifecycle::ports::{
+    ApplyChanges, LookUpSession, Lookup, Metered, Outcome, StoreError, WithoutRetries,
+};
 
 /// Answers all questions alike.
 #[derive(Debug, Clone)]
@@ -32,6 +34,12 @@ impl LookUpSession for Answers {
             session: self.session.map(Ok),
             blacklisted: self.blacklisted,
         })
+    }
+}
+
+impl WithoutRetries for Answers {
+    fn without_retries(&self) -> Self {
+        self.clone()
     }
 }
 
@@ -65,7 +73,9 @@ fn decide(
     header: Option<&str>,
     expected: Option<Refusal>,
 ) {
-    let authorize = Authorize::new(table.clone(), signer.verifier(), Days(30));
+    let limit = TimeLimits::LOGIN.decision;
+    let verifier = signer.verifier();
+    let authorize = Authorize::new(table.clone(), verifier, Days(30), limit);
     let decide = |header| {
         // Nothing in it waits.
         let decision = authorize.decide(header, at(NOW)).now_or_never();

@@ -2,6 +2,7 @@
 //! the authorizer asks it. Both answer what a test sets, and count what they are asked.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -257,6 +258,8 @@ impl NamedKey {
     }
 }
 
+const STAGES: [&str; 2] = ["AWSCURRENT", "AWSPREVIOUS"];
+
 /// AWS Secrets Manager with one secret: its versions by staging label.
 pub struct SecretsManager {
     address: SocketAddr,
@@ -266,12 +269,22 @@ pub struct SecretsManager {
     _log: Watch,
 }
 
+/// A version of the secret: the members of `GetSecretValue`'s answer, and when it was created.
+#[derive(Debug, Clone)]
+pub struct SecretVersion {
+    pub value: Value,
+    /// In epoch seconds; nothing where the answer has no date.
+    pub created_at: Option<i64>,
+}
+
 #[derive(Default)]
 struct Vault {
-    /// By staging label: the value, and when the version was created, in epoch seconds.
-    versions: HashMap<String, (Value, i64)>,
-    /// The code of the error that is answered instead.
-    failure: Option<&'static str>,
+    /// By staging label.
+    versions: HashMap<&'static str, SecretVersion>,
+    /// By staging label: the code of the error that is answered instead, or nothing for silence.
+    failures: HashMap<&'static str, Option<&'static str>>,
+    /// What the labels mean once the next request is answered.
+    next: Option<HashMap<&'static str, SecretVersion>>,
     requests: Vec<Value>,
 }
 
@@ -297,19 +310,44 @@ impl SecretsManager {
     }
 
     /// Gives a staging label to a version with these members of `GetSecretValue`'s answer.
-    pub fn set(&self, stage: &str, value: Value, created_at: i64) {
-        // The names in a JSON object are no secrets.
-        let text = value["SecretString"].as_str();
-        if let Some(secret) = text.filter(|it| !it.starts_with('{')) {
-            keep_secret(secret);
-        }
-        let mut vault = self.vault();
-        vault.versions.insert(stage.to_owned(), (value, created_at));
+    pub fn set(&self, stage: &'static str, value: Value, created_at: i64) {
+        let created_at = Some(created_at);
+        self.label(stage, SecretVersion { value, created_at });
+    }
+
+    /// Gives a staging label to a version.
+    pub fn label(&self, stage: &'static str, version: SecretVersion) {
+        keep(&version);
+        self.vault().versions.insert(stage, version);
+    }
+
+    /// Takes a staging label away.
+    pub fn take_away(&self, stage: &'static str) {
+        self.vault().versions.remove(stage);
+    }
+
+    /// Gives the labels to these versions as soon as the next request is answered.
+    pub fn rotate_after_next_request(
+        &self,
+        versions: impl IntoIterator<Item = (&'static str, SecretVersion)>,
+    ) {
+        let versions: HashMap<_, _> = versions.into_iter().collect();
+        versions.values().for_each(keep);
+        self.vault().next = Some(versions);
     }
 
     /// Makes all requests fail with this code, or none.
     pub fn fail(&self, code: Option<&'static str>) {
-        self.vault().failure = code;
+        let mut vault = self.vault();
+        vault.failures.clear();
+        if code.is_some() {
+            vault.failures.extend(STAGES.map(|stage| (stage, code)));
+        }
+    }
+
+    /// Makes the requests about one label fail with this code, or get no answer.
+    pub fn fail_about(&self, stage: &'static str, code: Option<&'static str>) {
+        self.vault().failures.insert(stage, code);
     }
 
     /// The requests since the last call of this.
@@ -337,24 +375,56 @@ async fn secret_value(
     let target = headers.get("x-amz-target").and_then(|it| it.to_str().ok());
     assert_eq!(target, Some("secretsmanager.GetSecretValue"));
     let request: Value = serde_json::from_slice(&body).expect("JSON");
-    let mut vault = vault.lock().expect("nobody panics with it");
     let stage = request["VersionStage"]
         .as_str()
         .expect("a stage")
         .to_owned();
+    let answer = answer_about(&vault, request, &stage);
+    match answer {
+        Some(answer) => answer,
+        None => std::future::pending().await,
+    }
+}
+
+/// The answer about a label; nothing for silence.
+fn answer_about(vault: &Mutex<Vault>, request: Value, stage: &str) -> Option<Response> {
+    let mut vault = vault.lock().expect("nobody panics with it");
     vault.requests.push(request);
     let failure = |code| {
         let body = json!({ "__type": code, "Message": "no" });
         (StatusCode::BAD_REQUEST, Json(body)).into_response()
     };
-    match (vault.failure, vault.versions.get(&stage)) {
-        (Some(code), _) => failure(code),
-        (None, None) => failure("ResourceNotFoundException"),
-        (None, Some((value, created_at))) => {
-            let mut body = value.clone();
-            body["CreatedDate"] = json!(*created_at);
+    let answer = match (vault.failures.get(stage), vault.versions.get(stage)) {
+        (Some(code), _) => code.map(failure),
+        (None, None) => Some(failure("ResourceNotFoundException")),
+        (None, Some(version)) => {
+            let mut body = version.value.clone();
+            // A version is its value: here, none has the same as another.
+            body["VersionId"] = id(&version.value.to_string()).into();
+            if let Some(created_at) = version.created_at {
+                body["CreatedDate"] = json!(created_at);
+            }
             body["VersionStages"] = json!([stage]);
-            Json(body).into_response()
+            Some(Json(body).into_response())
         }
+    };
+    if let Some(versions) = vault.next.take() {
+        vault.versions = versions;
+    }
+    answer
+}
+
+/// An id of a version that the log may show, which may not show the value.
+fn id(value: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish().to_string()
+}
+
+/// The log may not show its value; the names in a JSON object are no secrets.
+fn keep(version: &SecretVersion) {
+    let text = version.value["SecretString"].as_str();
+    if let Some(secret) = text.filter(|it| !it.starts_with('{')) {
+        keep_secret(secret);
     }
 }

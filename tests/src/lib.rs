@@ -28,6 +28,7 @@ pub mod tokens;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -40,6 +41,7 @@ use session_cleanup_local::functions::Functions;
 use session_cleanup_local::gateway::{ApiRequest, Gateway};
 use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_local::tokens::Bearer;
+use session_lifecycle::authorize::TimeLimits;
 use session_lifecycle::config::Variables;
 use session_lifecycle::domain::{Days, SessionId, Shards, Timestamp, TokenId, UserId};
 use session_lifecycle::dynamodb::{Patience, Table};
@@ -59,6 +61,28 @@ pub const DAY: i64 = 24 * HOUR;
 pub const STATS: &str = "/api/v1/monitoring/sessions/stats";
 pub const CLEANUP: &str = "/api/v1/monitoring/sessions/cleanup";
 pub const CLEANUPS: &str = "/api/v1/monitoring/sessions/cleanups";
+
+/// How long the functions may take.
+pub struct Limits {
+    pub authorizer: TimeLimits,
+    /// As Lambda would end them.
+    pub timeouts: BTreeMap<FunctionName, Duration>,
+}
+
+impl Limits {
+    /// Limits for which no machine is too busy.
+    #[must_use]
+    pub fn patient() -> Self {
+        let hour = Duration::from_hours(1);
+        Self {
+            authorizer: TimeLimits {
+                decision: hour,
+                keys: hour,
+            },
+            timeouts: FunctionName::ALL.map(|function| (function, hour)).into(),
+        }
+    }
+}
 
 /// An item in DynamoDB JSON, as `{"pk": {"S": "…"}, …}`.
 pub type Item = HashMap<String, AttributeValue>;
@@ -109,6 +133,16 @@ impl World {
         variables: [(&'static str, &str); N],
         functions_client: impl FnOnce(&EmbeddedDynamoDb) -> Client,
     ) -> Self {
+        Self::within(Limits::patient(), dynamodb, variables, functions_client).await
+    }
+
+    /// The same, whose functions take no longer than `limits`.
+    pub async fn within<const N: usize>(
+        limits: Limits,
+        dynamodb: EmbeddedDynamoDb,
+        variables: [(&'static str, &str); N],
+        functions_client: impl FnOnce(&EmbeddedDynamoDb) -> Client,
+    ) -> Self {
         let log = Watch::start();
         let template = Template::read().expect("the template can be read");
         let client = dynamodb.client();
@@ -122,7 +156,11 @@ impl World {
         let variables: Variables = all.into_iter().collect();
         let functions_client = functions_client(&dynamodb);
         let now = at(NOW);
-        let functions = Functions::start(&variables, &functions_client, template.timeouts, now)
+        let Limits {
+            authorizer,
+            timeouts,
+        } = limits;
+        let functions = Functions::start(&variables, &functions_client, timeouts, now, authorizer)
             .await
             .expect("the variables are right");
         let functions = Arc::new(functions);

@@ -13,12 +13,11 @@ use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::faults::Fault;
+use session_cleanup_tests::faults::{Fault, ONCE, PATIENT};
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, HOUR, Item, NOW, World, active_session, at, counts, item_from, only,
 };
 use session_lifecycle::domain::CleanupReport;
-use session_lifecycle::dynamodb::Patience;
 
 /// A world with a scheduled run at each of three hours, and one by hand and one over the API at
 /// [`NOW`]; with a reader's token.
@@ -122,7 +121,7 @@ async fn a_report_is_found_behind_many_that_were_not_asked_for() {
 #[tokio::test]
 async fn reads_a_bounded_number_of_reports_a_call() {
     const OTHERS: i64 = 450;
-    let (world, faults) = World::with_faults(Patience::LOOK, [], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(PATIENT, [], |_| Fault::None).await;
     let reader = world.login("rob", "sessions:read").await;
     let event = scheduled_event(at(NOW - HOUR));
     let run = world
@@ -383,7 +382,7 @@ async fn writes_no_cell_that_a_spreadsheet_runs() {
 
 #[tokio::test]
 async fn the_report_of_a_failed_run_is_there_too_with_its_error() {
-    let (world, _faults) = World::with_faults(Patience::RUN, [], |request| {
+    let (world, _faults) = World::with_faults(ONCE, [], |request| {
         if request.operation == "BatchExecuteStatement" {
             return Fault::DENIED;
         }

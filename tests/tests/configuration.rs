@@ -183,7 +183,7 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
                 ("JWT_SECRET", ""),
                 ("JWT_PUBLIC_KEY", p256),
             ],
-            "JWT_PUBLIC_KEY must be the PEM of a public key for ES384",
+            "JWT_PUBLIC_KEY is of another curve, and cannot serve for ES384",
         ),
         (
             vec![
@@ -199,11 +199,12 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
         ),
         (
             with_key("RS256", include_str!("../keys/rsa-1024.pub.pem")),
-            "JWT_PUBLIC_KEY must be the PEM of a public key for RS256",
+            "JWT_PUBLIC_KEY has an RSA modulus of less than 2,048 or more than 8,192 bits, and \
+             cannot serve for RS256",
         ),
         (
             with_key("ES256", include_str!("../keys/secp256k1.pub.pem")),
-            "JWT_PUBLIC_KEY must be the PEM of a public key for ES256",
+            "JWT_PUBLIC_KEY is no point of the algorithm's curve, and cannot serve for ES256",
         ),
         (
             with_key("EdDSA", include_str!("../keys/ed25519.pem")),

@@ -348,6 +348,7 @@ async fn everybody_at_once_closes_no_live_session_and_each_expired_one_once() {
     let ends = ends(&mut dice);
     let ttl = ManualClock::new(0);
     let database = Database::memory_with_clock(ttl.arc()).unwrap();
+    // The functions wait as long as the machine needs, so no outcome is unknown to them.
     let shards = SHARDS.to_string();
     let variables = [("DUE_SHARDS", &*shards), ("MAX_WRITES_PER_SECOND", "0")];
     let world = World::over(serve(database).await, variables, EmbeddedDynamoDb::client).await;
@@ -435,6 +436,11 @@ fn compare(crowd: &Crowd, account: &Account, others: &[Value], found: &Records) 
         by("expired_by_cleanup")
     );
     assert_eq!(validated.len() as u64, by("expired_on_validation"));
+    let unknown = crowd
+        .world
+        .log
+        .about("whether an expired session was deactivated");
+    assert!(unknown.is_empty(), "{unknown:?}");
     assert_eq!(account.logged_out.len() as u64, by("logout"));
     assert_eq!(closed_by.values().sum::<u64>(), ended, "{closed_by:?}");
     for report in reports {

@@ -7,11 +7,13 @@ use axum::http::Method;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
-use session_cleanup_local::template::FunctionName;
+use session_cleanup_local::dynamodb::EmbeddedDynamoDb;
+use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_tests::cost::{Cost, ENOUGH, READ_UNITS, REQUESTS, WRITE_UNITS};
 use session_cleanup_tests::faults::{Fault, Faults, ONCE, Request};
 use session_cleanup_tests::{
-    CLEANUP, DAY, HOUR, NOW, World, active_session, at, counts, only, sample, serve_table, text,
+    CLEANUP, DAY, HOUR, Limits, NOW, World, active_session, at, counts, only, sample, serve_table,
+    text,
 };
 
 #[tokio::test]
@@ -156,7 +158,12 @@ async fn what_the_table_does_not_take_until_the_end_is_counted_as_failed() {
 /// API Gateway waits 29 seconds for an answer.
 #[tokio::test]
 async fn the_endpoint_answers_with_what_it_got_done_and_leaves_the_rest() {
-    let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
+    let limits = Limits {
+        timeouts: Template::read().unwrap().timeouts,
+        ..Limits::patient()
+    };
+    let (table, variables) = (serve_table().await, [("MAX_WRITES_PER_SECOND", "2")]);
+    let world = World::within(limits, table, variables, EmbeddedDynamoDb::client).await;
     let admin = world.login("ada", "sessions:admin").await;
     let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
     sample::store(&world, (0..400).map(session).collect());

@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::faults::Fault;
+use session_cleanup_tests::faults::{Fault, ONCE};
 use session_cleanup_tests::{DAY, NOW, World, at, counts, metrics, only};
-use session_lifecycle::dynamodb::Patience;
 use session_lifecycle::metrics::Metric;
 
 #[test]
@@ -33,7 +32,7 @@ fn the_table_of_the_documentation_has_the_metrics_of_the_code_and_no_others() {
 
 #[tokio::test]
 async fn a_scheduled_run_whose_sessions_cannot_be_counted_cleans_up_all_the_same() {
-    let (world, _faults) = World::with_faults(Patience::RUN, [], |request| {
+    let (world, _faults) = World::with_faults(ONCE, [], |request| {
         if request.body["Select"] == "COUNT" {
             return Fault::Error {
                 status: 400,
@@ -64,7 +63,7 @@ async fn sessions_are_counted_by_scheduled_runs_alone_and_only_if_they_are_to_be
         let variables = [("COUNT_SESSIONS", count_sessions)];
         let counted = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&counted);
-        let (world, _faults) = World::with_faults(Patience::RUN, variables, move |request| {
+        let (world, _faults) = World::with_faults(ONCE, variables, move |request| {
             seen.fetch_or(request.body["Select"] == "COUNT", Ordering::Relaxed);
             Fault::None
         })

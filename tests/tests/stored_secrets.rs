@@ -5,12 +5,20 @@
     reason = "this is test code: what fails here fails the test"
 )]
 
+use std::time::Duration;
+
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::config::{
+    BehaviorVersion, Config, Credentials, Region, StalledStreamProtectionConfig,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
-use session_cleanup_tests::key_server::SecretsManager;
-use session_cleanup_tests::{DAY, NOW};
+use session_cleanup_tests::key_server::{SecretVersion, SecretsManager};
+use session_cleanup_tests::log::Watch;
+use session_cleanup_tests::{DAY, HOUR, NOW};
 use session_lifecycle::domain::Timestamp;
 use session_lifecycle::keys::{CachedKeys, FetchError, Keys, SecretReference, StoredSecret};
 use session_lifecycle::token::{InvalidToken, NotVerified, TokenRules, TokenVerifier};
@@ -30,16 +38,28 @@ fn text(secret: &str) -> Value {
 
 /// A verifier whose secret is `arn` in that Secrets Manager, started at [`NOW`].
 async fn verifier(manager: &SecretsManager, arn: &str) -> Result<TokenVerifier, FetchError> {
+    started(manager, arn, NOW, Duration::from_hours(1)).await
+}
+
+/// A verifier that was started at `now`, and waits no longer than `patience`.
+async fn started(
+    manager: &SecretsManager,
+    arn: &str,
+    now: i64,
+    patience: Duration,
+) -> Result<TokenVerifier, FetchError> {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(manager.endpoint())
         .region(Region::from_static("eu-west-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .timeout_config(TimeoutConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
     let reference = SecretReference::parse(arn).unwrap();
     let algorithm = Algorithm::HS256;
     let secret = StoredSecret::new(Client::from_conf(config), reference, algorithm);
-    let keys = CachedKeys::load(Box::new(secret), Timestamp::from_seconds(NOW)).await?;
+    let keys = CachedKeys::load(Box::new(secret), Timestamp::from_seconds(now), patience).await?;
     let rules = TokenRules {
         algorithm,
         issuer: "issuer".to_owned(),
@@ -49,13 +69,18 @@ async fn verifier(manager: &SecretsManager, arn: &str) -> Result<TokenVerifier, 
     Ok(TokenVerifier::new(rules, Keys::Cached(keys)))
 }
 
-/// Whether a token that this secret has signed is good at `now`.
-async fn verifies(verifier: &TokenVerifier, secret: &str, now: i64) -> bool {
+/// A token that this secret has signed.
+fn token(secret: impl AsRef<[u8]>) -> String {
     let claims = json!({
         "iss": "issuer", "aud": "api", "sub": "ann", "sid": "s", "jti": "j", "exp": NOW,
     });
-    let key = EncodingKey::from_secret(secret.as_bytes());
-    let token = encode(&Header::default(), &claims, &key).unwrap();
+    let key = EncodingKey::from_secret(secret.as_ref());
+    encode(&Header::default(), &claims, &key).unwrap()
+}
+
+/// Whether a token that this secret has signed is good at `now`.
+async fn verifies(verifier: &TokenVerifier, secret: &str, now: i64) -> bool {
+    let token = token(secret);
     match verifier.verify(&token, Timestamp::from_seconds(now)).await {
         Ok(_) => true,
         Err(NotVerified::Invalid(InvalidToken::Signature)) => false,
@@ -69,9 +94,11 @@ async fn a_secret_is_read_in_init_and_again_after_five_minutes() {
     manager.set("AWSCURRENT", text(SECRETS[0]), NOW - DAY);
     let verifier = verifier(&manager, ARN).await.unwrap();
     let asked = |stage: &str| json!({ "SecretId": ARN, "VersionStage": stage });
-    let mut requests = manager.requests();
-    requests.sort_by_key(|it| it["VersionStage"].to_string());
-    assert_eq!(requests, [asked("AWSCURRENT"), asked("AWSPREVIOUS")]);
+    // In this order: see what a rotation does between the two.
+    assert_eq!(
+        manager.requests(),
+        [asked("AWSCURRENT"), asked("AWSPREVIOUS")]
+    );
     for (now, requests) in [(0, 0), (299, 0), (300, 2), (599, 0), (600, 2)] {
         assert!(verifies(&verifier, SECRETS[0], NOW + now).await);
         // A signature that does not fit is no reason to ask again.
@@ -86,13 +113,7 @@ async fn while_a_rotation_runs_the_current_and_the_previous_version_verify() {
     let [first, second, third] = SECRETS;
     manager.set("AWSCURRENT", text(first), NOW - 9 * DAY);
     let verifier = verifier(&manager, ARN).await.unwrap();
-    let good = async |now| {
-        let mut good = Vec::new();
-        for secret in SECRETS {
-            good.push(verifies(&verifier, secret, now).await);
-        }
-        good
-    };
+    let good = async |now| good(&verifier, now).await;
     assert_eq!(good(NOW).await, [true, false, false]);
 
     manager.set("AWSPENDING", text(second), NOW + 100);
@@ -100,8 +121,8 @@ async fn while_a_rotation_runs_the_current_and_the_previous_version_verify() {
     manager.set("AWSPREVIOUS", text(first), NOW - 9 * DAY);
     manager.set("AWSCURRENT", text(second), NOW + 100);
     assert_eq!(good(NOW + 600).await, [true, true, false]);
-    // The label AWSPREVIOUS stays for ever; a day after the new version was made it is too old.
-    assert_eq!(good(NOW + 99 + DAY).await, [true, true, false]);
+    // The label AWSPREVIOUS stays for ever; a day after the change was seen it is too old.
+    assert_eq!(good(NOW + 599 + DAY).await, [true, true, false]);
     assert_eq!(good(NOW + 600 + DAY).await, [false, true, false]);
 
     manager.set("AWSPREVIOUS", text(second), NOW + 100);
@@ -110,6 +131,212 @@ async fn while_a_rotation_runs_the_current_and_the_previous_version_verify() {
     // A previous version that fits no more is no harm.
     manager.set("AWSPREVIOUS", text("short"), NOW + 100);
     assert_eq!(good(NOW + 9 * DAY + 300).await, [false, false, true]);
+}
+
+fn version(secret: &str, created_at: i64) -> SecretVersion {
+    SecretVersion {
+        value: text(secret),
+        created_at: Some(created_at),
+    }
+}
+
+/// Which of [`SECRETS`] verify at `now`.
+async fn good(verifier: &TokenVerifier, now: i64) -> Vec<bool> {
+    let mut good = Vec::new();
+    for secret in SECRETS {
+        good.push(verifies(verifier, secret, now).await);
+    }
+    good
+}
+
+/// The new version was made three days before it became the current one.
+#[tokio::test]
+async fn staged_rotation_leaves_previous_secret_good_for_a_day() {
+    let manager = SecretsManager::start().await;
+    let [first, second, _] = SECRETS;
+    manager.set("AWSCURRENT", text(first), NOW - 90 * DAY);
+    let running = verifier(&manager, ARN).await.unwrap();
+    manager.set("AWSCURRENT", text(second), NOW - 3 * DAY);
+    manager.set("AWSPREVIOUS", text(first), NOW - 90 * DAY);
+    let fresh = verifier(&manager, ARN).await.unwrap();
+    assert_eq!(good(&fresh, NOW).await, [true, true, false]);
+    let seen_at = NOW + 300;
+    for now in [seen_at, seen_at + DAY - 1] {
+        assert_eq!(good(&running, now).await, [true, true, false], "{now}");
+    }
+    assert_eq!(good(&running, seen_at + DAY).await, [false, true, false]);
+}
+
+#[tokio::test]
+async fn rollback_leaves_both_secrets_good() {
+    let manager = SecretsManager::start().await;
+    let [first, second, _] = SECRETS;
+    manager.set("AWSCURRENT", text(second), NOW - 2 * DAY);
+    manager.set("AWSPREVIOUS", text(first), NOW - 40 * DAY);
+    let running = verifier(&manager, ARN).await.unwrap();
+    manager.set("AWSCURRENT", text(first), NOW - 40 * DAY);
+    manager.set("AWSPREVIOUS", text(second), NOW - 2 * DAY);
+    let fresh = verifier(&manager, ARN).await.unwrap();
+    assert_eq!(good(&fresh, NOW).await, [true, true, false]);
+    assert_eq!(good(&running, NOW + 300).await, [true, true, false]);
+    assert_eq!(good(&running, NOW + 300 + DAY).await, [true, false, false]);
+}
+
+/// An instance that starts later cannot know when the change was.
+#[tokio::test]
+async fn grace_without_seen_change_ends_a_week_after_younger_version() {
+    const WEEK: i64 = 7 * DAY;
+    let [first, second, _] = SECRETS;
+    for (current, previous, is_good) in [
+        (Some(NOW - WEEK + 1), Some(NOW - 90 * DAY), true),
+        (Some(NOW - WEEK), Some(NOW - 90 * DAY), false),
+        (Some(NOW - 90 * DAY), Some(NOW - WEEK + 1), true),
+        (Some(NOW - 90 * DAY), Some(NOW - WEEK), false),
+        (None, Some(NOW - 90 * DAY), false),
+        (Some(NOW - 90 * DAY), None, false),
+        (None, None, false),
+    ] {
+        let manager = SecretsManager::start().await;
+        for (stage, secret, created_at) in [
+            ("AWSCURRENT", second, current),
+            ("AWSPREVIOUS", first, previous),
+        ] {
+            let value = text(secret);
+            manager.label(stage, SecretVersion { value, created_at });
+        }
+        let fresh = verifier(&manager, ARN).await.unwrap();
+        let verify = good(&fresh, NOW).await;
+        assert_eq!(verify, [is_good, true, false], "{current:?} {previous:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_rotations_or_a_label_taken_away_end_the_grace() {
+    let manager = SecretsManager::start().await;
+    let [first, second, third] = SECRETS;
+    manager.set("AWSCURRENT", text(first), NOW - DAY);
+    let verifier = verifier(&manager, ARN).await.unwrap();
+    manager.set("AWSCURRENT", text(second), NOW);
+    manager.set("AWSPREVIOUS", text(first), NOW - DAY);
+    assert_eq!(good(&verifier, NOW + 300).await, [true, true, false]);
+    manager.set("AWSCURRENT", text(third), NOW + 301);
+    manager.set("AWSPREVIOUS", text(second), NOW);
+    assert_eq!(good(&verifier, NOW + 600).await, [false, true, true]);
+    manager.take_away("AWSPREVIOUS");
+    assert_eq!(good(&verifier, NOW + 900).await, [false, false, true]);
+}
+
+/// Whichever of the two labels is read first, the other one has moved by then.
+#[tokio::test]
+async fn rotation_between_both_reads_refuses_no_current_secret() {
+    let manager = SecretsManager::start().await;
+    let [retired, old, new] = SECRETS;
+    manager.set("AWSCURRENT", text(old), NOW - 9 * DAY);
+    manager.set("AWSPREVIOUS", text(retired), NOW - 90 * DAY);
+    let rotated = [
+        ("AWSCURRENT", version(new, NOW)),
+        ("AWSPREVIOUS", version(old, NOW - 9 * DAY)),
+    ];
+    manager.rotate_after_next_request(rotated);
+    let verifier = verifier(&manager, ARN).await.unwrap();
+    assert_eq!(good(&verifier, NOW).await, [false, true, false]);
+    assert_eq!(good(&verifier, NOW + 300).await, [false, true, true]);
+}
+
+/// How a label cannot be read; nothing is silence.
+const TROUBLES: [Option<&str>; 4] = [
+    Some("ThrottlingException"),
+    Some("InternalServiceError"),
+    Some("AccessDeniedException"),
+    Some("DecryptionFailure"),
+];
+
+#[tokio::test]
+async fn unreadable_previous_secret_stops_nothing_that_is_known() {
+    let [first, second, _] = SECRETS;
+    for trouble in TROUBLES {
+        let manager = SecretsManager::start().await;
+        manager.set("AWSCURRENT", text(first), NOW - 9 * DAY);
+        let verifier = verifier(&manager, ARN).await.unwrap();
+        let log = Watch::start();
+        manager.set("AWSCURRENT", text(second), NOW);
+        manager.fail_about("AWSPREVIOUS", trouble);
+        // The version that was current a moment ago is known.
+        for now in [NOW + 300, NOW + 299 + DAY] {
+            let verify = good(&verifier, now).await;
+            assert_eq!(verify, [true, true, false], "{trouble:?} {now}");
+        }
+        let verify = good(&verifier, NOW + 300 + DAY).await;
+        assert_eq!(verify, [false, true, false], "{trouble:?}");
+        assert!(
+            !log.about("the previous secret could not be read")
+                .is_empty()
+        );
+    }
+}
+
+/// It may be the one that has signed: not the token's fault.
+#[tokio::test]
+async fn token_of_unread_previous_secret_is_an_error_and_no_refusal() {
+    let [first, second, _] = SECRETS;
+    for trouble in ["ThrottlingException", "InternalServiceError"] {
+        let manager = SecretsManager::start().await;
+        manager.set("AWSCURRENT", text(second), NOW);
+        manager.set("AWSPREVIOUS", text(first), NOW - 9 * DAY);
+        manager.fail_about("AWSPREVIOUS", Some(trouble));
+        let fresh = verifier(&manager, ARN).await.unwrap();
+        assert!(verifies(&fresh, second, NOW).await);
+        let token = token(first);
+        let answer = fresh.verify(&token, Timestamp::from_seconds(NOW)).await;
+        assert!(matches!(answer, Err(NotVerified::Keys(_))), "{answer:?}");
+        // It is read again soon.
+        manager.fail(None);
+        assert_eq!(good(&fresh, NOW + 30).await, [true, true, false]);
+    }
+}
+
+#[tokio::test]
+async fn denied_previous_secret_does_not_stop_the_start() {
+    let [first, second, _] = SECRETS;
+    let manager = SecretsManager::start().await;
+    manager.set("AWSCURRENT", text(second), NOW);
+    manager.set("AWSPREVIOUS", text(first), NOW - 9 * DAY);
+    manager.fail_about("AWSPREVIOUS", Some("AccessDeniedException"));
+    let fresh = verifier(&manager, ARN).await.unwrap();
+    assert_eq!(good(&fresh, NOW).await, [false, true, false]);
+}
+
+/// A busy machine may be too slow for the limit, too: then it begins anew.
+#[tokio::test]
+async fn silence_about_previous_secret_takes_no_longer_than_a_fetch() {
+    let [first, second, _] = SECRETS;
+    let manager = SecretsManager::start().await;
+    manager.set("AWSCURRENT", text(second), NOW);
+    manager.set("AWSPREVIOUS", text(first), NOW - 9 * DAY);
+    manager.fail_about("AWSPREVIOUS", None);
+    let token = token(second);
+    let now = Timestamp::from_seconds(NOW);
+    loop {
+        let patience = Duration::from_secs(1);
+        let fresh = started(&manager, ARN, NOW, patience).await.unwrap();
+        if fresh.verify(&token, now).await.is_ok() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn binary_secret_verifies_with_its_bytes() {
+    let manager = SecretsManager::start().await;
+    let bytes: Vec<u8> = (0..32).map(|byte| byte * 8).collect();
+    let value = json!({ "SecretBinary": STANDARD.encode(&bytes) });
+    manager.set("AWSCURRENT", value, NOW);
+    let verifier = verifier(&manager, ARN).await.unwrap();
+    let now = Timestamp::from_seconds(NOW);
+    let signed = verifier.verify(&token(&bytes), now).await;
+    assert!(signed.is_ok(), "{signed:?}");
+    let other = verifier.verify(&token(SECRETS[0]), now).await;
+    assert!(other.is_err(), "{other:?}");
 }
 
 #[tokio::test]
@@ -134,7 +361,13 @@ async fn a_secret_that_cannot_serve_stops_the_init_with_a_sentence() {
         (
             ARN,
             json!({ "SecretBinary": "AAAA" }),
-            "is binary, and a text is needed",
+            "must have 32 bytes or more for HS256",
+        ),
+        (ARN, json!({}), "has no value"),
+        (
+            &*of_field,
+            json!({ "SecretBinary": "AAAA" }),
+            "is no JSON object",
         ),
         (&*of_field, text("not JSON"), "is no JSON object"),
         (&*of_field, text(r#"["key"]"#), "is no JSON object"),
@@ -205,5 +438,5 @@ async fn an_init_without_secrets_manager_is_made_up_for_by_the_first_request() {
     manager.fail(Some("InternalServiceError"));
     let verifier = verifier(&manager, ARN).await.unwrap();
     manager.fail(None);
-    assert!(verifies(&verifier, SECRETS[0], NOW).await);
+    assert!(verifies(&verifier, SECRETS[0], NOW + HOUR).await);
 }

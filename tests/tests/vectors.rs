@@ -96,13 +96,22 @@ fn a_published_signature_verifies_and_none_that_is_one_bit_off() {
     }
 }
 
+/// Whether all is good but the payload, which is a text or has other claims.
+const fn is_about_claims(why: InvalidToken) -> bool {
+    matches!(
+        why,
+        InvalidToken::Payload | InvalidToken::MissingClaim(_) | InvalidToken::MalformedClaim(_)
+    )
+}
+
 #[tokio::test]
 async fn a_published_token_comes_as_far_as_its_claims_and_one_that_is_one_bit_off_does_not() {
     let (here, _) = supported();
     for (algorithm, vector) in here {
         let verifier = verifier(algorithm, keys(algorithm, &vector.key));
         let claims = verify(&verifier, &vector.token).await;
-        assert_eq!(claims, Err(InvalidToken::Claims), "{}", vector.source);
+        let why = claims.unwrap_err();
+        assert!(is_about_claims(why), "{}: {why}", vector.source);
 
         let [header, payload, signature] = parts(&vector.token);
         for changed in one_bit_off(&decoded(payload)) {
@@ -118,7 +127,7 @@ async fn a_published_token_comes_as_far_as_its_claims_and_one_that_is_one_bit_of
         for changed in one_bit_off(&decoded(header)) {
             let token = format!("{}.{payload}.{signature}", encoded(changed));
             let why = verify(&verifier, &token).await.unwrap_err();
-            assert_ne!(why, InvalidToken::Claims, "{}: {token}", vector.source);
+            assert!(!is_about_claims(why), "{}: {token}", vector.source);
         }
     }
 }

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use session_lifecycle::authorize::{Authorize, Decision, Undecided};
+use session_lifecycle::authorize::{Authorize, Decision, TimeLimits, Undecided};
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::keys::{FetchError, Keys};
@@ -42,7 +42,7 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// The function as configured, with its keys.
+    /// The function as configured, with its keys. It takes no longer than `limits`.
     ///
     /// # Errors
     ///
@@ -52,12 +52,15 @@ impl Authorizer {
         client: Client,
         metrics: Metrics,
         now: DateTime<Utc>,
+        limits: TimeLimits,
     ) -> Result<Self, FetchError> {
-        let keys = Keys::load(config.keys, config.tokens.algorithm, now.into()).await?;
+        let algorithm = config.tokens.algorithm;
+        let keys = Keys::load(config.keys, algorithm, now.into(), limits.keys).await?;
         let table = Table::new(client, config.table_name, config.shards);
         let verifier = TokenVerifier::new(config.tokens, keys);
+        let limit = limits.decision;
         Ok(Self {
-            authorize: Authorize::new(table, verifier, config.retention),
+            authorize: Authorize::new(table, verifier, config.retention, limit),
             metrics,
         })
     }

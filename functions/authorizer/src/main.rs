@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use authorizer::{Authorizer, AuthorizerEvent};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use session_lifecycle::authorize::TimeLimits;
 use session_lifecycle::config::AuthorizerConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
 use session_lifecycle::metrics::Metrics;
@@ -15,7 +16,8 @@ async fn main() -> ExitCode {
         let config = AuthorizerConfig::read(&variables)?;
         let client = connect(Patience::LOGIN).await;
         let metrics = Metrics::to_log(config.metrics_namespace.clone(), "authorizer");
-        let authorizer = &Authorizer::start(config, client, metrics, clock::now()).await?;
+        let (now, limits) = (clock::now(), TimeLimits::LOGIN);
+        let authorizer = &Authorizer::start(config, client, metrics, now, limits).await?;
         authorizer.warm_up().await;
         // Boxed: the compiler gives up on the layout of so many futures in one.
         let handle = |event: LambdaEvent<AuthorizerEvent>| {

@@ -16,6 +16,7 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use session_lifecycle::authorize::TimeLimits;
 use session_lifecycle::config::{
     AuthorizerConfig, CleanupConfig, ForceCleanupConfig, InvalidConfiguration, StatsConfig,
     Variables,
@@ -50,7 +51,8 @@ pub enum StartError {
 }
 
 impl Functions {
-    /// The functions as these variables configure them, started at `now`.
+    /// The functions as these variables configure them, started at `now`. The authorizer waits no
+    /// longer than `limits`.
     ///
     /// # Errors
     ///
@@ -60,6 +62,7 @@ impl Functions {
         client: &Client,
         timeouts: BTreeMap<FunctionName, Duration>,
         now: DateTime<Utc>,
+        limits: TimeLimits,
     ) -> Result<Self, StartError> {
         // There is no CloudWatch here to read them.
         let metrics = |function| Metrics::new(Namespace::default(), function, |_| {});
@@ -68,8 +71,9 @@ impl Functions {
         let cleanup = CleanupConfig::read(variables)?;
         let stats = StatsConfig::read(variables)?;
         let force_cleanup = ForceCleanupConfig::read(variables)?;
+        let of_authorizer = metrics("authorizer");
         Ok(Self {
-            authorizer: Authorizer::start(authorizer, client(), metrics("authorizer"), now).await?,
+            authorizer: Authorizer::start(authorizer, client(), of_authorizer, now, limits).await?,
             cleanup: Cleanup::new(cleanup, client(), metrics("cleanup")),
             stats: Stats::new(stats, client(), metrics("stats")),
             force_cleanup: ForceCleanup::new(force_cleanup, client(), metrics("force-cleanup")),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use dynoxide::Database;
 use serde_json::{Value, json};
+use session_lifecycle::authorize::TimeLimits;
 use session_lifecycle::clock;
 use session_lifecycle::config::Variables;
 use session_lifecycle::sessions::Sessions;
@@ -61,7 +62,8 @@ impl Stack {
             .chain([("TABLE_NAME", TABLE_NAME.to_owned())])
             .collect();
         let (client, timeouts) = (dynamodb.client(), template.timeouts.clone());
-        let functions = Functions::start(&variables, &client, timeouts, clock::now()).await?;
+        let (now, limits) = (clock::now(), TimeLimits::LOGIN);
+        let functions = Functions::start(&variables, &client, timeouts, now, limits).await?;
         let functions = Arc::new(functions);
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&functions),

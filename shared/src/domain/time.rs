@@ -39,17 +39,29 @@ impl Timestamp {
             .parse()
             .ok()
             .or_else(|| rounded_up(number))
-            .or_else(|| whole_seconds(number.parse().ok()?))
+            .or_else(|| saturated(number.parse::<f64>().ok()?.ceil()))
             .ok_or_else(invalid)?;
         Some(Self(seconds))
             .filter(|time| *time <= Self::LAST)
             .ok_or_else(invalid)
     }
 
-    /// A `NumericDate` (RFC 7519 §2), which may carry a fraction of a second; rounded up.
+    /// A `NumericDate` (RFC 7519 §2) at which something ends. A fraction of a second is rounded up,
+    /// so that nothing ends before its time.
     #[must_use]
-    pub fn from_numeric_date(date: f64) -> Option<Self> {
-        whole_seconds(date)
+    pub fn end_from_numeric_date(date: f64) -> Option<Self> {
+        Self::from_whole_seconds(date.ceil())
+    }
+
+    /// A `NumericDate` at which something begins. A fraction of a second is rounded down: the time of
+    /// day is, too, and what was issued a moment ago is valid.
+    #[must_use]
+    pub fn start_from_numeric_date(date: f64) -> Option<Self> {
+        Self::from_whole_seconds(date.floor())
+    }
+
+    fn from_whole_seconds(seconds: f64) -> Option<Self> {
+        saturated(seconds)
             .map(Self)
             .filter(|time| *time <= Self::LAST)
     }
@@ -90,13 +102,13 @@ fn rounded_up(number: &str) -> Option<i64> {
     Some(whole.saturating_add(more.into()))
 }
 
-/// Rounds up; nothing for what is not finite. Numbers beyond `i64` saturate.
-fn whole_seconds(number: f64) -> Option<i64> {
+/// A whole number as an integer; nothing for what is not finite. Numbers beyond `i64` saturate.
+fn saturated(number: f64) -> Option<i64> {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "saturating is what is meant"
     )]
-    number.is_finite().then(|| number.ceil() as i64)
+    number.is_finite().then_some(number as i64)
 }
 
 impl fmt::Display for Timestamp {
@@ -138,6 +150,27 @@ impl Hours {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounds_starts_down_and_ends_up() {
+        for (date, start, end) in [
+            (1_800_000_000.0, Some(1_800_000_000), Some(1_800_000_000)),
+            (1_800_000_000.15, Some(1_800_000_000), Some(1_800_000_001)),
+            (-0.5, Some(-1), Some(0)),
+            (253_402_300_799.5, Some(253_402_300_799), None),
+            (1_800_000_000_000.0, None, None),
+            (-1e308, Some(i64::MIN), Some(i64::MIN)),
+            (f64::NAN, None, None),
+            (f64::INFINITY, None, None),
+        ] {
+            let read = [
+                Timestamp::start_from_numeric_date(date),
+                Timestamp::end_from_numeric_date(date),
+            ];
+            let expected = [start, end].map(|it| it.map(Timestamp::from_seconds));
+            assert_eq!(read, expected, "{date}");
+        }
+    }
 
     #[test]
     fn stored_numbers_are_read_as_seconds() {

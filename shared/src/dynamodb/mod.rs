@@ -26,6 +26,7 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 
 use self::item::Item;
 use crate::domain::Shards;
+use crate::ports::WithoutRetries;
 use crate::ports::{Metered, StoreError};
 
 /// The sessions table, behind the SDK's client.
@@ -54,6 +55,18 @@ impl Table {
     #[must_use]
     pub const fn shards(&self) -> Shards {
         self.shards
+    }
+}
+
+impl WithoutRetries for Table {
+    /// The same table, over the same connections.
+    fn without_retries(&self) -> Self {
+        let config = self.client.config().to_builder();
+        let config = config.retry_config(RetryConfig::disabled()).build();
+        Self {
+            client: Client::from_conf(config),
+            ..self.clone()
+        }
     }
 }
 

@@ -16,9 +16,13 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
+use super::roca;
+
 /// Verifies signatures of one algorithm.
+#[derive(Clone)]
 pub struct VerifyingKey(Verification);
 
+#[derive(Clone)]
 enum Verification {
     /// Boxed, for it is twenty times the other's size.
     Hmac(Box<hmac::Key>),
@@ -32,6 +36,9 @@ pub struct UnfitKey {
     problem: String,
     algorithm: Algorithm,
 }
+
+/// Why the numbers of a public key are not taken; the words follow "the key".
+pub(super) type Flaw = &'static str;
 
 /// How an algorithm is verified.
 enum Method {
@@ -96,47 +103,61 @@ impl VerifyingKey {
             Some(Method::Ec(..)) => DecodingKey::from_ec_pem(pem),
             Some(Method::Ed) => DecodingKey::from_ed_pem(pem),
         };
-        key.and_then(|key| Jwk::from_decoding_key(&key, None))
-            .ok()
-            .and_then(|jwk| Self::from_parameters(algorithm, &jwk.algorithm))
-            .ok_or_else(|| unfit("must be the PEM of a public key"))
+        let jwk = key
+            .and_then(|key| Jwk::from_decoding_key(&key, None))
+            .map_err(|_| unfit("must be the PEM of a public key"))?;
+        Self::from_parameters(algorithm, &jwk.algorithm)
+            .map_err(|flaw| unfit(&format!("{flaw}, and cannot serve")))
     }
 
     /// The key of a JWK (RFC 7518 §6, RFC 8037 §2), where it is one for the algorithm.
     pub(super) fn from_parameters(
         algorithm: Algorithm,
         parameters: &AlgorithmParameters,
-    ) -> Option<Self> {
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
-        let parsed = match (method(algorithm)?, parameters) {
+    ) -> Result<Self, Flaw> {
+        const OTHER_TYPE: Flaw = "is of another type or lacks a member";
+        const OTHER_CURVE: Flaw = "is of another curve";
+        const NO_POINT: Flaw = "is no point of the algorithm's curve";
+        let decode = |text: &str| {
+            let number = URL_SAFE_NO_PAD.decode(text);
+            number.map_err(|_| "has a number that is not base64url without padding")
+        };
+        let parsed = match (method(algorithm).ok_or(OTHER_TYPE)?, parameters) {
             (Method::Rsa(method), AlgorithmParameters::RSA(key)) => {
                 let (n, e) = (decode(&key.n)?, decode(&key.e)?);
                 let key = PublicKeyComponents {
                     n: without_leading_zeros(&n),
                     e: without_leading_zeros(&e),
                 };
-                sound(&key)
-                    .then(|| key.to_parsed_public_key(method).ok())
-                    .flatten()?
+                check(&key)?;
+                let parsed = key.to_parsed_public_key(method);
+                parsed.map_err(|_| "is no sound RSA key")?
             }
             (Method::Ec(method, curve, bytes), AlgorithmParameters::EllipticCurve(key)) => {
                 let (x, y) = (decode(&key.x)?, decode(&key.y)?);
-                if key.curve != curve || x.len() != bytes || y.len() != bytes {
-                    return None;
+                if key.curve != curve {
+                    return Err(OTHER_CURVE);
+                }
+                if x.len() != bytes || y.len() != bytes {
+                    return Err("has coordinates of another length than its curve's");
                 }
                 // SEC 1 §2.3.3, uncompressed. That the point lies on the curve is checked.
-                ParsedPublicKey::new(method, [&[4], &*x, &*y].concat()).ok()?
+                let parsed = ParsedPublicKey::new(method, [&[4], &*x, &*y].concat());
+                parsed.map_err(|_| NO_POINT)?
             }
             (Method::Ed, AlgorithmParameters::OctetKeyPair(key)) => {
                 let point = decode(&key.x)?;
-                if key.curve != EllipticCurve::Ed25519 || !has_prime_order(&point) {
-                    return None;
+                if key.curve != EllipticCurve::Ed25519 {
+                    return Err(OTHER_CURVE);
                 }
-                ParsedPublicKey::new(&ED25519, point).ok()?
+                if !has_prime_order(&point) {
+                    return Err("is no point of the prime order");
+                }
+                ParsedPublicKey::new(&ED25519, point).map_err(|_| NO_POINT)?
             }
-            _ => return None,
+            _ => return Err(OTHER_TYPE),
         };
-        Some(Self(Verification::PublicKey(parsed)))
+        Ok(Self(Verification::PublicKey(parsed)))
     }
 
     /// Whether the signature is this key's, over this message.
@@ -176,15 +197,36 @@ fn method(algorithm: Algorithm) -> Option<Method> {
     })
 }
 
-/// Whether an RSA key is worth anything: 2,048 to 8,192 bits (RFC 7518 §3.3), and an exponent with
-/// which a signature is more than the message itself. Reading a key says nothing of either.
-fn sound(key: &PublicKeyComponents<&[u8]>) -> bool {
+/// The type and the curve that a JWK for the algorithm names (RFC 7518 §6, RFC 8037 §2).
+pub(super) fn kind(algorithm: Algorithm) -> (&'static str, Option<&'static str>) {
+    match method(algorithm) {
+        None | Some(Method::Hmac(_)) => ("oct", None),
+        Some(Method::Rsa(_)) => ("RSA", None),
+        Some(Method::Ec(.., 32)) => ("EC", Some("P-256")),
+        Some(Method::Ec(..)) => ("EC", Some("P-384")),
+        Some(Method::Ed) => ("OKP", Some("Ed25519")),
+    }
+}
+
+/// Checks whether an RSA key is worth anything: 2,048 to 8,192 bits (RFC 7518 §3.3), an exponent with
+/// which a signature is more than the message itself, and a generator whose keys cannot be broken.
+/// Reading a key says nothing of these.
+fn check(key: &PublicKeyComponents<&[u8]>) -> Result<(), Flaw> {
     let bits = match key.n {
         [first, rest @ ..] => rest.len() * 8 + (u8::BITS - first.leading_zeros()) as usize,
         [] => 0,
     };
+    if !(2_048..=8_192).contains(&bits) {
+        return Err("has an RSA modulus of less than 2,048 or more than 8,192 bits");
+    }
     let odd = key.e.last().is_some_and(|last| last % 2 == 1);
-    (2_048..=8_192).contains(&bits) && odd && key.e != [1]
+    if !odd || key.e == [1] {
+        return Err("has an RSA exponent that is even or 1");
+    }
+    if roca::has_fingerprint(key.n) {
+        return Err("has an RSA modulus of the weak generator ROCA (CVE-2017-15361)");
+    }
+    Ok(())
 }
 
 fn without_leading_zeros(number: &[u8]) -> &[u8] {

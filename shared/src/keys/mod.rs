@@ -3,9 +3,11 @@
 mod cache;
 mod jwks;
 mod key;
+mod roca;
 mod secret;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
@@ -34,17 +36,45 @@ pub enum KeySet {
     Any(Vec<VerifyingKey>),
     /// The one with the token's `kid` must have signed; no `kid` is a name like any other.
     Named(Vec<(Option<String>, VerifyingKey)>),
+    /// Any of these may have signed, or one that could not be fetched.
+    Incomplete {
+        /// Those that are at hand.
+        keys: Vec<VerifyingKey>,
+        /// Why one is not.
+        why: String,
+    },
 }
 
 impl KeySet {
     /// The keys that may have signed a token with this `kid`.
     pub fn of(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
         let (any, named) = match self {
-            Self::Any(keys) => (&keys[..], &[][..]),
+            Self::Any(keys) | Self::Incomplete { keys, .. } => (&keys[..], &[][..]),
             Self::Named(keys) => (&[][..], &keys[..]),
         };
         let named = named.iter().filter(move |(name, _)| name.as_deref() == kid);
         any.iter().chain(named.map(|(_, key)| key))
+    }
+
+    /// Whether there is no key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Any(keys) | Self::Incomplete { keys, .. } => keys.is_empty(),
+            Self::Named(keys) => keys.is_empty(),
+        }
+    }
+
+    /// Tells whether these are all the keys that may have signed.
+    ///
+    /// # Errors
+    ///
+    /// Why one is not at hand: a signature that none of these verifies may be good.
+    pub fn complete(&self) -> Result<(), KeysUnavailable> {
+        match self {
+            Self::Any(_) | Self::Named(_) => Ok(()),
+            Self::Incomplete { why, .. } => Err(KeysUnavailable(why.clone())),
+        }
     }
 }
 
@@ -74,8 +104,8 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// The keys of `source`, fetched where they have to be. Where that fails and may pass, it is
-    /// logged, and tried again as soon as a token has to be verified.
+    /// The keys of `source`, fetched where they have to be; a fetch may take `patience`. Where the
+    /// first one fails and may pass, it is logged, and tried again after a short pause.
     ///
     /// # Errors
     ///
@@ -84,6 +114,7 @@ impl Keys {
         source: KeySource,
         algorithm: Algorithm,
         now: Timestamp,
+        patience: Duration,
     ) -> Result<Self, FetchError> {
         let source: Box<dyn FetchKeys> = match source {
             KeySource::Configured(key) => {
@@ -94,7 +125,8 @@ impl Keys {
             }
             KeySource::Jwks(url) => Box::new(JwksEndpoint::new(url, algorithm)),
         };
-        CachedKeys::load(source, now).await.map(Self::Cached)
+        let keys = CachedKeys::load(source, now, patience).await;
+        keys.map(Self::Cached)
     }
 
     /// The keys at `now`, fetched again where those at hand are too old, or have none for `kid`.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use self::document::Document;
-use crate::authorize::{Decision, Undecided};
+use crate::authorize::{Deactivation, Decision, Undecided};
 use crate::domain::{CleanupReport, Refusal, Statistics};
 
 /// A metric.
@@ -22,6 +22,8 @@ pub enum Metric {
     Validations,
     /// Expired sessions that were deactivated when somebody used them.
     DeactivationsOnValidation,
+    /// Expired sessions of which it is not known whether that deactivated them.
+    DeactivationsOnValidationUnknown,
     /// First events of new instances.
     ColdStarts,
     /// Of a run.
@@ -60,9 +62,10 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Validations,
         Self::DeactivationsOnValidation,
+        Self::DeactivationsOnValidationUnknown,
         Self::ColdStarts,
         Self::SessionsDeactivated,
         Self::SessionsDeleted,
@@ -105,6 +108,9 @@ impl Metric {
         match self {
             Self::Validations => ("Validations", "Count", Some("Outcome")),
             Self::DeactivationsOnValidation => ("DeactivationsOnValidation", "Count", None),
+            Self::DeactivationsOnValidationUnknown => {
+                ("DeactivationsOnValidationUnknown", "Count", None)
+            }
             Self::ColdStarts => ("ColdStarts", "Count", Some("Function")),
             Self::SessionsDeactivated => ("SessionsDeactivated", "Count", RUN),
             Self::SessionsDeleted => ("SessionsDeleted", "Count", RUN),
@@ -193,20 +199,22 @@ impl Metrics {
     /// Notes what became of a request, or that it could not be decided about.
     pub fn validation(&self, decision: &Result<Decision, Undecided>, now: DateTime<Utc>) {
         const VALIDATION: (Metric, f64) = (Metric::Validations, 1.0);
-        const DEACTIVATION: (Metric, f64) = (Metric::DeactivationsOnValidation, 1.0);
-        let (outcome, deactivated) = match decision {
-            Ok(Decision::Allow(_)) => ("Allowed", false),
+        const DONE: (Metric, f64) = (Metric::DeactivationsOnValidation, 1.0);
+        const UNKNOWN: (Metric, f64) = (Metric::DeactivationsOnValidationUnknown, 1.0);
+        let (outcome, deactivation) = match decision {
+            Ok(Decision::Allow(_)) => ("Allowed", None),
             Ok(Decision::Refuse {
                 refusal,
-                deactivated,
-            }) => (outcome(*refusal), *deactivated),
-            Err(_) => ("Error", false),
+                deactivation,
+            }) => (outcome(*refusal), *deactivation),
+            Err(_) => ("Error", None),
         };
-        if deactivated {
-            self.put(now, outcome, &[VALIDATION, DEACTIVATION]);
-        } else {
-            self.put(now, outcome, &[VALIDATION]);
-        }
+        let values: &[_] = match deactivation {
+            Some(Deactivation::Done) => &[VALIDATION, DONE],
+            Some(Deactivation::Unknown) => &[VALIDATION, UNKNOWN],
+            Some(Deactivation::ChangedElsewhere | Deactivation::Failed) | None => &[VALIDATION],
+        };
+        self.put(now, outcome, values);
     }
 
     /// Notes what a run did; of a dry run nothing, for it did nothing.
@@ -304,6 +312,8 @@ const fn outcome(refusal: Refusal) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -313,6 +323,42 @@ mod tests {
         }
         for name in ["", "AWS/Lambda", "two words", "ü", "a\"b", &"n".repeat(256)] {
             assert!(Namespace::parse(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn counts_unknown_deactivation_apart_from_done_one() {
+        for (deactivation, expected) in [
+            (None, None),
+            (Some(Deactivation::ChangedElsewhere), None),
+            (Some(Deactivation::Failed), None),
+            (
+                Some(Deactivation::Done),
+                Some(Metric::DeactivationsOnValidation),
+            ),
+            (
+                Some(Deactivation::Unknown),
+                Some(Metric::DeactivationsOnValidationUnknown),
+            ),
+        ] {
+            let (written, lines) = mpsc::channel();
+            let metrics = Metrics::new(Namespace::default(), "authorizer", move |line| {
+                written.send(line.to_vec()).unwrap();
+            });
+            let refusal = Refusal::SessionExpired;
+            let decision = Decision::Refuse {
+                refusal,
+                deactivation,
+            };
+            metrics.validation(&Ok(decision), DateTime::UNIX_EPOCH);
+            let line: serde_json::Value = serde_json::from_slice(&lines.recv().unwrap()).unwrap();
+            for metric in [
+                Metric::DeactivationsOnValidation,
+                Metric::DeactivationsOnValidationUnknown,
+            ] {
+                let counted = line.get(metric.name()).is_some();
+                assert_eq!(counted, expected == Some(metric), "{line}");
+            }
         }
     }
 

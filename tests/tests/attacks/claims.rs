@@ -3,6 +3,7 @@
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_tests::forging::{Signer, Target, claims_with, good_claims, usual};
+use session_cleanup_tests::log::Watch;
 use session_cleanup_tests::{HOUR, NOW, authorizing};
 use session_lifecycle::token::InvalidToken;
 
@@ -41,7 +42,7 @@ async fn claims_that_are_no_plain_json_object_are_refused() {
             |text| text.replacen(r#""alg":"HS256""#, members, 1).into(),
         );
         let token = signer.sign(signer.header(), payload);
-        target.refuses(&token, InvalidToken::Claims).await;
+        target.refuses(&token, InvalidToken::Payload).await;
     }
     let token = signer.sign(signer.header(), followed_by(r#""x":1e308,"y":[{"sub":1}]"#));
     target.lets_in(&token).await;
@@ -68,7 +69,7 @@ async fn a_name_that_stands_twice_in_the_claims_is_refused() {
         r#""x":[1,{"sub":1,"\u0073ub":1}]"#,
     ] {
         let token = signer.sign(signer.header(), followed_by(members));
-        target.refuses(&token, InvalidToken::Claims).await;
+        target.refuses(&token, InvalidToken::Payload).await;
     }
     let token = signer.sign(
         signer.header(),
@@ -91,7 +92,6 @@ async fn a_date_that_is_no_time_is_refused() {
             "18446744073709551615",
             "18446744073709551616",
             "253402300800",
-            "253402300799.5",
             // Milliseconds.
             "1800000060000",
             "true",
@@ -118,9 +118,16 @@ async fn a_date_that_is_no_time_is_refused() {
             "1e",
         ] {
             let token = signer.sign(signer.header(), written(name, value));
-            target.refuses(&token, InvalidToken::Claims).await;
+            let why = match serde_json::from_str::<Value>(value) {
+                Ok(_) => InvalidToken::MalformedClaim(name),
+                Err(_) => InvalidToken::Payload,
+            };
+            target.refuses(&token, why).await;
         }
     }
+    let token = signer.sign(signer.header(), written("exp", "253402300799.5"));
+    let why = InvalidToken::MalformedClaim("exp");
+    target.refuses(&token, why).await;
 }
 
 #[tokio::test]
@@ -143,11 +150,15 @@ async fn a_date_counts_by_its_value_however_it_is_written() {
         ("nbf", "1.8e9", None),
         ("nbf", "1799999999.5", None),
         ("nbf", "-1e308", None),
-        ("nbf", "1800000000.000001", Some("Invalid token")),
-        ("nbf", "253402300799", Some("Invalid token")),
+        // Valid from a moment of this second on: the time of day is no finer.
+        ("nbf", "1800000000.000001", None),
+        ("nbf", "1800000000.999999", None),
+        ("nbf", "1800000001", Some("Invalid token")),
+        ("nbf", "253402300799.5", Some("Invalid token")),
         ("iat", "-9223372036854775809", None),
         ("iat", "1e-400", None),
-        ("iat", "1800000000.5", Some("Invalid token")),
+        ("iat", "1800000000.5", None),
+        ("iat", "1800000001.0", Some("Invalid token")),
     ] {
         let token = signer.sign(signer.header(), written(name, value));
         match refused {
@@ -306,7 +317,8 @@ async fn an_identifier_with_control_characters_is_refused() {
                 character.to_string(),
             ] {
                 let token = signer.sign(signer.header(), claims_with(name, value).to_string());
-                target.refuses(&token, InvalidToken::Claims).await;
+                let why = InvalidToken::MalformedClaim(name);
+                target.refuses(&token, why).await;
             }
         }
         for value in [
@@ -317,7 +329,8 @@ async fn an_identifier_with_control_characters_is_refused() {
             json!(null),
         ] {
             let token = signer.sign(signer.header(), claims_with(name, value).to_string());
-            target.refuses(&token, InvalidToken::Claims).await;
+            let why = InvalidToken::MalformedClaim(name);
+            target.refuses(&token, why).await;
         }
     }
 }
@@ -357,26 +370,61 @@ async fn an_issuer_or_audience_that_looks_like_the_right_one_is_refused() {
             target.refuses(&token, InvalidToken::Audience).await;
         }
     }
+    let malformed = InvalidToken::MalformedClaim;
     for (name, value, why) in [
         ("aud", json!([]), InvalidToken::Audience),
-        ("aud", json!([null]), InvalidToken::Claims),
-        ("aud", json!([audience, null]), InvalidToken::Claims),
-        ("aud", json!([audience, 1]), InvalidToken::Claims),
-        ("aud", json!([[audience]]), InvalidToken::Claims),
-        ("aud", json!({ "aud": audience }), InvalidToken::Claims),
-        ("aud", json!(true), InvalidToken::Claims),
-        ("iss", json!([issuer]), InvalidToken::Claims),
-        ("iss", json!({ "iss": issuer }), InvalidToken::Claims),
-        ("iss", json!(null), InvalidToken::Claims),
+        ("aud", json!([null]), malformed("aud")),
+        ("aud", json!([audience, null]), malformed("aud")),
+        ("aud", json!([audience, 1]), malformed("aud")),
+        ("aud", json!([[audience]]), malformed("aud")),
+        ("aud", json!({ "aud": audience }), malformed("aud")),
+        ("aud", json!(true), malformed("aud")),
+        ("iss", json!([issuer]), malformed("iss")),
+        ("iss", json!({ "iss": issuer }), malformed("iss")),
+        ("iss", json!(null), malformed("iss")),
     ] {
         let token = signer.sign(signer.header(), claims_with(name, value).to_string());
         target.refuses(&token, why).await;
     }
-    for name in ["iss", "aud"] {
+    for name in ["iss", "aud", "sub", "sid", "jti", "exp"] {
         let mut claims = good_claims();
         let removed = claims.as_object_mut().and_then(|it| it.remove(name));
-        assert!(removed.is_some_and(|it: Value| it.is_string()));
+        assert!(removed.is_some());
         let token = signer.sign(signer.header(), claims.to_string());
-        target.refuses(&token, InvalidToken::Claims).await;
+        let why = InvalidToken::MissingClaim(name);
+        target.refuses(&token, why).await;
+    }
+}
+
+#[tokio::test]
+async fn log_names_the_bad_claim_and_never_its_value() {
+    const VALUE: &str = "a value of nobody else's";
+    let (signer, target) = target().await;
+    for (name, value, why) in [
+        ("sub", json!(42), "the claim sub is malformed"),
+        ("sub", json!("x".repeat(300)), "the claim sub is malformed"),
+        ("sid", json!([VALUE]), "the claim sid is malformed"),
+        ("jti", json!({ VALUE: VALUE }), "the claim jti is malformed"),
+        ("exp", json!(VALUE), "the claim exp is malformed"),
+        (
+            "exp",
+            json!(1_800_000_000_000_i64),
+            "the claim exp is malformed",
+        ),
+        ("nbf", json!(VALUE), "the claim nbf is malformed"),
+        ("iat", json!(null), "the claim iat is malformed"),
+        ("aud", json!([VALUE, 1]), "the claim aud is malformed"),
+        (
+            "scope",
+            json!([VALUE, VALUE]),
+            "the claim scope is malformed",
+        ),
+        ("scope", json!(null), "the claim scope is malformed"),
+    ] {
+        let lines = Watch::start();
+        let token = signer.sign(signer.header(), claims_with(name, value).to_string());
+        target.answers(&token, "Invalid token").await;
+        assert!(!lines.about(why).is_empty(), "{why}: {:?}", lines.lines());
+        assert!(lines.about(VALUE).is_empty(), "{name}");
     }
 }

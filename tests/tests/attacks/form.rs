@@ -132,7 +132,7 @@ async fn a_payload_that_is_not_base64url_is_refused_also_where_it_is_well_signed
         let message = format!("{header}.{payload}");
         let token = format!("{message}.{}", encoded(signer.signature(&message)));
         let why = match payload.as_str() {
-            "" => InvalidToken::Claims,
+            "" => InvalidToken::Payload,
             _ => InvalidToken::Form,
         };
         target.refuses(&token, why).await;

@@ -3,8 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
+use num_bigint::BigUint;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_tests::forging::{Signer, decoded, encoded, good_claims};
+use session_cleanup_tests::log::Watch;
 use session_lifecycle::keys::{InvalidJwks, VerifyingKey, read_jwks};
 use session_lifecycle::token::InvalidToken;
 
@@ -295,7 +299,7 @@ fn a_document_that_is_no_set_or_has_a_name_twice_is_refused_whole() {
         json!({ "keys": [{ "$serde_json::private::RawValue": doubled(&jwk, "x") }] }).to_string(),
     ] {
         let read = read_jwks(document.as_bytes(), Algorithm::EdDSA);
-        assert!(matches!(read, Err(InvalidJwks)), "{document}");
+        assert_eq!(read.unwrap_err(), InvalidJwks::Form, "{document}");
     }
     for (keys, found) in [
         (json!([]), 0),
@@ -343,4 +347,147 @@ fn an_unsound_rsa_key_is_refused_as_pem_too() {
     }
     assert!(read(&pem(&[&[0x7f], &n[1..]].concat(), &[1, 0, 1])).is_err());
     assert!(read(&pem(&[0xff], &[1, 0, 1])).is_err());
+    let error = read(&pem(&roca_modulus(), &[1, 0, 1])).unwrap_err();
+    assert!(error.to_string().contains("CVE-2017-15361"), "{error}");
+}
+
+/// The product of the first primes, so many of them.
+fn primorial(primes: usize) -> BigUint {
+    let is_prime = |number: &u32| !(2..*number).any(|divisor| number.is_multiple_of(divisor));
+    (2_u32..).filter(is_prime).take(primes).product()
+}
+
+/// A number of 1,024 bits as the weak generator makes its primes of that size: k·M + 65537^a mod M,
+/// M being the product of the first 126 primes. That it is no prime is nothing that a test of the
+/// modulus could see.
+fn roca_factor(power: u32) -> BigUint {
+    let product = primorial(126);
+    let start = BigUint::from(65_537_u32).modpow(&power.into(), &product);
+    let k = (BigUint::from(3_u32) << 1_022_u32) / &product;
+    k * product + start
+}
+
+fn roca_modulus() -> Vec<u8> {
+    let modulus = roca_factor(1_234_567) * roca_factor(7_654_321);
+    assert_eq!(modulus.bits(), 2_048);
+    modulus.to_bytes_be()
+}
+
+#[tokio::test]
+async fn rejects_rsa_key_of_weak_generator() {
+    let jwk = Signer::of(Algorithm::RS256).jwk();
+    let weak = with(&jwk, json!({ "n": encoded(roca_modulus()), "kid": "weak" }));
+    for algorithm in [Algorithm::RS256, Algorithm::PS512] {
+        each_is_refused(algorithm, vec![weak.clone()]).await;
+        let set = json!({ "keys": [weak] }).to_string();
+        let log = Watch::start();
+        assert!(read_jwks(set.as_bytes(), algorithm).unwrap().is_empty());
+        let lines = log.about("the key \\\"weak\\\" has an RSA modulus of the weak generator ROCA");
+        assert!(!lines.is_empty(), "{:?}", log.lines());
+    }
+}
+
+/// Of moduli that are made in another way, one of 2^28 looks like a weak one.
+#[test]
+fn accepts_rsa_moduli_of_other_generators() {
+    let jwk = Signer::of(Algorithm::RS256).jwk();
+    let mut dice = StdRng::seed_from_u64(12);
+    let keys: Vec<_> = (0..500)
+        .map(|kid| {
+            let mut n: [u8; 256] = dice.random();
+            (n[0], n[255]) = (n[0] | 0x80, n[255] | 1);
+            with(&jwk, json!({ "n": encoded(n), "kid": kid.to_string() }))
+        })
+        .collect();
+    let set = json!({ "keys": keys }).to_string();
+    let read = read_jwks(set.as_bytes(), Algorithm::RS256).unwrap();
+    let taken = (0..500).filter(|kid| read.of(Some(&kid.to_string())).next().is_some());
+    assert_eq!(taken.count(), 500);
+    // One power of the generator is not enough: both factors must be.
+    let half = roca_factor(5) * (roca_factor(6) + 2_u32);
+    let half = with(&jwk, json!({ "n": encoded(half.to_bytes_be()) }));
+    let set = json!({ "keys": [half] }).to_string();
+    let read = read_jwks(set.as_bytes(), Algorithm::RS256).unwrap();
+    assert_eq!(read.of(None).count(), 1);
+}
+
+#[test]
+fn set_of_more_than_500_keys_is_refused_with_its_size() {
+    let jwk = Signer::of(Algorithm::EdDSA).jwk();
+    let set = |empty: usize| {
+        let mut keys = vec![json!({}); empty];
+        keys.push(with(&jwk, json!({ "kid": "good" })));
+        json!({ "keys": keys }).to_string()
+    };
+    let read = read_jwks(set(499).as_bytes(), Algorithm::EdDSA).unwrap();
+    assert_eq!(read.of(Some("good")).count(), 1);
+    let error = read_jwks(set(60_000).as_bytes(), Algorithm::EdDSA).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the JWK Set has 60001 keys, and no more than 500 are read"
+    );
+}
+
+#[test]
+fn log_has_one_line_about_all_unused_keys_of_a_kind() {
+    let jwk = Signer::of(Algorithm::EdDSA).jwk();
+    let rsa = Signer::of(Algorithm::RS256).jwk();
+    let named = |jwk: &Value, kid: &str| with(jwk, json!({ "kid": kid }));
+    let mut keys = vec![
+        named(&rsa, "one-rsa"),
+        with(&jwk, json!({ "kid": "one-enc", "use": "enc" })),
+        with(&jwk, json!({ "kid": "one-alg", "alg": "ES256" })),
+        with(&jwk, json!({ "kid": "one-ops", "key_ops": ["sign"] })),
+        with(&jwk, json!({ "kid": "one-crv", "crv": "X25519" })),
+        with(&jwk, json!({ "kid": "one-private", "d": "AA" })),
+        with(
+            &jwk,
+            json!({ "kid": "one-padded", "x": format!("{}=", jwk["x"].as_str().unwrap()) }),
+        ),
+        with(&jwk, json!({ "kid": "one-no-x", "x": null })),
+        with(&jwk, json!({ "kid": 7 })),
+        named(&jwk, "one-good"),
+    ];
+    let passed_over = [
+        "the key \"one-rsa\" has another kty, or none",
+        "the key \"one-enc\" has another use than sig",
+        "the key \"one-alg\" has another alg",
+        "the key \"one-ops\" has key_ops without verify",
+        "the key \"one-crv\" has another crv, or none",
+    ];
+    let refused = [
+        "the key \"one-private\" is private or symmetric",
+        "the key \"one-padded\" has a number that is not base64url without padding",
+        "the key \"one-no-x\" is of another type or lacks a member",
+        "the key without kid has a kid that is no string",
+    ];
+    let log = Watch::start();
+    let set = json!({ "keys": keys }).to_string();
+    let read = read_jwks(set.as_bytes(), Algorithm::EdDSA).unwrap();
+    assert_eq!(read.of(Some("one-good")).count(), 1);
+    let lines = log.about("one-");
+    let told: Vec<_> = lines.iter().map(|it| (&it["level"], &it["keys"])).collect();
+    let expected = [
+        ("INFO", passed_over.join("; ")),
+        ("WARN", refused.join("; ")),
+    ];
+    assert_eq!(told.len(), 2, "{lines:?}");
+    for ((level, keys), expected) in told.into_iter().zip(expected) {
+        assert_eq!(
+            (level.as_str(), keys.as_str()),
+            (Some(expected.0), Some(&*expected.1))
+        );
+    }
+
+    keys.extend(vec![json!({ "kid": "many".repeat(1_000) }); 400]);
+    let log = Watch::start();
+    let set = json!({ "keys": keys }).to_string();
+    read_jwks(set.as_bytes(), Algorithm::EdDSA).unwrap();
+    let lines = log.about("manymany");
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["count"], 404);
+    assert!(
+        lines[0]["keys"].as_str().unwrap().len() < 4_000,
+        "{lines:?}"
+    );
 }

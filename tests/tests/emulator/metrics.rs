@@ -19,7 +19,7 @@ use crate::{due_by_schedule, fill, now, sign};
 async fn requests(world: &World) -> Vec<(&'static str, Value)> {
     let now = now();
     world.open("ann", "live", now + HOUR).await;
-    for expired in ["expired", "expired-and-revoked"] {
+    for expired in ["expired", "expired-and-revoked", UNANSWERED] {
         world.open("ann", expired, now - 1).await;
     }
     world.put(inactive_session("ann", "closed", now - 1)).await;
@@ -48,7 +48,24 @@ async fn requests(world: &World) -> Vec<(&'static str, Value)> {
         ("SessionExpired", of("expired")),
         ("Error", of("malformed")),
         ("SessionInactive", of("expired")),
+        ("SessionExpired", of(UNANSWERED)),
     ]
+}
+
+/// The session, the last that is asked about, whose deactivation gets no answer.
+const UNANSWERED: &str = "unanswered";
+
+/// The way to the table, on which that answer is lost.
+async fn faults(world: &World) -> Faults {
+    Faults::before(world.dynamodb.address(), |request| {
+        let body = request.body.to_string();
+        let write = request.operation == "BatchExecuteStatement";
+        if write && body.contains(&format!("SESSION#{UNANSWERED}")) {
+            return Fault::DroppedAfter;
+        }
+        Fault::None
+    })
+    .await
 }
 
 /// A token's own id.
@@ -73,6 +90,8 @@ async fn the_functions_write_the_metrics_that_are_described_and_no_others() {
     fill(&world).await;
     let token = sign(&world.tokens, "ann", "live");
     let of = |function, name| vec![event_with_token(function, name, &token)];
+    let faults = faults(&world).await;
+    let url = faults.url();
     let mut written = BTreeSet::new();
     for (function, events) in [
         (
@@ -89,7 +108,8 @@ async fn the_functions_write_the_metrics_that_are_described_and_no_others() {
             of(FunctionName::Cleanup, "scheduled"),
         ),
     ] {
-        let emulator = Emulator::start(&world, function, []).await;
+        let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*url)];
+        let emulator = Emulator::start(&world, function, variables).await;
         for event in &events {
             // One of them is to end as an error.
             let _ = emulator.invoke(event).await;
@@ -127,9 +147,13 @@ fn by_function(row: &Row) -> Vec<Row> {
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
 async fn each_request_counts_once_by_its_outcome_and_the_first_as_a_cold_start() {
     let world = World::new().await;
-    let authorizer = Emulator::start(&world, FunctionName::Authorizer, []).await;
+    let faults = faults(&world).await;
+    let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*faults.url())];
+    let authorizer = Emulator::start(&world, FunctionName::Authorizer, variables).await;
     let mut seen = 0;
-    for (number, (outcome, event)) in requests(&world).await.into_iter().enumerate() {
+    let requests = requests(&world).await;
+    let last = requests.len() - 1;
+    for (number, (outcome, event)) in requests.into_iter().enumerate() {
         let answer = authorizer.invoke(&event).await;
         assert_eq!(answer.is_err(), outcome == "Error", "{outcome}: {answer:?}");
         let all = authorizer.metrics();
@@ -139,7 +163,9 @@ async fn each_request_counts_once_by_its_outcome_and_the_first_as_a_cold_start()
             expected.insert(0, ("ColdStarts", "authorizer", 1.0));
         }
         // The token is revoked, and its session had expired as well.
-        if ["SessionExpired", "TokenRevoked"].contains(&outcome) {
+        if number == last {
+            expected.push(("DeactivationsOnValidationUnknown", "", 1.0));
+        } else if ["SessionExpired", "TokenRevoked"].contains(&outcome) {
             expected.push(("DeactivationsOnValidation", "", 1.0));
         }
         assert_eq!(samples, expected, "{outcome}");
