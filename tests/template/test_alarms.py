@@ -123,6 +123,7 @@ EXPECTED = {
     "TableThrottled": (None, "Sum", 300, (3, 3), ">", 0, "notBreaching"),
     "TooManySessions": (None, "Maximum", 3600, (1, 1), ">", "5000", "ignore"),
     "MalformedRecords": (None, "Maximum", 3600, (1, 2), ">", 0, "notBreaching"),
+    "RecordsNotWritten": ("Failed", "Maximum", 3600, (3, 4), ">", 0, "notBreaching"),
     "ApiErrors": ("5XXError", "Sum", 300, (2, 3), ">", 0, "notBreaching"),
 }
 COMPARISONS = {">": "GreaterThanThreshold", "<": "LessThanThreshold"}
@@ -164,7 +165,7 @@ def test_metric_math_takes_every_part_and_returns_one_figure():
         "TableThrottled": "FILL(tableReads, 0) + FILL(tableWrites, 0) + FILL(indexReads, 0) + FILL(indexWrites, 0)"
         " + 0 * MINUTE(runs)",
         "TooManySessions": "active - expired",
-        "MalformedRecords": "FILL(bySchedule, 0) + FILL(byHand, 0) + FILL(byApi, 0)",
+        "MalformedRecords": "FILL(stored, 0) + FILL(bySchedule, 0) + FILL(byHand, 0) + FILL(byApi, 0)",
     }
     found = {name: it["Metrics"] for name, it in alarms(**EVERYTHING).items() if "Metrics" in it}
     assert set(found) == set(expected)
@@ -184,7 +185,10 @@ def test_metric_math_takes_every_part_and_returns_one_figure():
         ("Errors", of_the_authorizer),
         ("Throttles", of_the_authorizer),
     ]
-    assert {it["Dimensions"][0]["Value"] for it in parts("MalformedRecords")} == VALUES["Trigger"]
+    stored, *met = parts("MalformedRecords")
+    assert (stored["MetricName"], stored.get("Dimensions")) == ("MalformedRecords", None)
+    assert {it["MetricName"] for it in met} == {"Malformed"}
+    assert {it["Dimensions"][0]["Value"] for it in met} == VALUES["Trigger"]
     *throttles, runs = parts("TableThrottled")
     throttled = {(it["MetricName"], len(it["Dimensions"])) for it in throttles}
     assert throttled == {(f"{kind}ThrottleEvents", count) for kind in ("Read", "Write") for count in (1, 2)}

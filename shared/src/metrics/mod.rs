@@ -58,11 +58,13 @@ pub enum Metric {
     ActiveSessions,
     /// Active ones that have expired.
     ExpiredSessions,
+    /// Records that cannot be understood, off the work list.
+    MalformedRecords,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Validations,
         Self::DeactivationsOnValidation,
         Self::DeactivationsOnValidationUnknown,
@@ -83,6 +85,7 @@ impl Metric {
         Self::TotalSessions,
         Self::ActiveSessions,
         Self::ExpiredSessions,
+        Self::MalformedRecords,
     ];
 
     /// The name that CloudWatch knows it by.
@@ -128,6 +131,7 @@ impl Metric {
             Self::TotalSessions => ("TotalSessions", "Count", None),
             Self::ActiveSessions => ("ActiveSessions", "Count", None),
             Self::ExpiredSessions => ("ExpiredSessions", "Count", None),
+            Self::MalformedRecords => ("MalformedRecords", "Count", None),
         }
     }
 }
@@ -272,6 +276,10 @@ impl Metrics {
                 (Metric::TotalSessions, statistics.total_sessions as f64),
                 (Metric::ActiveSessions, statistics.active_sessions as f64),
                 (Metric::ExpiredSessions, statistics.expired_sessions as f64),
+                (
+                    Metric::MalformedRecords,
+                    statistics.malformed_records as f64,
+                ),
             ],
         );
     }
@@ -368,6 +376,6 @@ mod tests {
             assert_eq!(metric as usize, place, "{metric:?}");
             assert_eq!(metric.name(), format!("{metric:?}"));
         }
-        assert_eq!(Metric::ALL.len(), Metric::ExpiredSessions as usize + 1);
+        assert_eq!(Metric::ALL.len(), Metric::MalformedRecords as usize + 1);
     }
 }

@@ -266,7 +266,7 @@ async fn a_scheduled_run_measures_how_many_sessions_there_are_as_it_begins() {
     fill(&world).await;
     let cleanup = Emulator::start(&world, FunctionName::Cleanup, []).await;
     let scheduled = event(FunctionName::Cleanup, "scheduled");
-    for expected in [["8", "4", "3"], ["6", "1", "0"]] {
+    for expected in [["8", "4", "3", "0"], ["6", "1", "0", "0"]] {
         cleanup.invoke(&scheduled).await.unwrap();
         let metrics = cleanup.metrics();
         let last = |name| {
@@ -277,7 +277,13 @@ async fn a_scheduled_run_measures_how_many_sessions_there_are_as_it_begins() {
                 .value
                 .to_string()
         };
-        let found = ["TotalSessions", "ActiveSessions", "ExpiredSessions"].map(last);
+        let found = [
+            "TotalSessions",
+            "ActiveSessions",
+            "ExpiredSessions",
+            "MalformedRecords",
+        ]
+        .map(last);
         assert_eq!(found, expected);
     }
 }
