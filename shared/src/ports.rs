@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::{
     AdoptionPlace, Change, CleanupReport, Due, DueKey, DueList, ItemKey, MalformedRecord,
-    RecordKey, RefreshTokenHash, SeenSession, SessionId, StoredRecord, Timestamp, TokenId, Trigger,
-    UserId,
+    RecordKey, RefreshTokenHash, SeenSession, SessionId, Shard, StoredRecord, Timestamp, TokenId,
+    Trigger, UserId,
 };
 
 /// Why the store did not do what it was asked.
@@ -181,7 +181,7 @@ pub struct DuePage<P> {
     pub keys: Vec<RecordKey>,
     /// Entries whose key is not that of a record.
     pub malformed: Vec<MalformedRecord>,
-    /// Since when the first of them is due; nothing on an empty page.
+    /// Since when the first session of them is due; nothing on a page without sessions.
     pub oldest: Option<Timestamp>,
     /// Where the next page begins, if there may be one.
     pub next: Option<Position<P>>,
@@ -199,6 +199,23 @@ pub trait ReadDueList {
         due_by: Timestamp,
         after: Option<Position<Self::Place>>,
     ) -> impl Future<Output = Result<Metered<DuePage<Self::Place>>, StoreError>> + Send;
+
+    /// Reads the keys of the malformed records of a shard that were moved off its lists, from
+    /// `after` on.
+    fn malformed_page(
+        &self,
+        shard: Shard,
+        after: Option<Position<Self::Place>>,
+    ) -> impl Future<Output = Result<Metered<MalformedPage<Self::Place>>, StoreError>> + Send;
+}
+
+/// A page of the malformed records that were moved off the lists of a shard.
+#[derive(Debug)]
+pub struct MalformedPage<P> {
+    /// The records on it.
+    pub keys: Vec<ItemKey>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<Position<P>>,
 }
 
 /// Reads records themselves: what refused a write, and what a dry run looks at.
@@ -322,7 +339,7 @@ pub trait CountRecords {
         window: Window,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// When the first session on a list is due.
+    /// When the first session on a list is due, as far as it is among the first entries.
     fn oldest(
         &self,
         list: DueList,

@@ -184,6 +184,53 @@ async fn place_that_cannot_be_understood_is_none() {
     assert_eq!(pages.await, whole);
 }
 
+/// A place that is out of reach is not overwritten by a beginning.
+#[tokio::test]
+async fn fails_where_place_is_out_of_reach() {
+    let broken = |request: &Request| match &*request.operation {
+        "GetItem" => Fault::BROKEN,
+        _ => Fault::None,
+    };
+    let (world, faults) = World::with_faults(ONCE, [], broken).await;
+    sample::store(&world, sessions_to_adopt(30));
+    let event = json!({ "adopt": true });
+    let run = world
+        .functions
+        .invoke(FunctionName::Cleanup, &event, at(NOW));
+    let error = run.await.unwrap_err().to_string();
+    assert!(error.contains("place of an adoption"), "{error}");
+    assert_eq!(faults.requests()["GetItem"], 3);
+    assert!(!faults.requests().contains_key("Scan"));
+    assert_eq!(world.item("CLEANUP", "ADOPTION").await, None);
+}
+
+/// A malformed record in a part that was read already is repaired before the adoption goes on.
+#[tokio::test]
+async fn adopts_record_repaired_behind_the_place() {
+    let (world, _faults, left) = world_with_runs_of(0, 300).await;
+    let mut malformed = Vec::new();
+    for number in 0..40 {
+        let mut item = active_session("ann", &format!("m{number}"), NOW - HOUR);
+        item["is_active"] = json!({ "N": "1" });
+        world.put(item.clone()).await;
+        malformed.push(item);
+    }
+    // It moves them off their list, and reads some of the table.
+    left.store(4, Ordering::SeqCst);
+    run(&world, &json!({ "adopt": true }), NOW).await;
+    for mut item in malformed {
+        item["is_active"] = json!({ "BOOL": true });
+        item["due_key"] = json!({ "S": "malformed#07" });
+        world.put(item).await;
+    }
+    left.store(usize::MAX, Ordering::SeqCst);
+    run(&world, &json!({ "adopt": true }), NOW + 1).await;
+    for number in 0..40 {
+        let session = world.session("ann", &format!("m{number}")).await.unwrap();
+        assert_eq!(text(&session, "due_key"), "delete#07", "{number}");
+    }
+}
+
 /// The size of the table is only for saying how far an adoption is.
 #[tokio::test]
 async fn adopts_where_size_and_place_cannot_be_read() {

@@ -18,16 +18,16 @@ use session_cleanup_tests::{
 
 #[tokio::test]
 async fn a_rate_below_a_batch_is_kept_and_gets_on() {
+    // Two go at once, and ten more two a second: no sooner than in five seconds, less the first part of
+    // one, however slow the machine is.
     let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
-    for number in 0..40 {
+    for number in 0..12 {
         world.open("ann", &format!("s{number}"), NOW - 1).await;
     }
-    let report = world.clean_up(json!({ "max_seconds": 5 }), NOW).await;
-    let done = report["sessions_deactivated"].as_u64().unwrap();
-    let seconds = report["duration_ms"].as_u64().unwrap() / 1000 + 1;
-    assert!(done > 2, "more than the first batch: {report}");
-    assert!(done <= 2 + 2 * seconds, "{report}");
-    assert_eq!(report["complete"], false);
+    let report = world.clean_up(json!({}), NOW).await;
+    assert_eq!(counts(&report), only([("sessions_deactivated", 12)]));
+    assert_eq!(report["complete"], true);
+    assert!(report["duration_ms"].as_u64() >= Some(4_000), "{report}");
 }
 
 /// The limit is on the table's write units: a record of 390 KB takes 391 of them.
@@ -183,7 +183,7 @@ async fn the_endpoint_answers_with_what_it_got_done_and_leaves_the_rest() {
 /// The lines that tell how far this run was.
 fn progress(world: &World, report: &Value) -> Vec<Value> {
     let of_this_run = |line: &Value| line["run_id"] == report["run_id"];
-    let lines = world.log.about("cleanup goes on").into_iter();
+    let lines = world.log.about("cleanup in progress").into_iter();
     lines.filter(of_this_run).collect()
 }
 
@@ -218,8 +218,8 @@ async fn an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write() {
     let report = world.clean_up(json!({ "adopt": true }), NOW).await;
     assert_eq!(report["complete"], true, "{report}");
     assert_eq!(counts(&report), only([]));
-    // The lists cost half a unit each.
-    let read = report["capacity_units"].as_f64().unwrap() - 16.0;
+    // The 32 lists, and those of the malformed records, cost half a unit each.
+    let read = report["capacity_units"].as_f64().unwrap() - 24.0;
     let seconds = report["duration_ms"].as_f64().unwrap() / 1_000.0;
     assert!(read > 12.0 * RATE, "the table is small: {report}");
     // As much as a second's worth may be read at the beginning.

@@ -26,13 +26,13 @@ use session_cleanup_tests::{NOW, at, sample, serve_table};
 use session_lifecycle::clean_up::{Order, Settings, adopt_and_clean_up};
 use session_lifecycle::config::Variables;
 use session_lifecycle::domain::{
-    AdoptionPlace, Change, CleanupReport, Counts, Days, DueList, Hours, ItemKey, Shards, Timestamp,
-    Trigger, Write,
+    AdoptionPlace, Change, CleanupReport, Counts, Days, DueList, Hours, ItemKey, Shard, Shards,
+    Timestamp, Trigger, Write,
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
-    ApplyChanges, DuePage, Found, KeepAdoptionPlace, KeepReport, Metered, Outcome, Position,
-    ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError,
+    ApplyChanges, DuePage, Found, KeepAdoptionPlace, KeepReport, MalformedPage, Metered, Outcome,
+    Position, ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -114,6 +114,14 @@ impl ReadDueList for Interrupted {
         after: Option<Position<Self::Place>>,
     ) -> Result<Metered<DuePage<Self::Place>>, StoreError> {
         self.call(self.table.due_page(list, due_by, after)).await
+    }
+
+    async fn malformed_page(
+        &self,
+        shard: Shard,
+        after: Option<Position<Self::Place>>,
+    ) -> Result<Metered<MalformedPage<Self::Place>>, StoreError> {
+        self.call(self.table.malformed_page(shard, after)).await
     }
 }
 

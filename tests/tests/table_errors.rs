@@ -184,6 +184,26 @@ async fn retries_each_failure_of_the_service_whatever_its_name() {
     }
 }
 
+/// A record whose write fails again and again, while others succeed, does not hold up the run.
+#[tokio::test]
+async fn goes_on_without_record_that_fails_again_and_again() {
+    let is_bad = |parameters: &Value| parameters.to_string().contains("SESSION#bad");
+    let fault = move |request: &Request| match &*request.operation {
+        WRITE => Fault::Statements(Box::new(move |_, parameters| {
+            is_bad(parameters).then_some("TransactionConflict")
+        })),
+        _ => Fault::None,
+    };
+    let (world, _faults) = World::with_faults(ONCE, [], fault).await;
+    world.open("ann", "bad", NOW - 1).await;
+    world.open("ann", "good", NOW - 1).await;
+    let report = world.clean_up(json!({}), NOW).await;
+    let expected = only([("sessions_deactivated", 1), ("failed", 1)]);
+    assert_eq!(counts(&report), expected);
+    assert_eq!(report["complete"], true, "{report}");
+    assert_eq!(report["failed_records"], json!(["USER#ann SESSION#bad"]));
+}
+
 /// What happens to two due tokens whose first deletion ends with `code`, and which somebody else
 /// then deletes.
 async fn deletion_by_somebody_else_after(code: &'static str) -> BTreeMap<String, u64> {

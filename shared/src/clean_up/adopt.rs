@@ -3,17 +3,14 @@
 //! The whole table is read. A run keeps its place, so that the next one goes on there: a table may
 //! take more time than one run has.
 
-use std::time::Duration;
-
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::AdoptionTable;
-use super::run::Run;
+use super::run::{ATTEMPTS, PROGRESS, Run};
 use super::tally::{Purpose, Tally};
 use crate::clock::Stopwatch;
 use crate::domain::{AdoptionPlace, AdoptionSettings, ItemKey, Reason, SegmentPlace, StoredRecord};
-use crate::dynamodb::Patience;
-use crate::ports::Found;
+use crate::ports::{Found, ReadRecords};
 
 /// Parts of the table that are read at once.
 const SEGMENTS: u16 = 4;
@@ -27,19 +24,40 @@ struct Step {
     tally: Tally,
 }
 
+/// An adoption under way.
+struct Adoption {
+    place: AdoptionPlace,
+    /// Whether the table holds a place.
+    is_kept: bool,
+    /// Whether a place may be kept: not over one that could not be read.
+    may_keep: bool,
+}
+
 impl<T: AdoptionTable> Run<'_, T> {
     /// Reads the table from where the last adoption stopped. A record that is right is not written,
     /// so that a page may be read again.
     pub(super) async fn adopt(&self, tally: &mut Tally) {
+        if self.time_is_up() {
+            tally.time_ran_out = true;
+            return;
+        }
+        let Some(mut adoption) = self.begin_adoption(tally).await else {
+            return;
+        };
+        if !self.order.dry_run {
+            // One that was repaired may be in a part that an earlier run has read.
+            self.adopt_malformed(tally).await;
+        }
         let items = self.item_count().await;
-        let (mut place, mut is_kept) = self.begin_adoption().await;
-        let mut kept = Stopwatch::start(super::run::PROGRESS);
+        let mut kept = Stopwatch::start(PROGRESS);
+        let place = &adoption.place;
         let count = u16::try_from(place.segments.len()).unwrap_or(u16::MAX);
         let segments: Vec<_> = (0..count).zip(place.segments.clone()).collect();
         let segments = stream::iter(segments)
             .map(|(segment, from)| self.adopt_segment(segment, count, from).boxed());
         let mut steps = segments.flatten_unordered(usize::from(SEGMENTS));
         while let Some(step) = steps.next().await {
+            let place = &mut adoption.place;
             place.examined += step.examined;
             if let (Some(at), Some(next)) = (place.segments.get_mut(step.segment), step.place) {
                 *at = next;
@@ -48,17 +66,43 @@ impl<T: AdoptionTable> Run<'_, T> {
             tally.adoption_percent = items.map(|items| place.percent(items));
             self.log_progress(tally);
             if kept.left().is_zero() {
-                self.keep_place(&mut place, &mut is_kept).await;
-                kept = Stopwatch::start(super::run::PROGRESS);
+                self.keep_place(&mut adoption).await;
+                kept = Stopwatch::start(PROGRESS);
             }
         }
-        tally.adoption_percent = items.map(|items| place.percent(items));
-        self.keep_place(&mut place, &mut is_kept).await;
+        tally.adoption_percent = items.map(|items| adoption.place.percent(items));
+        self.keep_place(&mut adoption).await;
     }
 
-    /// How long before the run's end an adoption stops, so that there is time to keep its place.
-    fn time_for_the_place(&self) -> Duration {
-        Patience::RUN.call.min(self.order.time_limit / 4)
+    /// Looks at each record again that was moved off the lists as malformed.
+    async fn adopt_malformed(&self, tally: &mut Tally) {
+        for shard in self.settings.shards.all() {
+            let mut after = None;
+            loop {
+                if self.time_is_up_for(Purpose::Adoption) {
+                    tally.time_ran_out = true;
+                    return;
+                }
+                let before = tally.capacity_units;
+                let read = || self.table.malformed_page(shard, after.clone());
+                let Some(page) = self.retry(tally, read).await else {
+                    return;
+                };
+                for keys in page.keys.chunks(<T as ReadRecords>::MOST) {
+                    let read = || self.table.read(keys);
+                    let Some(records) = self.retry(tally, read).await else {
+                        return;
+                    };
+                    self.adopt_records(records, tally).await;
+                }
+                let units = tally.capacity_units - before;
+                self.scan_pace.admit_units(units, &self.watch).await;
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
     }
 
     /// About how many items the table holds, for saying how far the adoption is.
@@ -72,45 +116,85 @@ impl<T: AdoptionTable> Run<'_, T> {
             .ok()
     }
 
-    /// The place of the last adoption, if it is not done, or the beginning of a new one; and whether
-    /// a place is kept.
-    async fn begin_adoption(&self) -> (AdoptionPlace, bool) {
+    /// The place of the last adoption, if it is not done, or the beginning of a new one. Nothing
+    /// where the place is out of reach: an adoption that began anew would overwrite it.
+    async fn begin_adoption(&self, tally: &mut Tally) -> Option<Adoption> {
         let settings = AdoptionSettings {
             shards: self.settings.shards,
             retention: self.settings.retention,
         };
-        let beginning = AdoptionPlace::beginning(SEGMENTS, settings, self.now);
+        let beginning = Adoption {
+            place: AdoptionPlace::beginning(SEGMENTS, settings, self.now),
+            is_kept: false,
+            may_keep: true,
+        };
         if self.order.dry_run {
             // It writes nothing, a place included; so it begins where it can count all.
-            return (beginning, false);
+            return Some(beginning);
         }
-        match self.table.adoption_place().await {
-            Ok(Some(place)) if place.is_valid(settings, self.now) => (place, true),
-            Ok(place) => (beginning, place.is_some()),
-            Err(error) => {
-                let error = error.causes();
-                tracing::warn!(error, "the adoption begins anew: its place is unknown");
-                (beginning, true)
+        let mut attempt = 1;
+        loop {
+            match self.table.adoption_place().await {
+                Ok(Some(place)) if place.is_valid(settings, self.now) => {
+                    return Some(Adoption {
+                        place,
+                        is_kept: true,
+                        ..beginning
+                    });
+                }
+                Ok(place) => {
+                    return Some(Adoption {
+                        is_kept: place.is_some(),
+                        ..beginning
+                    });
+                }
+                Err(error) if error.may_pass() && attempt < ATTEMPTS => {
+                    self.back_off(attempt).await;
+                    attempt += 1;
+                }
+                Err(error) if error.may_pass() => {
+                    tally.note(Some(error));
+                    return None;
+                }
+                Err(error) => {
+                    let error = error.causes();
+                    tracing::warn!(error, "the adoption begins anew: its place cannot be read");
+                    return Some(Adoption {
+                        may_keep: false,
+                        ..beginning
+                    });
+                }
             }
         }
     }
 
     /// Keeps the place for the next run. Where that fails, the next one reads more again.
-    async fn keep_place(&self, place: &mut AdoptionPlace, is_kept: &mut bool) {
+    async fn keep_place(&self, adoption: &mut Adoption) {
+        let Adoption {
+            place,
+            is_kept,
+            may_keep,
+        } = adoption;
         // An adoption that one run finishes needs none.
-        if self.order.dry_run || place.is_done() && !*is_kept {
+        if self.order.dry_run || !*may_keep || place.is_done() && !*is_kept {
             return;
         }
         *is_kept = true;
         let seconds = i64::try_from(self.watch.elapsed().as_secs()).unwrap_or(i64::MAX);
         place.kept_at = self.now.plus(seconds);
-        let kept = self
+        let mut attempt = 1;
+        while let Err(error) = self
             .table
             .keep_adoption_place(place, place.valid_until())
-            .await;
-        if let Err(error) = kept {
-            let error = error.causes();
-            tracing::warn!(error, "the place of the adoption could not be kept");
+            .await
+        {
+            if attempt == ATTEMPTS || !error.may_pass() || self.time_is_up() {
+                let error = error.causes();
+                tracing::warn!(error, "the place of the adoption could not be kept");
+                return;
+            }
+            self.back_off(attempt).await;
+            attempt += 1;
         }
     }
 

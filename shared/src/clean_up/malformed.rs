@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, StreamExt as _};
@@ -14,9 +14,15 @@ use super::run::Run;
 use super::tally::{Purpose, Tally};
 use crate::domain::{Change, CleanupReport, DueList, ItemKey, MalformedRecord};
 
-/// The most bytes of keys that are remembered until they are moved. A run that meets more reads the
-/// lists again once it has moved those.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// The most memory for the moves that are still to be made, in bytes. A run that meets more malformed
+/// records reads the lists again once it has moved those.
+const MOST_BYTES: usize = 24 * 1024 * 1024;
+
+/// What a move takes beside the bytes of its key: the change itself, and two allocations.
+const BYTES_OF_A_MOVE: usize = size_of::<Change>() + 64;
+
+/// The most records that are told apart. Of more than that, one that is met twice counts twice.
+const MOST_MET: usize = 1_000_000;
 
 /// Batches of moves that are written at once.
 const MOVES_AT_ONCE: usize = 8;
@@ -28,6 +34,8 @@ pub(super) struct MalformedRecords {
     state: Mutex<State>,
     /// Whether reading the records first costs less than writing them and being refused.
     frequent: AtomicBool,
+    /// How many moves the table has refused.
+    not_moved: AtomicUsize,
 }
 
 /// Hashes stand for keys, so that even very many take little memory.
@@ -48,6 +56,9 @@ impl MalformedRecords {
     /// Counts and names a record: one where it was not met before, or none.
     pub(super) fn note(&self, record: &MalformedRecord) -> u64 {
         let mut state = self.state();
+        if state.met.len() >= MOST_MET {
+            return 1;
+        }
         if !state.met.insert(self.hasher.hash_one(&record.key)) {
             return 0;
         }
@@ -61,7 +72,7 @@ impl MalformedRecords {
     /// Remembers that a record has to be moved off a list.
     fn queue(&self, key: &ItemKey, list: DueList) {
         let mut state = self.state();
-        let bytes = key.partition.len() + key.sort.len();
+        let bytes = key.partition.len() + key.sort.len() + BYTES_OF_A_MOVE;
         if state.bytes + bytes > MOST_BYTES {
             state.overflowed = true;
         } else if state.queued.insert(self.hasher.hash_one(key)) {
@@ -74,6 +85,7 @@ impl MalformedRecords {
     fn take(&self) -> (Vec<Change>, bool) {
         let mut state = self.state();
         state.bytes = 0;
+        state.queued.clear();
         let overflowed = mem::take(&mut state.overflowed);
         (mem::take(&mut state.queue), overflowed)
     }
@@ -92,8 +104,17 @@ impl MalformedRecords {
         self.frequent.load(Ordering::Relaxed)
     }
 
-    /// Logs how many there were beyond those that were named.
+    /// Notes that a record was not moved.
+    pub(super) fn note_not_moved(&self) {
+        self.not_moved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Logs how many there were beyond those that were named, and how many stay on the lists.
     pub(super) fn log_others(&self) {
+        let not_moved = self.not_moved.load(Ordering::Relaxed);
+        if not_moved > 0 {
+            tracing::warn!(not_moved, "malformed records stay on the work list");
+        }
         let met = self.state().met.len();
         if met > CleanupReport::NAMED_RECORDS {
             let more = met - CleanupReport::NAMED_RECORDS;
@@ -114,12 +135,12 @@ impl<T: CleanupTable> Run<'_, T> {
 
     /// Moves the malformed records off the lists. Whether those are all that the run met.
     pub(super) async fn move_malformed(&self, tally: &mut Tally) -> bool {
-        let (changes, overflowed) = self.malformed.take();
-        let batches: Vec<_> = changes
-            .chunks(self.pace.batch())
-            .map(<[Change]>::to_vec)
-            .collect();
-        drop(changes);
+        let (mut changes, overflowed) = self.malformed.take();
+        let batches = std::iter::from_fn(|| {
+            let batch = self.pace.batch().min(changes.len());
+            // From the end, so that no change is copied twice.
+            (batch > 0).then(|| changes.split_off(changes.len() - batch))
+        });
         let mut done = stream::iter(batches)
             .map(|batch| self.write(batch, Purpose::Malformed))
             .buffer_unordered(MOVES_AT_ONCE);

@@ -66,7 +66,7 @@ struct Part {
     cut_at: Option<Duration>,
 }
 
-/// Leave to write a batch.
+/// Permission to write a batch.
 pub(super) struct Admission {
     writes: f64,
     units: f64,

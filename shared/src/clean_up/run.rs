@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::malformed::MalformedRecords;
 use super::pace::Pace;
-use super::tally::Tally;
+use super::tally::{Purpose, Tally};
 use super::{CleanupFailed, CleanupTable, Order, Settings};
 use crate::clock::Stopwatch;
 use crate::domain::{CleanupReport, Counts, ItemKey, Rules, Timestamp};
+use crate::dynamodb::Patience;
 use crate::ports::{ApplyChanges, Metered, StoreError};
 
 /// For how long a run goes on to ask a table that does not answer at all.
@@ -17,8 +18,8 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// How often a run says in the log how far it is.
 pub(super) const PROGRESS: Duration = Duration::from_secs(10);
 
-/// How often the report is tried to be stored.
-const REPORT_ATTEMPTS: u32 = 3;
+/// How often the report, and the place of an adoption, are tried to be stored or read.
+pub(super) const ATTEMPTS: u32 = 3;
 
 /// One run under way.
 pub(super) struct Run<'a, T> {
@@ -66,10 +67,30 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         self.watch.left().is_zero()
     }
 
+    /// Whether it is too late for another write. An adoption stops earlier, so that there is time to
+    /// keep its place.
+    pub(super) fn time_is_up_for(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Adoption => self.watch.left() <= self.time_for_the_place(),
+            Purpose::Work(_) | Purpose::Malformed => self.time_is_up(),
+        }
+    }
+
+    /// How long before the run's end an adoption stops.
+    pub(super) fn time_for_the_place(&self) -> Duration {
+        Patience::RUN.call.min(self.order.time_limit / 4)
+    }
+
     /// Notes that the table answers.
     pub(super) fn table_answered(&self) {
         let now = milliseconds(self.watch.elapsed());
         self.answered_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Notes for how long the run has asked the table nothing.
+    pub(super) fn table_is_not_asked_for(&self, time: Duration) {
+        self.answered_at
+            .fetch_add(milliseconds(time), Ordering::Relaxed);
     }
 
     /// Whether it makes sense to try again what ended with this error. A table that throttles is
@@ -160,7 +181,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
             malformed,
             failed,
             capacity_units = tally.capacity_units,
-            "cleanup goes on"
+            "cleanup in progress"
         );
     }
 
@@ -168,7 +189,7 @@ impl<'a, T: CleanupTable> Run<'a, T> {
     async fn keep(&self, report: &CleanupReport, ttl: Timestamp) {
         let mut attempt = 1;
         while let Err(error) = self.table.keep(report, ttl).await {
-            if attempt == REPORT_ATTEMPTS || !error.may_pass() {
+            if attempt == ATTEMPTS || !error.may_pass() {
                 tracing::error!(error = error.causes(), "could not store the report");
                 return;
             }
@@ -262,14 +283,13 @@ fn log(report: &CleanupReport) {
 mod tests {
     use super::*;
     use crate::clean_up::time_limit;
-    use crate::dynamodb::Patience;
 
     #[test]
     fn when_a_run_stops_there_is_time_for_what_is_under_way_and_for_the_report() {
         let call = Patience::RUN.call;
-        let pauses: Duration = (1..REPORT_ATTEMPTS).map(longest_pause).sum();
+        let pauses: Duration = (1..ATTEMPTS).map(longest_pause).sum();
         // A batch and the read of what it refused, and the report.
-        let needed = 2 * call + REPORT_ATTEMPTS * call + pauses;
+        let needed = 2 * call + ATTEMPTS * call + pauses;
         for left in [22, 29, 60, 900].map(Duration::from_secs) {
             let limit = time_limit(left);
             assert!(limit + needed <= left, "{limit:?} of {left:?}");

@@ -16,7 +16,13 @@ struct Pending {
     uncertain: bool,
     /// The table has refused it once although the record, when it was read, asked for it.
     refused: bool,
+    /// How often the table has failed to make it, for another reason than throttling.
+    failures: u32,
 }
+
+/// How often the table may fail to make a change, for another reason than throttling, before the run
+/// goes on without it.
+const MOST_FAILURES: u32 = 12;
 
 impl Pending {
     const fn new(change: Change) -> Self {
@@ -24,6 +30,7 @@ impl Pending {
             change,
             uncertain: false,
             refused: false,
+            failures: 0,
         }
     }
 
@@ -120,8 +127,12 @@ impl<T: CleanupTable> Run<'_, T> {
         let mut pending: Vec<_> = changes.into_iter().map(Pending::new).collect();
         let mut attempt = 0;
         while !pending.is_empty() {
+            let before = self.watch.elapsed();
             let admission = self.pace.admit(pending.len(), &self.watch).await;
-            let Some(admission) = admission.filter(|_| !self.time_is_up()) else {
+            // A pause of the run's own is no silence of the table's.
+            self.table_is_not_asked_for(self.watch.elapsed().saturating_sub(before));
+            let in_time = admission.filter(|_| !self.time_is_up_for(purpose));
+            let Some(admission) = in_time else {
                 tally.time_ran_out = true;
                 if attempt > 0 && purpose != Purpose::Malformed {
                     tally.counts.failed += pending.len() as u64;
@@ -185,10 +196,13 @@ impl<T: CleanupTable> Run<'_, T> {
                 Outcome::Gone if it.may_have_deleted() => tally.credit(&it.change, purpose),
                 Outcome::Gone => tally.counts.changed_elsewhere += 1,
                 // It can be understood by now, or is on another list, or gone.
-                Outcome::Refused if purpose == Purpose::Malformed => {}
+                Outcome::Refused if purpose == Purpose::Malformed => {
+                    self.malformed.note_not_moved();
+                }
                 Outcome::Refused => refused.push(it),
-                Outcome::Failed(error) if error.may_pass() => {
+                Outcome::Failed(error) if error.may_pass() && it.failures < MOST_FAILURES => {
                     self.slow_down_if_throttled(&error);
+                    it.failures += u32::from(!matches!(error, StoreError::Throttled { .. }));
                     it.uncertain |= error.may_have_happened();
                     unsettled.pending.push(it);
                     unsettled.pause = true;
@@ -224,11 +238,17 @@ impl<T: CleanupTable> Run<'_, T> {
                 .into_iter()
                 .map(|found| (key_of(&found).clone(), found))
                 .collect(),
+            // A write that was refused did not take place, and may be sent again.
+            Err(error) if self.is_worth_a_retry(&error) => {
+                tracing::debug!(error = error.causes(), "refused records could not be read");
+                self.slow_down_if_throttled(&error);
+                unsettled.pending.extend(refused);
+                unsettled.pause = true;
+                return 0;
+            }
             Err(error) => {
-                // A write that was refused may be sent again: it did not take place.
-                let again = self.retry_batch(refused, error, tally);
-                unsettled.pending.extend(again.pending);
-                unsettled.pause |= again.pause;
+                tally.counts.failed += refused.len() as u64;
+                tally.note(Some(error));
                 return 0;
             }
         };
@@ -247,8 +267,8 @@ impl<T: CleanupTable> Run<'_, T> {
                     tally.credit(&it.change, purpose);
                 }
                 Some(Ok(record)) => match self.decide(&record, purpose) {
-                    // The record may have changed between the write and the read, and once more. To
-                    // refuse again just what the record asks for is no answer to go on with.
+                    // The record may have changed between the write and the read, and once more. If the
+                    // same change is refused twice although the record needs it, the run gives up.
                     Some(change) if change == it.change && it.refused => {
                         tracing::error!(record = %change.key, "a change was refused that the record asks for");
                         tally.counts.failed += 1;
@@ -266,15 +286,16 @@ impl<T: CleanupTable> Run<'_, T> {
         malformed
     }
 
-    /// Counts a change that the table refuses for good, and names its record.
+    /// Counts a change that the table refuses for good, or has failed to make again and again, and
+    /// names its record.
     fn note_failed(&self, change: &Change, error: StoreError, purpose: Purpose, tally: &mut Tally) {
-        let StoreError::RecordRejected { .. } = error else {
+        if !error.may_pass() && !matches!(error, StoreError::RecordRejected { .. }) {
             tally.counts.failed += 1;
             return tally.note(Some(error));
-        };
+        }
         if purpose == Purpose::Malformed {
-            // It stays on the list, and was counted as malformed.
-            return;
+            // It was counted as malformed.
+            return self.malformed.note_not_moved();
         }
         tally.counts.failed += 1;
         tally.failed_records.push(change.key.to_string());

@@ -19,7 +19,7 @@ pub(super) enum Purpose {
 pub(super) struct Tally {
     pub(super) counts: Counts,
     pub(super) capacity_units: f64,
-    /// Since when the session has been expired that has been for the longest time.
+    /// When the oldest expired session expired.
     pub(super) oldest_expired: Option<Timestamp>,
     /// Whether the time ran out with work left.
     pub(super) time_ran_out: bool,

@@ -8,11 +8,13 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, Select};
 
 use super::item::{
-    DUE_AT, DUE_INDEX, DUE_KEY, Item, PK, SK, due_at, take_item_key, take_key, text, time,
+    DUE_AT, DUE_INDEX, DUE_KEY, Item, PK, SK, due_at, item_key, take_key, text, time,
 };
 use super::{Table, items, metered};
-use crate::domain::{DueKey, DueList, Kind, Timestamp};
-use crate::ports::{CountRecords, DuePage, Metered, Position, ReadDueList, StoreError, Window};
+use crate::domain::{DueKey, DueList, Kind, Shard, Timestamp};
+use crate::ports::{
+    CountRecords, DuePage, MalformedPage, Metered, Position, ReadDueList, StoreError, Window,
+};
 
 const READING: &str = "reading the due list";
 const COUNTING: &str = "counting records";
@@ -25,6 +27,9 @@ const PAGE: i32 = 1_000;
 /// some 8,700 entries where ids are UUIDs; a store that reads ahead as far as it may does not read
 /// for nothing.
 const COUNTED_PAGE: i32 = 10_000;
+
+/// The entries among which the oldest session of a list is searched.
+const OLDEST_PAGE: i32 = 25;
 
 impl Table {
     /// A query of a part of the index.
@@ -100,7 +105,7 @@ impl ReadDueList for Table {
         let mut page = DuePage {
             keys: Vec::with_capacity(entries.len()),
             malformed: Vec::new(),
-            oldest: entries.first().and_then(due_at),
+            oldest: oldest_session(&entries),
             next: answer.last_evaluated_key.map(Position),
         };
         for mut entry in entries {
@@ -109,6 +114,27 @@ impl ReadDueList for Table {
                 Err(malformed) => page.malformed.push(malformed),
             }
         }
+        Ok(metered(page, consumed))
+    }
+
+    async fn malformed_page(
+        &self,
+        shard: Shard,
+        after: Option<Position<Item>>,
+    ) -> Result<Metered<MalformedPage<Item>>, StoreError> {
+        let answer = self
+            .query_due(DueKey::Malformed(shard), Window::All)
+            .set_exclusive_start_key(after.map(|position| position.0))
+            .limit(PAGE)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(READING, error))?;
+        let consumed = answer.consumed_capacity.as_slice();
+        let page = MalformedPage {
+            keys: items(answer.items, READING)?.iter().map(item_key).collect(),
+            next: answer.last_evaluated_key.map(Position),
+        };
         Ok(metered(page, consumed))
     }
 }
@@ -147,7 +173,7 @@ impl CountRecords for Table {
         let keys = query.projection_expression([PK, SK].join(","));
         Self::count_pages(keys, |answer| {
             let entries = items(answer.items, COUNTING)?;
-            let keys = entries.into_iter().map(|mut it| take_item_key(&mut it));
+            let keys = entries.iter().map(item_key);
             Ok(keys.filter(|key| key.kind() == Some(Kind::Session)).count() as u64)
         })
         .await
@@ -157,10 +183,16 @@ impl CountRecords for Table {
     async fn oldest(&self, list: DueList) -> Result<Option<Timestamp>, StoreError> {
         let answer = self
             .query_due(DueKey::List(list), Window::All)
-            .limit(1)
+            .limit(OLDEST_PAGE)
             .send()
             .await
             .map_err(|error| StoreError::from_call(COUNTING, error))?;
-        Ok(answer.items().first().and_then(due_at))
+        Ok(oldest_session(answer.items()))
     }
+}
+
+/// When the first session among these entries is due. What else is on the list is not counted.
+fn oldest_session(entries: &[Item]) -> Option<Timestamp> {
+    let is_session = |entry: &&Item| item_key(entry).kind() == Some(Kind::Session);
+    entries.iter().find(is_session).and_then(due_at)
 }

@@ -57,8 +57,20 @@ pub(super) fn due_at(entry: &Item) -> Option<Timestamp> {
     Timestamp::parse(entry.get(DUE_AT)?.as_n().ok()?).ok()
 }
 
+/// The primary key of an item.
+pub(super) fn item_key(item: &Item) -> ItemKey {
+    let part = |name| {
+        let part = item.get(name).and_then(|part| part.as_s().ok());
+        part.cloned().unwrap_or_default()
+    };
+    ItemKey {
+        partition: part(PK),
+        sort: part(SK),
+    }
+}
+
 /// Takes the primary key out of an item.
-pub(super) fn take_item_key(item: &mut Item) -> ItemKey {
+fn take_item_key(item: &mut Item) -> ItemKey {
     let mut part = |name| match item.remove(name) {
         Some(AttributeValue::S(part)) => part,
         _ => String::new(),

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 
 use super::item::{
-    Item, PK, READ_ATTRIBUTES, SK, TTL, TTL_NAME, key_item, read_keyed, take_item_key, take_key,
-    time,
+    Item, PK, READ_ATTRIBUTES, SK, TTL, TTL_NAME, item_key, key_item, read_keyed, take_key, time,
 };
 use super::reports::PARTITION;
 use super::{Table, items, metered};
@@ -63,9 +62,7 @@ impl ScanTable for Table {
         let page = ScanPage {
             records,
             examined: u64::try_from(answer.scanned_count).unwrap_or_default(),
-            next: answer
-                .last_evaluated_key
-                .map(|mut key| take_item_key(&mut key)),
+            next: answer.last_evaluated_key.as_ref().map(item_key),
         };
         Ok(metered(page, consumed))
     }

@@ -67,26 +67,41 @@ impl Statement {
         }
     }
 
-    /// Requires that a record of this kind cannot be understood: the negation of what
-    /// [`read_record`](super::item::read_record) takes. A comparison with a value of another type,
-    /// or with none, does not hold.
+    /// Requires that a record of this kind cannot be understood: the opposite of what
+    /// [`read_record`](super::item::read_record) takes. What is missing is asked for by
+    /// `IS MISSING`: whether a negated comparison holds for it is not documented.
     fn require_malformed(&mut self, kind: Kind) {
-        let last = || time(Timestamp::LAST);
         match kind {
             Kind::Session => {
+                let lacks_state = lacks(IS_ACTIVE, "BOOL");
                 self.write(format_args!(
-                    " AND NOT ((\"{IS_ACTIVE}\"=? AND \"{EXPIRES_AT}\"<=?) \
-                     OR (\"{IS_ACTIVE}\"=? AND \"{DEACTIVATED_AT}\"<=?))"
+                    " AND ({lacks_state} OR (\"{IS_ACTIVE}\"=? AND "
                 ));
-                let [yes, no] = [true, false].map(AttributeValue::Bool);
-                self.parameters.extend([yes, last(), no, last()]);
+                self.parameters.push(AttributeValue::Bool(true));
+                self.no_time(EXPIRES_AT);
+                self.write(format_args!(") OR (\"{IS_ACTIVE}\"=? AND "));
+                self.parameters.push(AttributeValue::Bool(false));
+                self.no_time(DEACTIVATED_AT);
+                self.write(format_args!("))"));
             }
             Kind::RefreshToken | Kind::BlacklistedToken => {
-                self.write(format_args!(" AND NOT (\"{EXPIRES_AT}\"<=?)"));
-                self.parameters.push(last());
+                self.write(format_args!(" AND "));
+                self.no_time(EXPIRES_AT);
             }
         }
     }
+
+    /// A condition: that an attribute is no time.
+    fn no_time(&mut self, name: &str) {
+        let lacks_number = lacks(name, "N");
+        self.write(format_args!("({lacks_number} OR \"{name}\">?)"));
+        self.parameters.push(time(Timestamp::LAST));
+    }
+}
+
+/// A condition: that there is no such attribute of this type.
+fn lacks(name: &str, data_type: &str) -> String {
+    format!("\"{name}\" IS MISSING OR NOT attribute_type(\"{name}\",'{data_type}')")
 }
 
 /// The statement that makes `change` in `table`.

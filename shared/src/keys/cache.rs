@@ -168,10 +168,10 @@ impl State {
     fn fail(&mut self, error: &FetchError, now: Timestamp, took: Duration) {
         let before = self.failed.as_ref().map_or(0, |failed| failed.in_a_row);
         let pauses_until = if self.believed(now).is_some() {
-            tracing::error!(%error, "the keys could not be fetched; those at hand go on");
+            tracing::error!(%error, "the keys could not be fetched; the cached ones are used");
             now.plus(PAUSE_SECONDS)
         } else {
-            tracing::error!(%error, "the keys could not be fetched, and none are at hand");
+            tracing::error!(%error, "the keys could not be fetched, and none are cached");
             let pause = FIRST_PAUSE_SECONDS << before.min(8);
             // The pause begins as the fetch ends, which may have taken longer than the pause.
             let ended_at = now.plus(took.as_secs().try_into().unwrap_or_default());

@@ -252,7 +252,7 @@ impl Seen {
             }
             Err(Unread::Missing(_)) => self.previous = Previous::None,
             Err(Unread::Unfit(error)) => {
-                tracing::warn!(%error, "the previous secret is of no use");
+                tracing::warn!(%error, "the previous secret cannot be used as a key");
                 self.previous = Previous::None;
             }
             // What it was before goes on: nothing tells that it has changed.
