@@ -49,7 +49,7 @@ fn large_session(name: &str, bytes_left: usize) -> Value {
 async fn names_record_that_is_too_large_and_settles_the_others() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
-    world.put(large_session("large", 20)).await;
+    world.put(large_session("large-1", 20)).await;
     for number in 0..30 {
         let name = format!("s{number}");
         world.put(active_session("ann", &name, NOW - 1)).await;
@@ -58,11 +58,14 @@ async fn names_record_that_is_too_large_and_settles_the_others() {
     let expected = only([("sessions_deactivated", 30), ("failed", 1)]);
     assert_eq!(counts(&report), expected);
     assert_eq!(report["complete"], true);
-    assert_eq!(report["failed_records"], json!(["USER#ann SESSION#large"]));
+    assert_eq!(
+        report["failed_records"],
+        json!(["USER#ann SESSION#large-1"])
+    );
     assert_eq!(report["error"], Value::Null);
-    let lines = world.log.about("the table refuses to change a record");
+    let lines = world.log.about("SESSION#large-1");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert_eq!(lines[0]["key"], "USER#ann SESSION#large");
+    assert_eq!(lines[0]["key"], "USER#ann SESSION#large-1");
 
     let scheduled = json!({ "detail-type": "Scheduled Event", "source": "aws.events" });
     let function = world
@@ -79,7 +82,10 @@ async fn names_record_that_is_too_large_and_settles_the_others() {
     );
     let (_, body) = world.call(Method::GET, CLEANUPS, Some(&admin)).await;
     for report in body["data"]["reports"].as_array().unwrap() {
-        assert_eq!(report["failed_records"], json!(["USER#ann SESSION#large"]));
+        assert_eq!(
+            report["failed_records"],
+            json!(["USER#ann SESSION#large-1"])
+        );
     }
 }
 
@@ -109,12 +115,14 @@ async fn names_no_more_than_20_records() {
     };
     let (world, _faults) = World::with_faults(ONCE, [], fault).await;
     for number in 0..33 {
-        world.open("ann", &format!("s{number}"), NOW - 1).await;
+        world
+            .open("ann", &format!("refused-{number}"), NOW - 1)
+            .await;
     }
     let report = world.clean_up(json!({}), NOW).await;
     assert_eq!(counts(&report), only([("failed", 33)]));
     assert_eq!(report["failed_records"].as_array().unwrap().len(), 20);
-    let lines = world.log.about("the table refuses to change a record");
+    let lines = world.log.about("SESSION#refused-");
     assert_eq!(lines.len(), 20);
 }
 
