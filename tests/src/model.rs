@@ -64,6 +64,16 @@ pub fn keyed(items: Vec<Item>) -> Records {
         .collect()
 }
 
+/// How many malformed records were moved off their lists.
+#[must_use]
+pub fn moved(records: &Records) -> usize {
+    let is_moved = |item: &&Item| {
+        let due_key = item.get("due_key").and_then(|it| it.as_s().ok());
+        due_key.is_some_and(|it| it.starts_with("malformed#"))
+    };
+    records.values().filter(is_moved).count()
+}
+
 fn key(item: &Item) -> (String, String) {
     (text(item, "pk").to_owned(), text(item, "sk").to_owned())
 }

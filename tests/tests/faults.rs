@@ -15,9 +15,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::faults::{Fault, Faults, ONCE, OlderIndex, Request};
-use session_cleanup_tests::model::{self, DONE, Expected, Options, Records, after, records, sum};
+use session_cleanup_tests::model::{self, DONE, Expected, Options, after, moved, records, sum};
 use session_cleanup_tests::{
-    HOUR, Item, NOW, World, active_session, at, number, sample, session_id, user_id,
+    HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,
 };
 use session_lifecycle::domain::{Reason, Timestamp};
 use session_lifecycle::dynamodb::Patience;
@@ -131,15 +131,6 @@ impl Storm {
     fn has_met_faults(&self) -> bool {
         self.faults.record().iter().any(|it| it.failed)
     }
-}
-
-/// How many malformed records were moved off their lists.
-fn moved(records: &Records) -> usize {
-    let is_moved = |item: &&Item| {
-        let due_key = item.get("due_key").and_then(|it| it.as_s().ok());
-        due_key.is_some_and(|it| it.starts_with("malformed#"))
-    };
-    records.values().filter(is_moved).count()
 }
 
 /// Any request, so many of a hundred.
