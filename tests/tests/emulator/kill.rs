@@ -133,8 +133,8 @@ async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again(
     let [updates, deletions] = settled(&passing.record());
     let count = |names: &[&str]| names.iter().map(|name| expected.count(name)).sum::<u64>();
     let moved = moved(&found) as u64;
-    let updated = count(&["sessions_deactivated", "reindexed"]);
-    assert_eq!(updates, updated + moved);
+    let written = count(&["sessions_deactivated", "reindexed"]);
+    assert_eq!(updates, written + moved);
     let deleted = [
         "sessions_deleted",
         "refresh_tokens_deleted",
