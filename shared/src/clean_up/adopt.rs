@@ -88,7 +88,10 @@ impl<T: AdoptionTable> Run<'_, T> {
                 let Some(page) = self.retry(tally, read).await else {
                     return;
                 };
-                for keys in page.keys.chunks(<T as ReadRecords>::MOST) {
+                // What is no record of ours by its key is somebody else's, as in the scan.
+                let mut keys = page.keys;
+                keys.retain(|key| key.kind().is_some());
+                for keys in keys.chunks(<T as ReadRecords>::MOST) {
                     let read = || self.table.read(keys);
                     let Some(records) = self.retry(tally, read).await else {
                         return;
