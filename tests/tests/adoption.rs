@@ -16,6 +16,11 @@ use session_cleanup_tests::faults::{Fault, Faults, ONCE, Request};
 use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, counts, number, only, sample, text,
 };
+use session_lifecycle::domain::{
+    AdoptionPlace, AdoptionSettings, Days, SegmentPlace, Shards, Timestamp,
+};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::ports::KeepAdoptionPlace as _;
 
 const RECORDS: usize = 3_000;
 
@@ -207,28 +212,31 @@ async fn fails_where_place_is_out_of_reach() {
 /// A malformed record in a part that was read already is repaired before the adoption goes on.
 #[tokio::test]
 async fn adopts_record_repaired_behind_the_place() {
-    let (world, _faults, left) = world_with_runs_of(0, 300).await;
-    let mut malformed = Vec::new();
-    for number in 0..40 {
-        let mut item = active_session("ann", &format!("m{number}"), NOW - HOUR);
-        item["is_active"] = json!({ "N": "1" });
-        world.put(item.clone()).await;
-        malformed.push(item);
+    let world = World::new().await;
+    let mut repaired = active_session("ann", "s", NOW - HOUR);
+    repaired["due_key"] = json!({ "S": "malformed#07" });
+    world.put(repaired).await;
+    let settings = AdoptionSettings {
+        shards: Shards::default(),
+        retention: Days(30),
+    };
+    // All parts were read but those that are empty.
+    let mut place = AdoptionPlace::beginning(4, settings, Timestamp::from_seconds(NOW));
+    for (segment, at) in (0..4).zip(&mut place.segments) {
+        let scan = world.client.scan().table_name(TABLE_NAME);
+        let scan = scan.segment(segment).total_segments(4).send().await;
+        if scan.unwrap().count > 0 {
+            *at = SegmentPlace::Done;
+        }
     }
-    // It moves them off their list, and reads some of the table.
-    left.store(4, Ordering::SeqCst);
-    run(&world, &json!({ "adopt": true }), NOW).await;
-    for mut item in malformed {
-        item["is_active"] = json!({ "BOOL": true });
-        item["due_key"] = json!({ "S": "malformed#07" });
-        world.put(item).await;
-    }
-    left.store(usize::MAX, Ordering::SeqCst);
-    run(&world, &json!({ "adopt": true }), NOW + 1).await;
-    for number in 0..40 {
-        let session = world.session("ann", &format!("m{number}")).await.unwrap();
-        assert_eq!(text(&session, "due_key"), "delete#07", "{number}");
-    }
+    assert!(!place.is_done());
+    let table = Table::new(world.client.clone(), TABLE_NAME, Shards::default());
+    let ttl = place.valid_until();
+    table.keep_adoption_place(&place, ttl).await.unwrap();
+
+    let report = world.clean_up(json!({ "adopt": true }), NOW + 1).await;
+    let expected = only([("adopted", 1), ("sessions_deactivated", 1)]);
+    assert_eq!(counts(&report), expected);
 }
 
 /// The size of the table is only for saying how far an adoption is.
