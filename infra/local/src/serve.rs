@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::functions::Functions;
+use crate::import::Contents;
 use crate::introduction::{Callers, line};
 use crate::sample;
 use crate::stack::{Stack, scheduled_event};
@@ -104,11 +105,12 @@ pub async fn run(
         }
         other => {
             if let Some(items) = other {
-                let count = stack
+                let contents = Contents::of(&items);
+                stack
                     .dynamodb
                     .import(items)
                     .map_err(|error| because("import, of which nothing was kept")(&error))?;
-                tell(&format!("items imported: {count}"))?;
+                tell(&contents.to_string())?;
             }
             sample::open_sessions(&sessions, now.into())
                 .await

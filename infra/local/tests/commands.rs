@@ -296,7 +296,9 @@ async fn ones_own_items_are_imported_and_looked_at_before_anything_is_done() {
     packer.finish().unwrap();
     let local = start(&["--import", file.to_str().unwrap()]);
     assert!(
-        local.introduction.contains("items imported: 3"),
+        local
+            .introduction
+            .contains("imported: 3 sessions, 0 refresh tokens"),
         "{}",
         local.introduction
     );
