@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::serve::{CannotServe, because};
 use crate::tokens::{SECRET_LENGTH, random_secret};
 
-/// How each file of SQLite begins.
+/// How each file of `SQLite` begins.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// The two files. Nobody else opens them as long as this lives.

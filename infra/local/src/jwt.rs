@@ -29,11 +29,11 @@ pub struct JwtOptions {
     /// Algorithm of the signatures [default: HS256, or RS256 with a public key or a JWK Set]
     #[arg(long, value_name = "ALGORITHM")]
     pub jwt_algorithm: Option<String>,
-    /// What `iss` must be [default: https://local.example]
-    #[arg(long, value_name = "ISSUER")]
+    /// What `iss` must be.
+    #[arg(long, value_name = "ISSUER", help = format!("What `iss` must be [default: {ISSUER}]"))]
     pub jwt_issuer: Option<String>,
-    /// What `aud` must name [default: session-cleanup]
-    #[arg(long, value_name = "AUDIENCE")]
+    /// What `aud` must name.
+    #[arg(long, value_name = "AUDIENCE", help = format!("What `aud` must name [default: {AUDIENCE}]"))]
     pub jwt_audience: Option<String>,
     /// Clock skew for `nbf` and `iat`, 0 to 120 [default: 0]
     #[arg(long, value_name = "SECONDS")]

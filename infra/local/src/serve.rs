@@ -108,7 +108,8 @@ pub async fn run(
     let api = listen(options.port, "--port").await?;
     let endpoint = listen(options.dynamodb_port, "--dynamodb-port").await?;
     let data = options.data.as_deref().map(DataFiles::open).transpose()?;
-    let kept = data.as_ref().is_some_and(|it| trust.keep_to(&it.secret));
+    let kept = data.as_ref().filter(|it| trust.keep_to(&it.secret));
+    let kept = kept.map(|data| data.secret_file.as_path());
     let is_new = data.as_ref().is_none_or(|data| data.is_new);
     if options.empty && !is_new {
         complain("note: --empty has no effect on a table that is there already");
@@ -270,7 +271,7 @@ fn introduce(
     stack: &Stack,
     api: SocketAddr,
     trust: &Trust,
-    kept: bool,
+    kept: Option<&Path>,
     begun: &Begun,
     now: DateTime<Utc>,
 ) -> std::io::Result<()> {
@@ -287,10 +288,10 @@ fn introduce(
         Some(file) => format!("in {}", file.display()),
     };
     let dynamodb = stack.dynamodb.address();
-    let mut tokens = trust.summary();
-    if let Some(file) = options.data.as_deref().filter(|_| kept) {
-        tokens += &format!(", secret in {}.secret", file.display());
-    }
+    let tokens = match kept {
+        Some(secret) => format!("{}, secret in {}", trust.summary(), secret.display()),
+        None => trust.summary(),
+    };
     let callers = match trust.tokens() {
         Some(tokens) => Callers::new(tokens, admin, reader, now),
         None => Callers::unsigned(|bearer| trust.claims(bearer), admin, reader, now),
