@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use crate::running::{Running, command};
-use crate::{assert_one_line, let_in, start, statistics};
+use crate::{assert_one_line, ended, let_in, start, statistics};
 
 #[tokio::test]
 async fn keeps_table_and_tokens_across_runs() {
@@ -71,7 +71,7 @@ fn refuses_a_data_file_in_use() {
         "--data",
         data,
     ];
-    let output = command(&second).output().unwrap();
+    let output = ended(command(&second));
     assert_one_line(&output, "another `cargo local` is using this file");
     // It ends with the one that uses it.
     local.interrupt();
@@ -97,7 +97,7 @@ fn refuses_a_data_file_that_holds_something_else() {
             "--data",
             data,
         ];
-        assert_one_line(&command(&arguments).output().unwrap(), data);
+        assert_one_line(&ended(command(&arguments)), data);
     }
     assert_eq!(std::fs::read(&file).unwrap(), b"# Readme");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::running::command;
-use crate::{assert_one_line, clean_up, start};
+use crate::{assert_one_line, clean_up, ended, start};
 
 #[test]
 fn a_file_that_is_not_all_items_is_not_imported() {
@@ -23,7 +23,7 @@ fn a_file_that_is_not_all_items_is_not_imported() {
     .unwrap();
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let arguments = ["local", "--import", &text(&items), "--data", &text(&data)];
-    let output = command(&arguments).output().unwrap();
+    let output = ended(command(&arguments));
     assert_one_line(&output, "line 2");
     assert_one_line(&output, "line 4");
     assert_eq!(
@@ -74,9 +74,7 @@ fn tells_a_problem_of_many_lines_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("items.json");
     std::fs::write(&file, "{\"session_id\":{\"S\":\"1\"}}\n".repeat(30)).unwrap();
-    let output = command(&["local", "--import", file.to_str().unwrap()])
-        .output()
-        .unwrap();
+    let output = ended(command(&["local", "--import", file.to_str().unwrap()]));
     assert_one_line(&output, "lines 1, 2, 3 and 27 more: neither an item");
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(told.matches("neither an item").count(), 1, "{told}");

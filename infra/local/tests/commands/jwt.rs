@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::running::{Running, command};
-use crate::{complaint, let_in, start};
+use crate::{complaint, ended, let_in, start};
 
 const SECRET: &str = "a secret of this test that is long enough for HS512, which wants 64 bytes";
 
@@ -164,7 +164,7 @@ fn tells_each_wrong_option_in_a_line_of_its_own() {
             &["--jwt-public-key must be the PEM of a public key"],
         ),
     ] {
-        let output = command(&["local"]).args(arguments).output().unwrap();
+        let output = ended(command(&[&["local"], arguments].concat()));
         let complaint = complaint(&output);
         let lines: Vec<_> = complaint.trim_end().lines().collect();
         assert_eq!(lines.len(), expected.len(), "{complaint}");

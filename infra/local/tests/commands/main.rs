@@ -1,6 +1,7 @@
 //! The commands as a person runs them: the real program, its ports, its files, its exit codes.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "this is test code: what fails here fails the test"
 )]
 
@@ -13,7 +14,8 @@ mod serving;
 mod token;
 mod usage;
 
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use axum::http::Method;
 use running::{Running, command};
@@ -49,6 +51,21 @@ async fn clean_up(local: &Running, options: &str) -> Value {
         .http
         .call(Method::POST, &url, None, options.to_owned());
     answer.await.unwrap().1
+}
+
+/// What a command leaves that ends by itself. One that stays up instead fails the test.
+fn ended(mut command: Command) -> Output {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = piped.spawn().unwrap();
+    // Two minutes: a busy machine may be slow.
+    for _ in 0..2_400 {
+        if process.try_wait().unwrap().is_some() {
+            return process.wait_with_output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    process.kill().unwrap();
+    panic!("it has not ended: {:?}", process.wait_with_output());
 }
 
 /// What a command says to standard error where it ends with code 2 and prints nothing.

@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use axum::http::Method;
 use serde_json::json;
 
-use crate::{clean_up, let_in, start, statistics};
+use crate::running::command;
+use crate::{clean_up, ended, let_in, start, statistics};
 
 #[test]
 fn a_request_that_never_ends_does_not_keep_it_up() {
@@ -88,7 +89,7 @@ async fn the_printed_lines_work_and_ctrl_c_ends_it() {
     // As the shell would: cargo's own words, then the arguments.
     let line = local.line("--scope sessions:read");
     let arguments: Vec<_> = line.split(' ').skip(1).collect();
-    let output = crate::running::command(&arguments).output().unwrap();
+    let output = ended(command(&arguments));
     let note = String::from_utf8(output.stderr).unwrap();
     assert!(note.contains("has expired"), "{note}");
     let token = String::from_utf8(output.stdout).unwrap();

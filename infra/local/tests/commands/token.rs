@@ -7,13 +7,14 @@ use jsonwebtoken::dangerous::insecure_decode_claims;
 use serde_json::{Value, json};
 
 use crate::running::{Running, command};
-use crate::{assert_one_line, let_in, start};
+use crate::{assert_one_line, ended, let_in, start};
 
 /// Asks this stack.
 fn ask(local: &Running, arguments: &[&str]) -> Output {
     let port = local.address("API").rsplit(':').next().unwrap();
-    let mut command = command(&["local", "token", "--port", port]);
-    command.args(arguments).output().unwrap()
+    ended(command(
+        &[&["local", "token", "--port", port], arguments].concat(),
+    ))
 }
 
 /// The one line that it prints.
@@ -94,10 +95,7 @@ fn says_how_to_start_a_stack_when_none_runs() {
     let arguments = [
         "local", "token", "--user", "a", "--scope", "b", "--port", &port,
     ];
-    assert_one_line(
-        &command(&arguments).output().unwrap(),
-        "start one with `cargo local`",
-    );
+    assert_one_line(&ended(command(&arguments)), "start one with `cargo local`");
 }
 
 #[test]
@@ -107,10 +105,7 @@ fn notices_that_something_else_listens() {
     let arguments = [
         "local", "token", "--user", "a", "--scope", "b", "--port", port,
     ];
-    assert_one_line(
-        &command(&arguments).output().unwrap(),
-        "is no `cargo local`",
-    );
+    assert_one_line(&ended(command(&arguments)), "is no `cargo local`");
 }
 
 #[tokio::test]

@@ -3,11 +3,11 @@
 use std::net::TcpListener;
 
 use crate::running::command;
-use crate::{assert_one_line, complaint};
+use crate::{assert_one_line, complaint, ended};
 
 #[test]
 fn the_demonstration_finds_every_figure_right() {
-    let output = command(&["demo"]).output().unwrap();
+    let output = ended(command(&["demo"]));
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("figures checked, all right"), "{text}");
@@ -53,7 +53,7 @@ fn tells_what_is_wrong_with_a_command_and_how_it_is_used() {
             &["1..=720"],
         ),
     ] {
-        let complaint = complaint(&command(arguments).output().unwrap());
+        let complaint = complaint(&ended(command(arguments)));
         for expected in expected {
             assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
         }
@@ -68,7 +68,7 @@ fn prints_help_and_version() {
         (&["--help"], "Usage: cargo <COMMAND>"),
         (&["local", "--help"], "--jwt-secret <FILE>"),
     ] {
-        let output = command(arguments).output().unwrap();
+        let output = ended(command(arguments));
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(text.contains(expected), "{arguments:?}: {text}");
@@ -81,7 +81,7 @@ fn names_port_and_option_when_a_port_is_in_use() {
     let port = busy.local_addr().unwrap().port().to_string();
     for (api, dynamodb, option) in [(&*port, "0", " --port "), ("0", &port, " --dynamodb-port ")] {
         let arguments = ["local", "--port", api, "--dynamodb-port", dynamodb];
-        let output = command(&arguments).output().unwrap();
+        let output = ended(command(&arguments));
         assert_one_line(&output, &port);
         assert_one_line(&output, option);
     }
@@ -94,7 +94,7 @@ fn names_a_file_that_cannot_be_read() {
         ["local", "--jwt-secret", "no/such/file"],
         ["local", "--jwt-public-key", "no/such/file"],
     ] {
-        assert_one_line(&command(&arguments).output().unwrap(), "no/such/file");
+        assert_one_line(&ended(command(&arguments)), "no/such/file");
     }
 }
 
