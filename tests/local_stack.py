@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -45,15 +46,21 @@ class LocalStack:
         return self.exported("READER")
 
 
+def free_port():
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return it.getsockname()[1]
+
+
 @contextlib.contextmanager
-def serve(*options):
-    """Starts a stack on free ports, and ends it afterwards."""
+def serve(*options, folder=None):
+    """Starts a stack on free ports, in a folder if one is named, and ends it afterwards."""
     if not PROGRAM.exists():
         pytest.fail(f"{PROGRAM} is missing: cargo build --workspace --bin session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
     command = [PROGRAM, "local", "--port", "0", "--dynamodb-port", "0", *options]
     # Refusals are what many tests are about.
     environment = os.environ | {"LOG_LEVEL": "ERROR"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         introduction = []
         while not (introduction and introduction[-1].endswith("/api/v1/monitoring")):
