@@ -151,7 +151,9 @@ impl Introduction<'_> {
         } else {
             "the token"
         };
-        say(format!("The page, for {token} of ADMIN or READER:"))?;
+        say(format!(
+            "Open the page, and paste {token} of ADMIN or READER:"
+        ))?;
         say(styled(BOLD, monitoring))
     }
 }
