@@ -1,8 +1,4 @@
 //! The metrics: described as they are, and no hindrance to what they measure.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -143,8 +143,8 @@ fn wrong_values_are_refused() {
 
 #[test]
 fn the_key_fits_the_algorithm_and_is_never_shown() {
-    let rsa = include_str!("../keys/rsa.pub.pem");
-    let p256 = include_str!("../keys/p256.pub.pem");
+    let rsa = include_str!("../../keys/rsa.pub.pem");
+    let p256 = include_str!("../../keys/p256.pub.pem");
     let with_key = |algorithm, pem| {
         vec![
             ("JWT_ALGORITHM", algorithm),
@@ -194,20 +194,20 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
             "JWT_PUBLIC_KEY must be the PEM of a public key for EdDSA",
         ),
         (
-            with_key("RS256", include_str!("../keys/rsa.pem")),
+            with_key("RS256", include_str!("../../keys/rsa.pem")),
             "JWT_PUBLIC_KEY holds a private key, and the public one is needed for RS256",
         ),
         (
-            with_key("RS256", include_str!("../keys/rsa-1024.pub.pem")),
+            with_key("RS256", include_str!("../../keys/rsa-1024.pub.pem")),
             "JWT_PUBLIC_KEY has an RSA modulus of less than 2,048 or more than 8,192 bits, and \
              cannot serve for RS256",
         ),
         (
-            with_key("ES256", include_str!("../keys/secp256k1.pub.pem")),
+            with_key("ES256", include_str!("../../keys/secp256k1.pub.pem")),
             "JWT_PUBLIC_KEY is no point of the algorithm's curve, and cannot serve for ES256",
         ),
         (
-            with_key("EdDSA", include_str!("../keys/ed25519.pem")),
+            with_key("EdDSA", include_str!("../../keys/ed25519.pem")),
             "JWT_PUBLIC_KEY holds a private key, and the public one is needed for EdDSA",
         ),
         (

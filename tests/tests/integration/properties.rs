@@ -3,11 +3,6 @@
 //!
 //! `cargo test --workspace` tries a part of them, always the same. tests/README.md says how to try more, and how to
 //! repeat one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,8 +1,4 @@
 //! The monitoring API through gateway and authorizer: statistics, reports, the cleanup by hand.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -639,7 +635,7 @@ async fn the_description_is_the_file_in_the_repository_and_needs_no_token() {
     assert_eq!(response.status, 200);
     assert_eq!(response.headers["content-type"], "application/json");
     assert_eq!(response.headers["cache-control"], "public, max-age=300");
-    let file = include_str!("../../functions/stats/openapi.json");
+    let file = include_str!("../../../functions/stats/openapi.json");
     assert_eq!(response.body, file);
     let description: Value = serde_json::from_str(file).unwrap();
     assert_eq!(description["openapi"], "3.1.1");
