@@ -117,6 +117,29 @@ fn an_origin_is_checked_by_the_functions_that_answer_browsers() {
 }
 
 #[test]
+fn schedule_is_one_that_eventbridge_takes() {
+    let read = |schedule: &str| {
+        let variables = [("TABLE_NAME", "sessions"), ("CLEANUP_SCHEDULE", schedule)];
+        let config = StatsConfig::read(&variables.into_iter().collect());
+        config
+            .map(|it| it.schedule.to_string())
+            .map_err(|error| error.to_string())
+    };
+    for (schedule, expected) in [
+        ("", "rate(1 hour)"),
+        ("rate(15 minutes)", "rate(15 minutes)"),
+        ("cron(0 3 ? * SUN *)", "cron(0 3 ? * SUN *)"),
+    ] {
+        assert_eq!(read(schedule).as_deref(), Ok(expected));
+    }
+    let error = read("hourly").unwrap_err();
+    assert!(
+        error.contains("CLEANUP_SCHEDULE is \"hourly\" ("),
+        "{error}"
+    );
+}
+
+#[test]
 fn wrong_values_are_refused() {
     for (name, value) in [
         ("DUE_SHARDS", "0"),

@@ -1,15 +1,18 @@
 //! The metrics: described as they are, and no hindrance to what they measure.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use serde_json::json;
+use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::faults::{Fault, ONCE};
-use session_cleanup_tests::{DAY, NOW, World, at, counts, metrics, only};
-use session_lifecycle::metrics::Metric;
+use session_cleanup_tests::{DAY, HOUR, NOW, World, at, counts, metrics, only};
+use session_lifecycle::config::StatsConfig;
+use session_lifecycle::metrics::{Metric, Metrics, Namespace};
+use stats::Stats;
 
 #[test]
 fn the_table_of_the_documentation_has_the_metrics_of_the_code_and_no_others() {
@@ -84,5 +87,102 @@ async fn a_run_tells_for_how_long_the_oldest_session_had_been_expired() {
         let ended = world.log.about("cleanup ended");
         let told = &ended.last().unwrap()["oldest_expired_age_seconds"];
         assert_eq!(told, &expected, "{ended:?}");
+    }
+}
+
+/// What a look at the schedule at `now` writes: how late the cleanup is, and how many of the last runs were incomplete
+/// and failed on records.
+async fn watch(world: &World, schedule: &str, now: i64) -> [f64; 3] {
+    let variables = [("TABLE_NAME", TABLE_NAME), ("CLEANUP_SCHEDULE", schedule)];
+    let config = StatsConfig::read(&variables.into_iter().collect()).unwrap();
+    let (written, lines) = mpsc::channel();
+    let metrics = Metrics::new(Namespace::default(), "stats", move |line| {
+        written.send(line.to_vec()).unwrap();
+    });
+    let stats = Stats::new(config, world.client.clone(), metrics);
+    stats.watch(at(now)).await.unwrap();
+    let lines: Vec<serde_json::Value> = lines
+        .try_iter()
+        .map(|line| serde_json::from_slice(&line).unwrap())
+        .collect();
+    [
+        Metric::CleanupOverdue,
+        Metric::IncompleteRuns,
+        Metric::RunsWithFailures,
+    ]
+    .map(|metric| {
+        let values = lines.iter().filter_map(|line| line[metric.name()].as_f64());
+        let values: Vec<_> = values.collect();
+        assert_eq!(values.len(), 1, "{metric:?} in {lines:?}");
+        values[0]
+    })
+}
+
+#[tokio::test]
+async fn schedule_decides_when_a_cleanup_is_overdue() {
+    let world = World::new().await;
+    world.clean_up(scheduled_event(at(NOW)), NOW).await;
+    // By hand, which is not what the schedule is for.
+    world.clean_up(json!({}), NOW + HOUR).await;
+    for (schedule, minutes, overdue) in [
+        ("rate(1 hour)", 120, 0),
+        ("rate(1 hour)", 121, 61),
+        ("rate(5 minutes)", 65, 0),
+        ("rate(5 minutes)", 66, 61),
+        // The run was at 08:00 on a Friday.
+        ("cron(0 9 * * ? *)", 121, 61),
+        ("cron(0 7 * * ? *)", 24 * 60, 0),
+        ("cron(0 7 * * ? *)", 24 * 60 + 1, 61),
+        ("cron(0 8 ? * MON *)", 3 * 24 * 60 + 60, 0),
+        ("cron(0 8 ? * MON *)", 3 * 24 * 60 + 90, 90),
+    ] {
+        let [found, ..] = watch(&world, schedule, NOW + minutes * 60).await;
+        let expected = f64::from(overdue * 60);
+        assert!(
+            (found - expected).abs() < 1.0,
+            "{schedule} after {minutes} minutes: {found}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn runs_with_work_left_are_counted_in_a_row() {
+    let world = World::new().await;
+    let run = async |complete: bool, failed: u64, number: i64| {
+        let time = format!("2027-01-15T08:{number:02}:00.000Z");
+        world
+            .put(json!({
+                "pk": { "S": "CLEANUP" },
+                "sk": { "S": format!("RUN#{time}#{number}") },
+                "run_id": { "S": format!("00000000-0000-4000-8000-{number:012}") },
+                "trigger": { "S": "schedule" },
+                "dry_run": { "BOOL": false },
+                "started_at": { "S": time },
+                "duration_ms": { "N": "1" },
+                "complete": { "BOOL": complete },
+                "capacity_units": { "N": "1" },
+                "sessions_deactivated": { "N": "0" }, "sessions_deleted": { "N": "0" },
+                "refresh_tokens_deleted": { "N": "0" }, "blacklisted_tokens_deleted": { "N": "0" },
+                "changed_elsewhere": { "N": "0" }, "reindexed": { "N": "0" }, "adopted": { "N": "0" },
+                "malformed": { "N": "0" }, "failed": { "N": failed.to_string() },
+            }))
+            .await;
+    };
+    for (number, complete, failed, expected) in [
+        (1, false, 0, [1.0, 0.0]),
+        (2, false, 5, [2.0, 1.0]),
+        (3, true, 5, [0.0, 2.0]),
+        (4, false, 5, [1.0, 3.0]),
+        (5, false, 5, [2.0, 3.0]),
+        (6, false, 5, [3.0, 3.0]),
+        (7, false, 0, [3.0, 0.0]),
+    ] {
+        run(complete, failed, number).await;
+        let [_, runs @ ..] = watch(&world, "rate(1 hour)", NOW + HOUR).await;
+        assert_eq!(
+            runs.map(f64::to_bits),
+            expected.map(f64::to_bits),
+            "{number}"
+        );
     }
 }

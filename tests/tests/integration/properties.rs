@@ -26,8 +26,9 @@ use session_lifecycle::domain::{
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
-    ApplyChanges, DuePage, Found, KeepAdoptionPlace, KeepReport, MalformedPage, Metered, Outcome,
-    Position, ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError,
+    ApplyChanges, DescribeTable, DuePage, Found, KeepAdoptionPlace, KeepReport, MalformedPage,
+    Metered, Outcome, Position, ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError,
+    TableDescription,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -155,9 +156,11 @@ impl ScanTable for Interrupted {
         self.call(self.table.scan_page(segment, segments, after))
             .await
     }
+}
 
-    async fn item_count(&self) -> Result<u64, StoreError> {
-        self.call(self.table.item_count()).await
+impl DescribeTable for Interrupted {
+    async fn describe(&self) -> Result<TableDescription, StoreError> {
+        self.call(self.table.describe()).await
     }
 }
 
