@@ -253,7 +253,7 @@ pub trait ScanTable {
 }
 
 /// What the service knows of the table itself. Its counts are up to six hours old.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TableDescription {
     /// About how many items the table holds.
     pub items: u64,

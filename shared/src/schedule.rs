@@ -147,7 +147,6 @@ fn rate(arguments: &str) -> Option<TimeDelta> {
     let (value, unit) = arguments.split_once(' ')?;
     let value: u32 = whole_number(value)?;
     let unit = match (value, unit) {
-        (0, _) => return None,
         (1, "minute") | (2.., "minutes") => TimeDelta::minutes(1),
         (1, "hour") | (2.., "hours") => TimeDelta::hours(1),
         (1, "day") | (2.., "days") => TimeDelta::days(1),

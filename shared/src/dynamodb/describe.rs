@@ -15,16 +15,16 @@ impl DescribeTable for Table {
             .send()
             .await
             .map_err(|error| StoreError::from_call("describing the table", error))?;
-        let table = answer.table;
-        let table = table.as_ref();
-        let indexes = table.map(|table| table.global_secondary_indexes());
-        let mut indexes = indexes.unwrap_or_default().iter();
+        let Some(table) = answer.table else {
+            return Ok(TableDescription::default());
+        };
+        let mut indexes = table.global_secondary_indexes().iter();
         let index = indexes.find(|index| index.index_name() == Some(DUE_INDEX));
         Ok(TableDescription {
-            items: count(table.and_then(|table| table.item_count())),
+            items: count(table.item_count()),
             indexed_items: index.map(|index| count(index.item_count())),
             created_at: table
-                .and_then(|table| table.creation_date_time())
+                .creation_date_time()
                 .and_then(|time| DateTime::from_timestamp(time.secs(), 0)),
         })
     }
