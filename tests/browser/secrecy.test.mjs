@@ -26,7 +26,7 @@ test('The token is in the memory of the tab and in the header, and nowhere else'
             url: location.href,
             history: JSON.stringify(history.state),
             document: document.documentElement.outerHTML,
-            fields: [...document.querySelectorAll('input')].map((field) => field.value).join(),
+            fields: [...document.querySelectorAll('input:not([type=range])')].map((field) => field.value).join(),
             storage: JSON.stringify([{ ...localStorage }, { ...sessionStorage }]),
             cookies: document.cookie,
             databases: JSON.stringify(await indexedDB.databases()),

@@ -189,8 +189,8 @@ function asides(report) {
 
 /**
  * How a run went, in the same words wherever it is shown. `signs` are all that apply of `failed`, `attention` (malformed
- * records, which only a person can correct) and `incomplete`, the most serious first; `kind` is the first, or `complete`.
- * `parts` are the words with the kind that each is shown as, `also` what is worth knowing besides.
+ * records, which only a person can correct) and `incomplete`. `parts` are the words with the kind that each is shown as,
+ * `also` what is worth knowing besides, and `said` is all of it.
  */
 function outcome(report) {
     const refused = Math.max(report.failed, refusedBy(report).length);
@@ -204,7 +204,6 @@ function outcome(report) {
         : [[signs[0] ?? 'complete', malformed ? `${ended}, ${malformed}` : ended]];
     const also = asides(report);
     return {
-        kind: parts[0][0],
         signs,
         parts: parts.map(([kind, words]) => ({ kind, words })),
         also: also.join(', '),
@@ -233,13 +232,12 @@ function unseenItems({ unindexed_items: unindexed, table_items: items }) {
     return many ? unindexed : 0;
 }
 
-/** Who is on no list is seen by nobody: an empty string, or a sentence that begins in small letters. */
+/** What there is to say of them, to stand after a colon; or an empty string. */
 function unseenSentence(statistics) {
     const unseen = unseenItems(statistics);
     if (unseen === 0) return '';
-    const what = `about ${plural(unseen, 'item')} of this table`;
-    return `${unseen === 1 ? `${what} is on no list, so no cleanup and none of these figures see it`
-        : `${what} are on no list, so no cleanup and none of these figures see them`} `
+    const [are, them] = unseen === 1 ? ['is', 'it'] : ['are', 'them'];
+    return `about ${plural(unseen, 'item')} of this table ${are} on no list, so no cleanup and none of these figures see ${them} `
         + '(DynamoDB’s own count, up to six hours old).';
 }
 
@@ -282,15 +280,15 @@ function unseenNote(statistics, reports, now) {
     return unseen && `Not counted: ${unseen} ${adopt || advice}`;
 }
 
-/** When the next cleanup comes, in words and as the end of a sentence about the first one; or null. */
+/** When the next cleanup comes, in words, and as the end of a sentence about the first one; or null. */
 function nextView({ next_cleanup: next }, now) {
     const left = timeOf(next) - now;
     if (Number.isNaN(left)) return null;
     const minutes = duration(Math.round(Math.abs(left) / 60_000) * 60);
-    if (left > 60_000) return { words: `in ${minutes}`, first: `comes in ${minutes}`, late: false };
-    if (left > 0) return { words: 'in less than a minute', first: 'comes in less than a minute', late: false };
-    if (left >= -LATE_MS) return { words: 'due now', first: 'is due now', late: false };
-    return { words: `late: was due ${minutes} ago`, first: `was due ${minutes} ago`, late: true };
+    if (left < -LATE_MS) return { words: `late: was due ${minutes} ago`, first: `was due ${minutes} ago`, isLate: true };
+    if (left <= 0) return { words: 'due now', first: 'is due now', isLate: false };
+    const words = `in ${left > 60_000 ? minutes : 'less than a minute'}`;
+    return { words, first: `comes ${words}`, isLate: false };
 }
 
 const UNITS = { second: 1_000, minute: 60_000, hour: 3_600_000, day: 86_400_000 };
@@ -439,7 +437,7 @@ function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unsee
         const last = reports.at(-1);
         return { ...view, counts: counts(done, ['deactivated', 'deleted']), notes: [...notes(done), ...besides],
             confirm: last.complete ? null : 'Go on',
-            status: last.complete ? (outcome(done).kind === 'failed' ? 'The cleanup is through, but not all went well.'
+            status: last.complete ? (outcome(done).signs.includes('failed') ? 'The cleanup is through, but not all went well.'
                 : `Done in ${took(last.duration_ms)}.${done.malformed > 0 ? ' What cannot be understood needs you.' : ''}`)
                 : 'The time ran out with work left. What is counted here is done; go on for the rest, '
                     + 'or leave it to the next scheduled run.' };
@@ -728,7 +726,7 @@ function showStatistics(statistics, reports) {
     byId('last-note').replaceChildren(view.lastNote, ...(went ? outcomeElements(went, (words) => words.toLowerCase()) : []),
         went?.also ? `, ${went.also}` : '');
     byId('next-panel').hidden = view.next === null;
-    byId('next-panel').classList.toggle('some', view.next?.late ?? false);
+    byId('next-panel').classList.toggle('some', view.next?.isLate ?? false);
     setText('next', view.next?.words ?? '');
     setText('next-note', view.nextNote);
     document.querySelector('.need').classList.toggle('needed', view.needed);
