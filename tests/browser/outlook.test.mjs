@@ -36,12 +36,12 @@ for (const [what, minutes, words, isLate] of [
     ['23 minutes ahead', 23, 'in 23 minutes', false],
     ['hours ahead', 150, 'in 2 hours 30 minutes', false],
     ['seconds ahead', 0.5, 'in less than a minute', false],
-    ['of this moment', 0, 'due now', false],
+    ['now', 0, 'due now', false],
     ['5 minutes ago', -5, 'due now', false],
     ['6 minutes ago', -6, 'late: was due 6 minutes ago', true],
     ['2 hours ago', -120, 'late: was due 2 hours ago', true],
 ]) {
-    test(`A next cleanup ${what} is "${words}"`, async () => {
+    test(`A cleanup due ${what} is "${words}"`, async () => {
         const visited = await administrator({ schedule: 'rate(1 hour)', next_cleanup: at(minutes) });
         assert.equal(await visited.text('next'), words);
         assert.equal(await visited.text('next-note'), 'every hour');

@@ -51,7 +51,7 @@ async function choose(visited, back) {
 const overflow = ({ page }) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
 for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
-    test(`Malformed records stand out wherever a run is shown, on ${look}`, async () => {
+    test(`Malformed records stand out where a run is, on ${look}`, async () => {
         const visited = await readerOf(hourly(48, (hours) => (hours === 0 ? { malformed: 512 } : {})), {}, options);
         const shown = visited.page.locator('#reports tr').first().locator('.outcome .attention');
         assert.equal(await shown.textContent(), 'Complete, 512 malformed');
@@ -104,7 +104,7 @@ test('A run with several faults shows each of them', async () => {
 
 for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
     for (const [source, schedule] of [['the schedule', 'rate(1 hour)'], ['the other runs', null]]) {
-        test(`A pause is a gap in the chart, by ${source}, on ${look}`, async () => {
+        test(`A pause is a gap, by ${source}, on ${look}`, async () => {
             const visited = await readerOf(hourly(50).toSpliced(4, 2), { schedule }, options);
             const places = await bars(visited);
             assert.equal(places.length, 48);
@@ -182,7 +182,7 @@ for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
         await leave(visited);
     });
 
-    test(`A run by hand between two others has its own bar, on ${look}`, async () => {
+    test(`A run by hand between others has its own bar, on ${look}`, async () => {
         const byHand = [10, 3 * 60 + 30, 5 * 60 + 1].map((minutes) => report(new Date(NOW - 20 * MINUTE - minutes * MINUTE),
             { trigger: 'api', requested_by: 'ada', sessions_deactivated: minutes }));
         const reports = newestFirst([...hourly(45), ...byHand]);
