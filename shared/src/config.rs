@@ -14,6 +14,7 @@ use crate::domain::{Days, Hours, Shards};
 use crate::http::AllowedOrigin;
 use crate::keys::{JwksUrl, KeySource, SecretReference, UnfitKey, VerifyingKey};
 use crate::metrics::Namespace;
+use crate::schedule::Schedule;
 use crate::telemetry;
 use crate::token::TokenRules;
 
@@ -89,6 +90,8 @@ pub struct StatsConfig {
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`.
     pub shards: Shards,
+    /// `CLEANUP_SCHEDULE`.
+    pub schedule: Schedule,
     /// `CORS_ORIGIN`.
     pub cors_origin: Option<AllowedOrigin>,
 }
@@ -212,12 +215,14 @@ impl StatsConfig {
         let table_name = reader.table_name();
         let metrics_namespace = reader.metrics_namespace();
         let shards = reader.shards();
+        let schedule = reader.schedule();
         let cors_origin = reader.cors_origin();
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
                 metrics_namespace,
                 shards,
+                schedule,
                 cors_origin,
             })
         })
@@ -322,6 +327,20 @@ impl<'a> Reader<'a> {
             self.wrong(NAME, "an origin such as https://admin.example.com, or *");
         }
         origin
+    }
+
+    fn schedule(&mut self) -> Schedule {
+        const NAME: &str = "CLEANUP_SCHEDULE";
+        let value = self.variables.get(NAME);
+        value.map_or_else(Schedule::default, |value| {
+            Schedule::parse(value).unwrap_or_else(|| {
+                self.wrong(
+                    NAME,
+                    "EventBridge's rate(1 hour), cron(0 3 * * ? *) or the like",
+                );
+                Schedule::default()
+            })
+        })
     }
 
     fn flag(&mut self, name: &str, default: bool) -> bool {

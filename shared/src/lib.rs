@@ -3,8 +3,8 @@
 //! - [`domain`]: pure decisions; what is due, who is let in.
 //! - [`ports`]: what the use cases need of the world, one trait per capability.
 //! - The use cases, a file each: [`sessions`] for applications that log users in and out; with
-//!   the feature `functions`, `authorize`, `clean_up`, `statistics` and `reports` for the Lambda
-//!   functions.
+//!   the feature `functions`, `authorize`, `clean_up`, `statistics`, `schedule` and `reports` for the
+//!   Lambda functions.
 //! - [`dynamodb`]: the table behind the ports.
 //! - With the feature `functions`: `config`, `keys`, `token`, `http`, `telemetry`, `metrics`, for the
 //!   functions.
@@ -60,6 +60,8 @@ pub mod keys;
 pub mod metrics;
 #[cfg(feature = "functions")]
 pub mod reports;
+#[cfg(feature = "functions")]
+pub mod schedule;
 #[cfg(feature = "functions")]
 pub mod statistics;
 #[cfg(feature = "functions")]

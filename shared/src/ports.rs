@@ -250,9 +250,23 @@ pub trait ScanTable {
         segments: u16,
         after: Option<&ItemKey>,
     ) -> impl Future<Output = Result<Metered<ScanPage>, StoreError>> + Send;
+}
 
-    /// About how many items the table holds: up to six hours old.
-    fn item_count(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+/// What the service knows of the table itself. Its counts are up to six hours old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TableDescription {
+    /// About how many items the table holds.
+    pub items: u64,
+    /// About how many of them are in the index `due`; nothing where there is no such index.
+    pub indexed_items: Option<u64>,
+    /// When the table was created.
+    pub created_at: Option<DateTime<Utc>>,
+}
+
+/// Describes the table.
+pub trait DescribeTable {
+    /// What the service knows of the table.
+    fn describe(&self) -> impl Future<Output = Result<TableDescription, StoreError>> + Send;
 }
 
 /// Keeps how far an adoption is, so that the next run goes on there.
@@ -316,6 +330,9 @@ pub trait ReadReports {
         limit: u8,
         after: Option<&str>,
     ) -> impl Future<Output = Result<ReportPage, StoreError>> + Send;
+
+    /// How many items the partition of the reports holds, counted up to `most` at least.
+    fn count_reports(&self, most: u64) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
 /// Which part of a due list is counted.

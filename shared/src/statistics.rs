@@ -1,9 +1,12 @@
-//! The use case of the statistics: count sessions on the work list.
+//! The use case of the statistics: count sessions on the work list, and compare that with the table.
 
+use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::domain::{Action, Counted, DueKey, DueList, Shard, Shards, Statistics, Timestamp};
-use crate::ports::{CountRecords, StoreError, Window};
+use crate::ports::{
+    CountRecords, DescribeTable, ReadReports, StoreError, TableDescription, Window,
+};
 
 /// Parts of the work list that are counted at once. Each is read page by page, so this is also how
 /// many pages the table is asked for at the same time.
@@ -36,6 +39,43 @@ pub async fn count<T: CountRecords + Sync>(
         total.oldest_expired = [total.oldest_expired, end].into_iter().flatten().min();
     }
     Ok(Statistics::new(&total, now))
+}
+
+/// How much of the table the index holds. What it does not hold, neither the cleanup nor the statistics see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// About how many items the table holds, as the service says: up to six hours old.
+    pub table_items: u64,
+    /// About how many of them are neither in the index nor reports of ours.
+    pub unindexed_items: u64,
+    /// When the table was created.
+    pub table_created: Option<DateTime<Utc>>,
+}
+
+/// Compares the table with its index.
+///
+/// # Errors
+///
+/// The store's.
+pub async fn coverage<T: DescribeTable + ReadReports + Sync>(
+    table: &T,
+) -> Result<Coverage, StoreError> {
+    let TableDescription {
+        items,
+        indexed_items,
+        created_at,
+    } = table.describe().await?;
+    let unindexed = items.saturating_sub(indexed_items.unwrap_or_default());
+    // A count of what is there now; so the reports of the last hours may hide as many others.
+    let reports = match unindexed {
+        0 => 0,
+        most => table.count_reports(most).await?,
+    };
+    Ok(Coverage {
+        table_items: items,
+        unindexed_items: unindexed.saturating_sub(reports),
+        table_created: created_at,
+    })
 }
 
 /// The parts of a shard that are counted.

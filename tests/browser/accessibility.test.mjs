@@ -38,11 +38,25 @@ async function* states(visited) {
     await visited.page.route('**/sessions/*', async (route) => {
         const answer = await (await route.fetch()).json();
         answer.data.malformed_records = 2;
-        if (answer.data.reports) Object.assign(answer.data.reports[0], { failed: 1, failed_records: ['USER#ann SESSION#1'], adoption_percent: 40 });
+        if (answer.data.reports) {
+            Object.assign(answer.data.reports[0], { failed: 1, failed_records: ['USER#ann SESSION#1'], adoption_percent: 40, malformed: 7 });
+            Object.assign(answer.data.reports[1], { malformed: 512, reindexed: 3 });
+            // Two missing ones are a gap.
+            answer.data.reports.splice(8, 2);
+        } else {
+            Object.assign(answer.data, { schedule: 'rate(1 hour)', next_cleanup: new Date(Date.now() - 7_200_000).toISOString(),
+                table_items: 42, unindexed_items: 40 });
+            answer.data.last_cleanup.malformed = 512;
+        }
         await route.fulfill({ json: answer });
     });
     await visited.press('Refresh');
     await visited.page.locator('#reports summary').click();
+    await visited.says('late: was due 2 hours ago');
+    await visited.page.locator('#last-note .attention').waitFor();
+    await visited.page.locator('#chart > svg > .gap').first().waitFor();
+    await visited.page.getByRole('slider', { name: 'Run in the chart' }).focus();
+    await visited.page.keyboard.press('ArrowLeft');
     yield 'something to look into';
     await visited.page.unroute('**/sessions/*');
     await visited.press('Refresh');

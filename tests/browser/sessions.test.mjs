@@ -284,7 +284,7 @@ test('A report says which records were refused, and how far an adoption is', asy
     assert.ok(!await details.getByRole('listitem').first().isVisible());
     await details.getByText('2 records refused by the table').click();
     assert.deepEqual(await details.getByRole('listitem').allTextContents(), [keys[0], 'USER#b\ufffden SESSION#2']);
-    await rows.first().getByText('Adoption: 0 % of the table').waitFor();
+    await rows.first().getByText('adoption at 0 % of the table').waitFor();
     assert.equal(await rows.last().locator('details, .reason').count(), 0);
     await leave(visited);
 });

@@ -60,6 +60,17 @@ export async function untilCounted(stack, total) {
     while ((await ask(stack, 'stats')).total_sessions !== total) await setTimeout(200);
 }
 
+/** Has the page find these members in the statistics, over those of the stack. */
+export const answerStatistics = (page, members) => page.route('**/sessions/stats', async (route) => {
+    const answer = await (await route.fetch()).json();
+    Object.assign(answer.data, members);
+    await route.fulfill({ json: answer });
+});
+
+/** Has the page find these reports, the newest first, and no more. */
+export const answerReports = (page, reports) => page.route('**/sessions/cleanups*', (route) =>
+    route.fulfill({ json: { success: true, data: { reports, next: null } } }));
+
 const HOUR = 3_600_000;
 
 /**

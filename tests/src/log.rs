@@ -3,7 +3,8 @@
 //!
 //! Each world starts the log, in the functions' own form and at the finest level, and has a
 //! [`Watch`] that fails its test where such a line was written. Tests of one program run side by
-//! side and have one log, so a bad line fails each test that has a world at that moment.
+//! side and have one log, so a bad line fails each test that has a world at that moment. What a
+//! test reads of the log is what its own thread has written.
 //!
 //! Whatever looks like a token is found without more ado. What else is secret has to be known:
 //! [`keep_secret`] and [`keep_value`] are told by those who make it up.
@@ -11,11 +12,12 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::thread;
+use std::thread::{self, ThreadId};
 
 use serde_json::Value;
 use session_lifecycle::config::Variables;
 use session_lifecycle::telemetry;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// So many characters in a row of a secret are as bad as all of it.
 const PIECE: usize = 12;
@@ -36,7 +38,7 @@ static LOG: Mutex<Log> = Mutex::new(Log {
 });
 
 struct Log {
-    lines: Vec<String>,
+    lines: Vec<(ThreadId, String)>,
     leaks: Vec<String>,
     hidden: Hidden,
 }
@@ -60,6 +62,8 @@ fn log() -> MutexGuard<'static, Log> {
 pub struct Watch {
     lines: usize,
     leaks: usize,
+    /// The one thread that its test runs on; nothing where that has several.
+    thread: Option<ThreadId>,
 }
 
 impl Watch {
@@ -71,26 +75,31 @@ impl Watch {
             let variables: Variables = [("AWS_LAMBDA_LOG_LEVEL", "TRACE")].into_iter().collect();
             telemetry::start(&variables, || Lines);
         });
+        let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        let has_workers = flavor.is_ok_and(|flavor| flavor == RuntimeFlavor::MultiThread);
         let log = log();
         Self {
             lines: log.lines.len(),
             leaks: log.leaks.len(),
+            thread: (!has_workers).then(|| thread::current().id()),
         }
     }
 
-    /// The lines since then; those of tests that run beside this one are among them.
+    /// The lines since then that the test's own thread has written. A test with several threads gets those of the tests
+    /// beside it as well.
     #[must_use]
     pub fn lines(&self) -> Vec<Value> {
         self.about("")
     }
 
-    /// The lines since then that hold this text.
+    /// Those of them that hold this text.
     #[must_use]
     pub fn about(&self, text: &str) -> Vec<Value> {
+        let is_own = |thread: &ThreadId| self.thread.is_none_or(|own| own == *thread);
         log().lines[self.lines..]
             .iter()
-            .filter(|line| line.contains(text))
-            .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+            .filter(|(thread, line)| is_own(thread) && line.contains(text))
+            .map(|(_, line)| serde_json::from_str(line).expect("a line is JSON"))
             .collect()
     }
 }
@@ -159,7 +168,9 @@ impl io::Write for Lines {
         let found = leaks(&text);
         let mut log = log();
         log.leaks.extend(found);
-        log.lines.extend(text.lines().map(str::to_owned));
+        let thread = thread::current().id();
+        log.lines
+            .extend(text.lines().map(|line| (thread, line.to_owned())));
         Ok(line.len())
     }
 

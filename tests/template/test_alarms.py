@@ -115,18 +115,19 @@ def test_the_outcomes_on_the_dashboard_are_those_of_the_document():
 # Alarm: metric, how it is counted, its period, how many of how many, when, and what silence means.
 EXPECTED = {
     "CleanupFailed": ("Errors", "Sum", 300, (1, 1), ">", 0, "notBreaching"),
-    "CleanupMissing": (None, "SampleCount", 3600, (2, 2), "<", 1, "breaching"),
-    "CleanupIncomplete": ("Complete", "Maximum", 3600, (3, 3), "<", 1, "notBreaching"),
+    "CleanupMissing": ("CleanupOverdue", "Maximum", 1800, (1, 1), ">", 0, "missing"),
+    "CleanupIncomplete": ("IncompleteRuns", "Maximum", 1800, (1, 1), ">=", 3, "ignore"),
     "CleanupGivenUp": ("ApproximateNumberOfMessagesVisible", "Maximum", 300, (1, 1), ">", 0, "ignore"),
     "AuthorizerErrors": (None, "Sum", 300, (2, 3), ">", 0, "notBreaching"),
+    "AuthorizerRefusals": (None, "Sum", 300, (3, 3), ">", 25, "notBreaching"),
     "AuthorizerSlow": ("Duration", "p99", 300, (3, 3), ">", 1000, "notBreaching"),
     "TableThrottled": (None, "Sum", 300, (3, 3), ">", 0, "notBreaching"),
     "TooManySessions": (None, "Maximum", 3600, (1, 1), ">", "5000", "ignore"),
-    "MalformedRecords": (None, "Maximum", 3600, (1, 2), ">", 0, "notBreaching"),
-    "RecordsNotWritten": ("Failed", "Maximum", 3600, (3, 4), ">", 0, "notBreaching"),
+    "MalformedRecords": (None, "Maximum", 3600, (1, 1), ">", 0, "ignore"),
+    "RecordsNotWritten": ("RunsWithFailures", "Maximum", 1800, (1, 1), ">=", 3, "ignore"),
     "ApiErrors": ("5XXError", "Sum", 300, (2, 3), ">", 0, "notBreaching"),
 }
-COMPARISONS = {">": "GreaterThanThreshold", "<": "LessThanThreshold"}
+COMPARISONS = {">": "GreaterThanThreshold", ">=": "GreaterThanOrEqualToThreshold"}
 
 
 def test_each_alarm_goes_off_when_it_should():
@@ -154,18 +155,16 @@ def test_each_alarm_goes_off_when_it_should():
         "AuthorizerSlow": "AuthorizerFunction",
     }.items():
         assert found[name]["Dimensions"] == [{"Name": "FunctionName", "Value": function}]
-    assert found["CleanupIncomplete"]["Dimensions"] == [{"Name": "Trigger", "Value": "schedule"}]
 
 
 def test_metric_math_takes_every_part_and_returns_one_figure():
     expected = {
-        # Without FILL, an hour with no run would be no value, and the hours before would do for it.
-        "CleanupMissing": "FILL(ended, 0)",
         "AuthorizerErrors": "FILL(errors, 0) + FILL(throttles, 0)",
+        "AuthorizerRefusals": "IF(requests >= 20, 100 * (FILL(invalid, 0) + FILL(undecided, 0)) / requests, 0)",
         "TableThrottled": "FILL(tableReads, 0) + FILL(tableWrites, 0) + FILL(indexReads, 0) + FILL(indexWrites, 0)"
         " + 0 * MINUTE(runs)",
         "TooManySessions": "active - expired",
-        "MalformedRecords": "FILL(stored, 0) + FILL(bySchedule, 0) + FILL(byHand, 0) + FILL(byApi, 0)",
+        "MalformedRecords": "MAX([stored, bySchedule, byHand, byApi])",
     }
     found = {name: it["Metrics"] for name, it in alarms(**EVERYTHING).items() if "Metrics" in it}
     assert set(found) == set(expected)
@@ -178,8 +177,6 @@ def test_metric_math_takes_every_part_and_returns_one_figure():
     def parts(name):
         return [it["MetricStat"]["Metric"] for it in found[name] if "MetricStat" in it]
 
-    (ended,) = parts("CleanupMissing")
-    assert (ended["MetricName"], ended["Dimensions"]) == ("Complete", [{"Name": "Trigger", "Value": "schedule"}])
     of_the_authorizer = [{"Name": "FunctionName", "Value": "AuthorizerFunction"}]
     assert [(it["MetricName"], it["Dimensions"]) for it in parts("AuthorizerErrors")] == [
         ("Errors", of_the_authorizer),
@@ -207,6 +204,12 @@ class Series(dict):
     def __rmul__(self, factor):
         return Series({at: factor * it for at, it in self.items()})
 
+    def __truediv__(self, other):
+        return Series({at: self[at] / other[at] for at in self.keys() & other.keys() if other[at]})
+
+    def __ge__(self, least):
+        return Series({at: it >= least for at, it in self.items()})
+
 
 def functions(periods, as_documented):
     """FILL and MINUTE over so many periods: as AWS's page describes them, or with the gaps that it does not rule out."""
@@ -218,7 +221,13 @@ def functions(periods, as_documented):
     def minute(series):
         return Series.fromkeys(range(periods) if as_documented else series, 0)
 
-    return {"FILL": fill, "MINUTE": minute}
+    def choose(condition, series, otherwise):
+        return Series({at: series.get(at, otherwise) if holds else otherwise for at, holds in condition.items()})
+
+    def largest(all_series):
+        return Series({at: max(it[at] for it in all_series if at in it) for at in set().union(*all_series)})
+
+    return {"FILL": fill, "MINUTE": minute, "IF": choose, "MAX": largest}
 
 
 def evaluate(alarm, metrics, periods, as_documented):
@@ -239,22 +248,27 @@ def next_state(alarm, series, state, periods):
     missing = "ignore" if of_dynamodb else alarm["TreatMissingData"]
     count = alarm["EvaluationPeriods"]
     found = [series[at] for at in range(periods) if at in series][-count:]
-    low = alarm["ComparisonOperator"] == "LessThanThreshold"
-    breaching = [it < float(alarm["Threshold"]) if low else it > float(alarm["Threshold"]) for it in found]
+    threshold = float(alarm["Threshold"])
+    equal_too = alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    breaching = [it > threshold or (equal_too and it == threshold) for it in found]
     if missing == "ignore" and len(found) < count and all(breaching):
         return state
+    if missing == "missing" and not found:
+        return "INSUFFICIENT_DATA"
     filled = sum(breaching) + (count - len(found)) * (missing == "breaching")
     return "ALARM" if filled >= alarm.get("DatapointsToAlarm", count) else "OK"
 
 
 # Those that stay on in silence on purpose: the comment at their TreatMissingData says why.
-STAY_ON = {"CleanupMissing", "CleanupGivenUp", "TooManySessions"}
+STAY_ON = {"CleanupGivenUp", "CleanupIncomplete", "MalformedRecords", "RecordsNotWritten", "TooManySessions"}
+# Its silence is a fault, which it tells as such.
+TELLS_OF_SILENCE = {"CleanupMissing"}
 
 
 @pytest.mark.parametrize("as_documented", [True, False])
 @pytest.mark.parametrize("name", EXPECTED)
 def test_alarm_ends_when_its_metrics_fall_silent(name, as_documented):
-    """Nothing happens any more but the hourly cleanup, which is invoked once in an hour's twelve periods."""
+    """Nothing happens any more but a cleanup every hour, which is invoked once in an hour's twelve periods."""
     alarm = alarms(**EVERYTHING)[name]
     names = {it["MetricStat"]["Metric"]["MetricName"] for it in alarm.get("Metrics", []) if "MetricStat" in it}
     state, periods = "ALARM", 5
@@ -263,7 +277,33 @@ def test_alarm_ends_when_its_metrics_fall_silent(name, as_documented):
         invoked = Series({11 - now: 1}) if 0 <= 11 - now < periods else Series()
         metrics = {it: invoked if it == "Invocations" else Series() for it in names or {alarm["MetricName"]}}
         state = next_state(alarm, evaluate(alarm, metrics, periods, as_documented), state, periods)
-    assert state == ("ALARM" if name in STAY_ON else "OK")
+    expected = "INSUFFICIENT_DATA" if name in TELLS_OF_SILENCE else "ALARM" if name in STAY_ON else "OK"
+    assert state == expected
+
+
+def test_a_wrong_key_is_an_alarm_and_a_few_wrong_tokens_are_none():
+    alarm = alarms(**EVERYTHING)["AuthorizerRefusals"]
+
+    def state(requests, invalid):
+        """After 25 minutes with so many requests and refusals in each five."""
+        metrics = {"Invocations": Series.fromkeys(range(5), requests)}
+        named = {"invalid": Series.fromkeys(range(5), invalid) if invalid else Series(), "undecided": Series()}
+        named |= {"requests": metrics["Invocations"]}
+        (expression,) = [it["Expression"] for it in alarm["Metrics"] if "Expression" in it]
+        return next_state(alarm, eval(expression, functions(5, True) | named), "OK", 5)
+
+    assert state(requests=1000, invalid=1000) == "ALARM"
+    assert state(requests=1000, invalid=251) == "ALARM"
+    assert state(requests=1000, invalid=250) == "OK"
+    assert state(requests=20, invalid=20) == "ALARM"
+    assert state(requests=19, invalid=19) == "OK"
+    assert state(requests=1000, invalid=0) == "OK"
+
+
+def test_silence_of_the_watch_tells_the_same_receiver_as_its_alarm():
+    for name, alarm in alarms(**EVERYTHING).items():
+        expected = alarm["AlarmActions"] if name in TELLS_OF_SILENCE else None
+        assert alarm.get("InsufficientDataActions") == expected, name
 
 
 def test_every_alarm_tells_the_address_when_it_begins_and_when_it_is_over():
@@ -276,6 +316,17 @@ def test_every_alarm_tells_the_address_when_it_begins_and_when_it_is_over():
         assert alarm["AlarmActions"] == ["Topic"], name
         assert alarm["OKActions"] == ["Topic"], name
     assert made.outputs["TopicArn"]["Value"] == "Topic"
+
+
+def test_a_topic_of_ones_own_is_told_instead():
+    own = "arn:aws:sns:eu-central-1:123456789012:alarms"
+    made = stack(AlarmTopicArn=own)
+    nested = made.nested("Alarms")
+    assert not nested.of_type("AWS::SNS::Topic") and not nested.of_type("AWS::SNS::Subscription")
+    for name, alarm in alarms(AlarmTopicArn=own).items():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [own], name
+    assert nested.outputs["TopicArn"]["Value"] == own
+    assert made.outputs["AlarmTopicArn"]["Value"] == "Alarms.Outputs.TopicArn"
 
 
 def test_without_an_address_there_are_the_alarms_and_nobody_is_told():

@@ -205,7 +205,7 @@ def test_the_outputs_name_what_was_made(aws, deployed):
 
 def test_the_alarms_and_the_dashboard_are_made_of_what_is_there(aws, deployed):
     alarms = aws("cloudwatch").describe_alarms()["MetricAlarms"]
-    assert len(alarms) == 11
+    assert len(alarms) == 12
     (board,) = aws("cloudwatch").list_dashboards()["DashboardEntries"]
     assert board["DashboardName"] == f"session-cleanup-{PSEUDO['AWS::Region']}"
     assert deployed["Dashboard"]["Url"].endswith(f"#dashboards/dashboard/{board['DashboardName']}")

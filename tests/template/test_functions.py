@@ -18,7 +18,9 @@ def allowed(actions, resource, condition=None):
 
 MAY = {
     "AuthorizerFunction": allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"], TABLE, USERS),
-    "StatsFunction": allowed(["dynamodb:Query"], INDEX) | allowed(["dynamodb:Query"], TABLE, REPORTS),
+    "StatsFunction": allowed(["dynamodb:Query"], INDEX)
+    | allowed(["dynamodb:Query"], TABLE, REPORTS)
+    | allowed(["dynamodb:DescribeTable"], TABLE),
     "ForceCleanupFunction": allowed(["dynamodb:Query"], INDEX)
     | allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"], TABLE, USERS)
     | allowed(["dynamodb:PutItem"], TABLE, REPORTS),
@@ -124,6 +126,7 @@ VARIABLES = {
     "MAX_WRITES_PER_SECOND": (CLEANUPS, {"MaxWritesPerSecond": 9}, "9"),
     "SWEEP_GRACE_HOURS": (["CleanupFunction"], {"SweepGraceHours": 10}, "10"),
     "COUNT_SESSIONS": (["CleanupFunction"], {"CountSessions": "false"}, "false"),
+    "CLEANUP_SCHEDULE": (["StatsFunction"], {"CleanupSchedule": "rate(2 days)"}, "rate(2 days)"),
     "CORS_ORIGIN": (["StatsFunction", "ForceCleanupFunction"], {"CorsOrigin": "*"}, "*"),
     "JWT_ALGORITHM": (["AuthorizerFunction"], {"JwtAlgorithm": "HS512"}, "HS512"),
     "JWT_SECRET": (["AuthorizerFunction"], {"JwtSecret": "t" * 64}, "t" * 64),
@@ -174,16 +177,16 @@ def test_each_function_logs_to_its_own_group_which_ends_and_lambda_drops_nothing
     assert all(group == {"RetentionInDays": "7"} for group in groups.values())
 
 
-def test_the_hourly_event_is_repeated_and_then_kept():
-    made = stack()
-    (rule,) = made.of_type("AWS::Events::Rule").values()
-    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 hour)", "ENABLED")
+@pytest.mark.parametrize("schedule", ["rate(1 hour)", "rate(5 minutes)", "cron(0 3 * * ? *)"])
+def test_scheduled_event_is_repeated_and_then_kept(schedule):
+    made = stack(CleanupSchedule=schedule)
+    rule = made.properties("CleanupFunctionHourly")
+    assert (rule["ScheduleExpression"], rule["State"]) == (schedule, "ENABLED")
     (target,) = rule["Targets"]
     assert target["Arn"] == "CleanupFunction.Arn"
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5}
     assert target["DeadLetterConfig"] == {"Arn": "FailedCleanups.Arn"}
-    (invoke,) = made.of_type("AWS::Lambda::EventInvokeConfig").values()
-    assert invoke == {
+    assert made.properties("CleanupFunctionEventInvokeConfig") == {
         "FunctionName": "CleanupFunction",
         "Qualifier": "$LATEST",
         "MaximumEventAgeInSeconds": 3600,
@@ -192,6 +195,19 @@ def test_the_hourly_event_is_repeated_and_then_kept():
     }
     (queue,) = made.of_type("AWS::SQS::Queue").values()
     assert queue == {"MessageRetentionPeriod": 14 * 86400, "SqsManagedSseEnabled": True}
+
+
+def test_watch_looks_often_and_is_not_repeated_for_long():
+    """The alarm's period is half an hour: two looks in it may be lost."""
+    made = stack()
+    rule = made.properties("StatsFunctionWatch")
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(10 minutes)", "ENABLED")
+    (target,) = rule["Targets"]
+    assert target["Arn"] == "StatsFunction.Arn"
+    late = {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 1}
+    assert target["RetryPolicy"] == late
+    config = made.properties("StatsFunctionEventInvokeConfig")
+    assert config == {"FunctionName": "StatsFunction", "Qualifier": "$LATEST", "DestinationConfig": {}} | late
 
 
 def test_only_the_rule_may_write_to_the_queue_as_eventbridge():
@@ -208,7 +224,7 @@ def test_only_the_rule_may_write_to_the_queue_as_eventbridge():
     ]
 
 
-def test_functions_are_invoked_by_their_own_rule_and_api_alone():
+def test_functions_are_invoked_by_their_own_rules_and_api_alone():
     made = stack()
     callers = {
         (it["FunctionName"], it["Principal"], it["SourceArn"])
@@ -222,6 +238,7 @@ def test_functions_are_invoked_by_their_own_rule_and_api_alone():
         *(("StatsFunction", "apigateway.amazonaws.com", f"{api}/*/GET/{path}{it}") for it in stats),
         ("ForceCleanupFunction", "apigateway.amazonaws.com", f"{api}/*/POST/{path}/sessions/cleanup"),
         ("CleanupFunction", "events.amazonaws.com", "CleanupFunctionHourly.Arn"),
+        ("StatsFunction", "events.amazonaws.com", "StatsFunctionWatch.Arn"),
     }
 
 

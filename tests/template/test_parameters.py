@@ -2,8 +2,12 @@
 
 import json
 import re
+import subprocess
+import tomllib
 
 import pytest
+from samcli.cli.types import CfnParameterOverridesType
+from samcli.yamlhelper import yaml_parse
 from template import REQUIRED, ROOT, TEMPLATES, Resolver, read, translate, values_of
 from test_functions import VARIABLES
 
@@ -27,6 +31,10 @@ EXAMPLES = {
     "JwksUrl": (["", "https://id.example/jwks.json"], ["http://id.example", "https://me:secret@id.example"]),
     "JwtLeewaySeconds": ([0, 120], [-1, 121]),
     "SessionRetentionDays": ([1, 3650], [0, 3651]),
+    "CleanupSchedule": (
+        ["rate(1 minute)", "rate(15 minutes)", "rate(7 days)", "cron(0 3 * * ? *)", "cron(0/5 8-17 ? * MON-FRI *)"],
+        ["", "1 hour", "rate(1 hours)", "rate(2 hour)", "rate(0 hours)", "cron(0 3 * * *)", "cron(0 3 * * ? * *)"],
+    ),
     "ReportRetentionDays": ([1, 3650], [0, 3651]),
     "SweepGraceHours": ([0, 720], [-1, 721]),
     "MaxWritesPerSecond": ([0, 1_000_000], [-1, 1_000_001]),
@@ -34,6 +42,10 @@ EXAMPLES = {
     "TableDeletionProtection": (["true", "false"], ["yes", ""]),
     "TableKmsKeyArn": (["", KEY], ["alias/mine", "1234abcd"]),
     "AlarmEmail": (["", "ops@example.com"], ["ops", "a b@example.com", "a@b@c"]),
+    "AlarmTopicArn": (
+        ["", "arn:aws:sns:eu-central-1:123456789012:alarms", "arn:aws-cn:sns:cn-north-1:123456789012:a_b-c"],
+        ["alarms", "arn:aws:sns:eu-central-1:123456789012:alarms.fifo", KEY],
+    ),
     "LiveSessionsThreshold": ([0, 5000], [-1]),
     "MetricsNamespace": (["", "Mine", "Mine/of-prod:1"], ["AWS/Mine", ":x", "a b", "x" * 257]),
     "CountSessions": (["true", "false"], ["yes", ""]),
@@ -141,6 +153,9 @@ JWKS = {"JwksUrl": "https://id.example"}
         ({"JwtAlgorithm": "HS256", "LiveSessionsThreshold": 1} | SECRET, True),
         ({"JwtAlgorithm": "HS256", "LiveSessionsThreshold": 1, "CountSessions": "false"} | SECRET, False),
         ({"JwtAlgorithm": "HS256", "CountSessions": "false"} | SECRET, True),
+        ({"JwtAlgorithm": "HS256", "AlarmEmail": "a@b.example"} | SECRET, True),
+        ({"JwtAlgorithm": "HS256", "AlarmTopicArn": "arn"} | SECRET, True),
+        ({"JwtAlgorithm": "HS256", "AlarmTopicArn": "arn", "AlarmEmail": "a@b.example"} | SECRET, False),
     ],
 )
 def test_a_stack_whose_parameters_do_not_fit_together_is_not_made(given, fits):
@@ -206,3 +221,50 @@ def test_one_file_pins_what_deploys():
         text = (ROOT / path).read_text()
         assert not re.search(r"(aws-sam-cli|cargo-lambda)==", text), path
     assert "pip install -r infra/requirements.txt" in (ROOT / "README.md").read_text()
+
+
+EXAMPLE = "infra/parameters.example.yaml"
+
+
+def answers(path=EXAMPLE, *, commented):
+    """The parameters of the example: those that are to be answered, or those that have their default."""
+    lines = (TEMPLATES / path).read_text().splitlines()
+    found = [re.fullmatch(r"(# )?([A-Z]\w+): (.*)", line) for line in lines]
+    return {it[2]: yaml_parse(it[3]) for it in found if it and bool(it[1]) == commented}
+
+
+def test_a_first_deployment_has_four_questions_to_answer():
+    answered = answers(commented=False)
+    assert len(answered) == 4
+    assert {name for name, it in read()["Parameters"].items() if "Default" not in it} < set(answered)
+    given = answered | {"JwtSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:jwt-AbCdEf"}
+    template = read()
+    resolver = Resolver(template, values_of(template, given))
+    for rule in template["Rules"].values():
+        if resolver.truth(rule["RuleCondition"]):
+            assert all(resolver.truth(it["Assert"]) for it in rule["Assertions"])
+
+
+def test_the_example_of_parameters_has_every_other_one_with_its_default():
+    parameters = read()["Parameters"]
+    answered, others = answers(commented=False), answers(commented=True)
+    assert set(answered) | set(others) == set(parameters)
+    assert {name: str(it) for name, it in others.items()} == {
+        name: str(it["Default"]) for name, it in parameters.items() if name in others
+    }
+
+
+def test_sam_reads_the_copy_of_the_example_and_git_ignores_it():
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    assert config["default"]["deploy"]["parameters"]["parameter_overrides"] == "file://parameters.yaml"
+    given = CfnParameterOverridesType().convert(f"file://{ROOT / EXAMPLE}", None, None)
+    assert given == {name: str(it) for name, it in answers(commented=False).items()}
+    ignored = subprocess.run(["git", "check-ignore", "-q", "parameters.yaml"], cwd=ROOT)
+    assert ignored.returncode == 0
+
+
+def test_the_groups_begin_with_what_has_to_be_answered():
+    groups = read()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    to_answer = [it for it in groups if it["Label"]["default"].startswith("To answer: ")]
+    assert {name for it in to_answer for name in it["Parameters"]} >= set(answers(commented=False))
+    assert groups[: len(to_answer)] == to_answer

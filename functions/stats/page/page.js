@@ -18,6 +18,8 @@ const formatTime = new Intl.DateTimeFormat(LOCALE, DAY_AND_TIME).format;
 const formatClock = new Intl.DateTimeFormat(LOCALE, { timeStyle: 'medium' }).format;
 const formatHour = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit' }).format;
 const formatDay = new Intl.DateTimeFormat(LOCALE, { day: 'numeric', month: 'short' }).format;
+// Not the reader's own: `1m` for a million is a metre or a minute to others.
+const formatShort = new Intl.NumberFormat('en-US', { notation: 'compact' }).format;
 
 const plural = (count, one, many = `${one}s`) => `${formatNumber(count)} ${count === 1 ? one : many}`;
 
@@ -30,6 +32,12 @@ function duration(seconds, most = seconds < 3_600 ? 1 : 2) {
     if (first < 0) return '0 seconds';
     return parts.slice(first, first + most).filter(([count]) => count > 0)
         .map(([count, name]) => plural(count, name)).join(' ');
+}
+
+/** A period of time, with the day of its end only where it is another one. */
+function between(from, to, word) {
+    const end = formatDay(from) === formatDay(to) ? formatHour(to) : formatTime(to);
+    return formatTime(from) === formatTime(to) ? formatTime(from) : `${formatTime(from)} ${word} ${end}`;
 }
 
 const took = (ms) => (ms < 1_000 ? `${formatNumber(ms)} ms` : `${formatNumber(ms / 1_000)} s`);
@@ -160,19 +168,6 @@ function failureWords({ kind, status, reason }, doing) {
 
 const deletedBy = (it) => it.sessions_deleted + it.refresh_tokens_deleted + it.blacklisted_tokens_deleted;
 
-/** `failed`, `incomplete` or `complete`, and what there is to say about it. */
-function outcome(report) {
-    const failed = Boolean(report.error) || report.failed > 0;
-    const words = [];
-    if (failed) words.push(report.failed > 0 ? `Failed on ${plural(report.failed, 'record')}` : 'Failed');
-    if (!report.complete) words.push(failed ? 'incomplete' : 'Incomplete');
-    return {
-        kind: failed ? 'failed' : report.complete ? 'complete' : 'incomplete',
-        words: words.join(', ') || 'Complete',
-        reason: report.error ?? '',
-    };
-}
-
 /** A text that others chose. Marks of direction in it would turn the words around it. */
 const others = (text) => text.replace(/\p{Bidi_Control}/gu, '\ufffd');
 
@@ -184,6 +179,39 @@ function startedBy({ trigger, requested_by: user }) {
 /** The keys of the records that the table refused, as far as the report names them. */
 const refusedBy = (report) => (report.failed_records ?? []).map(others);
 
+/** What is worth knowing of a run, and nothing to act on. */
+function asides(report) {
+    const counted = [['reindexed', report.reindexed], ['changed elsewhere', report.changed_elsewhere], ['adopted', report.adopted]]
+        .filter(([, count]) => count > 0).map(([name, count]) => `${formatNumber(count)} ${name}`);
+    const percent = report.adoption_percent;
+    return percent == null ? counted : [...counted, `adoption at ${formatNumber(percent)} % of the table`];
+}
+
+/**
+ * How a run went, in the same words wherever it is shown. `signs` are all that apply of `failed`, `attention` (malformed
+ * records, which only a person can correct) and `incomplete`. `parts` are the words with the kind that each is shown as,
+ * `also` what is worth knowing besides, and `said` is all of it.
+ */
+function outcome(report) {
+    const refused = Math.max(report.failed, refusedBy(report).length);
+    const failed = Boolean(report.error) || refused > 0;
+    const malformed = report.malformed > 0 ? `${formatNumber(report.malformed)} malformed` : '';
+    const signs = [[failed, 'failed'], [malformed, 'attention'], [!report.complete, 'incomplete']]
+        .filter(([applies]) => applies).map(([, sign]) => sign);
+    const ended = report.complete ? 'Complete' : 'Incomplete';
+    const failure = `${refused > 0 ? `Failed on ${plural(refused, 'record')}` : 'Failed'}${report.complete ? '' : ', incomplete'}`;
+    const parts = failed ? [['failed', failure], ...(malformed ? [['attention', malformed]] : [])]
+        : [[signs[0] ?? 'complete', malformed ? `${ended}, ${malformed}` : ended]];
+    const also = asides(report);
+    return {
+        signs,
+        parts: parts.map(([kind, words]) => ({ kind, words })),
+        also: also.join(', '),
+        said: [...parts.map(([, words]) => words), ...also].join(', ').toLowerCase(),
+        reason: report.error ?? '',
+    };
+}
+
 function malformedSentence({ malformed_records: malformed = 0 }) {
     if (malformed === 0) return '';
     return malformed === 1
@@ -192,50 +220,157 @@ function malformedSentence({ malformed_records: malformed = 0 }) {
             + 'Correct them, then run the cleanup with adopt.';
 }
 
-function needSentence({ expired_sessions: expired, oldest_expired_age_seconds: age }) {
-    if (expired === 0) return 'No: no session waits to be closed. What else is due for deletion, a dry run tells.';
-    const what = expired === 1 ? '1 session has expired and is still active.'
-        : `${formatNumber(expired)} sessions have expired and are still active.`;
-    return age === null || age === undefined ? `Yes: ${what}`
-        : `Yes: ${what} The oldest expired ${duration(age)} ago.`;
+const timeOf = (text) => (typeof text === 'string' ? Date.parse(text) : NaN);
+const startOf = (run) => Date.parse(run.started_at);
+
+// DynamoDB counts the items of a table about every six hours.
+const COUNT_AGE_MS = 6 * 3_600_000;
+
+/** The items that no list has, where they are more than a count of six hours ago explains; or else 0. */
+function unseenItems({ unindexed_items: unindexed, table_items: items }) {
+    const many = Number.isFinite(unindexed) && unindexed > 0 && unindexed > (Number.isFinite(items) ? items : 0) / 100;
+    return many ? unindexed : 0;
 }
 
-function statisticsView(it, now) {
+/** What there is to say of them, to stand after a colon; or an empty string. */
+function unseenSentence(statistics) {
+    const unseen = unseenItems(statistics);
+    if (unseen === 0) return '';
+    const [are, them] = unseen === 1 ? ['is', 'it'] : ['are', 'them'];
+    return `about ${plural(unseen, 'item')} of this table ${are} on no list, so no cleanup and none of these figures see ${them} `
+        + '(DynamoDB’s own count, up to six hours old).';
+}
+
+/** What to do about items on no list. An adoption shows in DynamoDB's count only later, and is not asked for again. */
+function adoptWords(reports, now) {
+    const adoption = reports.find((it) => !it.dry_run && it.adopted > 0 && now - startOf(it) < COUNT_AGE_MS);
+    if (!adoption) {
+        return ['Run the cleanup once with {"adopt": true}.', 'In the console of AWS Lambda: the cleanup function, tab Test. '
+            + 'The event {"adopt": true, "dry_run": true} tells first what it would do.'];
+    }
+    return ['', `A cleanup adopted ${plural(adoption.adopted, 'record')} ${duration((now - startOf(adoption)) / 1_000, 1)} ago; `
+        + 'DynamoDB may not have counted them yet.'];
+}
+
+/** The answer to “Is a cleanup needed?”, what to do besides, and whether it is a warning. */
+function needView(statistics, reports, now) {
+    const { expired_sessions: expired, oldest_expired_age_seconds: age } = statistics;
+    const unseen = unseenSentence(statistics);
+    const [adopt, advice] = unseen ? adoptWords(reports, now) : ['', ''];
+    const sentences = [];
+    if (expired > 0) {
+        sentences.push(expired === 1 ? 'Yes: 1 session has expired and is still active.'
+            : `Yes: ${formatNumber(expired)} sessions have expired and are still active.`);
+        if (age !== null && age !== undefined) sentences.push(`The oldest expired ${duration(age)} ago.`);
+        if (unseen) sentences.push(`Besides, ${unseen}`);
+    } else {
+        sentences.push(unseen ? `Not known: ${unseen}`
+            : 'No: no session waits to be closed. What else is due for deletion, a dry run tells.');
+    }
+    return { need: [...sentences, adopt].filter(Boolean).join(' '), advice, needed: expired > 0 || unseen !== '' };
+}
+
+// A schedule is not that exact, and a run may take its time.
+const LATE_MS = 5 * 60_000;
+
+/** What a dry run or a cleanup did not look at, beside its counts. */
+function unseenNote(statistics, reports, now) {
+    const unseen = unseenSentence(statistics);
+    const [adopt, advice] = adoptWords(reports, now);
+    return unseen && `Not counted: ${unseen} ${adopt || advice}`;
+}
+
+/** When the next cleanup comes, in words, and as the end of a sentence about the first one; or null. */
+function nextView({ next_cleanup: next }, now) {
+    const left = timeOf(next) - now;
+    if (Number.isNaN(left)) return null;
+    const minutes = duration(Math.round(Math.abs(left) / 60_000) * 60);
+    if (left < -LATE_MS) return { words: `late: was due ${minutes} ago`, first: `was due ${minutes} ago`, isLate: true };
+    if (left <= 0) return { words: 'due now', first: 'is due now', isLate: false };
+    const words = `in ${left > 60_000 ? minutes : 'less than a minute'}`;
+    return { words, first: `comes ${words}`, isLate: false };
+}
+
+const UNITS = { second: 1_000, minute: 60_000, hour: 3_600_000, day: 86_400_000 };
+
+/** Milliseconds between two runs, where the schedule is a rate; null for `cron(…)`, which says no single one. */
+function periodOf(schedule) {
+    const [, count, unit] = /^rate\((\d+) (second|minute|hour|day)s?\)$/.exec(schedule ?? '') ?? [];
+    return Number(count) > 0 ? count * UNITS[unit] : null;
+}
+
+function scheduleWords(schedule) {
+    const period = periodOf(schedule);
+    if (period === null) return typeof schedule === 'string' ? others(schedule) : '';
+    return `every ${duration(period / 1_000).replace(/^1 /, '')}`;
+}
+
+function statisticsView(it, reports, now) {
     const last = it.last_cleanup;
-    const ago = last && (now - Date.parse(last.started_at)) / 1_000;
+    const ago = last && (now - startOf(last)) / 1_000;
+    const next = nextView(it, now);
+    const unknown = 'Not yet, or its report is gone';
     return {
-        need: needSentence(it),
-        needed: it.expired_sessions > 0,
+        ...needView(it, reports, now),
         live: formatNumber(it.active_sessions - it.expired_sessions),
         expired: formatNumber(it.expired_sessions),
+        isExpired: it.expired_sessions > 0,
         inactive: formatNumber(it.inactive_sessions),
         malformed: malformedSentence(it),
         total: formatNumber(it.total_sessions),
+        totalNote: unseenItems(it) > 0 ? 'sessions on the lists' : 'sessions in the table',
         oldest: it.oldest_expired_age_seconds == null ? 'None' : duration(it.oldest_expired_age_seconds),
         oldestNote: it.oldest_expired_age_seconds == null ? '' : 'past its end',
         last: last?.started_at ?? null,
         lastNote: last ? `${ago < 1 ? 'just now' : `${duration(ago, 1)} ago`}, by ${startedBy(last)}: `
-            + `${outcome(last).words.toLowerCase()}` : 'Not yet, or its report is gone',
+            : next && reports.length === 0 ? `Not yet: the first ${next.first}` : unknown,
+        lastOutcome: last ? outcome(last) : null,
+        next,
+        nextNote: scheduleWords(it.schedule),
     };
 }
 
-function chartSummary(runs, dryRuns) {
-    if (runs.length === 0) return '';
-    const sum = (count) => runs.reduce((total, run) => total + count(run), 0);
-    const marked = (kind) => runs.filter((run) => outcome(run).kind === kind).length;
-    const [first, last] = [runs[0], runs.at(-1)].map((run) => formatTime(new Date(run.started_at)));
-    const parts = [`${plural(runs.length, 'run')}, ${first === last ? first : `${first} to ${last}`}: `
-        + `${plural(sum((it) => it.sessions_deactivated), 'session')} deactivated, `
-        + `${plural(sum(deletedBy), 'record')} deleted.`];
-    if (marked('failed')) parts.push(`${plural(marked('failed'), 'run')} failed.`);
-    if (marked('incomplete')) parts.push(`${plural(marked('incomplete'), 'run')} incomplete.`);
-    if (dryRuns) parts.push(`Left out: ${plural(dryRuns, 'dry run')}.`);
-    return `${parts.join(' ')} One bar for each run; the table below has the same figures.`;
+const total = (runs, count) => runs.reduce((sum, run) => sum + count(run), 0);
+
+/** What several runs did, and how they went: for the chart as a whole, and for runs that share a bar. */
+function together(runs) {
+    const [first, last] = [runs[0], runs.at(-1)].map((run) => new Date(run.started_at));
+    const sums = Object.fromEntries(['reindexed', 'changed_elsewhere', 'adopted'].map((name) => [name, total(runs, (it) => it[name] ?? 0)]));
+    const marked = (sign) => runs.filter((run) => outcome(run).signs.includes(sign)).length;
+    const sentences = [`${plural(runs.length, 'run')}, ${between(first, last, 'to')}: `
+        + `${plural(total(runs, (it) => it.sessions_deactivated), 'session')} deactivated, `
+        + `${plural(total(runs, deletedBy), 'record')} deleted.`];
+    if (marked('failed')) sentences.push(`${plural(marked('failed'), 'run')} failed.`);
+    if (marked('incomplete')) sentences.push(`${plural(marked('incomplete'), 'run')} incomplete.`);
+    if (marked('attention')) {
+        sentences.push(`${plural(total(runs, (it) => it.malformed ?? 0), 'record')} malformed, in ${plural(marked('attention'), 'run')}.`);
+    }
+    const also = asides(sums);
+    if (also.length > 0) sentences.push(`Also ${also.join(', ')}.`);
+    return sentences.join(' ');
 }
 
-const readout = (run) => `${formatTime(new Date(run.started_at))}, by ${startedBy(run)}: `
-    + `${formatNumber(run.sessions_deactivated)} deactivated, ${formatNumber(deletedBy(run))} deleted, `
-    + outcome(run).words.toLowerCase();
+const NAMED_GAPS = 3;
+
+function gapWords({ from, to, isOpen, hasOthers }) {
+    const what = hasOthers ? 'No scheduled run' : 'No run';
+    return isOpen ? `${what} since ${formatTime(from)}.` : `${what} between ${between(from, to, 'and')}.`;
+}
+
+function chartSummary(runs, dryRuns, gaps) {
+    if (runs.length === 0) return '';
+    const parts = [together(runs), ...gaps.slice(-NAMED_GAPS).map(gapWords)];
+    if (gaps.length > NAMED_GAPS) parts.push(`Before, ${plural(gaps.length - NAMED_GAPS, 'more gap')}.`);
+    if (dryRuns) parts.push(`Left out: ${plural(dryRuns, 'dry run')}.`);
+    return `${parts.join(' ')} Each bar stands at the time of its run; the table below has the same figures.`;
+}
+
+/** What a bar says: of its run, or of all that share it. */
+function readout(runs) {
+    const [run] = runs;
+    return runs.length > 1 ? together(runs) : `${formatTime(new Date(run.started_at))}, by ${startedBy(run)}: `
+        + `${formatNumber(run.sessions_deactivated)} deactivated, ${formatNumber(deletedBy(run))} deleted, ${outcome(run).said}`;
+}
 
 /** What is said beside the counts of a report. */
 function notes(report) {
@@ -248,7 +383,8 @@ function notes(report) {
             ? 'Its own attributes stay as they are; the log names it.'
             : 'Their own attributes stay as they are; the log names the first 20.'}`),
         ...say(report.changed_elsewhere, (it) => `${it} had been changed by somebody else in the meantime.`),
-        ...say(report.reindexed, (it) => `${it} had a wrong entry in the index, which was put right.`),
+        ...say(report.reindexed, (it) => `${it} had a wrong entry in the index, which ${
+            report.dry_run ? 'a cleanup puts right' : 'was put right'}.`),
     ];
 }
 
@@ -272,18 +408,23 @@ function addUp(reports) {
 }
 
 /** What the dialog shows. `phase` is `counting`, `counted`, `cleaning`, `cleaned` or `failed`. */
-function dialogView({ phase, dryRunOnly, preview, reports, failure, doing }) {
+function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unseen }) {
     const title = dryRunOnly ? 'Dry run' : 'Clean up';
     const view = { title, busy: false, counts: [], notes: [], close: 'Close', confirm: null };
+    const besides = unseen ? [unseen] : [];
     if (phase === 'counting') {
         return { ...view, busy: true, close: 'Cancel', status: 'Counting what a cleanup would do. Nothing is changed.' };
     }
     if (phase === 'counted') {
-        const nothing = preview.complete && COUNTS.every((name) => preview[name] === 0);
-        const shown = { ...view, notes: notes(preview),
+        // A malformed record is moved off the list, which is a change, too.
+        const nothing = preview.complete && [...COUNTS, 'malformed', 'reindexed'].every((name) => (preview[name] ?? 0) === 0);
+        const shown = { ...view, notes: [...notes(preview), ...besides],
             counts: nothing ? [] : counts(preview, ['to deactivate', 'to delete']) };
         if (!preview.complete) shown.notes.unshift('The time ran out before all was counted: there may be more to do.');
-        if (nothing) return { ...shown, status: 'Nothing is due. A cleanup now would change nothing.' };
+        if (nothing) {
+            return { ...shown, status: unseen ? 'Of what is on the lists, nothing is due. Whether a cleanup is needed is not known.'
+                : 'Nothing is due. A cleanup now would change nothing.' };
+        }
         if (dryRunOnly) return { ...shown, status: 'A cleanup now would do this. Nothing has been changed.' };
         return { ...shown, status: 'This is what it would do now. Nothing has been changed yet. '
             + 'What is deleted does not come back.', close: 'Cancel', confirm: 'Clean up now' };
@@ -294,10 +435,10 @@ function dialogView({ phase, dryRunOnly, preview, reports, failure, doing }) {
     const done = reports.length ? addUp(reports) : null;
     if (phase === 'cleaned') {
         const last = reports.at(-1);
-        return { ...view, counts: counts(done, ['deactivated', 'deleted']), notes: notes(done),
+        return { ...view, counts: counts(done, ['deactivated', 'deleted']), notes: [...notes(done), ...besides],
             confirm: last.complete ? null : 'Go on',
-            status: last.complete ? (outcome(done).kind === 'failed' ? 'The cleanup is through, but not all went well.'
-                : `Done in ${took(last.duration_ms)}.`)
+            status: last.complete ? (outcome(done).signs.includes('failed') ? 'The cleanup is through, but not all went well.'
+                : `Done in ${took(last.duration_ms)}.${done.malformed > 0 ? ' What cannot be understood needs you.' : ''}`)
                 : 'The time ran out with work left. What is counted here is done; go on for the rest, '
                     + 'or leave it to the next scheduled run.' };
     }
@@ -307,48 +448,176 @@ function dialogView({ phase, dryRunOnly, preview, reports, failure, doing }) {
 
 // --- The chart -----------------------------------------------------------------------------
 
+/** The higher one of the two in the middle; undefined of nothing. */
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** Pairs of neighbours. */
+const pairs = (values) => values.slice(1).map((value, index) => [values[index], value]);
+
+/**
+ * Where the schedule did not run: between two scheduled runs, or since the last one, lies about twice what the schedule
+ * says, or where it does not say it, what is usual. Oldest first; `runs` too.
+ */
+function findGaps(runs, schedule, now) {
+    const times = runs.filter((run) => run.trigger === 'schedule').map(startOf);
+    const usual = periodOf(schedule) ?? median(pairs(times).map(([from, to]) => to - from));
+    if (times.length === 0 || !usual) return [];
+    return pairs([...times, now]).map(([from, to], index) => ({
+        from, to, isOpen: index === times.length - 1, hasOthers: runs.some((run) => startOf(run) > from && startOf(run) < to),
+    })).filter(({ from, to }) => to - from > 1.75 * usual);
+}
+
+/**
+ * The axis of time, from a little before the first run to now, `width` pixels wide. A pause that would leave no room for
+ * the runs is cut short. `at` gives the place of a time; `stretches` are the parts between the cuts, and `unit` is how many
+ * pixels are usual between two runs.
+ */
+function timeAxis(runs, schedule, now, width) {
+    const times = [...runs.map(startOf), now];
+    const distances = pairs(times).map(([from, to]) => to - from);
+    const usual = Math.max(median(distances), runs.length === 1 ? periodOf(schedule) ?? UNITS.hour : 1_000);
+    const long = 6 * usual;
+    const longest = Math.max(long, distances.filter((it) => it <= long).reduce((sum, it) => sum + it, 0) / 4);
+    const shown = distances.map((it) => Math.min(it, longest));
+    // Few runs do not get wide bars, but room before them.
+    const sum = shown.reduce((all, it) => all + it, 0);
+    const before = Math.max(usual / 2, 12 * usual - sum);
+    const scale = width / (before + sum);
+    const pieces = [{ from: times[0] - before, to: times[0], x: 0, end: before * scale, isCut: false }];
+    for (const [index, [from, to]] of pairs(times).entries()) {
+        const { end } = pieces.at(-1);
+        pieces.push({ from, to, x: end, end: end + shown[index] * scale, isCut: distances[index] > longest });
+    }
+    const stretches = [];
+    for (const piece of pieces) {
+        const last = stretches.at(-1);
+        if (piece.isCut) stretches.push(null);
+        else if (last) Object.assign(last, { to: piece.to, end: piece.end });
+        else stretches.push({ ...piece });
+    }
+    const at = (time) => {
+        const { from, to, x, end } = pieces.find((it) => time <= it.to) ?? pieces.at(-1);
+        return to === from ? end : x + ((time - from) / (to - from)) * (end - x);
+    };
+    return { at, unit: usual * scale, scale, cuts: pieces.filter((it) => it.isCut), stretches: stretches.filter(Boolean) };
+}
+
+const TICK_MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 2_880, 10_080, 20_160, 40_320];
+
+/** Round times of day for the axis, with room for their words, and the day where it is another one. */
+function timeLabels({ at, scale, stretches }, end) {
+    const room = 58;
+    const minutes = TICK_MINUTES.find((it) => it * 60_000 * scale >= room) ?? TICK_MINUTES.at(-1);
+    const labels = [];
+    let day = '';
+    for (const { from, to } of stretches) {
+        const midnight = new Date(from);
+        midnight.setHours(0, 0, 0, 0);
+        // By the clock on the wall, which goes on evenly over a change to summer time.
+        for (let count = 0; ; count += 1) {
+            const time = new Date(midnight.getFullYear(), midnight.getMonth(), midnight.getDate(), 0, count * minutes);
+            // A time that no calendar has is not below anything.
+            if (!(time <= to)) break;
+            const x = at(time);
+            if (time < from || x < 8 || x > end - 44 || x < (labels.at(-1)?.x ?? -room) + room * 0.9) continue;
+            const isOther = formatDay(time) !== day;
+            day = formatDay(time);
+            labels.push(minutes < 1_440 ? { x, hour: formatHour(time), day: isOther ? day : '' } : { x, hour: day, day: '' });
+        }
+    }
+    return labels;
+}
+
+const MIN_BAR = 3;
+const MARK_HEIGHT = 14;
+
+/**
+ * Runs side by side in the order of time. Whoever has no room at its own time stands a little later, and whoever would
+ * stand too much later shares the bar before it.
+ */
+function placeRuns(runs, axis) {
+    const pitch = Math.min(Math.max(axis.unit * 0.3, MIN_BAR + 1), 8);
+    const shift = Math.max(axis.unit * 0.5, pitch);
+    const columns = [];
+    for (const run of runs) {
+        const own = axis.at(startOf(run));
+        const x = Math.max(own, (columns.at(-1)?.x ?? -Infinity) + pitch);
+        if (x - own > shift) columns.at(-1).runs.push(run);
+        else columns.push({ x, runs: [run] });
+    }
+    return columns.map((column, index) => {
+        const room = Math.min(...[columns[index - 1], columns[index + 1]].filter(Boolean).map((it) => Math.abs(it.x - column.x)));
+        return { ...column, width: Math.max(MIN_BAR, Math.min(axis.unit * 0.72, room * 0.8, 40)) };
+    });
+}
+
 /** The least round number that is not below `value`. */
 function roundTop(value) {
     const scale = 10 ** Math.floor(Math.log10(Math.max(1, value)));
     return [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * scale).find((step) => step >= value);
 }
 
-/** Where everything is, for a chart of this width: runs side by side, a panel for each measure. */
-function chartLayout(runs, width) {
+/**
+ * The scale of a measure: `share` of a value is between 0 and 1. It is logarithmic where, by a linear one, a quarter of the
+ * bars would be too low to be seen beside the highest. Zero is at zero all the same.
+ */
+function valueScale(values, height) {
+    const highest = Math.max(...values);
+    const some = values.filter((value) => value > 0).toSorted((a, b) => a - b);
+    const low = some[Math.floor((some.length - 1) / 4)];
+    if (some.length === 0 || (low / highest) * height >= MIN_BAR) {
+        const top = roundTop(highest);
+        return { isLogarithmic: false, ticks: [0, ...(top % 2 === 0 ? [top / 2] : []), top], share: (value) => value / top };
+    }
+    const powers = Math.ceil(Math.log10(highest));
+    const every = Math.ceil(powers / 4);
+    const ticks = [0];
+    for (let power = powers; power > 0; power -= every) ticks.splice(1, 0, 10 ** power);
+    return { isLogarithmic: true, ticks, share: (value) => Math.log1p(value) / Math.log1p(10 ** powers) };
+}
+
+/** Where everything is, for a chart of this width: bars at the time of their runs, a panel for each measure. */
+function chartLayout(runs, gaps, schedule, now, width) {
+    const height = 92;
     const measures = [
         { name: 'Sessions deactivated', className: 'deactivated', of: (run) => run.sessions_deactivated },
         { name: 'Records deleted', className: 'deleted', of: deletedBy },
     ];
-    const tops = measures.map(({ of }) => roundTop(Math.max(...runs.map(of))));
-    const left = 14 + 7 * Math.max(...tops.map((top) => formatNumber(top).length));
-    const slot = Math.max(1, Math.min((width - left) / Math.max(runs.length, 12), 56));
-    const x = (index) => left + index * slot;
-    const height = 92;
-    const panels = measures.map(({ name, className, of }, at) => {
-        const top = tops[at];
-        const base = 28 + height + at * (height + 46);
-        const y = (value) => base - (value / top) * height;
+    // The figures beside the grid take their room first; which they are depends little on which runs share a bar.
+    const write = (value) => (value < 10_000 ? formatNumber : formatShort)(value);
+    const widest = Math.max(...measures.flatMap(({ of }) => valueScale(runs.map(of), height).ticks.map((tick) => write(tick).length)));
+    const left = 14 + 7 * widest;
+    const right = width - 22;
+    const axis = timeAxis(runs, schedule, now, right - left);
+    const columns = placeRuns(runs, axis).map((it) => ({ ...it, x: left + it.x }));
+    const panels = measures.map(({ name, className, of }, index) => {
+        const values = columns.map((column) => total(column.runs, of));
+        const scale = valueScale(values, height);
+        const base = 28 + height + index * (height + 46);
         return {
-            name, className, base,
-            ticks: [0, ...(top % 2 === 0 ? [top / 2] : []), top].map((value) => ({ y: y(value), text: formatNumber(value) })),
-            bars: runs.map((run, index) => ({ x: x(index) + slot * 0.14, width: slot * 0.72, value: of(run),
+            className, base, top: base - height,
+            name: scale.isLogarithmic ? `${name}, logarithmic scale` : name,
+            ticks: scale.ticks.map((value) => ({ y: base - scale.share(value) * height, text: write(value) })),
+            bars: columns.map((column, at) => ({ x: column.x - column.width / 2, width: column.width, value: values[at],
                 // What is not nothing can be seen.
-                height: of(run) === 0 ? 0 : Math.max(2, base - y(of(run))) })),
+                height: values[at] === 0 ? 0 : Math.max(2, scale.share(values[at]) * height) })),
         };
     });
     const marksAt = panels.at(-1).base + 14;
-    const every = Math.ceil(64 / slot);
-    let day = '';
-    const labels = runs.flatMap((run, index) => {
-        if (index % every !== 0) return [];
-        const time = new Date(run.started_at);
-        const changed = formatDay(time) !== day;
-        day = formatDay(time);
-        return [{ x: x(index) + slot / 2, hour: formatHour(time), day: changed ? day : '' }];
-    });
-    return { width, height: marksAt + 48, left, slot, right: left + slot * Math.max(runs.length, 12), panels, labels,
-        labelsAt: marksAt + 26, marks: runs.map((run, index) => ({ x: x(index) + slot / 2, y: marksAt, kind: outcome(run).kind })),
-        runAt: (point) => Math.floor((point - left) / slot) };
+    const marks = columns.map((column) => ({ x: column.x, count: column.runs.length,
+        kinds: Object.keys(SIGNS).filter((sign) => column.runs.some((run) => outcome(run).signs.includes(sign))) }));
+    // What went wrong twice with a run has one mark below the other.
+    const labelsAt = marksAt + 26 + MARK_HEIGHT * (Math.max(1, ...marks.map(({ kinds, count }) => kinds.length + (count > 1))) - 1);
+    return {
+        width, height: labelsAt + 22, left, right: width, now: right, panels, columns, marks, marksAt, labelsAt,
+        labels: timeLabels(axis, right - left).map((it) => ({ ...it, x: left + it.x })),
+        gaps: gaps.map((gap) => ({ ...gap, x: left + axis.at(gap.from) + axis.unit / 2,
+            end: left + axis.at(gap.to) - (gap.isOpen ? 0 : axis.unit / 2) })).filter(({ x, end }) => end > x),
+        cuts: axis.cuts.map(({ x, end, from, to }) => ({ x: left + (x + end) / 2, width: end - x, words: duration((to - from) / 1_000, 1) })),
+        /** The index of the bar next to this place. */
+        columnAt: (x) => columns.reduce((best, column, index) =>
+            (Math.abs(column.x - x) < Math.abs(columns[best].x - x) ? index : best), 0),
+    };
 }
 
 function svg(name, attributes = {}, ...children) {
@@ -358,34 +627,62 @@ function svg(name, attributes = {}, ...children) {
     return element;
 }
 
-/** A cross for a failed run, a triangle for an incomplete one: told apart without colour. */
-function mark(kind, x, y) {
-    const path = kind === 'failed' ? `M${x - 4},${y - 4}l8,8m0,-8l-8,8` : `M${x},${y - 5}l5.5,10h-11z`;
-    return svg('path', { class: `${kind}-mark`, d: path });
-}
+/** A cross, a diamond, a triangle: told apart without colour. */
+const SIGNS = {
+    failed: { words: 'failed', path: (x, y) => `M${x - 4},${y - 4}l8,8m0,-8l-8,8` },
+    attention: { words: 'malformed records: correct them', path: (x, y) => `M${x},${y - 6}l6,6l-6,6l-6,-6z` },
+    incomplete: { words: 'incomplete: the time ran out', path: (x, y) => `M${x},${y - 5}l5.5,10h-11z` },
+};
+const mark = (kind, x, y) => svg('path', { class: `${kind}-mark`, d: SIGNS[kind].path(x, y) });
+
+/** The mark by itself, to stand in a line of text that says the same. */
+const markInText = (kind) => svg('svg', { class: 'sign', width: 16, height: 12, 'aria-hidden': 'true' }, mark(kind, 7, 6));
+
+const gapInText = () => svg('svg', { class: 'sign', width: 16, height: 12, 'aria-hidden': 'true' },
+    svg('rect', { class: 'gap', x: 1, y: 0, width: 13, height: 12 }));
 
 function drawChart(layout) {
     const drawing = svg('svg', { role: 'img', 'aria-labelledby': 'chart-heading', 'aria-describedby': 'chart-summary',
         height: layout.height, viewBox: `0 0 ${layout.width} ${layout.height}` });
-    drawing.append(svg('rect', { class: 'here', y: 20, width: layout.slot, height: layout.height - 52, visibility: 'hidden' }));
+    const line = (className, x1, y1, x2, y2) => svg('line', { class: className, x1, y1, x2, y2 });
+    const text = (x, y, words, className = '', anchor = 'middle') =>
+        svg('text', { x, y, 'text-anchor': anchor, ...(className && { class: className }) }, words);
+    drawing.append(svg('rect', { class: 'here', y: 20, height: layout.height - 52, visibility: 'hidden' }));
+    const [upper] = layout.panels;
+    const bottom = layout.panels.at(-1).base;
+    for (const { x, end } of layout.gaps) {
+        for (const { top, base } of layout.panels) drawing.append(svg('rect', { class: 'gap', x, y: top, width: end - x, height: base - top }));
+    }
+    drawing.append(line('now', layout.now, upper.top, layout.now, bottom + 4));
     for (const panel of layout.panels) {
-        drawing.append(svg('text', { class: 'title', x: 0, y: panel.ticks.at(-1).y - 14 }, panel.name));
-        for (const { y, text } of panel.ticks) {
-            drawing.append(
-                svg('line', { class: y === panel.base ? 'base' : 'grid', x1: layout.left, x2: layout.right, y1: y, y2: y }),
-                svg('text', { x: layout.left - 8, y: y + 4, 'text-anchor': 'end' }, text),
-            );
+        drawing.append(text(0, panel.top - 14, panel.name, 'title', 'start'));
+        for (const { y, text: words } of panel.ticks) {
+            drawing.append(line(y === panel.base ? 'base' : 'grid', layout.left, y, layout.right, y),
+                text(layout.left - 8, y + 4, words, '', 'end'));
         }
         for (const bar of panel.bars.filter((it) => it.height > 0)) {
             drawing.append(svg('rect', { class: panel.className, x: bar.x, y: panel.base - bar.height,
                 width: bar.width, height: bar.height, 'data-value': bar.value }));
         }
+        // Two strokes through the axis, as where a piece of paper is torn out.
+        for (const { x } of layout.cuts) {
+            drawing.append(svg('path', { class: 'cut', d: `M${x - 5},${panel.base + 5}l4,-10m4,0l-4,10` }));
+        }
     }
-    for (const { x, y, kind } of layout.marks) if (kind !== 'complete') drawing.append(mark(kind, x, y));
+    for (const { x, width, words } of layout.cuts) if (width > 7 * words.length) drawing.append(text(x, upper.top + 34, words, 'gap-words'));
+    for (const { x, end, hasOthers } of layout.gaps) {
+        if (end - x > 48 && !hasOthers) drawing.append(text((x + end) / 2, upper.top + 18, 'no run', 'gap-words'));
+    }
+    for (const { x, kinds, count } of layout.marks) {
+        kinds.forEach((kind, index) => drawing.append(mark(kind, x, layout.marksAt + MARK_HEIGHT * index)));
+        // How many runs share the bar stands below their marks, where that is not beside those of another one.
+        const hasRoom = !layout.marks.some((it) => it.kinds.length > kinds.length && Math.abs(it.x - x) < 20);
+        if (count > 1 && hasRoom) drawing.append(text(x, layout.marksAt + MARK_HEIGHT * kinds.length + 4, `×${count}`));
+    }
     for (const { x, hour, day } of layout.labels) {
-        drawing.append(svg('text', { x, y: layout.labelsAt, 'text-anchor': 'middle' }, hour),
-            svg('text', { x, y: layout.labelsAt + 15, 'text-anchor': 'middle' }, day));
+        drawing.append(line('base', x, bottom, x, bottom + 4), text(x, layout.labelsAt, hour), text(x, layout.labelsAt + 15, day));
     }
+    drawing.append(text(layout.now, layout.labelsAt, 'now'));
     return drawing;
 }
 
@@ -409,28 +706,40 @@ function timeElement(iso) {
     return shown;
 }
 
-function showStatistics(statistics) {
-    const view = statisticsView(statistics, Date.now());
+/** How a run went, each part with its mark, and `write` applied to its words. */
+function outcomeElements({ parts }, write = (words) => words) {
+    return parts.flatMap(({ kind, words }, index) => [...(index > 0 ? [', '] : []),
+        element('span', kind, ...(SIGNS[kind] ? [markInText(kind)] : []), write(words))]);
+}
+
+function showStatistics(statistics, reports) {
+    const view = statisticsView(statistics, reports, Date.now());
     for (const name of ['need', 'live', 'expired', 'inactive', 'total', 'oldest']) setText(name, view[name]);
+    setText('total-note', view.totalNote);
     setText('oldest-note', view.oldestNote);
-    setText('malformed', view.malformed);
-    byId('malformed').hidden = !view.malformed;
+    for (const name of ['malformed', 'advice']) {
+        setText(name, view[name]);
+        byId(name).hidden = !view[name];
+    }
     byId('last').replaceChildren(view.last ? timeElement(view.last) : 'None');
-    setText('last-note', view.lastNote);
+    const went = view.lastOutcome;
+    byId('last-note').replaceChildren(view.lastNote, ...(went ? outcomeElements(went, (words) => words.toLowerCase()) : []),
+        went?.also ? `, ${went.also}` : '');
+    byId('next-panel').hidden = view.next === null;
+    byId('next-panel').classList.toggle('some', view.next?.isLate ?? false);
+    setText('next', view.next?.words ?? '');
+    setText('next-note', view.nextNote);
     document.querySelector('.need').classList.toggle('needed', view.needed);
-    byId('expired-panel').classList.toggle('some', view.needed);
+    byId('expired-panel').classList.toggle('some', view.isExpired);
 }
 
 function reportRow(report) {
-    const { kind, words, reason } = outcome(report);
+    const went = outcome(report);
     const started = element('th', '', timeElement(report.started_at));
     started.scope = 'row';
-    const result = element('td', '', element('span', kind, words));
+    const result = element('td', 'outcome', ...outcomeElements(went));
     if (report.dry_run) result.prepend(element('span', 'tag', 'Dry run'), ' ');
-    if (reason) result.append(element('span', 'reason', reason));
-    if (report.adoption_percent != null) {
-        result.append(element('span', 'reason', `Adoption: ${formatNumber(report.adoption_percent)} % of the table`));
-    }
+    for (const words of [went.reason, went.also]) if (words) result.append(element('span', 'reason', words));
     const refused = refusedBy(report);
     if (refused.length > 0) {
         const keys = element('ul', '', ...refused.map((key) => element('li', '', key)));
@@ -443,47 +752,79 @@ function reportRow(report) {
         ...numbers.map((text) => element('td', 'number', text)));
 }
 
-let charted = [];
-let dryRuns = 0;
+// What was read last, with this token.
+let known = { statistics: null, reports: [], charted: [], dryRuns: 0 };
+// The newest run of the bar that is pointed at or chosen by keyboard.
+let chosen = null;
+
+const HINT = 'Point at a run, tap it, or choose it with the arrow keys, to read its figures.';
+
+function emptyWords({ dryRuns, statistics }) {
+    const next = statistics && nextView(statistics, Date.now());
+    const first = next ? `the first ${next.first}.` : '';
+    if (dryRuns > 0) return `Only dry runs are among the last reports.${first && ` No cleanup has run yet: ${first}`}`;
+    return first ? `No cleanup has run yet: ${first}` : 'There is no report of a cleanup.';
+}
 
 function redrawChart() {
     const place = byId('chart');
+    const chooser = byId('run');
+    const { charted, statistics } = known;
+    chooser.hidden = charted.length === 0;
     if (charted.length === 0) {
-        place.replaceChildren(element('p', 'empty', dryRuns ? 'Only dry runs are among the last reports.' : 'There is no report of a cleanup.'));
+        place.replaceChildren(element('p', 'empty', emptyWords(known)));
+        setText('chart-summary', '');
         setText('readout', '');
         return;
     }
-    const layout = chartLayout(charted, place.clientWidth);
+    // The clock of this device may be behind the API's.
+    const now = Math.max(Date.now(), startOf(charted.at(-1)));
+    const gaps = findGaps(charted, statistics?.schedule, now);
+    setText('chart-summary', chartSummary(charted, known.dryRuns, gaps));
+    const layout = chartLayout(charted, gaps, statistics?.schedule, now, place.clientWidth);
+    const { columns } = layout;
     const drawing = drawChart(layout);
     const here = drawing.querySelector('.here');
-    const kinds = [['failed', 'failed'], ['incomplete', 'incomplete: the time ran out']]
-        .filter(([kind]) => layout.marks.some((it) => it.kind === kind));
-    const legend = element('p', 'legend quiet', ...kinds.map(([kind, words]) =>
-        element('span', '', svg('svg', { width: 16, height: 12, 'aria-hidden': 'true' }, mark(kind, 6, 6)), words)));
-    // Its height is there from the beginning, so that nothing jumps; for pointers alone, for the table says the same.
-    const hint = 'Point at a run, or tap it, to read its figures.';
-    const point = (event) => {
-        const index = layout.runAt(event.clientX - drawing.getBoundingClientRect().left);
-        const run = event.type === 'pointerleave' ? null : charted[index];
-        here.setAttribute('visibility', run ? 'visible' : 'hidden');
-        if (run) here.setAttribute('x', layout.left + index * layout.slot);
-        setText('readout', run ? readout(run) : hint);
+    const kinds = Object.keys(SIGNS).filter((kind) => layout.marks.some((it) => it.kinds.includes(kind)));
+    const legend = element('p', 'legend quiet', ...kinds.map((kind) => element('span', '', markInText(kind), SIGNS[kind].words)));
+    if (layout.gaps.length > 0) legend.append(element('span', '', gapInText(), 'no scheduled run'));
+    const choose = (index) => {
+        const column = columns[index];
+        chosen = column?.runs.at(-1).run_id ?? null;
+        here.setAttribute('visibility', column ? 'visible' : 'hidden');
+        if (column) {
+            const width = Math.max(column.width * 1.3, 8);
+            here.setAttribute('x', column.x - width / 2);
+            here.setAttribute('width', width);
+            chooser.value = index;
+            chooser.setAttribute('aria-valuetext', readout(column.runs));
+        }
+        // Its height is there from the beginning, so that nothing jumps.
+        setText('readout', column ? readout(column.runs) : HINT);
     };
+    const point = (event) => choose(event.type === 'pointerleave' ? -1
+        : layout.columnAt(event.clientX - drawing.getBoundingClientRect().left));
     drawing.addEventListener('pointermove', point);
     drawing.addEventListener('pointerdown', point);
     // A finger leaves when it is lifted, and would take the figures with it.
     drawing.addEventListener('pointerleave', (event) => event.pointerType === 'mouse' && point(event));
-    place.replaceChildren(drawing, ...(kinds.length ? [legend] : []));
-    setText('readout', hint);
+    chooser.max = columns.length - 1;
+    chooser.oninput = () => choose(Number(chooser.value));
+    chooser.onfocus = chooser.oninput;
+    place.replaceChildren(drawing, ...(legend.hasChildNodes() ? [legend] : []));
+    const again = columns.findIndex((column) => column.runs.some((run) => run.run_id === chosen));
+    choose(again);
+    if (again < 0) {
+        chooser.value = columns.length - 1;
+        chooser.setAttribute('aria-valuetext', readout(columns.at(-1).runs));
+    }
 }
 
 function showReports(reports) {
     const real = reports.filter((it) => !it.dry_run).slice(0, CHARTED_RUNS);
     // As far back as the chart, so that the table can stand for it.
     const shown = real.length < CHARTED_RUNS ? reports : reports.slice(0, reports.indexOf(real.at(-1)) + 1);
-    charted = real.toReversed();
-    dryRuns = shown.length - real.length;
-    setText('chart-summary', chartSummary(charted, dryRuns));
+    Object.assign(known, { reports, charted: real.toReversed(), dryRuns: shown.length - real.length });
     byId('reports').replaceChildren(...shown.map(reportRow));
     byId('reports-panel').hidden = shown.length === 0;
     redrawChart();
@@ -514,14 +855,16 @@ function showSignIn(words) {
     for (const id of ['session', 'dashboard', 'footer']) byId(id).hidden = true;
     byId('sign-in').hidden = false;
     // What was read with the token goes with it.
-    charted = [];
+    known = { statistics: null, reports: [], charted: [], dryRuns: 0 };
+    chosen = null;
     byId('dashboard').classList.remove('stale');
     byId('reports').replaceChildren();
     byId('chart').replaceChildren();
     for (const id of ['live', 'expired', 'inactive', 'total', 'oldest', 'last']) setText(id, '–');
-    for (const id of ['oldest-note', 'last-note', 'chart-summary', 'readout', 'status']) setText(id, '');
+    for (const id of ['oldest-note', 'last-note', 'next', 'next-note', 'advice', 'chart-summary', 'readout', 'status']) setText(id, '');
+    byId('run').removeAttribute('aria-valuetext');
     setText('need', 'The sessions are being counted …');
-    byId('malformed').hidden = true;
+    for (const id of ['malformed', 'advice', 'next-panel']) byId(id).hidden = true;
     if (words) showFailure(words);
     else byId('alert').replaceChildren();
     byId('token').focus();
@@ -605,11 +948,13 @@ async function readAll() {
     refreshedAt = Date.now();
     byId('dashboard').classList.remove('stale');
     byId('alert').replaceChildren();
-    showStatistics(answers[0].value);
+    known.statistics = answers[0].value;
+    showStatistics(answers[0].value, answers[1].value);
     showReports(answers[1].value);
     sayRefreshed(false);
     // Said once, and not at each refresh.
-    if (first) setText('status', `Is a cleanup needed? ${byId('need').textContent}`);
+    if (first) setText('status', `Is a cleanup needed? ${byId('need').textContent}${
+        byId('next-panel').classList.contains('some') ? ` Next cleanup: ${byId('next').textContent}.` : ''}`);
     else if (wasStale) setText('status', 'The numbers are up to date again.');
 }
 
@@ -678,7 +1023,8 @@ async function forDialog(state, doing, makeCall, then) {
 
 function count(dryRunOnly) {
     const stop = new AbortController();
-    const state = { phase: 'counting', dryRunOnly, reports: [], stop };
+    const unseen = known.statistics && unseenNote(known.statistics, known.reports, Date.now());
+    const state = { phase: 'counting', dryRunOnly, reports: [], stop, unseen };
     forDialog(state, 'count', () => api.dryRun(stop.signal), (preview) => ({ ...state, phase: 'counted', preview }));
 }
 
@@ -717,7 +1063,7 @@ window.addEventListener('pagehide', () => api.hasToken() && showSignIn());
 
 let drawnWidth = 0;
 new ResizeObserver(([{ contentRect }]) => {
-    if (contentRect.width === drawnWidth || charted.length === 0) return;
+    if (contentRect.width === drawnWidth || known.charted.length === 0) return;
     drawnWidth = contentRect.width;
     redrawChart();
 }).observe(byId('chart'));

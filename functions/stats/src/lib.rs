@@ -1,15 +1,16 @@
 //! The statistics and the list of reports, over HTTP; the page that shows them, and the API's
-//! description.
+//! description. By a schedule: whether the scheduled cleanup is late.
 
 mod audit;
 mod page;
 mod recent;
 
 use aws_sdk_dynamodb::Client;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use lambda_http::http::Method;
 use lambda_http::{Body, Request, RequestExt as _, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use session_lifecycle::config::StatsConfig;
 use session_lifecycle::domain::{CleanupReport, Shards, Statistics};
 use session_lifecycle::dynamodb::Table;
@@ -17,9 +18,11 @@ use session_lifecycle::http::{
     AllowedOrigin, Document, Failure, Scope, authorize, query, respond, respond_document,
 };
 use session_lifecycle::metrics::Metrics;
-use session_lifecycle::ports::ReadReports as _;
+use session_lifecycle::ports::{DescribeTable as _, ReadReports as _, StoreError};
 use session_lifecycle::reports;
-use session_lifecycle::statistics;
+use session_lifecycle::schedule::{Schedule, ScheduledRuns};
+use session_lifecycle::statistics::{self, Coverage};
+use uuid::Uuid;
 
 use self::audit::Question;
 use self::recent::Recent;
@@ -29,7 +32,9 @@ use self::recent::Recent;
 pub struct Stats {
     table: Table,
     shards: Shards,
-    recent: Recent,
+    schedule: Schedule,
+    statistics: Recent<(Statistics, ScheduledRuns)>,
+    coverage: Recent<Coverage>,
     cors_origin: Option<AllowedOrigin>,
     metrics: Metrics,
 }
@@ -41,10 +46,36 @@ struct StatsAnswer {
     statistics: Statistics,
     /// The newest report of a run that was not a dry one.
     last_cleanup: Option<CleanupReport>,
+    /// When the scheduled cleanup runs, as `EventBridge` has it.
+    schedule: String,
+    /// When the scheduled cleanup is due next; in the past where it is late. Nothing where that is not known.
+    next_cleanup: Option<String>,
+    /// About how many items the table holds, up to six hours old. Nothing where the table could not be described.
+    table_items: Option<u64>,
+    /// About how many of them neither the cleanup nor these statistics see, without the reports.
+    unindexed_items: Option<u64>,
 }
+
+/// How long the statistics are given again.
+const STATISTICS_KEPT: TimeDelta = TimeDelta::seconds(5);
+
+/// How long the table's own counts are given again. `DynamoDB` renews them about every six hours.
+const COVERAGE_KEPT: TimeDelta = TimeDelta::minutes(10);
 
 /// The description of the API (`OpenAPI` 3.1).
 const DESCRIPTION: &str = include_str!("../openapi.json");
+
+/// Whether an event is one of `EventBridge`'s schedules, and no request of `API Gateway`.
+#[must_use]
+pub fn is_scheduled(event: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Event {
+        #[serde(rename = "detail-type")]
+        detail_type: Option<String>,
+    }
+    let event: Result<Event, _> = serde_json::from_str(event.get());
+    event.is_ok_and(|event| event.detail_type.as_deref() == Some("Scheduled Event"))
+}
 
 /// What can be asked for.
 #[derive(Clone, Copy)]
@@ -84,13 +115,16 @@ impl Stats {
         let StatsConfig {
             table_name,
             shards,
+            schedule,
             cors_origin,
             ..
         } = config;
         Self {
             table: Table::new(client, table_name, shards),
             shards,
-            recent: Recent::default(),
+            schedule,
+            statistics: Recent::kept_for(STATISTICS_KEPT),
+            coverage: Recent::kept_for(COVERAGE_KEPT),
             cors_origin,
             metrics,
         }
@@ -123,7 +157,8 @@ impl Stats {
             Call::Stats => {
                 authorize(request, Scope::Read)?;
                 query(request, &[])?;
-                let answer = self.stats(now).await?;
+                // It is large, and the other calls do without it.
+                let answer = Box::pin(self.stats(now)).await?;
                 Ok(Answer::Stats(Box::new(answer)))
             }
             Call::Reports => {
@@ -134,16 +169,57 @@ impl Stats {
     }
 
     async fn stats(&self, now: DateTime<Utc>) -> Result<StatsAnswer, Failure> {
-        let count = statistics::count(&self.table, self.shards, now.into());
-        let (statistics, last_cleanup) = self
-            .recent
-            .get(self.table.last_cleanup(), count, now)
-            .await
-            .map_err(|error| Failure::from_store(&error))?;
+        let from_store = |error| Failure::from_store(&error);
+        // First, so that a cleanup during the count makes the next request count again.
+        let last_cleanup = self.table.last_cleanup().await.map_err(from_store)?;
+        let run = last_cleanup.as_ref().map(|report| report.run_id);
+        let count = async {
+            let statistics = statistics::count(&self.table, self.shards, now.into()).await?;
+            Ok((statistics, ScheduledRuns::read(&self.table).await?))
+        };
+        let counted = self.statistics.get(run, count, now).await;
+        let (statistics, runs) = counted.map_err(from_store)?;
+        let coverage = self.coverage(run, now).await;
+        let created = coverage.and_then(|it| it.table_created);
+        let next = runs.next(&self.schedule, created);
         Ok(StatsAnswer {
             statistics,
             last_cleanup,
+            schedule: self.schedule.to_string(),
+            next_cleanup: next.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            table_items: coverage.map(|it| it.table_items),
+            unindexed_items: coverage.map(|it| it.unindexed_items),
         })
+    }
+
+    /// How much of the table the index holds. The statistics are good without it.
+    async fn coverage(&self, run: Option<Uuid>, now: DateTime<Utc>) -> Option<Coverage> {
+        let compare = statistics::coverage(&self.table);
+        let coverage = self.coverage.get(run, compare, now).await;
+        coverage
+            .inspect_err(|error| {
+                let error = error.causes();
+                tracing::warn!(error, "the table could not be compared with its index");
+            })
+            .ok()
+    }
+
+    /// Notes in metrics how late the scheduled cleanup is, and how the last ones did.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn watch(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.metrics.event(now);
+        let created = self.table.describe().await?.created_at;
+        let runs = ScheduledRuns::read(&self.table).await?;
+        let overdue = Schedule::overdue(runs.next(&self.schedule, created), now);
+        self.metrics.scheduled_runs(&runs, overdue, now);
+        if !overdue.is_zero() {
+            let seconds = overdue.num_seconds();
+            tracing::warn!(seconds, schedule = %self.schedule, "the scheduled cleanup is overdue");
+        }
+        Ok(())
     }
 
     async fn reports(&self, request: &Request) -> Result<Answer, Failure> {

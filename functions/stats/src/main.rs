@@ -2,12 +2,16 @@
 
 use std::process::ExitCode;
 
-use lambda_http::{Request, service_fn};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Request, Service as _, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use session_lifecycle::config::StatsConfig;
 use session_lifecycle::dynamodb::{Patience, connect};
 use session_lifecycle::metrics::Metrics;
 use session_lifecycle::{clock, telemetry};
-use stats::Stats;
+use stats::{Stats, is_scheduled};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -15,10 +19,20 @@ async fn main() -> ExitCode {
         let config = StatsConfig::read(&variables)?;
         let metrics = Metrics::to_log(config.metrics_namespace.clone(), "stats");
         let stats = &Stats::new(config, connect(Patience::LOOK).await, metrics);
-        let handle = move |request: Request| async move {
-            Ok::<_, lambda_runtime::Error>(stats.handle(&request, clock::now()).await)
+        let handle = |event: LambdaEvent<Box<RawValue>>| async move {
+            let (event, context) = event.into_parts();
+            if is_scheduled(&event) {
+                stats.watch(clock::now()).await?;
+                return Ok(Value::Null);
+            }
+            let request: LambdaRequest = serde_json::from_str(event.get())?;
+            let answer =
+                async |request: Request| Ok::<_, Error>(stats.handle(&request, clock::now()).await);
+            let mut api = Adapter::from(service_fn(answer));
+            let response = api.call(LambdaEvent::new(request, context)).await?;
+            Ok::<_, Error>(serde_json::to_value(response)?)
         };
-        lambda_http::run(service_fn(handle)).await
+        lambda_runtime::run(lambda_runtime::service_fn(handle)).await
     })
     .await
 }

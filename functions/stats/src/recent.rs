@@ -1,74 +1,73 @@
-//! Counted statistics, kept for a few seconds: to count reads the whole index, so whoever asks
-//! often must not make it read as often.
+//! What was counted last, kept for a while: to count reads the whole index, so whoever asks often
+//! must not make it read as often.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use session_lifecycle::clock::Stopwatch;
-use session_lifecycle::domain::{CleanupReport, Statistics};
 use session_lifecycle::ports::StoreError;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// How long counted statistics are given again.
-const KEPT_FOR: TimeDelta = TimeDelta::seconds(5);
-
-/// The statistics that this instance counted last.
-#[derive(Debug, Default)]
-pub(crate) struct Recent(Mutex<Option<Counted>>);
+/// What this instance counted last.
+#[derive(Debug)]
+pub(crate) struct Recent<T> {
+    kept_for: TimeDelta,
+    counted: Mutex<Option<Counted<T>>>,
+}
 
 #[derive(Debug)]
-struct Counted {
-    statistics: Statistics,
+struct Counted<T> {
+    value: T,
     /// The newest cleanup before the count. What a later one did is not counted here.
     last_cleanup: Option<Uuid>,
     began: DateTime<Utc>,
     ended: DateTime<Utc>,
 }
 
-impl Counted {
-    fn is_recent(&self, last_cleanup: Option<Uuid>, now: DateTime<Utc>) -> bool {
-        self.last_cleanup == last_cleanup && self.began <= now && now < self.ended + KEPT_FOR
+impl<T: Copy> Recent<T> {
+    /// Nothing counted yet; what will be is given again for so long.
+    pub(crate) fn kept_for(kept_for: TimeDelta) -> Self {
+        Self {
+            kept_for,
+            counted: Mutex::default(),
+        }
     }
-}
 
-impl Recent {
-    /// The statistics and the newest cleanup. Both are read where nothing recent is kept or there
-    /// was a cleanup since; requests at the same time wait for one count. An error is not kept.
+    /// What was counted last, or counts where nothing recent is kept or there was a cleanup since. `last_cleanup` was read
+    /// before. Requests at the same time wait for one count. An error is not kept.
     ///
     /// # Errors
     ///
     /// The store's.
     pub(crate) async fn get(
         &self,
-        last_cleanup: impl Future<Output = Result<Option<CleanupReport>, StoreError>>,
-        count: impl Future<Output = Result<Statistics, StoreError>>,
+        last_cleanup: Option<Uuid>,
+        count: impl Future<Output = Result<T, StoreError>>,
         now: DateTime<Utc>,
-    ) -> Result<(Statistics, Option<CleanupReport>), StoreError> {
-        let mut kept = self.0.lock().await;
-        // First, so that a cleanup during the count makes the next request count again.
-        let report = last_cleanup.await?;
-        let run = report.as_ref().map(|report| report.run_id);
-        if let Some(counted) = kept.as_ref().filter(|it| it.is_recent(run, now)) {
-            return Ok((counted.statistics, report));
+    ) -> Result<T, StoreError> {
+        let mut counted = self.counted.lock().await;
+        let recent = counted.as_ref().filter(|it| {
+            it.last_cleanup == last_cleanup && it.began <= now && now < it.ended + self.kept_for
+        });
+        if let Some(recent) = recent {
+            return Ok(recent.value);
         }
         let watch = Stopwatch::start(Duration::MAX);
-        let statistics = count.await?;
-        *kept = Some(Counted {
-            statistics,
-            last_cleanup: run,
+        let value = count.await?;
+        *counted = Some(Counted {
+            value,
+            last_cleanup,
             began: now,
             ended: now + watch.elapsed(),
         });
-        Ok((statistics, report))
+        Ok(value)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
-
-    use session_lifecycle::domain::{Counted as InIndex, Counts, Timestamp, Trigger};
 
     use super::*;
 
@@ -78,46 +77,29 @@ mod tests {
         DateTime::from_timestamp(NOW + seconds, 0).unwrap()
     }
 
-    fn report(number: u128) -> CleanupReport {
-        CleanupReport {
-            run_id: Uuid::from_u128(number),
-            trigger: Trigger::Api,
-            requested_by: None,
-            dry_run: false,
-            started_at: at(0),
-            duration_ms: 0,
-            complete: true,
-            counts: Counts::default(),
-            capacity_units: 0.0,
-            oldest_expired_age_seconds: None,
-            failed_records: Vec::new(),
-            adoption_percent: None,
-            error: None,
-        }
+    /// A table whose count takes ten seconds and gives the number of the count.
+    struct Table {
+        recent: Recent<u64>,
+        counts: AtomicU64,
     }
 
-    /// A table whose count takes ten seconds and gives the number of the count.
-    #[derive(Default)]
-    struct Table {
-        recent: Recent,
-        counts: AtomicU64,
+    impl Default for Table {
+        fn default() -> Self {
+            Self {
+                recent: Recent::kept_for(TimeDelta::seconds(5)),
+                counts: AtomicU64::default(),
+            }
+        }
     }
 
     impl Table {
         async fn get(&self, run: u128, seconds: i64) -> u64 {
             let count = async {
                 tokio::time::sleep(Duration::from_secs(10)).await;
-                let live = self.counts.fetch_add(1, Ordering::Relaxed) + 1;
-                let now = Timestamp::from(at(seconds));
-                let counted = InIndex {
-                    live,
-                    ..InIndex::default()
-                };
-                Ok(Statistics::new(&counted, now))
+                Ok(self.counts.fetch_add(1, Ordering::Relaxed) + 1)
             };
-            let last = async { Ok(Some(report(run))) };
-            let (statistics, _) = self.recent.get(last, count, at(seconds)).await.unwrap();
-            statistics.total_sessions
+            let last = Some(Uuid::from_u128(run));
+            self.recent.get(last, count, at(seconds)).await.unwrap()
         }
     }
 
@@ -153,7 +135,7 @@ mod tests {
             source: "no connection".into(),
         };
         let count = async { Err(error()) };
-        let failed = table.recent.get(async { Ok(None) }, count, at(0)).await;
+        let failed = table.recent.get(None, count, at(0)).await;
         assert!(failed.is_err());
         assert_eq!(table.get(1, 0).await, 1);
     }

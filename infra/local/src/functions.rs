@@ -151,6 +151,10 @@ impl Functions {
                 let report = self.cleanup.handle(&event, now, left).await?;
                 Ok(serde_json::to_value(report)?)
             }
+            FunctionName::Stats if stats::is_scheduled(&received::<Box<RawValue>>(event)?) => {
+                self.stats.watch(now).await?;
+                Ok(Value::Null)
+            }
             FunctionName::Stats => {
                 over_http(event, |request| async move {
                     self.stats.handle(&request, now).await

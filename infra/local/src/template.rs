@@ -107,8 +107,16 @@ pub struct Template {
 
 #[derive(Deserialize)]
 struct Document {
+    #[serde(rename = "Parameters")]
+    parameters: BTreeMap<String, Parameter>,
     #[serde(rename = "Resources")]
     resources: BTreeMap<String, Resource>,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    #[serde(rename = "Default", default)]
+    default: Value,
 }
 
 #[derive(Deserialize)]
@@ -145,7 +153,7 @@ impl Template {
             match resource.kind.as_str() {
                 "AWS::DynamoDB::Table" => read.table = resource.properties,
                 "AWS::Serverless::Api" => read.api(&resource.properties),
-                "AWS::Serverless::Function" => read.function(&resource)?,
+                "AWS::Serverless::Function" => read.function(&resource, &document.parameters)?,
                 _ => {}
             }
         }
@@ -182,7 +190,11 @@ impl Template {
         }
     }
 
-    fn function(&mut self, resource: &Resource) -> Result<(), TemplateError> {
+    fn function(
+        &mut self,
+        resource: &Resource,
+        parameters: &BTreeMap<String, Parameter>,
+    ) -> Result<(), TemplateError> {
         let binary = &resource.metadata["BuildProperties"]["Binary"];
         let function = FunctionName::deserialize(binary)
             .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
@@ -205,9 +217,12 @@ impl Template {
                     function,
                     authorized: properties["Auth"]["Authorizer"] != "NONE",
                 }),
-                Some("Schedule") => {
-                    self.schedule = properties["Schedule"]
-                        .as_str()
+                Some("Schedule") if function == FunctionName::Cleanup => {
+                    // Of `!Ref`, whose tag is not seen here.
+                    let parameter = properties["Schedule"].as_str().unwrap_or_default();
+                    let default = parameters.get(parameter).map(|it| &it.default);
+                    self.schedule = default
+                        .and_then(Value::as_str)
                         .and_then(rate)
                         .unwrap_or_default();
                 }

@@ -110,8 +110,9 @@ impl<T: AdoptionTable> Run<'_, T> {
 
     /// About how many items the table holds, for saying how far the adoption is.
     async fn item_count(&self) -> Option<u64> {
-        let count = self.table.item_count().await;
-        count
+        let described = self.table.describe().await;
+        described
+            .map(|table| table.items)
             .inspect_err(|error| {
                 let error = error.causes();
                 tracing::warn!(error, "the size of the table is unknown");

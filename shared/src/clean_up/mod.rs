@@ -34,7 +34,8 @@ use self::run::Run;
 use self::tally::Tally;
 use crate::domain::{CleanupReport, Days, Hours, Shards, Trigger};
 use crate::ports::{
-    ApplyChanges, KeepAdoptionPlace, KeepReport, ReadDueList, ReadRecords, ScanTable, StoreError,
+    ApplyChanges, DescribeTable, KeepAdoptionPlace, KeepReport, ReadDueList, ReadRecords,
+    ScanTable, StoreError,
 };
 
 /// What is the same for all runs.
@@ -107,9 +108,9 @@ pub trait CleanupTable: ReadDueList + ReadRecords + ApplyChanges + KeepReport + 
 impl<T: ReadDueList + ReadRecords + ApplyChanges + KeepReport + Sync> CleanupTable for T {}
 
 /// Everything that a cleanup may do to a table that it adopts.
-pub trait AdoptionTable: CleanupTable + ScanTable + KeepAdoptionPlace {}
+pub trait AdoptionTable: CleanupTable + ScanTable + DescribeTable + KeepAdoptionPlace {}
 
-impl<T: CleanupTable + ScanTable + KeepAdoptionPlace> AdoptionTable for T {}
+impl<T: CleanupTable + ScanTable + DescribeTable + KeepAdoptionPlace> AdoptionTable for T {}
 
 /// Runs an order, without `adopt`, for which a scan is needed.
 ///

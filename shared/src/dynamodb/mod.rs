@@ -1,6 +1,8 @@
 //! The DynamoDB adapter: the only place that knows the SDK, attribute names and expressions.
 
 mod authorize;
+#[cfg(feature = "functions")]
+mod describe;
 mod due_list;
 mod error;
 mod item;

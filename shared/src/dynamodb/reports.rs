@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -108,6 +108,27 @@ impl ReadReports for Table {
             reports: items.iter().filter_map(understood).collect(),
             next,
         })
+    }
+
+    async fn count_reports(&self, most: u64) -> Result<u64, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression(format!("{PK} = :reports"))
+            .expression_attribute_values(":reports", text(PARTITION))
+            .select(Select::Count)
+            .into_paginator()
+            .send();
+        let mut count = 0;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| StoreError::from_call(READING, error))?;
+            count += u64::try_from(page.count()).unwrap_or_default();
+            if count >= most {
+                break;
+            }
+        }
+        Ok(count)
     }
 }
 

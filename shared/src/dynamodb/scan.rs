@@ -66,18 +66,6 @@ impl ScanTable for Table {
         };
         Ok(metered(page, consumed))
     }
-
-    async fn item_count(&self) -> Result<u64, StoreError> {
-        let answer = self
-            .client
-            .describe_table()
-            .table_name(&self.name)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_call("describing the table", error))?;
-        let count = answer.table.and_then(|table| table.item_count);
-        Ok(count.and_then(|it| it.try_into().ok()).unwrap_or_default())
-    }
 }
 
 impl KeepAdoptionPlace for Table {

@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use self::document::Document;
 use crate::authorize::{Deactivation, Decision, Undecided};
 use crate::domain::{CleanupReport, Refusal, Statistics};
+use crate::schedule::ScheduledRuns;
 
 /// A metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +61,17 @@ pub enum Metric {
     ExpiredSessions,
     /// Records that cannot be understood, off the work list.
     MalformedRecords,
+    /// How late the scheduled cleanup is.
+    CleanupOverdue,
+    /// How many of the last scheduled runs, without a break, ended with work left.
+    IncompleteRuns,
+    /// How many of the last scheduled runs, without a break, failed on a record.
+    RunsWithFailures,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Validations,
         Self::DeactivationsOnValidation,
         Self::DeactivationsOnValidationUnknown,
@@ -86,6 +93,9 @@ impl Metric {
         Self::ActiveSessions,
         Self::ExpiredSessions,
         Self::MalformedRecords,
+        Self::CleanupOverdue,
+        Self::IncompleteRuns,
+        Self::RunsWithFailures,
     ];
 
     /// The name that CloudWatch knows it by.
@@ -132,6 +142,9 @@ impl Metric {
             Self::ActiveSessions => ("ActiveSessions", "Count", None),
             Self::ExpiredSessions => ("ExpiredSessions", "Count", None),
             Self::MalformedRecords => ("MalformedRecords", "Count", None),
+            Self::CleanupOverdue => ("CleanupOverdue", "Seconds", None),
+            Self::IncompleteRuns => ("IncompleteRuns", "Count", None),
+            Self::RunsWithFailures => ("RunsWithFailures", "Count", None),
         }
     }
 }
@@ -280,6 +293,19 @@ impl Metrics {
                     Metric::MalformedRecords,
                     statistics.malformed_records as f64,
                 ),
+            ],
+        );
+    }
+
+    /// Notes how the scheduled cleanups do.
+    pub fn scheduled_runs(&self, runs: &ScheduledRuns, overdue: TimeDelta, now: DateTime<Utc>) {
+        self.put(
+            now,
+            "",
+            &[
+                (Metric::CleanupOverdue, overdue.as_seconds_f64()),
+                (Metric::IncompleteRuns, f64::from(runs.incomplete)),
+                (Metric::RunsWithFailures, f64::from(runs.with_failures)),
             ],
         );
     }

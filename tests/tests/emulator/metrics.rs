@@ -98,7 +98,12 @@ async fn the_functions_write_the_metrics_that_are_described_and_no_others() {
             FunctionName::Authorizer,
             requests(&world).await.into_iter().map(|it| it.1).collect(),
         ),
-        (FunctionName::Stats, of(FunctionName::Stats, "stats")),
+        (
+            FunctionName::Stats,
+            ["stats", "scheduled"]
+                .map(|name| event_with_token(FunctionName::Stats, name, &token))
+                .into(),
+        ),
         (
             FunctionName::ForceCleanup,
             of(FunctionName::ForceCleanup, "cleanup"),

@@ -1,8 +1,4 @@
 //! Hosts whose clocks differ: each goes by its own, and closes nothing that is live by that.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;

@@ -1,9 +1,4 @@
 //! Malformed records: moved off the work list once, never changed otherwise, in nobody's way.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use axum::http::Method;
 use serde_json::{Value, json};

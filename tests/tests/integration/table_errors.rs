@@ -1,9 +1,4 @@
 //! Errors that DynamoDB documents, one by one: what a run makes of each.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

@@ -10,7 +10,7 @@ use session_cleanup_tests::forging::{Signer, Target, claims_with, decoded, encod
 use session_lifecycle::token::InvalidToken;
 use sha2::{Digest, Sha256};
 
-use crate::target_of_set;
+use super::target_of_set;
 
 /// The modulus' length in bytes.
 const LENGTH: usize = 256;
@@ -23,7 +23,7 @@ struct PrivateKey {
 
 impl PrivateKey {
     fn read() -> Self {
-        let pem = include_str!("../../keys/rsa.pem");
+        let pem = include_str!("../../../keys/rsa.pem");
         let lines: Vec<_> = pem.lines().filter(|it| !it.starts_with('-')).collect();
         let der = STANDARD.decode(lines.concat()).unwrap();
         // PKCS #8 (RFC 5208 §5): a version, an algorithm, and in a string of bytes RFC 8017 A.1.2:

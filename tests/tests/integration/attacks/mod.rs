@@ -1,10 +1,6 @@
 //! The attacks on tokens that are known, each against the authorizer as it is configured for the
 //! algorithm that it is about, with a live session behind. Beside what is refused stands what
 //! differs from it in nothing else and is let in.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 mod algorithm;
 mod claims;

@@ -7,7 +7,7 @@ use session_cleanup_tests::log::Watch;
 use session_cleanup_tests::{HOUR, NOW, authorizing};
 use session_lifecycle::token::InvalidToken;
 
-use crate::header::no_objects;
+use super::header::no_objects;
 
 async fn target() -> (Signer, Target) {
     let signer = Signer::of(Algorithm::HS256);

@@ -1,10 +1,6 @@
 //! Tokens of every algorithm, changed at random, millions of them: none is let in.
 //!
 //! `cargo test --workspace` tries a part of them. tests/README.md says how to try more, and how to repeat a run.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::collections::BTreeMap;
 

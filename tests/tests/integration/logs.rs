@@ -1,9 +1,4 @@
-//! The logs: JSON lines with the request's id, and no token in any of them. A test binary of its
-//! own, for a process has one log.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
+//! The logs: JSON lines with the request's id, and no token in any of them.
 
 use axum::http::Method;
 use serde_json::json;

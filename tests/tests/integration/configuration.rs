@@ -117,6 +117,29 @@ fn an_origin_is_checked_by_the_functions_that_answer_browsers() {
 }
 
 #[test]
+fn schedule_is_one_that_eventbridge_takes() {
+    let read = |schedule: &str| {
+        let variables = [("TABLE_NAME", "sessions"), ("CLEANUP_SCHEDULE", schedule)];
+        let config = StatsConfig::read(&variables.into_iter().collect());
+        config
+            .map(|it| it.schedule.to_string())
+            .map_err(|error| error.to_string())
+    };
+    for (schedule, expected) in [
+        ("", "rate(1 hour)"),
+        ("rate(15 minutes)", "rate(15 minutes)"),
+        ("cron(0 3 ? * SUN *)", "cron(0 3 ? * SUN *)"),
+    ] {
+        assert_eq!(read(schedule).as_deref(), Ok(expected));
+    }
+    let error = read("hourly").unwrap_err();
+    assert!(
+        error.contains("CLEANUP_SCHEDULE is \"hourly\" ("),
+        "{error}"
+    );
+}
+
+#[test]
 fn wrong_values_are_refused() {
     for (name, value) in [
         ("DUE_SHARDS", "0"),
@@ -143,8 +166,8 @@ fn wrong_values_are_refused() {
 
 #[test]
 fn the_key_fits_the_algorithm_and_is_never_shown() {
-    let rsa = include_str!("../keys/rsa.pub.pem");
-    let p256 = include_str!("../keys/p256.pub.pem");
+    let rsa = include_str!("../../keys/rsa.pub.pem");
+    let p256 = include_str!("../../keys/p256.pub.pem");
     let with_key = |algorithm, pem| {
         vec![
             ("JWT_ALGORITHM", algorithm),
@@ -194,20 +217,20 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
             "JWT_PUBLIC_KEY must be the PEM of a public key for EdDSA",
         ),
         (
-            with_key("RS256", include_str!("../keys/rsa.pem")),
+            with_key("RS256", include_str!("../../keys/rsa.pem")),
             "JWT_PUBLIC_KEY holds a private key, and the public one is needed for RS256",
         ),
         (
-            with_key("RS256", include_str!("../keys/rsa-1024.pub.pem")),
+            with_key("RS256", include_str!("../../keys/rsa-1024.pub.pem")),
             "JWT_PUBLIC_KEY has an RSA modulus of less than 2,048 or more than 8,192 bits, and \
              cannot serve for RS256",
         ),
         (
-            with_key("ES256", include_str!("../keys/secp256k1.pub.pem")),
+            with_key("ES256", include_str!("../../keys/secp256k1.pub.pem")),
             "JWT_PUBLIC_KEY is no point of the algorithm's curve, and cannot serve for ES256",
         ),
         (
-            with_key("EdDSA", include_str!("../keys/ed25519.pem")),
+            with_key("EdDSA", include_str!("../../keys/ed25519.pem")),
             "JWT_PUBLIC_KEY holds a private key, and the public one is needed for EdDSA",
         ),
         (

@@ -12,7 +12,7 @@ use session_cleanup_tests::log::Watch;
 use session_lifecycle::keys::{InvalidJwks, VerifyingKey, read_jwks};
 use session_lifecycle::token::InvalidToken;
 
-use crate::target_of_set;
+use super::target_of_set;
 
 /// A JWK with some of its members set, or removed where they are null.
 fn with(jwk: &Value, members: Value) -> Value {
@@ -124,7 +124,7 @@ async fn a_key_that_says_it_is_for_this_is_taken() {
 async fn an_unsound_rsa_key_is_refused() {
     let jwk = Signer::of(Algorithm::RS256).jwk();
     let n = number(&jwk, "n");
-    let small = decoded_pem(include_str!("../../keys/rsa-1024.pub.pem"));
+    let small = decoded_pem(include_str!("../../../keys/rsa-1024.pub.pem"));
     let short = &small[small.len() - 128 - 5..small.len() - 5];
     let mut bad: Vec<_> = [
         // e: 1, even, zero, nothing.

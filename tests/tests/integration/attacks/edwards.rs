@@ -12,7 +12,7 @@ use session_cleanup_tests::forging::{Signer, decoded, encoded, good_claims};
 use session_lifecycle::keys::{VerifyingKey, read_jwks};
 use session_lifecycle::token::InvalidToken;
 
-use crate::target_of_set;
+use super::target_of_set;
 
 /// The order of the base point, L (RFC 8032 §5.1).
 fn order() -> BigUint {

@@ -3,10 +3,6 @@
 //!
 //! What they sign are not our claims. So the key has to take them, and a token has to come as far
 //! as its claims and no further.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -25,7 +21,7 @@ struct Vector {
 }
 
 fn vectors() -> Vec<Vector> {
-    let vectors: Value = serde_json::from_str(include_str!("../vectors/jws.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("../../vectors/jws.json")).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let vector = |it: &Value| Vector {
         source: text(&it["source"]),

@@ -1,8 +1,4 @@
 //! The list of reports, for an auditor: filtered, page by page, as JSON and as CSV.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::collections::BTreeSet;
 

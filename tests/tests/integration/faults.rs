@@ -1,11 +1,5 @@
 //! The cleanup while the store fails. Whatever happens on the way, no live session is touched, all
 //! that is due is done in the end, and the reports together count what the table shows, once.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;

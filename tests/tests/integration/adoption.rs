@@ -1,9 +1,4 @@
 //! An adoption that takes more runs than one: it keeps its place, and goes on there.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

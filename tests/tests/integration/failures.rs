@@ -1,9 +1,5 @@
 //! The authorizer while the store fails. What passes in time is never noticed; everything else is
 //! an error, by which nobody is let in and nobody is told what may not be true.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,4 @@
 //! A shared secret from AWS Secrets Manager: read, read again, rotated, out of reach.
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::time::Duration;
 

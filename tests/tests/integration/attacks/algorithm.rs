@@ -9,7 +9,7 @@ use session_cleanup_tests::forging::{
 };
 use session_lifecycle::token::InvalidToken;
 
-use crate::target_of_set;
+use super::target_of_set;
 
 const ONE_OF_EACH_FAMILY: [Algorithm; 5] = [
     Algorithm::HS256,

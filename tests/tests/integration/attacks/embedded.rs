@@ -6,7 +6,7 @@ use session_cleanup_tests::forging::{Signer, claims_with, encoded, good_claims};
 use session_cleanup_tests::key_server::{Answer, KeyServer};
 use session_lifecycle::token::InvalidToken;
 
-use crate::target_of_set;
+use super::target_of_set;
 
 fn header(algorithm: Algorithm, members: &Value) -> String {
     let mut header = members.clone();

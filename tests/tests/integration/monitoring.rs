@@ -1,8 +1,4 @@
 //! The monitoring API through gateway and authorizer: statistics, reports, the cleanup by hand.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::gateway::{ApiRequest, ApiResponse, Gateway};
+use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::{FunctionName, GatewayResponse, Template};
 use session_cleanup_tests::events::event;
 use session_cleanup_tests::faults::{Fault, ONCE};
@@ -44,8 +41,10 @@ async fn the_statistics_count_the_sessions() {
     }
     world.refresh_token("ann", "expired", NOW - DAY).await;
     world.blacklist("ann", "j", NOW + DAY).await;
-    let (status, body) = world.call(Method::GET, STATS, Some(&reader)).await;
+    let (status, mut body) = world.call(Method::GET, STATS, Some(&reader)).await;
     assert_eq!(status, 200);
+    // An hour after the table was created, which is not by the world's clock.
+    assert!(body["data"]["next_cleanup"].take().is_string(), "{body}");
     assert_eq!(
         body,
         json!({
@@ -59,9 +58,86 @@ async fn the_statistics_count_the_sessions() {
                 "malformed_records": 0,
                 "oldest_expired_age_seconds": 500,
                 "last_cleanup": null,
+                "schedule": "rate(1 hour)",
+                "next_cleanup": null,
+                "table_items": 8,
+                "unindexed_items": 0,
             },
         })
     );
+}
+
+#[tokio::test]
+async fn counts_items_that_are_not_in_the_index() {
+    let world = World::new().await;
+    let reader = world.login("rob", "sessions:read").await;
+    for session in ["a", "b", "c"] {
+        let mut item = active_session("ann", session, NOW - 1);
+        for name in ["due_key", "due_at", "ttl"] {
+            item.as_object_mut().unwrap().remove(name);
+        }
+        world.put(item).await;
+    }
+    // The reports are not in the index either, and no reason to adopt anything.
+    for _ in 0..2 {
+        world.clean_up(json!({}), NOW).await;
+    }
+    let before = stats_at(&world, &reader, NOW).await;
+    assert_eq!(
+        (&before["table_items"], &before["unindexed_items"]),
+        (&json!(6), &json!(3))
+    );
+    assert_eq!(before["expired_sessions"], 0);
+    world.clean_up(json!({ "adopt": true }), NOW + 1).await;
+    let after = stats_at(&world, &reader, NOW + 1).await;
+    assert_eq!(
+        (&after["unindexed_items"], &after["inactive_sessions"]),
+        (&json!(0), &json!(3))
+    );
+}
+
+#[tokio::test]
+async fn tells_when_the_next_scheduled_cleanup_is_due() {
+    for (schedule, expected) in [
+        ("rate(30 minutes)", "2027-01-15T08:30:00Z"),
+        // The last one began after its time, the next one comes in time.
+        ("cron(59 * * * ? *)", "2027-01-15T08:59:00Z"),
+        ("cron(0 3 ? * MON *)", "2027-01-18T03:00:00Z"),
+    ] {
+        let world = World::with([("CLEANUP_SCHEDULE", schedule)]).await;
+        let reader = world.login("rob", "sessions:read").await;
+        world
+            .clean_up(scheduled_event(at(NOW - HOUR)), NOW - HOUR)
+            .await;
+        world.clean_up(scheduled_event(at(NOW)), NOW).await;
+        // Of no schedule, whenever they come.
+        world.clean_up(json!({}), NOW + 60).await;
+        let stats = stats_at(&world, &reader, NOW + 600).await;
+        assert_eq!(stats["schedule"], schedule);
+        assert_eq!(stats["next_cleanup"], expected);
+    }
+}
+
+#[tokio::test]
+async fn gives_statistics_of_a_table_that_it_may_not_describe() {
+    let (world, _faults) = World::with_faults(ONCE, [], |request| {
+        if request.operation == "DescribeTable" {
+            return Fault::Error {
+                status: 400,
+                code: "AccessDeniedException",
+            };
+        }
+        Fault::None
+    })
+    .await;
+    let reader = world.login("rob", "sessions:read").await;
+    let stats = stats_at(&world, &reader, NOW).await;
+    assert_eq!(stats["total_sessions"], 1);
+    for name in ["table_items", "unindexed_items", "next_cleanup"] {
+        assert_eq!(stats[name], Value::Null, "{name}");
+    }
+    let warned = world.log.about("could not be compared with its index");
+    assert_eq!(warned.len(), 1, "{warned:?}");
 }
 
 #[tokio::test]
@@ -639,7 +715,7 @@ async fn the_description_is_the_file_in_the_repository_and_needs_no_token() {
     assert_eq!(response.status, 200);
     assert_eq!(response.headers["content-type"], "application/json");
     assert_eq!(response.headers["cache-control"], "public, max-age=300");
-    let file = include_str!("../../functions/stats/openapi.json");
+    let file = include_str!("../../../functions/stats/openapi.json");
     assert_eq!(response.body, file);
     let description: Value = serde_json::from_str(file).unwrap();
     assert_eq!(description["openapi"], "3.1.1");

@@ -1,8 +1,4 @@
 //! Tokens: every claim of its type, and every algorithm its own key.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use serde_json::{Value, json};
 use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};

@@ -3,11 +3,6 @@
 //!
 //! `cargo test --workspace` tries a part of them, always the same. tests/README.md says how to try more, and how to
 //! repeat one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,8 +26,9 @@ use session_lifecycle::domain::{
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
-    ApplyChanges, DuePage, Found, KeepAdoptionPlace, KeepReport, MalformedPage, Metered, Outcome,
-    Position, ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError,
+    ApplyChanges, DescribeTable, DuePage, Found, KeepAdoptionPlace, KeepReport, MalformedPage,
+    Metered, Outcome, Position, ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError,
+    TableDescription,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -160,9 +156,11 @@ impl ScanTable for Interrupted {
         self.call(self.table.scan_page(segment, segments, after))
             .await
     }
+}
 
-    async fn item_count(&self) -> Result<u64, StoreError> {
-        self.call(self.table.item_count()).await
+impl DescribeTable for Interrupted {
+    async fn describe(&self) -> Result<TableDescription, StoreError> {
+        self.call(self.table.describe()).await
     }
 }
 

@@ -1,8 +1,4 @@
 //! Keys from a JWK Set that is served over HTTP: kept, fetched again, rotated, out of reach.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,36 @@
+//! What `DynamoDB` knows of the table itself.
+
+use chrono::DateTime;
+
+use super::Table;
+use super::item::DUE_INDEX;
+use crate::ports::{DescribeTable, StoreError, TableDescription};
+
+impl DescribeTable for Table {
+    async fn describe(&self) -> Result<TableDescription, StoreError> {
+        let answer = self
+            .client
+            .describe_table()
+            .table_name(&self.name)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call("describing the table", error))?;
+        let Some(table) = answer.table else {
+            return Ok(TableDescription::default());
+        };
+        let mut indexes = table.global_secondary_indexes().iter();
+        let index = indexes.find(|index| index.index_name() == Some(DUE_INDEX));
+        Ok(TableDescription {
+            items: count(table.item_count()),
+            indexed_items: index.map(|index| count(index.item_count())),
+            created_at: table
+                .creation_date_time()
+                .and_then(|time| DateTime::from_timestamp(time.secs(), 0)),
+        })
+    }
+}
+
+/// No count is 0 until the service has counted for the first time.
+fn count(items: Option<i64>) -> u64 {
+    items.and_then(|it| it.try_into().ok()).unwrap_or_default()
+}

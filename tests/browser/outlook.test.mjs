@@ -1,0 +1,182 @@
+// When the next cleanup comes, and what no cleanup sees.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { leave, open, visit } from './browser.mjs';
+import { answerReports, answerStatistics, report } from './stack.mjs';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const NOW = Date.parse('2026-11-25T17:20:00Z');
+const NO_NEED = 'No: no session waits to be closed. What else is due for deletion, a dry run tells.';
+const UNSEEN = 'about 40 items of this table are on no list, so no cleanup and none of these figures see them '
+    + '(DynamoDB’s own count, up to six hours old).';
+const ADOPT = 'Run the cleanup once with {"adopt": true}.';
+const CLEAN = { total_sessions: 2, active_sessions: 2, expired_sessions: 0, inactive_sessions: 0, cleanup_needed: false,
+    oldest_expired_age_seconds: null, last_cleanup: null };
+
+let world;
+before(async () => { world = await open('--empty'); });
+after(() => world.close());
+
+/** An administrator of a table without anything to do, but for what these members of the statistics say. */
+async function administrator(statistics, reports = [report(new Date(NOW - 20 * MINUTE))]) {
+    const visited = await visit(world);
+    await visited.page.clock.setFixedTime(NOW);
+    await answerStatistics(visited.page, { ...CLEAN, last_cleanup: reports[0] ?? null, ...statistics });
+    await answerReports(visited.page, reports);
+    await visited.signIn(world.stack.tokens.admin);
+    await visited.numbers();
+    return visited;
+}
+
+const at = (minutes) => new Date(NOW + minutes * MINUTE).toISOString();
+
+for (const [what, minutes, words, isLate] of [
+    ['23 minutes ahead', 23, 'in 23 minutes', false],
+    ['hours ahead', 150, 'in 2 hours 30 minutes', false],
+    ['seconds ahead', 0.5, 'in less than a minute', false],
+    ['now', 0, 'due now', false],
+    ['5 minutes ago', -5, 'due now', false],
+    ['6 minutes ago', -6, 'late: was due 6 minutes ago', true],
+    ['2 hours ago', -120, 'late: was due 2 hours ago', true],
+]) {
+    test(`A cleanup due ${what} is "${words}"`, async () => {
+        const visited = await administrator({ schedule: 'rate(1 hour)', next_cleanup: at(minutes) });
+        assert.equal(await visited.text('next'), words);
+        assert.equal(await visited.text('next-note'), 'every hour');
+        assert.equal(await visited.page.locator('#next-panel.some').count(), isLate ? 1 : 0);
+        // Who does not see it hears of it.
+        assert.equal((await visited.text('status')).includes('Next cleanup: late'), isLate);
+        assert.ok(await visited.page.locator('#next-panel').isVisible());
+        await leave(visited);
+    });
+}
+
+test('Where the next cleanup is not known, nothing is said of it', async () => {
+    for (const members of [{ schedule: 'rate(1 hour)', next_cleanup: null }, {}, { next_cleanup: 'soon' }, { next_cleanup: 7 }]) {
+        const visited = await administrator(members);
+        assert.equal(await visited.page.locator('#next-panel').isVisible(), false, JSON.stringify(members));
+        assert.equal(await visited.page.getByText('Next cleanup').filter({ visible: true }).count(), 0);
+        await leave(visited);
+    }
+});
+
+for (const [schedule, words] of [['rate(15 minutes)', 'every 15 minutes'], ['rate(1 day)', 'every day'],
+    ['cron(0 8 * * ? *)', 'cron(0 8 * * ? *)'], [null, '']]) {
+    test(`The schedule ${schedule} is "${words}"`, async () => {
+        const visited = await administrator({ schedule, next_cleanup: at(5) });
+        assert.equal(await visited.text('next-note'), words);
+        await leave(visited);
+    });
+}
+
+test('A table that was never adopted is not called clean', async () => {
+    const visited = await administrator({ table_items: 42, unindexed_items: 40 });
+    assert.equal(await visited.text('need'), `Not known: ${UNSEEN} ${ADOPT}`);
+    assert.match(await visited.text('advice'), /tab Test\. The event {"adopt": true, "dry_run": true} tells first/);
+    assert.ok(await visited.page.locator('#advice').isVisible());
+    assert.equal(await visited.page.locator('.need.needed').count(), 1);
+    assert.equal(await visited.page.locator('#expired-panel.some').count(), 0);
+    assert.equal(await visited.text('total-note'), 'sessions on the lists');
+    assert.match(await visited.text('status'), /Is a cleanup needed\? Not known: about 40 items/);
+    await visited.press('Forget token');
+    assert.equal(await visited.text('advice'), '');
+    await leave(visited);
+});
+
+test('Expired sessions are told before items on no list', async () => {
+    const visited = await administrator({ table_items: 42, unindexed_items: 40, expired_sessions: 2, oldest_expired_age_seconds: 120 });
+    assert.equal(await visited.text('need'), 'Yes: 2 sessions have expired and are still active. The oldest expired 2 minutes ago. '
+        + `Besides, ${UNSEEN} ${ADOPT}`);
+    assert.equal(await visited.page.locator('#expired-panel.some').count(), 1);
+    await leave(visited);
+});
+
+test('A single item on no list is one', async () => {
+    const visited = await administrator({ table_items: 42, unindexed_items: 1 });
+    assert.match(await visited.text('need'), /^Not known: about 1 item of this table is on no list, so no cleanup and none of these figures see it /);
+    await leave(visited);
+});
+
+for (const [table_items, unindexed_items] of [[1_000_000, 500], [100, 1], [42, 0], [0, 0], [null, null], [42, null], [undefined, undefined]]) {
+    test(`${unindexed_items} of ${table_items} items on no list are no warning`, async () => {
+        const visited = await administrator({ table_items, unindexed_items });
+        assert.equal(await visited.text('need'), NO_NEED);
+        assert.equal(await visited.text('total-note'), 'sessions in the table');
+        assert.equal(await visited.page.locator('#advice').isVisible(), false);
+        assert.equal(await visited.page.locator('.need.needed').count(), 0);
+        await leave(visited);
+    });
+}
+
+test('An adoption is not asked for again while the count is old', async () => {
+    for (const [hours, isAsked] of [[2, false], [7, true]]) {
+        const adoption = report(new Date(NOW - hours * HOUR), { trigger: 'manual', adopted: 40 });
+        const visited = await administrator({ table_items: 42, unindexed_items: 40 }, [report(new Date(NOW - HOUR)), adoption]);
+        assert.equal((await visited.text('need')).includes(ADOPT), isAsked);
+        assert.equal((await visited.text('advice')).includes('A cleanup adopted 40 records 2 hours ago; DynamoDB may not have counted them yet.'), !isAsked);
+        await leave(visited);
+    }
+});
+
+/** Has a dry run answer with this report. */
+const answerDryRun = ({ page }, members) => page.route('**/sessions/cleanup?dry_run=true', (route) =>
+    route.fulfill({ json: { success: true, data: report(new Date(NOW), { dry_run: true, trigger: 'api', ...members }) } }));
+const notes = ({ page }) => page.locator('#dialog-notes li').allTextContents();
+
+for (const name of ['Dry run', 'Clean up …']) {
+    test(`"${name}" does not call an unadopted table clean`, async () => {
+        const visited = await administrator({ table_items: 42, unindexed_items: 40 });
+        await answerDryRun(visited, {});
+        await visited.press(name);
+        await visited.says('Of what is on the lists, nothing is due. Whether a cleanup is needed is not known.');
+        assert.deepEqual(await notes(visited), [`Not counted: ${UNSEEN} ${ADOPT}`]);
+        assert.equal(await visited.page.getByText(/Nothing is due/).count(), 0);
+        await visited.press('Close');
+        // Nor does it leave them out where something is due.
+        await visited.page.unroute('**/sessions/cleanup?dry_run=true');
+        await answerDryRun(visited, { sessions_deactivated: 3 });
+        await visited.press(name);
+        await visited.says('Sessions to deactivate');
+        assert.deepEqual(await notes(visited), [`Not counted: ${UNSEEN} ${ADOPT}`]);
+        await leave(visited);
+    });
+}
+
+test('A dry run of an adopted table says that nothing is due', async () => {
+    const visited = await administrator({ table_items: 1_000_000, unindexed_items: 500 });
+    await answerDryRun(visited, {});
+    await visited.press('Dry run');
+    await visited.says('Nothing is due. A cleanup now would change nothing.');
+    assert.deepEqual(await notes(visited), []);
+    await leave(visited);
+});
+
+test('A dry run that meets malformed records has something to do', async () => {
+    const visited = await administrator({});
+    await answerDryRun(visited, { malformed: 2, reindexed: 1 });
+    await visited.press('Dry run');
+    await visited.says('A cleanup now would do this.');
+    assert.deepEqual(await notes(visited), [
+        '2 records cannot be understood. Their own attributes stay as they are; the log names the first 20.',
+        '1 record had a wrong entry in the index, which a cleanup puts right.',
+    ]);
+    await leave(visited);
+});
+
+for (const [minutes, words] of [[23, 'comes in 23 minutes'], [0, 'is due now'], [-120, 'was due 2 hours ago']]) {
+    test(`Before any cleanup, the first ${words}`, async () => {
+        const visited = await administrator({ next_cleanup: at(minutes) }, []);
+        await visited.says(`No cleanup has run yet: the first ${words}.`);
+        assert.equal(await visited.text('last-note'), `Not yet: the first ${words}`);
+        assert.equal(await visited.page.getByRole('slider').count(), 0);
+        await leave(visited);
+    });
+}
+
+test('Dry runs alone are no cleanup', async () => {
+    const visited = await administrator({ next_cleanup: at(23), last_cleanup: null }, [report(new Date(NOW), { dry_run: true })]);
+    await visited.says('Only dry runs are among the last reports. No cleanup has run yet: the first comes in 23 minutes.');
+    await leave(visited);
+});

@@ -1,0 +1,188 @@
+//! The metrics: described as they are, and no hindrance to what they measure.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use serde_json::json;
+use session_cleanup_local::dynamodb::TABLE_NAME;
+use session_cleanup_local::stack::scheduled_event;
+use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::faults::{Fault, ONCE};
+use session_cleanup_tests::{DAY, HOUR, NOW, World, at, counts, metrics, only};
+use session_lifecycle::config::StatsConfig;
+use session_lifecycle::metrics::{Metric, Metrics, Namespace};
+use stats::Stats;
+
+#[test]
+fn the_table_of_the_documentation_has_the_metrics_of_the_code_and_no_others() {
+    let described: BTreeMap<_, _> = metrics::table()
+        .into_iter()
+        .map(|row| (row.name, (row.unit, row.dimension)))
+        .collect();
+    let of_the_code = Metric::ALL.map(|metric| {
+        let unit = metric.unit().to_owned();
+        let dimension = metric.dimension().map(str::to_owned);
+        (metric.name().to_owned(), (unit, dimension))
+    });
+    assert_eq!(described, BTreeMap::from(of_the_code));
+    assert_eq!(metrics::table().len(), described.len(), "one row each");
+}
+
+#[tokio::test]
+async fn a_scheduled_run_whose_sessions_cannot_be_counted_cleans_up_all_the_same() {
+    let (world, _faults) = World::with_faults(ONCE, [], |request| {
+        if request.body["Select"] == "COUNT" {
+            return Fault::Error {
+                status: 400,
+                code: "ProvisionedThroughputExceededException",
+            };
+        }
+        Fault::None
+    })
+    .await;
+    world.open("ann", "a", NOW - 1).await;
+    let report = world
+        .functions
+        .invoke(FunctionName::Cleanup, &scheduled_event(at(NOW)), at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(counts(&report), only([("sessions_deactivated", 1)]));
+    assert_eq!(report["complete"], true, "{report}");
+    assert_eq!(world.log.about("could not be counted").len(), 1);
+}
+
+#[tokio::test]
+async fn sessions_are_counted_by_scheduled_runs_alone_and_only_if_they_are_to_be() {
+    for (count_sessions, event, expected) in [
+        ("true", scheduled_event(at(NOW)), true),
+        ("true", json!({}), false),
+        ("false", scheduled_event(at(NOW)), false),
+    ] {
+        let variables = [("COUNT_SESSIONS", count_sessions)];
+        let counted = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&counted);
+        let (world, _faults) = World::with_faults(ONCE, variables, move |request| {
+            seen.fetch_or(request.body["Select"] == "COUNT", Ordering::Relaxed);
+            Fault::None
+        })
+        .await;
+        let (cleanup, now) = (FunctionName::Cleanup, at(NOW));
+        world.functions.invoke(cleanup, &event, now).await.unwrap();
+        let counted = counted.load(Ordering::Relaxed);
+        assert_eq!(counted, expected, "{count_sessions}, {event}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_tells_for_how_long_the_oldest_session_had_been_expired() {
+    let world = World::new().await;
+    for (user, ago) in [("ann", 5), ("ben", 77), ("cleo", 60)] {
+        world.open(user, "a", NOW - ago).await;
+    }
+    // What is due to be deleted is not an expired session.
+    world.refresh_token("dana", "r", NOW - 3 * DAY).await;
+    for expected in [json!(77), json!(null)] {
+        world.clean_up(json!({}), NOW).await;
+        let ended = world.log.about("cleanup ended");
+        let told = &ended.last().unwrap()["oldest_expired_age_seconds"];
+        assert_eq!(told, &expected, "{ended:?}");
+    }
+}
+
+/// What a look at the schedule at `now` writes: how late the cleanup is, and how many of the last runs were incomplete
+/// and failed on records.
+async fn watch(world: &World, schedule: &str, now: i64) -> [f64; 3] {
+    let variables = [("TABLE_NAME", TABLE_NAME), ("CLEANUP_SCHEDULE", schedule)];
+    let config = StatsConfig::read(&variables.into_iter().collect()).unwrap();
+    let (written, lines) = mpsc::channel();
+    let metrics = Metrics::new(Namespace::default(), "stats", move |line| {
+        written.send(line.to_vec()).unwrap();
+    });
+    let stats = Stats::new(config, world.client.clone(), metrics);
+    stats.watch(at(now)).await.unwrap();
+    let lines: Vec<serde_json::Value> = lines
+        .try_iter()
+        .map(|line| serde_json::from_slice(&line).unwrap())
+        .collect();
+    [
+        Metric::CleanupOverdue,
+        Metric::IncompleteRuns,
+        Metric::RunsWithFailures,
+    ]
+    .map(|metric| {
+        let values = lines.iter().filter_map(|line| line[metric.name()].as_f64());
+        let values: Vec<_> = values.collect();
+        assert_eq!(values.len(), 1, "{metric:?} in {lines:?}");
+        values[0]
+    })
+}
+
+#[tokio::test]
+async fn schedule_decides_when_a_cleanup_is_overdue() {
+    let world = World::new().await;
+    world.clean_up(scheduled_event(at(NOW)), NOW).await;
+    // By hand, which is not what the schedule is for.
+    world.clean_up(json!({}), NOW + HOUR).await;
+    for (schedule, minutes, overdue) in [
+        ("rate(1 hour)", 120, 0),
+        ("rate(1 hour)", 121, 61),
+        ("rate(5 minutes)", 65, 0),
+        ("rate(5 minutes)", 66, 61),
+        // The run was at 08:00 on a Friday.
+        ("cron(0 9 * * ? *)", 121, 61),
+        ("cron(0 7 * * ? *)", 24 * 60, 0),
+        ("cron(0 7 * * ? *)", 24 * 60 + 1, 61),
+        ("cron(0 8 ? * MON *)", 3 * 24 * 60 + 60, 0),
+        ("cron(0 8 ? * MON *)", 3 * 24 * 60 + 90, 90),
+    ] {
+        let [found, ..] = watch(&world, schedule, NOW + minutes * 60).await;
+        let expected = f64::from(overdue * 60);
+        assert!(
+            (found - expected).abs() < 1.0,
+            "{schedule} after {minutes} minutes: {found}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn runs_with_work_left_are_counted_in_a_row() {
+    let world = World::new().await;
+    let run = async |complete: bool, failed: u64, number: i64| {
+        let time = format!("2027-01-15T08:{number:02}:00.000Z");
+        world
+            .put(json!({
+                "pk": { "S": "CLEANUP" },
+                "sk": { "S": format!("RUN#{time}#{number}") },
+                "run_id": { "S": format!("00000000-0000-4000-8000-{number:012}") },
+                "trigger": { "S": "schedule" },
+                "dry_run": { "BOOL": false },
+                "started_at": { "S": time },
+                "duration_ms": { "N": "1" },
+                "complete": { "BOOL": complete },
+                "capacity_units": { "N": "1" },
+                "sessions_deactivated": { "N": "0" }, "sessions_deleted": { "N": "0" },
+                "refresh_tokens_deleted": { "N": "0" }, "blacklisted_tokens_deleted": { "N": "0" },
+                "changed_elsewhere": { "N": "0" }, "reindexed": { "N": "0" }, "adopted": { "N": "0" },
+                "malformed": { "N": "0" }, "failed": { "N": failed.to_string() },
+            }))
+            .await;
+    };
+    for (number, complete, failed, expected) in [
+        (1, false, 0, [1.0, 0.0]),
+        (2, false, 5, [2.0, 1.0]),
+        (3, true, 5, [0.0, 2.0]),
+        (4, false, 5, [1.0, 3.0]),
+        (5, false, 5, [2.0, 3.0]),
+        (6, false, 5, [3.0, 3.0]),
+        (7, false, 0, [3.0, 0.0]),
+    ] {
+        run(complete, failed, number).await;
+        let [_, runs @ ..] = watch(&world, "rate(1 hour)", NOW + HOUR).await;
+        assert_eq!(
+            runs.map(f64::to_bits),
+            expected.map(f64::to_bits),
+            "{number}"
+        );
+    }
+}
