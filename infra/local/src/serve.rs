@@ -118,7 +118,7 @@ pub async fn run(
         template,
         open(options.data.as_deref())?,
         endpoint,
-        trust.variables(),
+        trust.variables().chain(options.every.and_then(schedule)),
     )
     .await
     .map_err(|error| because("start")(&error))?;
@@ -336,6 +336,18 @@ fn introduce(
         commands,
     }
     .print(api)
+}
+
+/// The variable that tells the statistics of the schedule. `EventBridge` knows no seconds: with a
+/// part of a minute, they go on to tell of the template's.
+fn schedule(every: Duration) -> Option<(&'static str, String)> {
+    let seconds = every.as_secs();
+    let rate = match seconds / 60 {
+        _ if seconds % 60 != 0 => return None,
+        1 => "rate(1 minute)".to_owned(),
+        minutes => format!("rate({minutes} minutes)"),
+    };
+    Some(("CLEANUP_SCHEDULE", rate))
 }
 
 /// Reads `10s`, `5m`, `1h` and the like.

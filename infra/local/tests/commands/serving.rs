@@ -146,6 +146,14 @@ async fn the_schedule_runs_by_itself() {
 }
 
 #[tokio::test]
+async fn statistics_tell_of_the_schedule_that_is_given() {
+    for (every, schedule) in [("1m", "rate(1 minute)"), ("2h", "rate(120 minutes)")] {
+        let local = start(&["--empty", "--every", every]);
+        assert_eq!(statistics(&local).await["schedule"], schedule);
+    }
+}
+
+#[tokio::test]
 async fn native_ttl_works_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let items = folder.path().join("items.json");
