@@ -16,6 +16,7 @@
 pub mod client;
 pub mod data;
 pub mod demo;
+mod durations;
 pub mod dynamodb;
 pub mod functions;
 pub mod gateway;
