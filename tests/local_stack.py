@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -17,42 +18,52 @@ class LocalStack:
 
     def __init__(self, introduction):
         self.introduction = introduction
-        self.page = self.after("See it: ")
-        self.api = self.after("API ").strip()
-        self.dynamodb = self.after("DynamoDB, for any AWS client").strip()
+        # The last line, whole and alone.
+        self.page = introduction[-1]
+        self.api = self.row("API")
+        self.dynamodb = self.row("DynamoDB").split(",")[0]
 
-    def after(self, start):
-        """The rest of the line that begins like this."""
-        (line,) = [it.strip() for it in self.introduction if it.strip().startswith(start)]
-        return line.removeprefix(start)
+    def row(self, name):
+        """What stands in the row of this name."""
+        (line,) = [it for it in self.introduction if it.startswith(f"  {name} ")]
+        return line.strip().removeprefix(name).strip()
 
-    def token(self, title):
-        """The token in the `curl` line below a title."""
-        at = self.introduction.index(f"# {title}")
-        return self.introduction[at + 1].split("Bearer ")[1].split("'")[0]
+    def exported(self, name):
+        """What the line `export NAME=…` says."""
+        (line,) = [it for it in self.introduction if it.startswith(f"export {name}=")]
+        return line.partition("=")[2]
+
+    @property
+    def port(self):
+        return self.api.rpartition(":")[2]
 
     @property
     def admin(self):
-        return self.token("clean up, as administrator")
+        return self.exported("ADMIN")
 
     @property
     def reader(self):
-        return self.token("statistics, as a reader")
+        return self.exported("READER")
+
+
+def free_port():
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return it.getsockname()[1]
 
 
 @contextlib.contextmanager
-def serve(*options):
-    """Starts a stack on free ports, and ends it afterwards."""
+def serve(*options, folder=None):
+    """Starts a stack on free ports, in a folder if one is named, and ends it afterwards."""
     if not PROGRAM.exists():
         pytest.fail(f"{PROGRAM} is missing: cargo build --workspace --bin session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
     command = [PROGRAM, "local", "--port", "0", "--dynamodb-port", "0", *options]
     # Refusals are what many tests are about.
     environment = os.environ | {"LOG_LEVEL": "ERROR"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         introduction = []
-        # The last line is about the cleanup by hand.
-        while not any("functions/cleanup/" in line for line in introduction):
+        while not (introduction and introduction[-1].endswith("/api/v1/monitoring")):
             line = process.stdout.readline()
             assert line, f"it has ended: {introduction}"
             introduction.append(line.rstrip("\n"))

@@ -29,6 +29,13 @@ pub struct InvalidConfiguration {
     problems: Vec<String>,
 }
 
+impl InvalidConfiguration {
+    /// Each problem by itself.
+    pub fn problems(&self) -> impl Iterator<Item = &str> {
+        self.problems.iter().map(String::as_str)
+    }
+}
+
 /// The authorizer's configuration.
 #[derive(Debug)]
 pub struct AuthorizerConfig {

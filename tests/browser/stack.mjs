@@ -10,14 +10,6 @@ const root = new URL('../../', import.meta.url);
 const target = process.env.CARGO_TARGET_DIR ?? new URL('target', root).pathname;
 const binary = process.env.SESSION_CLEANUP_LOCAL ?? `${target}/debug/session-cleanup-local`;
 
-/** Who holds each token, by the line that the stack prints above it. */
-const HOLDERS = {
-    reader: 'statistics, as a reader',
-    admin: 'clean up, as administrator',
-    expiredSession: 'a user whose session has expired',
-    expiredToken: 'a reader whose token has expired',
-};
-
 /** Starts a stack, with the sample in it unless told `--empty`. Call its `stop` in the end. */
 export async function startStack(...more) {
     const flags = ['--port', '0', '--dynamodb-port', '0', '--every', '24h', '--ttl-every', '24h'];
@@ -26,23 +18,33 @@ export async function startStack(...more) {
     let complaints = '';
     child.stderr.on('data', (text) => { complaints += text; });
     const stack = { tokens: {}, stop: () => { child.kill('SIGTERM'); return ended; } };
-    let title = '';
     for await (const line of createInterface({ input: child.stdout })) {
         const text = line.replace(/\x1b\[[\d;]*m/g, '');
-        title = text.startsWith('# ') ? text.slice(2) : title;
-        const holder = Object.keys(HOLDERS).find((name) => title.startsWith(HOLDERS[name]));
-        const [token] = /[\w-]+\.[\w-]+\.[\w-]{20,}/.exec(text) ?? [];
-        if (holder && token) stack.tokens[holder] ??= token;
-        stack.origin ??= /^\W*API\W+(http:\S+)/.exec(text)?.[1];
-        stack.dynamodb ??= /DynamoDB, for any AWS client\W+(http:\S+)/.exec(text)?.[1];
+        const [, name, token] = /^export (READER|ADMIN)=(\S+)/.exec(text) ?? [];
+        if (token) stack.tokens[name.toLowerCase()] = token;
+        stack.origin ??= /^ +API +(http:\S+)/.exec(text)?.[1];
+        stack.dynamodb ??= /^ +DynamoDB +(http:[^,\s]+)/.exec(text)?.[1];
+        const [, user, session] = /--user (\S+) --session (\S+)/.exec(text) ?? [];
+        if (session) stack.tokens.expiredSession = await tokenFor(stack, { user, session });
         // The last thing that it prints.
-        if (text.includes('/invocations')) {
+        if (/^http:\S+\/monitoring$/.test(text)) {
+            const claims = JSON.parse(Buffer.from(stack.tokens.reader.split('.')[1], 'base64url'));
+            const reader = { user: claims.sub, session: claims.sid };
+            stack.tokens.expiredToken = await tokenFor(stack, { ...reader, expired: true });
             // A full pipe would stop it.
             child.stdout.resume();
             return stack;
         }
     }
     throw new Error(`${binary} ended before it was up: ${complaints}`);
+}
+
+/** A token for a reader, as `cargo local token` has it. */
+async function tokenFor(stack, asked) {
+    const body = JSON.stringify({ scope: 'sessions:read', hours: 12, ...asked });
+    const answer = await fetch(`${stack.origin}/local/tokens`, { method: 'POST', body });
+    if (!answer.ok) throw new Error(`tokens: ${answer.status} ${await answer.text()}`);
+    return (await answer.json()).token;
 }
 
 /** Asks the API itself, past the page. */

@@ -20,7 +20,7 @@ use crate::server;
 use crate::stack::{Stack, scheduled_event};
 use crate::template::{FunctionName, Template};
 use crate::terminal::{BAD, BOLD, DIM, GOOD, Progress, say, styled, table};
-use crate::tokens::Bearer;
+use crate::tokens::{Bearer, Tokens};
 
 const STATS: &str = "/api/v1/monitoring/sessions/stats";
 const CLEANUP: &str = "/api/v1/monitoring/sessions/cleanup";
@@ -57,6 +57,7 @@ impl Checks {
 /// The running demonstration.
 struct Demo {
     stack: Stack,
+    tokens: Tokens,
     api: SocketAddr,
     http: JsonClient,
     now: DateTime<Utc>,
@@ -71,7 +72,8 @@ struct Demo {
 pub async fn run() -> Result<bool, Failure> {
     let watch = Stopwatch::start(Duration::MAX);
     let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let stack = Stack::start(Template::read()?, dynamodb::open(None)?, loopback().await?).await?;
+    let (template, database, tokens) = (Template::read()?, dynamodb::open(None)?, Tokens::new());
+    let stack = Stack::start(template, database, loopback().await?, tokens.variables()).await?;
     let listener = loopback().await?;
     let api = listener.local_addr()?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -79,6 +81,7 @@ pub async fn run() -> Result<bool, Failure> {
         listener,
         Arc::clone(&stack.gateway),
         Arc::clone(&stack.functions),
+        None,
         async {
             let _ = stopped.await;
         },
@@ -98,6 +101,7 @@ pub async fn run() -> Result<bool, Failure> {
 
     let mut demo = Demo {
         stack,
+        tokens,
         api,
         http: JsonClient::default(),
         now: clock::now(),
@@ -435,7 +439,7 @@ impl Demo {
     }
 
     fn token(&self, session: &UserSession, scope: &str) -> String {
-        self.stack.tokens.sign(Bearer {
+        self.tokens.sign(Bearer {
             user: session.user.as_str(),
             session: session.session.as_str(),
             scope,

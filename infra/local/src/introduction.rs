@@ -1,10 +1,11 @@
-//! What a stack that stays up prints first: its page, and `curl` lines with ready-made tokens.
+//! What a stack that stays up prints first: what runs where, tokens, short `curl` lines; and at
+//! last its page, where the eye is when it has printed all. It fits on a terminal's 24 rows.
 
-use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 
 use crate::sample::UserSession;
 use crate::terminal::{BOLD, DIM, say, styled};
@@ -13,99 +14,146 @@ use crate::tokens::{Bearer, Tokens};
 /// How long the printed tokens are good.
 const TOKEN_LIFE: TimeDelta = TimeDelta::hours(12);
 
-/// The tokens of those who may call, and of two who may not.
+/// What is printed before and between the tokens, which are the same everywhere.
+pub struct Introduction<'a> {
+    /// What this is.
+    pub title: &'a str,
+    /// What runs where: names, and what is to be said of each.
+    pub rows: Vec<(&'static str, String)>,
+    /// Who may call, and who may not.
+    pub callers: &'a Callers,
+    /// More commands, each with what it does.
+    pub commands: Vec<(&'static str, String)>,
+}
+
+/// Those who may call, and where there is one, somebody who may not.
 pub struct Callers {
-    admin: String,
-    reader: String,
-    late: String,
+    admin: Credentials,
+    reader: Credentials,
     expired: Option<String>,
 }
 
+/// What somebody shows, or needs to.
+enum Credentials {
+    Token(String),
+    /// Somebody else has to sign these.
+    Claims(Value),
+}
+
+fn bearer<'a>(session: &'a UserSession, scope: &'a str, now: DateTime<Utc>) -> Bearer<'a> {
+    Bearer {
+        user: session.user.as_str(),
+        session: session.session.as_str(),
+        scope,
+        expires_at: now + TOKEN_LIFE,
+    }
+}
+
+const ADMIN: &str = "sessions:admin";
+const READER: &str = "sessions:read";
+
 impl Callers {
-    /// Signs them.
+    /// Signs their tokens.
     #[must_use]
     pub fn new(
         tokens: &Tokens,
         admin: &UserSession,
         reader: &UserSession,
-        expired: Option<&UserSession>,
         now: DateTime<Utc>,
     ) -> Self {
-        let token = |session: &UserSession, scope, life| {
-            tokens.sign(Bearer {
-                user: session.user.as_str(),
-                session: session.session.as_str(),
-                scope,
-                expires_at: now + life,
-            })
-        };
+        let token = |session, scope| Credentials::Token(tokens.sign(bearer(session, scope, now)));
         Self {
-            admin: token(admin, "sessions:admin", TOKEN_LIFE),
-            reader: token(reader, "sessions:read", TOKEN_LIFE),
-            late: token(reader, "sessions:read", TimeDelta::zero()),
-            expired: expired.map(|session| token(session, "sessions:read", TOKEN_LIFE)),
+            admin: token(admin, ADMIN),
+            reader: token(reader, READER),
+            expired: None,
         }
     }
 
-    /// Prints the page at this address, and a token that it takes.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    pub fn print_page(&self, api: SocketAddr) -> io::Result<()> {
-        let page = format!("See it: http://{api}/api/v1/monitoring");
-        say(styled(BOLD, page))?;
-        line("with this token, as administrator", &self.admin)?;
-        say("")
+    /// With the claims that others have to sign for them.
+    #[must_use]
+    pub fn unsigned(
+        claims: impl Fn(Bearer<'_>) -> Value,
+        admin: &UserSession,
+        reader: &UserSession,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let claims = |session, scope| Credentials::Claims(claims(bearer(session, scope, now)));
+        Self {
+            admin: claims(admin, ADMIN),
+            reader: claims(reader, READER),
+            expired: None,
+        }
     }
 
-    /// Prints the calls of the API at this address.
+    /// Beside them, somebody whose session has expired.
+    #[must_use]
+    pub fn and_expired(
+        mut self,
+        tokens: &Tokens,
+        session: &UserSession,
+        now: DateTime<Utc>,
+    ) -> Self {
+        self.expired = Some(tokens.sign(bearer(session, READER, now)));
+        self
+    }
+}
+
+impl Introduction<'_> {
+    /// Prints it, for an API at this address.
     ///
     /// # Errors
     ///
     /// The system's.
     pub fn print(&self, api: SocketAddr) -> io::Result<()> {
-        let monitoring = format!("http://{api}/api/v1/monitoring/sessions");
-        let with = |token: &str| format!("curl -s -H 'Authorization: Bearer {token}'");
-        line(
-            "statistics, as a reader",
-            format!("{} {monitoring}/stats", with(&self.reader)),
-        )?;
-        if let Some(expired) = &self.expired {
-            line(
-                "a user whose session has expired: refused, and the session is closed",
-                format!("{} {monitoring}/stats", with(expired)),
-            )?;
+        say(styled(BOLD, self.title))?;
+        let rows = self.rows.iter().map(|(name, _)| name.len());
+        let width = rows.max().unwrap_or_default();
+        for (name, text) in &self.rows {
+            say(format!("  {name:<width$}  {text}"))?;
         }
-        line(
-            "a reader whose token has expired: refused",
-            format!("{} {monitoring}/stats", with(&self.late)),
-        )?;
-        line(
-            "what a cleanup would do, as administrator",
-            format!(
-                "{} -X POST '{monitoring}/cleanup?dry_run=true'",
-                with(&self.admin)
-            ),
-        )?;
-        line(
-            "clean up, as administrator",
-            format!("{} -X POST {monitoring}/cleanup", with(&self.admin)),
-        )?;
-        line(
-            "the reports, as a reader",
-            format!("{} {monitoring}/cleanups", with(&self.reader)),
-        )
+        say("")?;
+        let monitoring = format!("http://{api}/api/v1/monitoring");
+        say(format!("export U={monitoring}/sessions"))?;
+        let mut to_sign = false;
+        for (name, caller) in [
+            ("READER", &self.callers.reader),
+            ("ADMIN", &self.callers.admin),
+        ] {
+            match caller {
+                Credentials::Token(token) => say(format!("export {name}={token}"))?,
+                Credentials::Claims(claims) => {
+                    to_sign = true;
+                    say(styled(
+                        DIM,
+                        format!("# {name} is these claims, signed elsewhere:"),
+                    ))?;
+                    say(claims)?;
+                }
+            }
+        }
+        if let Some(expired) = &self.callers.expired {
+            say(format!("export EXPIRED={expired}"))?;
+        }
+        let curl = |who, rest: &str| format!("curl -H \"Authorization: Bearer ${who}\" {rest}");
+        say(curl("READER", "$U/stats"))?;
+        say(curl("READER", "$U/cleanups"))?;
+        say(curl("ADMIN", "-X POST \"$U/cleanup?dry_run=true\""))?;
+        say(curl("ADMIN", "-X POST $U/cleanup"))?;
+        if self.callers.expired.is_some() {
+            say(curl("EXPIRED", "$U/stats"))?;
+        }
+        for (title, command) in &self.commands {
+            say(format!("{}\n{command}", styled(DIM, format!("# {title}"))))?;
+        }
+        say("")?;
+        let token = if to_sign {
+            "a signed token"
+        } else {
+            "the token"
+        };
+        say(format!(
+            "Open the page, and paste {token} of ADMIN or READER:"
+        ))?;
+        say(styled(BOLD, monitoring))
     }
-}
-
-/// Prints a command under its title.
-///
-/// # Errors
-///
-/// The system's.
-pub fn line(title: &str, command: impl Display) -> io::Result<()> {
-    say("")?;
-    say(styled(DIM, format!("# {title}")))?;
-    say(command)
 }

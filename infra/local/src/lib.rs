@@ -6,18 +6,24 @@
 //! - [`functions`]: the four functions, invoked with JSON as Lambda does.
 //! - [`gateway`]: API Gateway's part: requests become events, answers become responses.
 //! - [`stack`]: all of these together; [`server`] puts them on a port.
-//! - [`sample`] and [`import`]: what the table is filled with; [`tokens`]: who may call.
+//! - [`sample`] and [`import`]: what the table is filled with; [`data`]: the files that keep it.
+//! - [`jwt`]: which tokens the authorizer takes; [`tokens`]: signs such; [`issue`]: opens a session
+//!   for each.
 //! - [`client`]: calls them over HTTP.
-//! - [`demo`], [`serve`] and `sam_local`: the commands; [`introduction`] and [`terminal`]: how
-//!   they look.
+//! - [`demo`], [`serve`], [`token`] and `sam_local`: the commands; [`introduction`] and
+//!   [`terminal`]: how they look.
 
 pub mod client;
+pub mod data;
 pub mod demo;
+mod durations;
 pub mod dynamodb;
 pub mod functions;
 pub mod gateway;
 pub mod import;
 pub mod introduction;
+pub mod issue;
+pub mod jwt;
 #[cfg(unix)]
 pub mod sam_local;
 pub mod sample;
@@ -26,4 +32,5 @@ pub mod server;
 pub mod stack;
 pub mod template;
 pub mod terminal;
+pub mod token;
 pub mod tokens;

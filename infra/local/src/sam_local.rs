@@ -7,7 +7,7 @@ pub mod image;
 pub mod programs;
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,11 +22,10 @@ use self::engine::Engine;
 use self::image::Image;
 use self::programs::{Running, command, on_the_path};
 use crate::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
-use crate::introduction::{Callers, line};
+use crate::introduction::{Callers, Introduction};
 use crate::sample;
 use crate::serve::{CannotServe, address, because, listen};
 use crate::template::{FunctionName, Template};
-use crate::terminal::{BOLD, say, styled, table};
 use crate::tokens::Tokens;
 
 /// The options.
@@ -113,8 +112,8 @@ struct Stack {
 impl Stack {
     async fn prepare(options: &Options, engine: &Engine) -> Result<Self, CannotServe> {
         // What may be in use is found before anything is built.
-        let api = listen(Ipv4Addr::LOCALHOST, options.port).await?;
-        let endpoint = listen(Ipv4Addr::LOCALHOST, options.dynamodb_port).await?;
+        let api = listen(options.port, "--port").await?;
+        let endpoint = listen(options.dynamodb_port, "--dynamodb-port").await?;
         let port = address(&endpoint)?.port();
         let bridge = engine.bridge().await?;
         // Where the engine is in a virtual machine, the bridge is in there as well, and this name
@@ -151,13 +150,8 @@ impl Stack {
         let sample = sample::fill(&dynamodb.sessions(), now.into(), || ())
             .await
             .map_err(|error| because("fill the table")(&error))?;
-        let callers = Callers::new(
-            &tokens,
-            &sample.admin,
-            &sample.reader,
-            Some(&sample.expired),
-            now,
-        );
+        let callers = Callers::new(&tokens, &sample.admin, &sample.reader, now);
+        let callers = callers.and_expired(&tokens, &sample.expired, now);
         Ok(Self {
             api: address(&api)?,
             reserved: Some(api),
@@ -203,30 +197,28 @@ impl Stack {
     }
 
     fn introduce(&self) -> std::io::Result<()> {
-        self.callers.print_page(self.api)?;
-        say(styled(
-            BOLD,
-            "Session Cleanup, the built functions in sam local (Ctrl-C ends it)",
-        ))?;
-        table(&[
-            ["API".into(), format!("http://{}", self.api)],
-            [
-                "DynamoDB, for any AWS client".into(),
-                format!("http://{}", self.dynamodb.address()),
+        let invoke = format!(
+            "sam local invoke {} {} --event {DRY_RUN}",
+            FunctionName::Cleanup.resource(),
+            self.arguments().join(" "),
+        );
+        Introduction {
+            title: "Session Cleanup, the built functions in sam local. Ctrl-C stops it.",
+            rows: vec![
+                ("API", format!("http://{}", self.api)),
+                (
+                    "DynamoDB",
+                    format!("http://{}, table {TABLE_NAME}", self.dynamodb.address()),
+                ),
+                ("image", self.image.name().to_owned()),
             ],
-            ["table".into(), TABLE_NAME.into()],
-            ["image".into(), self.image.name().into()],
-        ])?;
-        self.callers.print(self.api)?;
-        line(
-            "the cleanup function by hand, in the project's folder; other events lie beside this one",
-            format!(
-                "sam local invoke {} {} --event {DRY_RUN}",
-                FunctionName::Cleanup.resource(),
-                self.arguments().join(" "),
-            ),
-        )?;
-        say("")
+            callers: &self.callers,
+            commands: vec![(
+                "the cleanup by hand, in the project's folder; other events lie beside this one",
+                invoke,
+            )],
+        }
+        .print(self.api)
     }
 
     async fn stop(self) {

@@ -5,23 +5,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
 use dynoxide::Database;
+use humantime::format_duration;
 use session_lifecycle::clock;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::data::DataFiles;
+use crate::durations::{duration, schedule};
+use crate::dynamodb::TABLE_NAME;
 use crate::functions::Functions;
-use crate::introduction::{Callers, line};
-use crate::sample;
+use crate::import::Contents;
+use crate::introduction::{Callers, Introduction};
+use crate::issue::TokenDesk;
+use crate::jwt::{JwtOptions, Trust};
+use crate::sample::{self, UserSession};
 use crate::stack::{Stack, scheduled_event};
 use crate::template::{FunctionName, Template};
-use crate::terminal::{BOLD, Progress, complain, say, styled, table};
+use crate::terminal::{Progress, complain, say};
+use crate::token::TokenOptions;
 use crate::{dynamodb, import, server};
 
 /// The options.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
+    /// What else there is to do
+    #[command(subcommand)]
+    pub command: Option<Beside>,
     /// How often the cleanup is invoked, as 10s, 5m or 1h [default: as in template.yaml]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub every: Option<Duration>,
@@ -45,9 +58,19 @@ pub struct Options {
     /// Port of the DynamoDB endpoint
     #[arg(long, default_value_t = 8000)]
     pub dynamodb_port: u16,
+    /// Which tokens the authorizer takes.
+    #[command(flatten)]
+    pub jwt: JwtOptions,
 }
 
-/// Why the stack cannot serve: a sentence for whoever started it.
+/// Commands beside a stack that is up.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Beside {
+    /// Open a session in the running stack, and print a token for it
+    Token(TokenOptions),
+}
+
+/// Why the stack cannot serve: a sentence for whoever started it, or several, a line each.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CannotServe(String);
@@ -75,6 +98,7 @@ pub async fn run(
 ) -> Result<(), CannotServe> {
     let template = Template::read().map_err(|error| because("start")(&error))?;
     // What may be wrong is found before anything is changed.
+    let mut trust = options.jwt.trust()?;
     let imported = match &options.import {
         Some(file) => Some(
             import::read(file, &template.table)
@@ -82,52 +106,100 @@ pub async fn run(
         ),
         None => None,
     };
-    let api = listen(Ipv4Addr::LOCALHOST, options.port).await?;
-    let endpoint = listen(Ipv4Addr::LOCALHOST, options.dynamodb_port).await?;
-    let (database, is_new) = open(options.data.as_deref())?;
-    let stack = Stack::start(template, database, endpoint)
-        .await
-        .map_err(|error| because("start")(&error))?;
+    let api = listen(options.port, "--port").await?;
+    let endpoint = listen(options.dynamodb_port, "--dynamodb-port").await?;
+    let data = options.data.as_deref().map(DataFiles::open).transpose()?;
+    let kept = data.as_ref().filter(|it| trust.keep_to(&it.secret));
+    let kept = kept.map(|data| data.secret_file.as_path());
+    let is_new = data.as_ref().is_none_or(|data| data.is_new);
+    if options.empty && !is_new {
+        complain("note: --empty has no effect on a table that is there already");
+    }
+    let stack = Stack::start(
+        template,
+        open(options.data.as_deref())?,
+        endpoint,
+        trust.variables().chain(options.every.and_then(schedule)),
+    )
+    .await
+    .map_err(|error| because("start")(&error))?;
 
-    let sessions = stack.sessions();
     let now = clock::now();
-    let mut expired = None;
-    let (admin, reader) = match imported {
-        None if is_new && !options.empty => {
+    let begun = Begun::with(&stack, imported, is_new && !options.empty, now).await?;
+    let trust = Arc::new(trust);
+    introduce(options, &stack, address(&api)?, &trust, kept, &begun, now)
+        .map_err(|error| because("print")(&error))?;
+
+    let every = options.every.unwrap_or(stack.template.schedule);
+    let schedule = tokio::spawn(invoke_hourly(Arc::clone(&stack.functions), every));
+    let ttl = tokio::spawn(sweep(stack.dynamodb.database(), options.ttl_every));
+    let desk = Arc::new(TokenDesk::new(&stack.dynamodb, trust));
+    let (gateway, functions) = (Arc::clone(&stack.gateway), Arc::clone(&stack.functions));
+    let served = server::serve(api, gateway, functions, Some(desk), stop).await;
+    schedule.abort();
+    ttl.abort();
+    stack.dynamodb.stop().await;
+    served.map_err(|error| because("serve")(&error))?;
+    tell(&farewell(options))
+}
+
+/// What is said at the end. The terminal has printed ^C on a line of its own before.
+#[must_use]
+pub fn farewell(options: &Options) -> String {
+    match &options.data {
+        None => "\nStopped. The table was in memory, and is gone.".to_owned(),
+        Some(file) => format!("\nStopped. The table is in {}.", file.display()),
+    }
+}
+
+/// What the table holds at the start.
+struct Begun {
+    admin: UserSession,
+    reader: UserSession,
+    /// Of the sample: a session that has expired.
+    expired: Option<UserSession>,
+    imported: bool,
+}
+
+impl Begun {
+    async fn with(
+        stack: &Stack,
+        imported: Option<Vec<dynoxide::types::Item>>,
+        sample: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Self, CannotServe> {
+        let sessions = stack.sessions();
+        let is_import = imported.is_some();
+        if let Some(items) = imported {
+            let contents = Contents::of(&items);
+            stack
+                .dynamodb
+                .import(items)
+                .map_err(|error| because("import, of which nothing was kept")(&error))?;
+            tell(&contents.to_string())?;
+        } else if sample {
             let progress = Progress::new(sample::RECORDS, "filling the table");
             let sample = sample::fill(&sessions, now.into(), || progress.step())
                 .await
                 .map_err(|error| because("fill the table")(&error))?;
             progress.finish();
-            expired = Some(sample.expired);
-            (sample.admin, sample.reader)
+            return Ok(Self {
+                admin: sample.admin,
+                reader: sample.reader,
+                expired: Some(sample.expired),
+                imported: false,
+            });
         }
-        other => {
-            if let Some(items) = other {
-                let count = stack
-                    .dynamodb
-                    .import(items)
-                    .map_err(|error| because("import, of which nothing was kept")(&error))?;
-                tell(&format!("items imported: {count}"))?;
-            }
-            sample::open_sessions(&sessions, now.into())
-                .await
-                .map_err(|error| because("open two sessions")(&error))?
-        }
-    };
-    let every = options.every.unwrap_or(stack.template.schedule);
-    let callers = Callers::new(&stack.tokens, &admin, &reader, expired.as_ref(), now);
-    introduce(address(&api)?, stack.dynamodb.address(), every, &callers)
-        .map_err(|error| because("print")(&error))?;
-
-    let schedule = tokio::spawn(invoke_hourly(Arc::clone(&stack.functions), every));
-    let ttl = tokio::spawn(sweep(stack.dynamodb.database(), options.ttl_every));
-    let functions = Arc::clone(&stack.functions);
-    let served = server::serve(api, Arc::clone(&stack.gateway), functions, stop).await;
-    schedule.abort();
-    ttl.abort();
-    stack.dynamodb.stop().await;
-    served.map_err(|error| because("serve")(&error))
+        let (admin, reader) = sample::open_sessions(&sessions, now.into())
+            .await
+            .map_err(|error| because("open two sessions")(&error))?;
+        Ok(Self {
+            admin,
+            reader,
+            expired: None,
+            imported: is_import,
+        })
+    }
 }
 
 fn shown(what: &str, file: &Path) -> String {
@@ -138,11 +210,14 @@ fn tell(line: &str) -> Result<(), CannotServe> {
     say(line).map_err(|error| because("print")(&error))
 }
 
-pub(crate) async fn listen(host: Ipv4Addr, port: u16) -> Result<TcpListener, CannotServe> {
-    let address = SocketAddr::from((host, port));
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| because(format!("listen on {address}"))(&error))
+/// Listens on a port of this machine, which an option names.
+pub(crate) async fn listen(port: u16, option: &str) -> Result<TcpListener, CannotServe> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address).await.map_err(|error| {
+        CannotServe(format!(
+            "listen on {address}: {error}; {option} takes another"
+        ))
+    })
 }
 
 pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, CannotServe> {
@@ -151,11 +226,9 @@ pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, CannotServe>
         .map_err(|error| because("listen")(&error))
 }
 
-/// Opens the table's file, or memory; and whether that is new.
-fn open(file: Option<&Path>) -> Result<(Database, bool), CannotServe> {
-    let is_new = file.is_none_or(|file| !file.exists());
+/// Opens the table's file, or memory.
+fn open(file: Option<&Path>) -> Result<Database, CannotServe> {
     dynamodb::open(file)
-        .map(|database| (database, is_new))
         .map_err(|error| because(shown("open", file.unwrap_or(Path::new("memory"))))(&error))
 }
 
@@ -195,72 +268,73 @@ async fn sweep(database: Database, every: Duration) {
 
 /// Says what runs where, and how to call it.
 fn introduce(
+    options: &Options,
+    stack: &Stack,
     api: SocketAddr,
-    dynamodb: SocketAddr,
-    every: Duration,
-    callers: &Callers,
+    trust: &Trust,
+    kept: Option<&Path>,
+    begun: &Begun,
+    now: DateTime<Utc>,
 ) -> std::io::Result<()> {
-    callers.print_page(api)?;
-    say(styled(
-        BOLD,
-        "Session Cleanup, the whole stack on this machine (Ctrl-C ends it)",
-    ))?;
-    table(&[
-        ["API".into(), format!("http://{api}")],
-        [
-            "DynamoDB, for any AWS client".into(),
-            format!("http://{dynamodb}"),
+    let Begun {
+        admin,
+        reader,
+        expired,
+        imported,
+    } = begun;
+    let every = format_duration(options.every.unwrap_or(stack.template.schedule));
+    let sweep = format_duration(options.ttl_every);
+    let table = match &options.data {
+        None => "in memory".to_owned(),
+        Some(file) => format!("in {}", file.display()),
+    };
+    let dynamodb = stack.dynamodb.address();
+    let tokens = match kept {
+        Some(secret) => format!("{}, secret in {}", trust.summary(), secret.display()),
+        None => trust.summary(),
+    };
+    let callers = match trust.tokens() {
+        Some(tokens) => Callers::new(tokens, admin, reader, now),
+        None => Callers::unsigned(|bearer| trust.claims(bearer), admin, reader, now),
+    };
+    let port = match api.port() {
+        8080 => String::new(),
+        other => format!("--port {other} "),
+    };
+    let mut commands = Vec::new();
+    if let Some(UserSession { user, session }) = expired {
+        commands.push((
+            "a token whose session has expired",
+            format!(
+                "cargo local token {port}--user {user} --session {session} --scope sessions:read"
+            ),
+        ));
+    }
+    if *imported {
+        commands.push((
+            "what adopting the table would do",
+            format!(
+                "curl http://{api}/2015-03-31/functions/cleanup/invocations \
+                 -d '{{\"adopt\": true, \"dry_run\": true}}'"
+            ),
+        ));
+    }
+    Introduction {
+        title: "Session Cleanup on this machine. Ctrl-C stops it.",
+        rows: vec![
+            ("API", format!("http://{api}")),
+            (
+                "DynamoDB",
+                format!("http://{dynamodb}, table {TABLE_NAME} {table}"),
+            ),
+            (
+                "cleanup",
+                format!("every {every}; native TTL every {sweep}"),
+            ),
+            ("tokens", tokens),
         ],
-        ["table".into(), dynamodb::TABLE_NAME.into()],
-        ["scheduled cleanup, every".into(), format!("{every:?}")],
-    ])?;
-    callers.print(api)?;
-    line(
-        "the cleanup function by hand, as in the console; here: what adopting the table would do",
-        format!(
-            "curl -s -X POST http://{api}/2015-03-31/functions/cleanup/invocations -d '{{\"adopt\": true, \"dry_run\": true}}'"
-        ),
-    )?;
-    say("")
-}
-
-/// Reads `10s`, `5m` or `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = text.char_indices().next_back().and_then(|(at, unit)| {
-        let factor = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            _ => return None,
-        };
-        text[..at].parse::<u64>().ok()?.checked_mul(factor)
-    });
-    match seconds {
-        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
-        _ => Err("a duration is a whole number above 0 and s, m or h, as in 10s".to_owned()),
+        callers: &callers,
+        commands,
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_a_number_and_a_unit() {
-        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        assert_eq!(duration("1h"), Ok(Duration::from_hours(1)));
-        for wrong in [
-            "",
-            "10",
-            "s",
-            "0s",
-            "-1s",
-            "1d",
-            "1.5h",
-            "99999999999999999999h",
-        ] {
-            assert!(duration(wrong).is_err(), "{wrong:?}");
-        }
-    }
+    .print(api)
 }

@@ -1,12 +1,14 @@
-//! The gateway on a port, and beside it Lambda's own path to invoke a function.
+//! The gateway on a port, and beside it what has no place on AWS's own: Lambda's path to invoke a
+//! function, and the desk for tokens.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::header::ORIGIN;
+use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize as _;
@@ -18,12 +20,13 @@ use tokio::net::TcpListener;
 
 use crate::functions::Functions;
 use crate::gateway::{ApiRequest, ApiResponse, Gateway};
+use crate::issue::{self, NotIssued, TokenDesk};
 use crate::template::FunctionName;
 
 /// API Gateway takes 10 MB.
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 
-/// Serves until `stop` resolves.
+/// Serves until `stop` resolves; with a `desk`, tokens too.
 ///
 /// # Errors
 ///
@@ -32,16 +35,20 @@ pub async fn serve(
     listener: TcpListener,
     gateway: Arc<Gateway>,
     functions: Arc<Functions>,
+    desk: Option<Arc<TokenDesk>>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let mut without_token = Router::new()
+        .route("/2015-03-31/functions/{function}/invocations", post(invoke))
+        .with_state(functions);
+    if let Some(desk) = desk {
+        let tokens = Router::new().route(issue::PATH, post(issue_token));
+        without_token = without_token.merge(tokens.with_state(desk));
+    }
     let router = Router::new()
         .fallback(through_the_gateway)
         .with_state(gateway)
-        .merge(
-            Router::new()
-                .route("/2015-03-31/functions/{function}/invocations", post(invoke))
-                .with_state(functions),
-        );
+        .merge(without_token.route_layer(from_fn(for_this_machine_alone)));
     axum::serve(listener, router)
         .with_graceful_shutdown(stop)
         .await
@@ -68,17 +75,36 @@ impl IntoResponse for ApiResponse {
     }
 }
 
+/// Nobody has to show a token on these paths, so a page in a browser must not reach them: neither
+/// from its own origin, nor by a name of its own that leads to this address (DNS rebinding).
+async fn for_this_machine_alone(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.contains_key(ORIGIN) || !headers.get(HOST).is_some_and(is_loopback) {
+        return failure(StatusCode::FORBIDDEN, "not for pages of a browser");
+    }
+    next.run(request).await
+}
+
+/// Whether a header names this machine, with or without a port.
+fn is_loopback(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    let without_port = host.rsplit_once(':').map_or(host, |(name, port)| {
+        let is_port = !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
+        if is_port { name } else { host }
+    });
+    ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|name| without_port.eq_ignore_ascii_case(name))
+}
+
 /// Invokes a function as the Lambda API does (Invoke), so that `curl` and the AWS CLI can.
 async fn invoke(
     State(functions): State<Arc<Functions>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
     payload: Bytes,
 ) -> Response {
-    // Nobody has to show a token here: a page in a browser must not be able to.
-    if headers.contains_key(ORIGIN) {
-        return failure(StatusCode::FORBIDDEN, "not for pages of a browser");
-    }
     let deserializer: StrDeserializer<'_, serde::de::value::Error> = StrDeserializer::new(&name);
     let Ok(function) = FunctionName::deserialize(deserializer) else {
         return failure(
@@ -111,6 +137,24 @@ async fn invoke(
     }
 }
 
+/// Opens a session, and signs a token for it.
+async fn issue_token(State(desk): State<Arc<TokenDesk>>, body: Bytes) -> Response {
+    let asked = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match desk.issue(asked).await {
+        Ok(issued) => (json_headers(), json!(issued).to_string()).into_response(),
+        Err(error) => {
+            let status = match error {
+                NotIssued::Request(_) => StatusCode::BAD_REQUEST,
+                NotIssued::Table(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            failure(status, &error.to_string())
+        }
+    }
+}
+
 fn failure(status: StatusCode, message: &str) -> Response {
     (
         status,
@@ -125,4 +169,32 @@ fn json_headers() -> HeaderMap {
         axum::http::header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     )])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_names_of_this_machine() {
+        let is = |host: &'static str| is_loopback(&HeaderValue::from_static(host));
+        for good in [
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "localhost:1",
+            "LocalHost",
+            "[::1]:8080",
+        ] {
+            assert!(is(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":",
+            "page.example",
+            "127.0.0.1.page.example:8080",
+            "localhost.:x",
+        ] {
+            assert!(!is(bad), "{bad}");
+        }
+    }
 }

@@ -1,5 +1,4 @@
-//! The stack: the embedded DynamoDB, the functions behind the gateway, and the tokens that
-//! open it.
+//! The stack: the embedded DynamoDB, and the functions behind the gateway.
 
 use std::sync::Arc;
 
@@ -16,7 +15,6 @@ use crate::dynamodb::{EmbeddedDynamoDb, EmbeddedError, TABLE_NAME};
 use crate::functions::{Functions, StartError};
 use crate::gateway::Gateway;
 use crate::template::Template;
-use crate::tokens::Tokens;
 
 /// What keeps the stack from starting.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +37,11 @@ pub struct Stack {
     pub functions: Arc<Functions>,
     /// The API in front of them.
     pub gateway: Arc<Gateway>,
-    /// Signs tokens that the authorizer takes.
-    pub tokens: Tokens,
 }
 
 impl Stack {
     /// Starts what `template` describes, over `database`, whose endpoint listens on `listener`.
+    /// `variables` say which tokens the authorizer takes.
     ///
     /// # Errors
     ///
@@ -53,11 +50,10 @@ impl Stack {
         template: Template,
         database: Database,
         listener: TcpListener,
+        variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Self, StackError> {
         let dynamodb = EmbeddedDynamoDb::start(database, listener, &template.table)?;
-        let tokens = Tokens::new();
-        let variables: Variables = tokens
-            .variables()
+        let variables: Variables = variables
             .into_iter()
             .chain([("TABLE_NAME", TABLE_NAME.to_owned())])
             .collect();
@@ -75,7 +71,6 @@ impl Stack {
             dynamodb,
             functions,
             gateway,
-            tokens,
         })
     }
 

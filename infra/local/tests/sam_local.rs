@@ -34,8 +34,8 @@ async fn the_built_functions_do_their_work_behind_sams_own_api() {
         "--dynamodb-port",
         "0",
     ]));
-    let admin = stack.token("clean up, as administrator").unwrap();
-    let reader = stack.token("statistics, as a reader").unwrap();
+    let admin = stack.exported("ADMIN");
+    let reader = stack.exported("READER");
 
     let inactive = sample::OLD_INACTIVE_SESSIONS + sample::YOUNG_INACTIVE_SESSIONS;
     let active = sample::EXPIRED_SESSIONS + sample::LIVE_SESSIONS;
@@ -65,7 +65,7 @@ async fn the_built_functions_do_their_work_behind_sams_own_api() {
         expired_session(&stack).await["is_active"],
         AttributeValue::Bool(true)
     );
-    let (status, body) = stack.curl("whose session has expired").await;
+    let (status, body) = stack.curl("$EXPIRED\" $U/stats").await;
     assert_eq!((status, body), (403, json!({ "message": DENIED })));
     let row = expired_session(&stack).await;
     assert_eq!(row["is_active"], AttributeValue::Bool(false));
@@ -103,7 +103,7 @@ async fn the_built_functions_do_their_work_behind_sams_own_api() {
     assert_eq!((status, body), (401, json!({ "message": "Unauthorized" })));
     let (status, body) = call(&stack, Method::POST, "cleanup", Some(reader)).await;
     assert_eq!((status, body), (403, json!({ "error": "Forbidden" })));
-    let (status, body) = stack.curl("clean up, as administrator").await;
+    let (status, body) = stack.curl("-X POST $U/cleanup").await;
     assert_eq!(status, 200, "{body}");
     assert_members(
         &body["data"],
@@ -115,7 +115,7 @@ async fn the_built_functions_do_their_work_behind_sams_own_api() {
             "blacklisted_tokens_deleted": sample::BLACKLISTED_TOKENS_IN_GRACE,
         }),
     );
-    let (status, body) = stack.curl("the reports").await;
+    let (status, body) = stack.curl("$U/cleanups").await;
     let reports = body["data"]["reports"].as_array().unwrap().iter();
     let triggers: Vec<_> = reports.map(|report| &report["trigger"]).collect();
     assert_eq!(
@@ -151,7 +151,7 @@ async fn call(stack: &Running, method: Method, name: &str, token: Option<&str>) 
 
 /// Runs the line that was printed for it, with another event; the answer.
 fn invoke_cleanup(stack: &Running, event: &str) -> Value {
-    let line = stack.line("the cleanup function by hand");
+    let line = stack.line("/dry-run.json");
     let line = line.replace("/dry-run.json", &format!("/{event}.json"));
     let mut words = line.split(' ');
     let output = Command::new(words.next().unwrap())
@@ -168,7 +168,7 @@ fn invoke_cleanup(stack: &Running, event: &str) -> Value {
 
 /// The row of the session that the expired caller's token names.
 async fn expired_session(stack: &Running) -> HashMap<String, AttributeValue> {
-    let token = stack.token("whose session has expired").unwrap();
+    let token = stack.exported("EXPIRED");
     let claims: Value = insecure_decode_claims(token).unwrap();
     let key = |prefix: &str, claim: &str| {
         AttributeValue::S(format!("{prefix}#{}", claims[claim].as_str().unwrap()))

@@ -30,8 +30,8 @@ impl Running {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut introduction = String::new();
-        // The last line is about the cleanup by hand.
-        while !introduction.contains("functions/cleanup/") {
+        // The last line is the page's address.
+        while !introduction.lines().any(is_page) {
             assert!(
                 stdout.read_line(&mut introduction).unwrap() > 0,
                 "{introduction}"
@@ -45,48 +45,44 @@ impl Running {
         }
     }
 
-    /// The line under a title.
-    pub(crate) fn line(&self, title: &str) -> &str {
-        let mut lines = self.introduction.lines();
-        lines.find(|line| line.contains(title)).unwrap();
-        lines.next().unwrap()
-    }
-
-    /// The address in the table's row of this name.
+    /// The address in the row of this name.
     pub(crate) fn address(&self, row: &str) -> &str {
         let mut lines = self.introduction.lines().map(str::trim);
         let line = lines.find(|line| line.starts_with(row)).unwrap();
-        line.split("http://").nth(1).unwrap()
+        let address = line.split("http://").nth(1).unwrap();
+        address.split(',').next().unwrap()
     }
 
-    /// The token in the line under a title.
-    pub(crate) fn token(&self, title: &str) -> Option<&str> {
-        let (_, after) = self.line(title).split_once("Bearer ")?;
-        after.split('\'').next()
+    /// What the line `export NAME=…` says.
+    pub(crate) fn exported(&self, name: &str) -> &str {
+        let start = format!("export {name}=");
+        let mut lines = self.introduction.lines();
+        lines.find_map(|line| line.strip_prefix(&start)).unwrap()
     }
 
-    /// Does what the `curl` line under a title does; the status and the body.
-    pub(crate) async fn curl(&self, title: &str) -> (u16, Value) {
-        let line = self.line(title);
-        let url = &line[line.find("http://").unwrap()..];
-        let url = url.split([' ', '\'']).next().unwrap();
+    /// The printed command that ends like this.
+    pub(crate) fn line(&self, end: &str) -> &str {
+        let mut lines = self.introduction.lines();
+        lines.find(|line| line.ends_with(end)).unwrap()
+    }
+
+    /// Does what the `curl` line that ends like this does; the status and the body.
+    pub(crate) async fn curl(&self, end: &str) -> (u16, Value) {
+        let line = self.line(end);
+        let token = line.split("Bearer $").nth(1);
+        let token = token.map(|rest| self.exported(rest.split('"').next().unwrap()));
         let method = if line.contains("-X POST") {
             Method::POST
         } else {
             Method::GET
         };
-        let body = line
-            .split("-d '")
-            .nth(1)
-            .map(|rest| rest.trim_end_matches('\'').to_owned());
-        self.http
-            .call(method, url, self.token(title), body.unwrap_or_default())
-            .await
-            .unwrap()
+        let path = line.split("$U").nth(1).unwrap().trim_end_matches('"');
+        let url = format!("{}{path}", self.exported("U"));
+        self.http.call(method, &url, token, "").await.unwrap()
     }
 
-    /// Ends it as Ctrl-C does.
-    pub(crate) fn interrupt(mut self) {
+    /// Ends it as Ctrl-C does; what it prints then.
+    pub(crate) fn interrupt(mut self) -> String {
         let id = self.process.id().to_string();
         assert!(
             Command::new("kill")
@@ -95,9 +91,16 @@ impl Running {
                 .unwrap()
                 .success()
         );
-        self.stdout.read_to_end(&mut Vec::new()).unwrap();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
         assert_eq!(self.process.wait().unwrap().code(), Some(0));
+        rest
     }
+}
+
+/// Whether a line is the page's address, whole and alone.
+fn is_page(line: &str) -> bool {
+    line.starts_with("http://") && line.ends_with("/api/v1/monitoring")
 }
 
 impl Drop for Running {

@@ -1,0 +1,154 @@
+//! Why a file is not imported.
+
+use std::{fmt, io};
+
+/// How many different problems are told.
+const TOLD: usize = 20;
+
+/// How many lines of one problem are named.
+const NAMED: usize = 3;
+
+/// What a file may hold.
+pub(super) const TAKEN: &str = "What can be imported: what aws dynamodb scan, query, get-item or \
+    batch-get-item prints, an array of items, items one a line, and the files of a table export, \
+    full or incremental; plain or gzip, also several of them put together";
+
+/// Why a file is not imported. Nothing of it is, then.
+#[derive(Debug)]
+pub enum ImportError {
+    /// The file itself.
+    Unreadable(io::Error),
+    /// Lines that are no items.
+    Lines(Problems),
+    /// There is nothing in it.
+    Empty,
+}
+
+/// What is wrong with which lines. The same with many lines is one problem.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+#[derive(Debug)]
+struct Problem {
+    sentence: String,
+    lines: Vec<usize>,
+}
+
+impl Problems {
+    /// One alone.
+    #[must_use]
+    pub fn one(line: usize, sentence: &str) -> Self {
+        let mut problems = Self::default();
+        problems.add(line, sentence.to_owned());
+        problems
+    }
+
+    /// One more.
+    pub fn add(&mut self, line: usize, sentence: String) {
+        match self.0.iter_mut().find(|it| it.sentence == sentence) {
+            Some(same) => same.lines.push(line),
+            None => self.0.push(Problem {
+                sentence,
+                lines: vec![line],
+            }),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The lines, in their order; one with several problems as often.
+    #[must_use]
+    pub fn lines(&self) -> Vec<usize> {
+        let mut lines: Vec<_> = self.0.iter().flat_map(|it| it.lines.clone()).collect();
+        lines.sort_unstable();
+        lines
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut named = self.lines.clone();
+        named.dedup();
+        match named[..] {
+            // A value on one line may hold many items.
+            [line] if self.lines.len() > 1 => {
+                write!(f, "line {line}, {} times", self.lines.len())?;
+            }
+            [line] => write!(f, "line {line}")?,
+            _ => {
+                let rest = named.len().saturating_sub(NAMED);
+                let first: Vec<_> = named.iter().take(NAMED).map(usize::to_string).collect();
+                match rest {
+                    0 => write!(f, "lines {}", first.join(", "))?,
+                    _ => write!(f, "lines {} and {rest} more", first.join(", "))?,
+                }
+            }
+        }
+        write!(f, ": {}", self.sentence)
+    }
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => error.fmt(f),
+            Self::Empty => write!(f, "there is no item in it. {TAKEN}"),
+            Self::Lines(Problems(problems)) => {
+                write!(
+                    f,
+                    "nothing was imported, for not all of it is items in DynamoDB JSON"
+                )?;
+                for problem in problems.iter().take(TOLD) {
+                    write!(f, "; {problem}")?;
+                }
+                match problems.iter().skip(TOLD).map(|it| it.lines.len()).sum() {
+                    0_usize => {}
+                    more => write!(f, "; and {more} more lines")?,
+                }
+                write!(f, ". {TAKEN}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ImportError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_a_problem_once_with_its_lines() {
+        let told = |lines: &[usize]| {
+            let mut problems = Problems::default();
+            for line in lines {
+                problems.add(*line, "no key".to_owned());
+            }
+            ImportError::Lines(problems).to_string()
+        };
+        for (lines, expected) in [
+            (&[7][..], "; line 7: no key."),
+            (&[1, 1, 1], "; line 1, 3 times: no key."),
+            (&[1, 2, 5], "; lines 1, 2, 5: no key."),
+            (&[1, 2, 3, 4, 6], "; lines 1, 2, 3 and 2 more: no key."),
+        ] {
+            let told = told(lines);
+            assert!(told.contains(expected), "{told}");
+            assert_eq!(told.matches("no key").count(), 1, "{told}");
+        }
+    }
+
+    #[test]
+    fn counts_the_lines_of_the_problems_that_it_does_not_tell() {
+        let mut problems = Problems::default();
+        for line in 1..=TOLD + 3 {
+            problems.add(line, format!("problem {line}"));
+        }
+        let told = ImportError::Lines(problems).to_string();
+        assert!(told.contains("; and 3 more lines."), "{told}");
+    }
+}

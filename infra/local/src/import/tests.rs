@@ -1,0 +1,159 @@
+//! What is read of a file, and what is said of the rest.
+
+use std::io::Write as _;
+
+use super::*;
+use crate::template::Template;
+
+const ITEM: &str = r#"{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"1"}}"#;
+
+fn lines(error: &ImportError) -> Vec<usize> {
+    match error {
+        ImportError::Lines(problems) => problems.lines(),
+        ImportError::Unreadable(_) | ImportError::Empty => panic!("{error}"),
+    }
+}
+
+/// The item with this number in its key.
+fn item(number: u8) -> String {
+    ITEM.replace("SESSION#1", &format!("SESSION#{number}"))
+}
+
+#[test]
+fn an_export_is_read_line_by_line() {
+    let text = format!("{{\"Item\":{}}}\n\n{{\"Item\":{}}}\n", item(1), item(2));
+    assert_eq!(sorts(&text), ["SESSION#1", "SESSION#2"]);
+}
+
+#[test]
+fn gzip_is_unpacked() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut packer = flate2::write::GzEncoder::new(&mut file, flate2::Compression::fast());
+    writeln!(packer, "{{\"Item\":{ITEM}}}").unwrap();
+    packer.finish().unwrap();
+    assert_eq!(
+        read(file.path(), &Template::read().unwrap().table)
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn what_the_table_does_not_take_is_named_by_its_line_too() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let refused = |number| item(number).replace("\"N\":\"1\"", "\"SS\":[]");
+    for item in [item(1), refused(2), item(3), refused(4)] {
+        writeln!(file, "{{\"Item\":{item}}}").unwrap();
+    }
+    let error = read(file.path(), &Template::read().unwrap().table).unwrap_err();
+    assert_eq!(lines(&error), [2, 4]);
+    assert!(!error.to_string().contains("VALIDATION"), "{error}");
+}
+
+#[test]
+fn every_unreadable_line_is_named() {
+    let text = [
+        format!("{{\"Item\":{ITEM}}}"),
+        "not json".into(),
+        r#"{"Item":{"pk":{"S":"USER#a"}}}"#.into(),
+        r#"{"Item":{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"many"}}}"#.into(),
+        r#"{"Item":{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"X":"1"}}}"#.into(),
+        r#"{"Item":{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"}}"#.into(),
+        ITEM.into(),
+        format!("[[{ITEM}]]"),
+        r#"{"pk":"USER#a","sk":"SESSION#1"}"#.into(),
+        r#"{"id":{"S":"a"}}"#.into(),
+        format!("{{\"Responses\":{{\"a\":[{ITEM}],\"b\":[]}}}}"),
+        r#"{"TableNames":["sessions"]}"#.into(),
+        r#""sessions""#.into(),
+        "{".into(),
+    ]
+    .join("\n");
+    let error = parse(&text).unwrap_err();
+    assert_eq!(lines(&error), [2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14]);
+    assert!(error.to_string().contains(problems::TAKEN), "{error}");
+    let scan = format!("{{\n\"Items\": [\n{ITEM},\n{{\"pk\":{{\"S\":\"USER#a\"}}}}\n]}}");
+    assert_eq!(lines(&parse(&scan).unwrap_err()), [4]);
+    let broken = "{\n  \"Items\": [\n    {},\n    {;}\n  ]\n}";
+    assert_eq!(lines(&parse(broken).unwrap_err()), [4]);
+    let empty = parse("\n").unwrap_err();
+    assert!(matches!(empty, ImportError::Empty));
+    assert!(empty.to_string().contains(problems::TAKEN), "{empty}");
+}
+
+fn sorts(text: &str) -> Vec<String> {
+    let items = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let key = |(_, item): (usize, Item)| KeyedItem(item).key();
+    items.into_iter().map(key).map(|[_, sort]| sort).collect()
+}
+
+#[test]
+fn takes_items_in_each_form_that_the_cli_prints() {
+    let (one, two) = (item(1), item(2));
+    for text in [
+        format!("[{one},{two}]"),
+        format!("[\n  {one},\n  {two}\n]\n"),
+        format!("{one}\n{two}\n"),
+        format!("{one}{two}"),
+        one.replace(',', ",\n  ") + "\n" + &two,
+        format!("{{\"Items\":[{one}]}}\n{{\n\"Items\":[\n{two}],\"Count\":1\n}}"),
+        format!(
+            "{{\"Items\":[{one},{two}],\"Count\":2,\"ScannedCount\":2,\"ConsumedCapacity\":null}}"
+        ),
+        format!("{{\"Item\":{one},\"ConsumedCapacity\":{{}}}}\n{{\n  \"Item\": {two}\n}}"),
+        format!("{{\"Responses\":{{\"sessions\":[{one},{two}]}},\"UnprocessedKeys\":{{}}}}"),
+        format!("[{{\"Item\":{one}}},{{\"Item\":{two}}}]"),
+    ] {
+        assert_eq!(sorts(&text), ["SESSION#1", "SESSION#2"], "{text}");
+    }
+    // Attributes of these names are the item's own.
+    let named = one.replace("\"n\"", "\"Items\"") + &two.replace("\"n\"", "\"Item\"");
+    assert_eq!(sorts(&named), ["SESSION#1", "SESSION#2"]);
+}
+
+#[test]
+fn applies_incremental_export_to_the_export_before() {
+    let line = |number, image: &str| {
+        let keys = format!(r#"{{"pk":{{"S":"USER#a"}},"sk":{{"S":"SESSION#{number}"}}}}"#);
+        let written = r#""Metadata":{"WriteTimestampMicros":{"N":"1"}}"#;
+        format!("{{{written},\"Keys\":{keys}{image}}}\n")
+    };
+    let full = [1, 2, 3].map(|number| format!("{{\"Item\":{}}}\n", item(number)));
+    let changed = item(2).replace("\"N\":\"1\"", "\"N\":\"2\"");
+    let increment = [
+        line(1, ""),
+        line(
+            2,
+            &format!(",\"OldImage\":{},\"NewImage\":{changed}", item(2)),
+        ),
+        line(4, &format!(",\"NewImage\":{}", item(4))),
+        line(5, &format!(",\"OldImage\":{}", item(5))),
+    ];
+    let text = full.concat() + &increment.concat();
+    assert_eq!(sorts(&text), ["SESSION#2", "SESSION#3", "SESSION#4"]);
+    let (line, second) = parse(&text).unwrap().swap_remove(0);
+    assert_eq!(
+        (line, second["n"].clone()),
+        (5, AttributeValue::N("2".to_owned()))
+    );
+}
+
+#[test]
+fn reads_text_as_powershell_writes_it() {
+    let table = Template::read().unwrap().table;
+    let text = format!("\u{feff}{{\"Items\": [{ITEM}]}}\r\n");
+    let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for (bytes, is_read) in [
+        (text.clone().into_bytes(), true),
+        (le.clone(), true),
+        (be, true),
+        (le[..le.len() - 1].to_vec(), false),
+        (vec![0xff, 0xfe, 0, 0xd8], false),
+    ] {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&bytes).unwrap();
+        assert_eq!(read(file.path(), &table).is_ok(), is_read, "{bytes:x?}");
+    }
+}

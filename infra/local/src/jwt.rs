@@ -1,0 +1,261 @@
+//! Which tokens the authorizer takes: options named after its variables, `JWT_ISSUER` as
+//! `--jwt-issuer`, and so its complaints about a variable are complaints about an option.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+use session_lifecycle::config::{AuthorizerConfig, Variables};
+
+use crate::dynamodb::TABLE_NAME;
+use crate::serve::{CannotServe, because};
+use crate::tokens::{AUDIENCE, Bearer, ISSUER, Issuer, Tokens, random_secret};
+
+/// The options.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Tokens that the authorizer takes")]
+pub struct JwtOptions {
+    /// File with the secret of an HS algorithm; a line end at its end is no part of the secret
+    /// [default: a random secret, kept beside the file of --data]
+    #[arg(long, value_name = "FILE")]
+    pub jwt_secret: Option<PathBuf>,
+    /// File with the public key of your login service, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub jwt_public_key: Option<PathBuf>,
+    /// URL of your identity provider's JWK Set: https, or http on loopback
+    #[arg(long, value_name = "URL", visible_alias = "jwks")]
+    pub jwks_url: Option<String>,
+    /// Algorithm of the signatures [default: HS256, or RS256 with a public key or a JWK Set]
+    #[arg(long, value_name = "ALGORITHM")]
+    pub jwt_algorithm: Option<String>,
+    /// What `iss` must be.
+    #[arg(long, value_name = "ISSUER", help = format!("What `iss` must be [default: {ISSUER}]"))]
+    pub jwt_issuer: Option<String>,
+    /// What `aud` must name.
+    #[arg(long, value_name = "AUDIENCE", help = format!("What `aud` must name [default: {AUDIENCE}]"))]
+    pub jwt_audience: Option<String>,
+    /// Clock skew for `nbf` and `iat`, 0 to 120 [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub jwt_leeway_seconds: Option<String>,
+}
+
+/// Which tokens the authorizer takes, and who signs them.
+pub struct Trust {
+    issuer: Issuer,
+    variables: Vec<(&'static str, String)>,
+    signer: Signer,
+}
+
+enum Signer {
+    /// This stack, with a secret that it has made up.
+    OwnSecret(Tokens),
+    /// This stack, too, with the secret in a file.
+    GivenSecret(Tokens),
+    /// Somebody else: there is only a public key here.
+    Elsewhere,
+}
+
+impl JwtOptions {
+    /// Reads the files that the options name, and judges all options together as the authorizer
+    /// does with its variables.
+    ///
+    /// # Errors
+    ///
+    /// Each problem in a line of its own, in the options' words.
+    pub fn trust(&self) -> Result<Trust, CannotServe> {
+        let read = |option, file: &Option<PathBuf>| {
+            let text = file.as_deref().map(|file| text_of(option, file));
+            text.transpose()
+        };
+        let secret = read("--jwt-secret", &self.jwt_secret)?;
+        let public_key = read("--jwt-public-key", &self.jwt_public_key)?;
+        let signs_elsewhere = public_key.is_some() || self.jwks_url.is_some();
+        let own = (secret.is_none() && !signs_elsewhere).then(random_secret);
+        let is_own = own.is_some();
+        let secret = secret.or(own);
+
+        let or = |given: &Option<String>, default: &str| {
+            Some(given.clone().unwrap_or_else(|| default.to_owned()))
+        };
+        let usual = if signs_elsewhere { "RS256" } else { "HS256" };
+        // A claim that gets an option of its own is one row more.
+        let variables: Vec<_> = [
+            ("JWT_SECRET", secret.clone()),
+            ("JWT_PUBLIC_KEY", public_key),
+            ("JWKS_URL", self.jwks_url.clone()),
+            ("JWT_ALGORITHM", or(&self.jwt_algorithm, usual)),
+            ("JWT_ISSUER", or(&self.jwt_issuer, ISSUER)),
+            ("JWT_AUDIENCE", or(&self.jwt_audience, AUDIENCE)),
+            ("JWT_LEEWAY_SECONDS", self.jwt_leeway_seconds.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+
+        let all = variables.iter().cloned();
+        let all: Variables = all.chain([("TABLE_NAME", TABLE_NAME.to_owned())]).collect();
+        let config = AuthorizerConfig::read(&all).map_err(|invalid| {
+            let problems = invalid.problems().map(in_words_of_options);
+            // Nobody has set the secret that was made up here.
+            let made_up = "--jwt-secret is set, and ";
+            let problems = problems.map(|it| match it.strip_prefix(made_up) {
+                Some(needed) if is_own => needed.to_owned(),
+                _ => it,
+            });
+            CannotServe::new(problems.collect::<Vec<_>>().join("\n"))
+        })?;
+        let issuer = Issuer {
+            algorithm: config.tokens.algorithm,
+            name: config.tokens.issuer,
+            audience: config.tokens.audience,
+        };
+        let signer = match secret {
+            Some(secret) if is_own => Signer::OwnSecret(Tokens::with(issuer.clone(), secret)),
+            Some(secret) => Signer::GivenSecret(Tokens::with(issuer.clone(), secret)),
+            None => Signer::Elsewhere,
+        };
+        Ok(Trust {
+            issuer,
+            variables,
+            signer,
+        })
+    }
+}
+
+impl Trust {
+    /// Puts a secret that was kept in the place of one that was made up just now; whether it was.
+    pub fn keep_to(&mut self, kept: &str) -> bool {
+        let Signer::OwnSecret(tokens) = &mut self.signer else {
+            return false;
+        };
+        *tokens = Tokens::with(self.issuer.clone(), kept.to_owned());
+        for (_, value) in self.variables.iter_mut().filter(|it| it.0 == "JWT_SECRET") {
+            kept.clone_into(value);
+        }
+        true
+    }
+
+    /// The authorizer's variables.
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        self.variables.iter().cloned()
+    }
+
+    /// What all tokens have in common.
+    #[must_use]
+    pub const fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// The claims of a token.
+    #[must_use]
+    pub fn claims(&self, bearer: Bearer<'_>) -> Value {
+        self.issuer.claims(bearer)
+    }
+
+    /// What a person needs to know of the tokens.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let Issuer {
+            algorithm,
+            name,
+            audience,
+        } = &self.issuer;
+        let signer = match self.signer {
+            Signer::OwnSecret(_) => "",
+            Signer::GivenSecret(_) => "your secret, ",
+            Signer::Elsewhere => "signed elsewhere, ",
+        };
+        format!("{signer}{algorithm:?}, iss {name}, aud {audience}")
+    }
+
+    /// Signs, where this stack has a secret.
+    #[must_use]
+    pub const fn tokens(&self) -> Option<&Tokens> {
+        match &self.signer {
+            Signer::OwnSecret(tokens) | Signer::GivenSecret(tokens) => Some(tokens),
+            Signer::Elsewhere => None,
+        }
+    }
+}
+
+/// The content of a file, as a variable would hold it.
+fn text_of(option: &str, file: &Path) -> Result<String, CannotServe> {
+    let what = format!("{option} {}", file.display());
+    let bytes = fs::read(file).map_err(|error| because(&what)(&error))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        because(&what)(&"it is not UTF-8, and the authorizer takes it from a variable")
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    // An empty variable counts as a missing one.
+    if text.is_empty() {
+        return Err(because(&what)(&"it is empty"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A problem with variables in the words of the options that set them.
+fn in_words_of_options(problem: &str) -> String {
+    // No option leads to Secrets Manager.
+    let problem = problem.replace("JWT_SECRET or JWT_SECRET_ARN", "JWT_SECRET");
+    let is_of_a_name = |it: char| it.is_ascii_uppercase() || it == '_';
+    let mut words = String::new();
+    let mut rest = problem.as_str();
+    while let Some(start) = rest.find(is_of_a_name) {
+        let (before, name) = rest.split_at(start);
+        let end = name.find(|it| !is_of_a_name(it)).unwrap_or(name.len());
+        let (name, after) = name.split_at(end);
+        words.push_str(before);
+        if name.starts_with("JWT_") || name.starts_with("JWKS_") {
+            words.push_str("--");
+            words.push_str(&name.replace('_', "-").to_ascii_lowercase());
+        } else {
+            words.push_str(name);
+        }
+        rest = after;
+    }
+    words + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_options_where_the_authorizer_names_variables() {
+        for (problem, words) in [
+            (
+                "JWT_LEEWAY_SECONDS is \"x\" (a whole number from 0 to 120)",
+                "--jwt-leeway-seconds is \"x\" (a whole number from 0 to 120)",
+            ),
+            (
+                "JWKS_URL is set, and JWT_SECRET or JWT_SECRET_ARN is needed for HS256",
+                "--jwks-url is set, and --jwt-secret is needed for HS256",
+            ),
+            (
+                "JWT_SECRET must have 32 bytes or more for HS256",
+                "--jwt-secret must have 32 bytes or more for HS256",
+            ),
+        ] {
+            assert_eq!(in_words_of_options(problem), words);
+        }
+    }
+
+    #[test]
+    fn reads_a_secret_without_its_line_end() {
+        for (content, secret) in [
+            ("s", Some("s")),
+            ("s\n", Some("s")),
+            ("s\r\n", Some("s")),
+            (" s \n\n", Some(" s \n")),
+            ("", None),
+            ("\n", None),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), content).unwrap();
+            let read = text_of("--jwt-secret", file.path());
+            assert_eq!(read.ok().as_deref(), secret, "{content:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The stack that stays up: what it prints, what it answers, what it does by itself.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use axum::http::Method;
+use serde_json::json;
+
+use crate::running::command;
+use crate::{clean_up, ended, let_in, start, statistics};
+
+#[test]
+fn a_request_that_never_ends_does_not_keep_it_up() {
+    let local = start(&["--empty"]);
+    let mut connection = TcpStream::connect(local.address("API")).unwrap();
+    connection.write_all(b"GET /x HTTP/1.1\r\nHos").unwrap();
+    local.interrupt();
+}
+
+#[tokio::test]
+async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
+    let local = start(&["--empty"]);
+    let address = local.address("API");
+    let url = format!("http://{address}/api/v1/monitoring/sessions/cleanup");
+    let large = vec![b'x'; 10 * 1024 * 1024 + 1];
+    let (status, body) = local
+        .http
+        .call(Method::POST, &url, None, large)
+        .await
+        .unwrap();
+    assert_eq!(
+        (status, body),
+        (413, json!({ "error": "Request Entity Too Large" }))
+    );
+
+    let invoke = "POST /2015-03-31/functions/cleanup/invocations HTTP/1.1";
+    let token = "POST /local/tokens HTTP/1.1";
+    // As Lambda does, it hands the payload on as it came.
+    let contradiction = r#"{"dry_run": true, "dry_run": false}"#;
+    let body = clean_up(&local, contradiction).await;
+    let message = body["errorMessage"].as_str().unwrap();
+    assert!(message.contains("duplicate field `dry_run`"), "{message}");
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: a b".to_owned(), "400"),
+        (
+            format!("{invoke}\r\nHost: localhost\r\nOrigin: https://page.example"),
+            "403",
+        ),
+        (format!("{invoke}\r\nHost: page.example"), "403"),
+        (format!("{invoke}\r\nHost: localhost:8080"), "200"),
+        (
+            format!("{token}\r\nHost: localhost\r\nOrigin: http://localhost"),
+            "403",
+        ),
+        (format!("{token}\r\nHost: page.example:8080"), "403"),
+        (format!("{token}\r\nHost: 127.0.0.1"), "400"),
+    ] {
+        let mut connection = TcpStream::connect(address).unwrap();
+        let end = "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        connection
+            .write_all(format!("{request}{end}").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_printed_lines_work_and_ctrl_c_ends_it() {
+    let local = start(&[]);
+    let last = local.introduction.lines().last().unwrap();
+    assert_eq!(
+        last,
+        format!("http://{}/api/v1/monitoring", local.address("API"))
+    );
+    assert_eq!(statistics(&local).await["expired_sessions"], 86);
+    let (status, body) = local.curl("dry_run=true\"").await;
+    assert_eq!(
+        (status, &body["data"]["dry_run"]),
+        (200, &json!(true)),
+        "{body}"
+    );
+    assert_eq!(body["data"]["sessions_deactivated"], 86, "{body}");
+
+    // As the shell would: cargo's own words, then the arguments.
+    let line = local.line("--scope sessions:read");
+    let arguments: Vec<_> = line.split(' ').skip(1).collect();
+    let output = ended(command(&arguments));
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(note.contains("has expired"), "{note}");
+    let token = String::from_utf8(output.stdout).unwrap();
+    let refusal = let_in(&local, token.trim_end()).await;
+    assert_eq!(refusal, (401, json!("Session expired")));
+
+    let (status, body) = local.curl("-X POST $U/cleanup").await;
+    assert_eq!(
+        (status, &body["data"]["sessions_deactivated"]),
+        (200, &json!(85)),
+        "{body}"
+    );
+    let (status, body) = local.curl("$U/cleanups").await;
+    assert_eq!(
+        (status, body["data"]["reports"].as_array().unwrap().len()),
+        (200, 2),
+        "{body}"
+    );
+    let rest = local.interrupt();
+    assert!(rest.contains("Stopped. The table was in memory"), "{rest}");
+}
+
+#[test]
+fn introduction_fits_on_a_terminal_of_80_columns() {
+    let local = start(&[]);
+    let rows = local
+        .introduction
+        .lines()
+        .map(|line| line.chars().count().div_ceil(80).max(1));
+    // The longer ports of this test take one row more.
+    assert!(rows.sum::<usize>() <= 25, "{}", local.introduction);
+    assert!(
+        local
+            .introduction
+            .contains("every 1h; native TTL every 10m")
+    );
+    assert!(
+        !local.introduction.contains('\u{1b}'),
+        "no colour where there is no terminal"
+    );
+}
+
+#[tokio::test]
+async fn the_schedule_runs_by_itself() {
+    let local = start(&["--every", "1s"]);
+    loop {
+        let statistics = statistics(&local).await;
+        if statistics["last_cleanup"]["trigger"] == "schedule" {
+            assert_eq!(statistics["expired_sessions"], 0, "{statistics}");
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn statistics_tell_of_the_schedule_that_is_given() {
+    for (every, schedule) in [("1m", "rate(1 minute)"), ("2h", "rate(120 minutes)")] {
+        let local = start(&["--empty", "--every", every]);
+        assert_eq!(statistics(&local).await["schedule"], schedule);
+    }
+}
+
+#[tokio::test]
+async fn native_ttl_works_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let items = folder.path().join("items.json");
+    // Due for native TTL, and on no work list: only native TTL can take it.
+    let item = json!({
+        "pk": { "S": "USER#a" }, "sk": { "S": "SESSION#1" }, "ttl": { "N": "1600000000" },
+        "is_active": { "BOOL": true }, "expires_at": { "N": "1500000000" },
+    });
+    std::fs::write(&items, format!("{{\"Items\": [{item}], \"Count\": 1}}")).unwrap();
+    let local = start(&["--import", items.to_str().unwrap(), "--ttl-every", "1s"]);
+    loop {
+        let report = clean_up(&local, r#"{"adopt": true, "dry_run": true}"#).await;
+        if report["adopted"] == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_empty_stack_holds_nothing_but_the_callers() {
+    let local = start(&["--empty"]);
+    assert_eq!(statistics(&local).await["total_sessions"], 2);
+    assert!(!local.introduction.contains("session has expired"));
+}
