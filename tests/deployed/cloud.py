@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Another folder's template.yaml and infra/, to see a test fail: `TEMPLATES=target/broken pytest tests/deployed`.
 TEMPLATES = Path(os.environ.get("TEMPLATES", ROOT))
 BUILD = Path(os.environ.get("SAM_BUILD", ROOT / ".aws-sam/local"))
-MINISTACK = os.environ.get("MINISTACK", "ministack")
+MINISTACK = Path(os.environ.get("MINISTACK", ROOT / "target/ministack/bin/ministack"))
 
 STACK = "session-cleanup"
 REGION = "eu-central-1"
@@ -88,9 +88,11 @@ class Cloud:
 @contextlib.contextmanager
 def running(folder):
     """MiniStack on a free port of this machine, with all that it writes below the folder."""
-    program = shutil.which(MINISTACK)
-    if program is None:
-        pytest.fail(f"{MINISTACK} is missing: see tests/README.md, and name the program in MINISTACK")
+    if not MINISTACK.exists():
+        pytest.fail(
+            f"{MINISTACK} is missing: python3 -m venv target/ministack && "
+            "target/ministack/bin/pip install -r tests/deployed/requirements.txt, or name another program in MINISTACK"
+        )
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     for name in ("tmp", "state", "s3"):
@@ -116,7 +118,7 @@ def running(folder):
     with log.open("wb") as output:
         # A session of its own: the functions are its children, and end with it.
         process = subprocess.Popen(
-            [program],
+            [MINISTACK],
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -159,12 +161,6 @@ def wait_for(found, what, check=lambda: None, seconds=180):
         time.sleep(0.2)
 
 
-def metric_math(alarms):
-    """The alarms that compare the result of an expression."""
-    kind = "AWS::CloudWatch::Alarm"
-    return {name for name, it in alarms["Resources"].items() if it["Type"] == kind and "Metrics" in it["Properties"]}
-
-
 def copied(folder):
     """The templates as `sam build` leaves them, with the built functions. Changed where MiniStack differs from AWS:
 
@@ -174,7 +170,7 @@ def copied(folder):
       its own PartiQL action (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html). Whoever may one
       of these may that one as well, for any table, for MiniStack does not see which table a batch is for.
 
-    Returns the alarms that are left out.
+    Returns the names of the alarms that stay.
     """
     template = yaml_parse((TEMPLATES / "template.yaml").read_text())
     for name, resource in template["Resources"].items():
@@ -183,7 +179,8 @@ def copied(folder):
             for policy in resource["Properties"]["Policies"]:
                 allow_batches(policy)
     alarms = yaml_parse((TEMPLATES / "infra/alarms.yaml").read_text())
-    left_out = metric_math(alarms)
+    all_of_them = {name: it for name, it in alarms["Resources"].items() if it["Type"] == "AWS::CloudWatch::Alarm"}
+    left_out = {name for name, it in all_of_them.items() if "Metrics" in it["Properties"]}
     for name in left_out:
         del alarms["Resources"][name]
     joined = alarms["Outputs"]["AlarmArns"]["Value"]["Fn::Join"]
@@ -192,7 +189,9 @@ def copied(folder):
     (folder / "template.yaml").write_text(json.dumps(template))
     (folder / "infra/alarms.yaml").write_text(json.dumps(alarms))
     shutil.copy(TEMPLATES / "infra/dashboard.yaml", folder / "infra")
-    return left_out
+    # Those with a condition need a parameter that has no default.
+    stay = [it["Properties"] for name, it in all_of_them.items() if name not in left_out and "Condition" not in it]
+    return {it["AlarmName"]["Fn::Sub"].replace("${Prefix}", STACK) for it in stay}
 
 
 def take_build(name, function):
@@ -234,7 +233,7 @@ class Deployed:
 
     def __init__(self, cloud, folder):
         self.cloud, self.folder = cloud, folder
-        self.left_out = copied(folder)
+        self.alarms = copied(folder)
         self.secret = cloud.client("secretsmanager").create_secret(Name="jwt", SecretString=SECRET)["ARN"]
 
     def deploy(self, **parameters):
@@ -298,11 +297,14 @@ class Deployed:
 
     def logged(self, logs, message):
         """The log lines of a function with this message."""
+        return [it for it in self.lines(logs) if it.get("message") == message]
+
+    def lines(self, logs):
+        """The log lines of a function, as JSON; without those of Lambda itself."""
         group = self.resources[logs]
         events = self.cloud.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
         lines = [it["message"] for page in events for it in page["events"]]
-        parsed = [json.loads(it) for it in lines if it.startswith("{")]
-        return [it for it in parsed if it.get("message") == message]
+        return [json.loads(it) for it in lines if it.startswith("{")]
 
     def items(self, partition=""):
         """The items of the partitions that begin with this, by their keys."""
