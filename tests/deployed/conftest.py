@@ -25,7 +25,8 @@ NOT_SHOWN = [
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("ministack")) as cloud:
+    # AUTH: it checks signatures and policies.
+    with running(tmp_path_factory.mktemp("ministack"), AUTH="true") as cloud:
         yield cloud
 
 

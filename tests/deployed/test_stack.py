@@ -399,6 +399,19 @@ def test_adopts_records_that_lack_index_attributes(stack):
     assert all(it["due_key"] and it["due_at"] and it["ttl"] for it in stack.items("USER#").values())
 
 
+def test_moves_malformed_record_off_its_list_once(stack):
+    log_in(stack, "ann", ends=now() - 1)
+    key = {"pk": "USER#ann", "sk": "SESSION#s-1"}
+    stack.table.update_item(Key=key, UpdateExpression="REMOVE is_active")
+    before = record(stack, "ann")
+    _, report = stack.invoke({})
+    assert (report["malformed"], report["failed"], report["complete"]) == (1, 0, True)
+    moved = before["due_key"].replace("deactivate#", "malformed#")
+    assert record(stack, "ann") == before | {"due_key": moved}
+    _, report = stack.invoke({})
+    assert counts(report) == (0, 0, 0, 0, 0)
+
+
 def test_refuses_option_that_is_misspelt(stack):
     due(stack)
     before = stack.items()
