@@ -39,6 +39,8 @@ const PROPERTIES: [&str; 4] = [
 pub struct DynamoDb {
     address: SocketAddr,
     table_name: String,
+    /// The template's.
+    properties: Value,
     embedded: Option<EmbeddedDynamoDb>,
 }
 
@@ -51,9 +53,10 @@ impl DynamoDb {
         let this = Self {
             address,
             table_name: format!("sessions-{}", Uuid::new_v4()),
+            properties: Template::read().expect("the template can be read").table,
             embedded: None,
         };
-        create_table(&this.client(), &this.table_name).await;
+        create_table(&this.client(), &this.definition(&this.table_name)).await;
         this
     }
 
@@ -68,6 +71,7 @@ impl DynamoDb {
         Self {
             address: embedded.address(),
             table_name: TABLE_NAME.to_owned(),
+            properties: template.table,
             embedded: Some(embedded),
         }
     }
@@ -100,14 +104,24 @@ impl DynamoDb {
 
     /// Makes another table like the template's. It blocks.
     pub fn create_table(&self, name: &str) {
+        let definition = self.definition(name);
         if let Some(embedded) = &self.embedded {
-            let request = serde_json::from_value(definition(name)).expect("it is a table's");
+            let request = serde_json::from_value(definition).expect("it is a table's");
             let created = embedded.database().create_table(request);
             created.expect("the template's table can be created");
         } else {
             let client = self.client();
-            wait_for(create_table(&client, name));
+            wait_for(create_table(&client, &definition));
         }
+    }
+
+    /// The template's table under this name. Its properties bear the API's own names.
+    fn definition(&self, name: &str) -> Value {
+        let mut request = json!({ "TableName": name });
+        for property in PROPERTIES {
+            request[property] = self.properties[property].clone();
+        }
+        request
     }
 
     /// Deletes a table. It blocks.
@@ -177,18 +191,9 @@ fn wait_for<T: Send>(doing: impl Future<Output = T> + Send) -> T {
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The template's table under this name. Its properties bear the API's own names.
-fn definition(name: &str) -> Value {
-    let template = Template::read().expect("the template can be read");
-    let mut request = json!({ "TableName": name });
-    for property in PROPERTIES {
-        request[property] = template.table[property].clone();
-    }
-    request
-}
-
-async fn create_table(client: &Client, name: &str) {
-    let table = definition(name);
+/// Makes a table of this definition.
+async fn create_table(client: &Client, table: &Value) {
+    let name = text(table, "TableName");
     let attributes = list(&table["AttributeDefinitions"], |it| {
         AttributeDefinition::builder()
             .attribute_name(text(it, "AttributeName"))
@@ -208,7 +213,7 @@ async fn create_table(client: &Client, name: &str) {
     let create = client
         .create_table()
         .table_name(name)
-        .billing_mode(BillingMode::from(text(&table, "BillingMode")))
+        .billing_mode(BillingMode::from(text(table, "BillingMode")))
         .set_attribute_definitions(Some(attributes))
         .set_key_schema(Some(keys(&table["KeySchema"])))
         .set_global_secondary_indexes(Some(indexes));

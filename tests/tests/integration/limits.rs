@@ -33,13 +33,13 @@ async fn a_rate_below_a_batch_is_kept_and_gets_on() {
 /// The limit is on the table's write units: a record of 390 KB takes 391 of them.
 #[tokio::test]
 async fn limits_write_units_and_not_records() {
+    const RATE: u64 = 400;
     if needs_embedded(
         "limits_write_units_and_not_records",
         "other databases count units in their own way",
     ) {
         return;
     }
-    const RATE: u64 = 400;
     let limit = RATE.to_string();
     let (world, faults) =
         World::with_faults(ONCE, [("MAX_WRITES_PER_SECOND", &*limit)], |_| Fault::None).await;
@@ -211,13 +211,13 @@ async fn a_long_run_says_every_ten_seconds_how_far_it_is() {
 /// A busy machine makes a run longer, never shorter.
 #[tokio::test]
 async fn an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write() {
+    const RATE: f64 = 25.0;
     if needs_embedded(
         "an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write",
         "other databases count units in their own way",
     ) {
         return;
     }
-    const RATE: f64 = 25.0;
     let world = World::with([("MAX_WRITES_PER_SECOND", "25")]).await;
     let mut session = active_session("ann", "s", NOW + DAY);
     session["user_agent"] = json!({ "S": "x".repeat(400) });
@@ -285,13 +285,13 @@ async fn a_deactivation_costs_three_write_units() {
 
 #[tokio::test]
 async fn a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size() {
+    const LIVE: usize = 5_000;
     if needs_embedded(
         "a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size",
         "other databases count units in their own way",
     ) {
         return;
     }
-    const LIVE: usize = 5_000;
     let costs = [0, LIVE].map(async |live| {
         let dynamodb = serve_table().await;
         let meter = Faults::meter(dynamodb.address()).await;
