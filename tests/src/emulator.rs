@@ -14,7 +14,6 @@ use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::template::FunctionName;
 use session_lifecycle::config::Variables;
 use tempfile::NamedTempFile;
@@ -241,7 +240,7 @@ fn on_lambda(world: &World) -> [(&'static str, String); 7] {
             "AWS_SECRET_ACCESS_KEY",
             "no secret, for nobody checks it".to_owned(),
         ),
-        ("TABLE_NAME", TABLE_NAME.to_owned()),
+        ("TABLE_NAME", world.table_name().to_owned()),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! The world that the tests act in: an embedded DynamoDB with the template's table, the four
+//! The world that the tests act in: a DynamoDB with the template's table, embedded as a rule, the four
 //! functions, the gateway, and a clock that the test holds.
 #![allow(
     clippy::cast_precision_loss,
@@ -12,6 +12,7 @@
 
 pub mod authorizing;
 pub mod cost;
+pub mod database;
 pub mod emulator;
 pub mod events;
 pub mod faults;
@@ -26,7 +27,6 @@ pub mod sample;
 pub mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,6 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use chrono::{DateTime, Utc};
 use dynoxide::Database;
 use serde_json::{Value, json};
-use session_cleanup_local::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
 use session_cleanup_local::functions::Functions;
 use session_cleanup_local::gateway::{ApiRequest, Gateway};
 use session_cleanup_local::template::{FunctionName, Template};
@@ -47,8 +46,8 @@ use session_lifecycle::domain::{Days, SessionId, Shards, Timestamp, TokenId, Use
 use session_lifecycle::dynamodb::{Patience, Table};
 use session_lifecycle::ports::NewSession;
 use session_lifecycle::sessions::{Created, Sessions};
-use tokio::net::TcpListener;
 
+use crate::database::DynamoDb;
 use crate::faults::{Fault, Faults};
 use crate::log::Watch;
 use crate::tokens::Tokens;
@@ -94,7 +93,7 @@ pub fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 pub struct World {
-    pub dynamodb: EmbeddedDynamoDb,
+    pub dynamodb: DynamoDb,
     pub client: Client,
     pub functions: Arc<Functions>,
     pub gateway: Gateway,
@@ -111,7 +110,7 @@ impl World {
 
     /// A world whose functions have these variables beside or instead of the usual ones.
     pub async fn with<const N: usize>(variables: [(&'static str, &str); N]) -> Self {
-        Self::over(serve_table().await, variables, EmbeddedDynamoDb::client).await
+        Self::over(serve_table().await, variables, DynamoDb::client).await
     }
 
     /// The same, where the functions meet faults on their way to the table, and wait for it as
@@ -129,9 +128,9 @@ impl World {
 
     /// A world over this table, whose functions have this client.
     pub async fn over<const N: usize>(
-        dynamodb: EmbeddedDynamoDb,
+        dynamodb: DynamoDb,
         variables: [(&'static str, &str); N],
-        functions_client: impl FnOnce(&EmbeddedDynamoDb) -> Client,
+        functions_client: impl FnOnce(&DynamoDb) -> Client,
     ) -> Self {
         Self::within(Limits::patient(), dynamodb, variables, functions_client).await
     }
@@ -139,16 +138,16 @@ impl World {
     /// The same, whose functions take no longer than `limits`.
     pub async fn within<const N: usize>(
         limits: Limits,
-        dynamodb: EmbeddedDynamoDb,
+        dynamodb: DynamoDb,
         variables: [(&'static str, &str); N],
-        functions_client: impl FnOnce(&EmbeddedDynamoDb) -> Client,
+        functions_client: impl FnOnce(&DynamoDb) -> Client,
     ) -> Self {
         let log = Watch::start();
         let template = Template::read().expect("the template can be read");
         let client = dynamodb.client();
         let tokens = Tokens::new();
         let mut all: BTreeMap<&str, String> = tokens.variables().into_iter().collect();
-        all.insert("TABLE_NAME", TABLE_NAME.to_owned());
+        all.insert("TABLE_NAME", dynamodb.table_name().to_owned());
         all.extend(variables.map(|(name, value)| (name, value.to_owned())));
         if let Some(secret) = all.get("JWT_SECRET") {
             log::keep_secret(secret);
@@ -169,7 +168,7 @@ impl World {
             template.routes,
             template.gateway_responses,
         );
-        let table = Table::new(client.clone(), TABLE_NAME, Shards::default());
+        let table = Table::new(client.clone(), dynamodb.table_name(), Shards::default());
         let sessions = Sessions::new(table, Days(30));
         Self {
             dynamodb,
@@ -180,6 +179,12 @@ impl World {
             sessions,
             log,
         }
+    }
+
+    /// The name of the table.
+    #[must_use]
+    pub fn table_name(&self) -> &str {
+        self.dynamodb.table_name()
     }
 
     /// Opens a session that ends at `expires_at`.
@@ -226,7 +231,7 @@ impl World {
     pub async fn put(&self, item: Value) {
         self.client
             .put_item()
-            .table_name(TABLE_NAME)
+            .table_name(self.table_name())
             .set_item(Some(item_from(&item)))
             .send()
             .await
@@ -237,7 +242,7 @@ impl World {
     pub async fn item(&self, pk: &str, sk: &str) -> Option<Item> {
         self.client
             .get_item()
-            .table_name(TABLE_NAME)
+            .table_name(self.table_name())
             .key("pk", AttributeValue::S(pk.to_owned()))
             .key("sk", AttributeValue::S(sk.to_owned()))
             .consistent_read(true)
@@ -257,7 +262,7 @@ impl World {
     pub async fn items(&self) -> Vec<Item> {
         self.client
             .scan()
-            .table_name(TABLE_NAME)
+            .table_name(self.table_name())
             .consistent_read(true)
             .into_paginator()
             .items()
@@ -332,19 +337,14 @@ impl World {
     }
 }
 
-/// Serves the template's table, empty, on a free port.
-pub async fn serve_table() -> EmbeddedDynamoDb {
-    serve(dynamodb::open(None).expect("a database in memory")).await
+/// The template's table, empty.
+pub async fn serve_table() -> DynamoDb {
+    DynamoDb::start().await
 }
 
 /// Serves the template's table in this database, on a free port.
-pub async fn serve(database: Database) -> EmbeddedDynamoDb {
-    let template = Template::read().expect("the template can be read");
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .expect("a free port");
-    EmbeddedDynamoDb::start(database, listener, &template.table)
-        .expect("the template's table can be created")
+pub async fn serve(database: Database) -> DynamoDb {
+    DynamoDb::embedded(database).await
 }
 
 #[must_use]

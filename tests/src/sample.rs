@@ -70,8 +70,7 @@ fn id(dice: &mut StdRng) -> String {
 
 /// Stores items as they are, all at once.
 pub fn store(world: &World, items: Vec<Value>) {
-    let items = serde_json::from_value(items.into()).expect("items in DynamoDB JSON");
-    world.dynamodb.import(items).expect("the table takes them");
+    world.dynamodb.import(world.table_name(), items);
 }
 
 /// A random record, one of so many.

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::{HeaderMap, Method};
 use serde_json::{Value, json};
-use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
@@ -143,7 +142,7 @@ async fn reads_a_bounded_number_of_reports_a_call() {
         };
         item.insert("sk".to_owned(), AttributeValue::S(sort));
         item.insert("started_at".to_owned(), AttributeValue::S(started_at));
-        let put = world.client.put_item().table_name(TABLE_NAME);
+        let put = world.client.put_item().table_name(world.table_name());
         put.set_item(Some(item.clone())).send().await.unwrap();
     }
     let (mut pages, mut cursor) = (Vec::new(), String::new());
@@ -237,7 +236,7 @@ async fn put_largest_session(world: &World, user: &str, session: &str) {
         let size = fits + (too_large - fits) / 2;
         let mut item = active_session(user, session, NOW - 1);
         item["pad"] = json!({ "S": "x".repeat(size) });
-        let put = world.client.put_item().table_name(TABLE_NAME);
+        let put = world.client.put_item().table_name(world.table_name());
         match put.set_item(Some(item_from(&item))).send().await {
             Ok(_) => fits = size,
             Err(_) => too_large = size,
@@ -345,7 +344,7 @@ async fn writes_no_cell_that_a_spreadsheet_runs() {
         let sort = format!("RUN#2027-01-15T07:00:00.00{number}Z");
         item.insert("sk".to_owned(), AttributeValue::S(sort));
         item.insert("error".to_owned(), AttributeValue::S(error.to_owned()));
-        let put = world.client.put_item().table_name(TABLE_NAME);
+        let put = world.client.put_item().table_name(world.table_name());
         put.set_item(Some(item.clone())).send().await.unwrap();
     }
     let response = get(&world, &reader, CLEANUPS, "text/csv").await;
@@ -421,7 +420,7 @@ async fn a_report_whose_time_is_not_in_the_form_of_reports_is_left_out() {
         let text = |text: String| AttributeValue::S(text);
         item.insert("sk".to_owned(), text(format!("RUN#2027-01-15T0{number}")));
         item.insert("started_at".to_owned(), text(odd.to_owned()));
-        let put = world.client.put_item().table_name(TABLE_NAME);
+        let put = world.client.put_item().table_name(world.table_name());
         put.set_item(Some(item)).send().await.unwrap();
     }
     assert_eq!(found(&world, &reader, "", 100).await, all);

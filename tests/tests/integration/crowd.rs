@@ -16,10 +16,10 @@ use dynoxide::storage_backend::ManualClock;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use session_cleanup_local::dynamodb::EmbeddedDynamoDb;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
 use session_cleanup_tests::authorizing::refusal;
+use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::model::{self, Options, Records, sum};
 use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, inactive_session, item_from, number, sample,
@@ -349,7 +349,7 @@ async fn everybody_at_once_closes_no_live_session_and_each_expired_one_once() {
     // The functions wait as long as the machine needs, so no outcome is unknown to them.
     let shards = SHARDS.to_string();
     let variables = [("DUE_SHARDS", &*shards), ("MAX_WRITES_PER_SECOND", "0")];
-    let world = World::over(serve(database).await, variables, EmbeddedDynamoDb::client).await;
+    let world = World::over(serve(database).await, variables, DynamoDb::client).await;
     let sessions = ends.iter().enumerate().map(|it| stored(it.0, *it.1));
     let others: Vec<_> = (0..OTHERS).map(|number| other(&mut dice, number)).collect();
     sample::store(&world, sessions.chain(others.iter().cloned()).collect());

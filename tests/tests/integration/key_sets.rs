@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use session_cleanup_local::dynamodb::EmbeddedDynamoDb;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::authorizing::{refusal, rest_request};
+use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::key_server::{Answer, KeyServer, NamedKey};
 use session_cleanup_tests::{DAY, HOUR, Limits, NOW, World, at, serve_table};
 use session_lifecycle::authorize::TimeLimits;
@@ -27,7 +27,7 @@ async fn world_within(limits: Limits, server: &KeyServer) -> World {
         ("JWKS_URL", &*url),
     ];
     let dynamodb = serve_table().await;
-    let world = World::within(limits, dynamodb, variables, EmbeddedDynamoDb::client).await;
+    let world = World::within(limits, dynamodb, variables, DynamoDb::client).await;
     world.open("ann", "s", NOW + 9 * DAY).await;
     world
 }

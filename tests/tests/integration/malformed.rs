@@ -2,7 +2,6 @@
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_tests::faults::{Exchange, Fault, ONCE, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, STATS, World, active_session, counts, only, sample, text, user_id,
@@ -126,7 +125,7 @@ async fn adopts_repaired_record_in_its_shard() {
 #[tokio::test]
 async fn leaves_record_that_can_be_understood_on_its_list() {
     let world = World::new().await;
-    let table = Table::new(world.client.clone(), TABLE_NAME, Shards::default());
+    let table = Table::new(world.client.clone(), world.table_name(), Shards::default());
     let shard = Shards::default().all().nth(7).unwrap();
     let list = |action| DueList { action, shard };
     let session = SessionId::parse("s").unwrap();

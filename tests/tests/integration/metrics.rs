@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use serde_json::json;
-use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::faults::{Fault, ONCE};
@@ -93,7 +92,10 @@ async fn a_run_tells_for_how_long_the_oldest_session_had_been_expired() {
 /// What a look at the schedule at `now` writes: how late the cleanup is, and how many of the last runs were incomplete
 /// and failed on records.
 async fn watch(world: &World, schedule: &str, now: i64) -> [f64; 3] {
-    let variables = [("TABLE_NAME", TABLE_NAME), ("CLEANUP_SCHEDULE", schedule)];
+    let variables = [
+        ("TABLE_NAME", world.table_name()),
+        ("CLEANUP_SCHEDULE", schedule),
+    ];
     let config = StatsConfig::read(&variables.into_iter().collect()).unwrap();
     let (written, lines) = mpsc::channel();
     let metrics = Metrics::new(Namespace::default(), "stats", move |line| {

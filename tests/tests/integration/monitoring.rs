@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, Method};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::gateway::{ApiRequest, ApiResponse, Gateway};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::{FunctionName, GatewayResponse, Template};
@@ -250,7 +249,7 @@ async fn put_dry_runs(world: &World, count: i64, from: i64) {
         let sort = format!("RUN#{started_at}#{}", text(&item, "run_id"));
         item.insert("sk".to_owned(), AttributeValue::S(sort));
         item.insert("started_at".to_owned(), AttributeValue::S(started_at));
-        let put = world.client.put_item().table_name(TABLE_NAME);
+        let put = world.client.put_item().table_name(world.table_name());
         put.set_item(Some(item.clone())).send().await.unwrap();
     }
 }

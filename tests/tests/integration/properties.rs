@@ -9,13 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use dynoxide::ImportOptions;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
-use session_cleanup_local::dynamodb::EmbeddedDynamoDb;
-use session_cleanup_local::template::Template;
+use serde_json::Value;
+use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::model::{self, DONE, Expected, Options, Records};
 use session_cleanup_tests::{NOW, at, sample, serve_table};
 use session_lifecycle::clean_up::{Order, Settings, adopt_and_clean_up};
@@ -186,9 +184,8 @@ impl KeepReport for Interrupted {
 
 /// Where the tables are.
 struct Store {
-    dynamodb: EmbeddedDynamoDb,
+    dynamodb: DynamoDb,
     client: Client,
-    template: Value,
 }
 
 /// A table of the store, and how it is cleaned up.
@@ -204,27 +201,13 @@ impl Store {
         Self {
             client: dynamodb.client(),
             dynamodb,
-            template: Template::read().unwrap().table,
         }
     }
 
     /// Makes a table with these records.
     fn table<'a>(&'a self, name: String, options: Options, records: &[Value]) -> Case<'a> {
-        let mut table = json!({ "TableName": name });
-        for property in [
-            "AttributeDefinitions",
-            "KeySchema",
-            "GlobalSecondaryIndexes",
-            "BillingMode",
-        ] {
-            table[property] = self.template[property].clone();
-        }
-        let database = self.dynamodb.database();
-        let table = serde_json::from_value(table).unwrap();
-        database.create_table(table).unwrap();
-        let records = serde_json::from_value(records.into()).unwrap();
-        let import = database.import_items(&name, records, ImportOptions::default());
-        import.unwrap();
+        self.dynamodb.create_table(&name);
+        self.dynamodb.import(&name, records.to_vec());
         Case {
             store: self,
             name,
@@ -307,10 +290,7 @@ impl Case<'_> {
 
 impl Drop for Case<'_> {
     fn drop(&mut self) {
-        let table = json!({ "TableName": self.name });
-        let table = serde_json::from_value(table).unwrap();
-        let gone = self.store.dynamodb.database().delete_table(table);
-        assert!(gone.is_ok() || std::thread::panicking());
+        self.store.dynamodb.delete_table(&self.name);
     }
 }
 

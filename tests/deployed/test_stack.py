@@ -1,0 +1,478 @@
+"""What `sam deploy` makes of the template, what the functions do there, and what an update and a deletion leave.
+
+The tests share one stack. They stand in the order of its life: an update comes after what the first deployment is about, and
+the deletion comes last.
+"""
+
+import json
+import time
+
+import pytest
+from cloud import AUDIENCE, ISSUER, REGION, STACK, token, wait_for
+from sessions import Outcome, Sessions
+
+HOUR = 3_600
+DAY = 24 * HOUR
+READ, ADMIN = "sessions:read", "sessions:admin"
+
+
+def now():
+    return int(time.time())
+
+
+def log_in(stack, user, session="s-1", ends=None):
+    """Opens a session that began a day ago."""
+    ends = now() + HOUR if ends is None else ends
+    assert Sessions(stack.table, now=lambda: now() - DAY).login(user, session, ends) == Outcome.DONE
+
+
+def log_out(stack, user, session="s-1", ago=0):
+    assert Sessions(stack.table, now=lambda: now() - ago).logout(user, session) == Outcome.DONE
+
+
+def claims(stack, user, scope="", session="s-1", seconds=900):
+    return Sessions(stack.table).access_token_claims(user, session, now() + HOUR, ISSUER, AUDIENCE, scope, seconds)
+
+
+def empty(stack):
+    with stack.table.batch_writer() as batch:
+        for pk, sk in stack.items():
+            batch.delete_item(Key={"pk": pk, "sk": sk})
+
+
+@pytest.fixture
+def stack(created):
+    """The stack with an empty table."""
+    empty(created)
+    return created
+
+
+@pytest.fixture
+def reader(stack):
+    log_in(stack, "reader")
+    return token(claims(stack, "reader", READ))
+
+
+@pytest.fixture
+def admin(stack):
+    log_in(stack, "admin")
+    return token(claims(stack, "admin", ADMIN))
+
+
+def data(answer):
+    status, body = answer
+    assert status == 200 and body["success"], answer
+    return body["data"]
+
+
+def record(stack, user, session="s-1"):
+    return stack.items(f"USER#{user}").get((f"USER#{user}", f"SESSION#{session}"))
+
+
+def counts(report):
+    """What a report says that it did."""
+    assert report["complete"], report
+    names = ("sessions_deactivated", "sessions_deleted", "refresh_tokens_deleted", "blacklisted_tokens_deleted", "adopted")
+    wrong = ("changed_elsewhere", "reindexed", "malformed", "failed")
+    assert [report[it] for it in wrong] == [0] * len(wrong), report
+    return tuple(report[it] for it in names)
+
+
+# The first deployment.
+
+
+def test_names_what_it_made_in_its_outputs(created):
+    outputs, made = created.outputs, created.resources
+    assert created.described()["StackStatus"] == "CREATE_COMPLETE"
+    assert set(outputs) == {
+        "ApiAddress",
+        "PageAddress",
+        "TableName",
+        "TableArn",
+        "CleanupFunctionName",
+        "FailedCleanupsUrl",
+        "AuthorizerFunctionArn",
+        "AuthorizerPermissionCommand",
+        "DashboardUrl",
+    }
+    api = f"https://{made['MonitoringApi']}.execute-api.{REGION}.amazonaws.com/prod"
+    assert outputs["ApiAddress"] == api
+    assert outputs["PageAddress"] == f"{api}/api/v1/monitoring"
+    assert outputs["TableName"] == made["SessionsTable"]
+    assert outputs["TableArn"].endswith(f":table/{made['SessionsTable']}")
+    assert outputs["CleanupFunctionName"] == made["CleanupFunction"]
+    assert outputs["AuthorizerFunctionArn"].endswith(f":function:{made['AuthorizerFunction']}")
+    assert outputs["FailedCleanupsUrl"] == made["FailedCleanups"]
+
+
+def test_makes_table_with_keys_index_and_protection(created):
+    dynamodb = created.cloud.client("dynamodb")
+    table = dynamodb.describe_table(TableName=created.table.name)["Table"]
+    keys = [("pk", "HASH"), ("sk", "RANGE")]
+    assert [(it["AttributeName"], it["KeyType"]) for it in table["KeySchema"]] == keys
+    (index,) = table["GlobalSecondaryIndexes"]
+    keys = [("due_key", "HASH"), ("due_at", "RANGE")]
+    assert [(it["AttributeName"], it["KeyType"]) for it in index["KeySchema"]] == keys
+    assert (index["IndexName"], index["Projection"]) == ("due", {"ProjectionType": "KEYS_ONLY"})
+    types = {it["AttributeName"]: it["AttributeType"] for it in table["AttributeDefinitions"]}
+    assert types == {"pk": "S", "sk": "S", "due_key": "S", "due_at": "N"}
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    with pytest.raises(dynamodb.exceptions.ClientError, match="(?i)deletion protection"):
+        dynamodb.delete_table(TableName=created.table.name)
+
+
+def rule(stack, name):
+    """A rule and its only target."""
+    events = stack.cloud.client("events")
+    rule = events.describe_rule(Name=stack.resources[name])
+    assert rule["State"] == "ENABLED"
+    (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    return rule, target
+
+
+def test_makes_rule_that_runs_cleanup_hourly(created):
+    hourly, target = rule(created, "CleanupFunctionHourly")
+    assert hourly["ScheduleExpression"] == "rate(1 hour)"
+    assert target["Arn"].endswith(f":function:{created.resources['CleanupFunction']}")
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 5, "MaximumEventAgeInSeconds": HOUR}
+    queue = target["DeadLetterConfig"]["Arn"]
+    functions = created.cloud.client("lambda")
+    # SAM makes it for the version that is not published.
+    configured = functions.get_function_event_invoke_config(
+        FunctionName=created.resources["CleanupFunction"], Qualifier="$LATEST"
+    )
+    assert configured["MaximumRetryAttempts"] == 2
+    assert configured["DestinationConfig"]["OnFailure"]["Destination"] == queue
+    queues = created.cloud.client("sqs")
+    attributes = queues.get_queue_attributes(QueueUrl=created.outputs["FailedCleanupsUrl"], AttributeNames=["All"])
+    (statement,) = json.loads(attributes["Attributes"]["Policy"])["Statement"]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": hourly["Arn"]}}
+    assert attributes["Attributes"]["QueueArn"] == queue
+
+
+def test_makes_rule_that_looks_for_late_cleanups(created):
+    watch, target = rule(created, "StatsFunctionWatch")
+    assert watch["ScheduleExpression"] == "rate(10 minutes)"
+    assert target["Arn"].endswith(f":function:{created.resources['StatsFunction']}")
+
+
+def test_gives_each_function_a_role_of_its_own(created):
+    functions = created.cloud.client("lambda").list_functions()["Functions"]
+    roles = {it["FunctionName"]: it["Role"].rsplit("/", 1)[1] for it in functions}
+    expected = {
+        created.resources[it]: created.resources[f"{it}Role"]
+        for it in ("AuthorizerFunction", "StatsFunction", "ForceCleanupFunction", "CleanupFunction")
+    }
+    assert roles == expected
+
+
+ON_TABLE = ["Query", "Scan", "GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"]
+ON_TABLE += ["DescribeTable", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete"]
+
+
+@pytest.mark.parametrize(
+    "function, allowed",
+    [
+        ("AuthorizerFunction", {"BatchGetItem", "PartiQLUpdate"}),
+        ("StatsFunction", {"DescribeTable", "Query"}),
+        ("ForceCleanupFunction", {"BatchGetItem", "PutItem", "PartiQLUpdate", "PartiQLDelete"}),
+        ("CleanupFunction", {"BatchGetItem", "PutItem", "GetItem", "Scan", "DescribeTable", "PartiQLUpdate", "PartiQLDelete"}),
+    ],
+)
+def test_allows_function_only_its_own_actions(created, function, allowed):
+    role = created.cloud.client("iam").get_role(RoleName=created.resources[f"{function}Role"])["Role"]["Arn"]
+    simulated = created.cloud.client("iam").simulate_principal_policy(
+        PolicySourceArn=role,
+        ActionNames=[f"dynamodb:{it}" for it in ON_TABLE],
+        ResourceArns=[created.outputs["TableArn"]],
+    )["EvaluationResults"]
+    assert {it["EvalActionName"].split(":")[1] for it in simulated if it["EvalDecision"] == "allowed"} == allowed
+
+
+def test_makes_plain_alarms_and_dashboard_of_them(created):
+    cloudwatch = created.cloud.client("cloudwatch")
+    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert {it["AlarmName"] for it in alarms} == created.alarms
+    assert len(created.alarms) > 5
+    (board,) = cloudwatch.list_dashboards()["DashboardEntries"]
+    assert created.outputs["DashboardUrl"].endswith(f"#dashboards/dashboard/{board['DashboardName']}")
+    body = json.loads(cloudwatch.get_dashboard(DashboardName=board["DashboardName"])["DashboardBody"])
+    (shown,) = [it["properties"]["alarms"] for it in body["widgets"] if it["type"] == "alarm"]
+    assert sorted(shown) == sorted(it["AlarmArn"] for it in alarms)
+
+
+def test_measures_how_late_cleanup_is(stack):
+    """As the rule invokes the function every ten minutes."""
+    event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+    answer = stack.cloud.client("lambda").invoke(FunctionName=stack.resources["StatsFunction"], Payload=json.dumps(event))
+    assert answer.get("FunctionError") is None and json.load(answer["Payload"]) is None
+    # No run was due since the table was made.
+    (line,) = wait_for(lambda: [it for it in stack.lines("StatsLogs") if "CleanupOverdue" in it], "the metric")
+    assert line["CleanupOverdue"] == 0
+
+
+# The API, with the authorizer in front.
+
+
+def test_serves_page_and_description_without_token(stack):
+    status, page = stack.call("")
+    assert status == 200 and page.startswith("<!doctype html>")
+    status, description = stack.call("/openapi.json")
+    assert status == 200 and description["openapi"].startswith("3.1")
+
+
+def test_lets_reader_read_but_not_clean_up(stack, reader):
+    statistics = data(stack.call("/sessions/stats", reader))
+    assert (statistics["total_sessions"], statistics["active_sessions"]) == (1, 1)
+    assert data(stack.call("/sessions/cleanups", reader)) == {"reports": [], "next": None}
+    # The function's own answer, which says so on AWS as well.
+    assert stack.call("/sessions/cleanup", reader, "POST") == (403, {"error": "Forbidden"})
+    assert stack.reports() == []
+
+
+def test_forbids_statistics_to_token_without_scope(stack):
+    log_in(stack, "ann")
+    assert stack.call("/sessions/stats", token(claims(stack, "ann"))) == (403, {"error": "Forbidden"})
+
+
+def refused(stack, bearer):
+    """Why the authorizer refused the call: its log has the reason, which MiniStack's own answer leaves out."""
+    before = len(stack.logged("AuthorizerLogs", "refused"))
+    status, body = stack.call("/sessions/stats", bearer)
+    assert status == 403 and "explicit deny" in body["Message"]
+    (line,) = wait_for(lambda: stack.logged("AuthorizerLogs", "refused")[before:], "the reason")
+    return line["reason"]
+
+
+def test_refuses_call_without_token(stack):
+    assert refused(stack, None) == "Missing bearer token"
+
+
+def test_refuses_token_of_another_secret(stack):
+    log_in(stack, "ann")
+    assert refused(stack, token(claims(stack, "ann", ADMIN), secret="x" * 32)) == "Invalid token"
+
+
+def test_refuses_expired_token_and_leaves_session(stack):
+    log_in(stack, "ann")
+    assert refused(stack, token(claims(stack, "ann", ADMIN, seconds=-1))) == "Token expired"
+    assert record(stack, "ann")["is_active"]
+
+
+def test_refuses_blacklisted_token(stack):
+    log_in(stack, "ann")
+    own = claims(stack, "ann", READ)
+    assert stack.call("/sessions/stats", token(own))[0] == 200
+    assert Sessions(stack.table).blacklist("ann", own["jti"], own["exp"]) == Outcome.DONE
+    assert refused(stack, token(own)) == "Token revoked"
+
+
+def test_refuses_session_that_is_not_there(stack):
+    assert refused(stack, token(claims(stack, "ann", ADMIN))) == "Session not found"
+
+
+def test_refuses_session_that_was_closed(stack):
+    log_in(stack, "ann")
+    log_out(stack, "ann")
+    assert refused(stack, token(claims(stack, "ann", ADMIN))) == "Session inactive"
+
+
+def test_deactivates_expired_session_that_is_used(stack):
+    log_in(stack, "ann", ends=now() - 1)
+    began = now()
+    assert refused(stack, token(claims(stack, "ann", ADMIN))) == "Session expired"
+    closed = record(stack, "ann")
+    assert (closed["is_active"], closed["deactivation_reason"]) == (False, "expired_on_validation")
+    assert began <= closed["deactivated_at"] <= now()
+    assert closed["due_at"] == closed["ttl"] == closed["deactivated_at"] + 30 * DAY
+    assert closed["due_key"].startswith("delete#")
+
+
+def test_answers_500_when_record_is_malformed(stack):
+    log_in(stack, "ann")
+    key = {"pk": "USER#ann", "sk": "SESSION#s-1"}
+    stack.table.update_item(Key=key, UpdateExpression="SET expires_at = :text", ExpressionAttributeValues={":text": "soon"})
+    assert stack.call("/sessions/stats", token(claims(stack, "ann", ADMIN)))[0] == 500
+
+
+def due(stack):
+    """Two expired sessions, a session and two tokens to delete, and one of each that stays."""
+    for user in ("ann", "bob"):
+        log_in(stack, user, ends=now() - 1)
+    log_in(stack, "cid")
+    log_out(stack, "cid", ago=40 * DAY)
+    log_in(stack, "dee")
+    log_out(stack, "dee")
+    sessions = Sessions(stack.table, now=lambda: now() - DAY)
+    log_in(stack, "eve")
+    for refresh_token, ends in (("old", now() - 1), ("new", now() + DAY)):
+        assert sessions.add_refresh_token("eve", "s-1", refresh_token, ends) == Outcome.DONE
+    for jti, ends in (("old", now() - 1), ("new", now() + DAY)):
+        assert sessions.blacklist("eve", jti, ends) == Outcome.DONE
+
+
+def users(stack):
+    """What is left of the users' records: the key, and whether a session is active."""
+    return {(pk.split("#")[1], sk.split("#")[0]): it.get("is_active") for (pk, sk), it in stack.items("USER#").items()}
+
+
+def test_reports_what_dry_run_would_do(stack, admin):
+    due(stack)
+    before = stack.items("USER#")
+    report = data(stack.call("/sessions/cleanup?dry_run=true", admin, "POST"))
+    assert (report["dry_run"], report["trigger"], report["requested_by"]) == (True, "api", "admin")
+    assert counts(report) == (2, 1, 1, 1, 0)
+    assert stack.items("USER#") == before
+
+
+def test_cleans_up_at_once_for_admin(stack, admin):
+    due(stack)
+    # An instance gives the same count for five seconds.
+    wait_for(lambda: data(stack.call("/sessions/stats", admin))["cleanup_needed"], "the count of expired sessions")
+    report = data(stack.call("/sessions/cleanup", admin, "POST"))
+    assert (report["dry_run"], report["trigger"], report["requested_by"]) == (False, "api", "admin")
+    assert counts(report) == (2, 1, 1, 1, 0)
+    for user in ("ann", "bob"):
+        assert record(stack, user)["deactivation_reason"] == "expired_by_cleanup"
+    assert record(stack, "cid") is None
+    assert len(stack.items("USER#eve")) == 3
+    assert users(stack) == {
+        ("ann", "SESSION"): False,
+        ("bob", "SESSION"): False,
+        ("dee", "SESSION"): False,
+        ("eve", "SESSION"): True,
+        ("eve", "REFRESH"): None,
+        ("eve", "BLACKLIST"): None,
+        ("admin", "SESSION"): True,
+    }
+    # After a cleanup it counts anew.
+    expected = {
+        "total_sessions": 5,
+        "active_sessions": 2,
+        "inactive_sessions": 3,
+        "expired_sessions": 0,
+        "cleanup_needed": False,
+        "malformed_records": 0,
+        "oldest_expired_age_seconds": None,
+        "last_cleanup": report,
+    }
+    statistics = data(stack.call("/sessions/stats", admin))
+    assert {name: statistics[name] for name in expected} == expected
+    assert data(stack.call("/sessions/cleanups", admin)) == {"reports": [report], "next": None}
+
+
+# The cleanup by hand.
+
+
+def test_cleans_up_by_hand_and_leaves_deletions_to_ttl(stack):
+    due(stack)
+    # What native TTL has two days for. The session fell due ten days ago.
+    error, report = stack.invoke({})
+    assert error is None and report["trigger"] == "manual"
+    assert counts(report) == (2, 1, 0, 0, 0)
+    (stored,) = stack.reports()
+    assert stored["run_id"] == report["run_id"]
+
+
+def test_writes_nothing_but_report_in_dry_run_by_hand(stack):
+    due(stack)
+    before = stack.items("USER#")
+    error, report = stack.invoke({"dry_run": True, "sweep_grace_hours": 0})
+    assert error is None and counts(report) == (2, 1, 1, 1, 0)
+    assert stack.items("USER#") == before
+    assert [it["dry_run"] for it in stack.reports()] == [True]
+
+
+def test_adopts_records_that_lack_index_attributes(stack):
+    due(stack)
+    for pk, sk in stack.items("USER#"):
+        stack.table.update_item(
+            Key={"pk": pk, "sk": sk},
+            UpdateExpression="REMOVE due_key, due_at, #ttl",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+        )
+    _, report = stack.invoke({})
+    assert counts(report) == (0, 0, 0, 0, 0)
+    error, report = stack.invoke({"adopt": True, "sweep_grace_hours": 0})
+    assert error is None and counts(report)[:4] == (2, 1, 1, 1)
+    assert report["adopted"] > 0
+    assert all(it["due_key"] and it["due_at"] and it["ttl"] for it in stack.items("USER#").values())
+
+
+def test_moves_malformed_record_off_its_list_once(stack):
+    log_in(stack, "ann", ends=now() - 1)
+    key = {"pk": "USER#ann", "sk": "SESSION#s-1"}
+    stack.table.update_item(Key=key, UpdateExpression="REMOVE is_active")
+    before = record(stack, "ann")
+    _, report = stack.invoke({})
+    assert (report["malformed"], report["failed"], report["complete"]) == (1, 0, True)
+    moved = before["due_key"].replace("deactivate#", "malformed#")
+    assert record(stack, "ann") == before | {"due_key": moved}
+    _, report = stack.invoke({})
+    assert counts(report) == (0, 0, 0, 0, 0)
+
+
+def test_refuses_option_that_is_misspelt(stack):
+    due(stack)
+    before = stack.items()
+    error, answer = stack.invoke({"dryrun": True})
+    assert error == "Unhandled" and answer["errorType"] == "WrongEvent"
+    assert "unknown field `dryrun`" in answer["errorMessage"]
+    assert stack.items() == before
+
+
+# An update.
+
+
+@pytest.fixture(scope="module")
+def updated(created):
+    """The stack after a deployment that names two parameters and none of the others, with records that are due by then."""
+    created.before = (created.parameters(), created.resources)
+    empty(created)
+    due(created)
+    created.deploy(CleanupSchedule="rate(1 minute)", SweepGraceHours=0)
+    return created
+
+
+def test_keeps_parameters_that_update_does_not_name(updated):
+    parameters, resources = updated.before
+    assert updated.described()["StackStatus"] == "UPDATE_COMPLETE"
+    assert updated.parameters() == parameters | {"CleanupSchedule": "rate(1 minute)", "SweepGraceHours": "0"}
+    assert parameters["JwtSecretArn"] == updated.secret
+    # Each deployment publishes the API anew.
+    stay = {name: it for name, it in updated.resources.items() if not name.startswith("MonitoringApiDeployment")}
+    assert stay == {name: resources[name] for name in stay}
+
+
+def test_runs_cleanup_by_schedule_with_new_grace(updated):
+    """Nobody invokes it. With the grace of before, it would leave the tokens to TTL, for they fell due just now."""
+    reports = wait_for(updated.reports, "a scheduled run")
+    first = min(reports, key=lambda it: it["started_at"])
+    assert (first["trigger"], first["requested_by"], first["dry_run"]) == ("schedule", None, False)
+    assert counts(first) == (2, 1, 1, 1, 0)
+    assert len(updated.items("USER#")) == 6
+
+
+def test_shows_users_new_schedule_after_update(updated, stack, reader):
+    statistics = data(stack.call("/sessions/stats", reader))
+    assert (statistics["total_sessions"], statistics["schedule"]) == (1, "rate(1 minute)")
+
+
+# The end.
+
+
+def test_keeps_table_and_records_when_stack_is_deleted(stack):
+    log_in(stack, "ann")
+    _, report = stack.invoke({})
+    functions, events, cloudformation = (stack.cloud.client(it) for it in ("lambda", "events", "cloudformation"))
+    assert len(functions.list_functions()["Functions"]) == 4
+    before = stack.items("USER#")
+    stack.delete()
+    with pytest.raises(cloudformation.exceptions.ClientError, match="does not exist"):
+        cloudformation.describe_stacks(StackName=STACK)
+    assert functions.list_functions()["Functions"] == []
+    assert events.list_rules()["Rules"] == []
+    assert set(before) == {("USER#ann", "SESSION#s-1")}
+    assert stack.items("USER#") == before
+    # A scheduled run may have come in between.
+    assert report["run_id"] in [it["run_id"] for it in stack.reports()]

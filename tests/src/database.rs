@@ -1,0 +1,269 @@
+//! The DynamoDB of a world: the embedded one, or another that the variable `DYNAMODB_ENDPOINT` names, such as
+//! `http://127.0.0.1:4566`. There each world has a table of its own.
+
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, Projection,
+    PutRequest, TableStatus, WriteRequest,
+};
+use dynoxide::{Database, ImportOptions};
+use serde_json::{Value, json};
+use session_cleanup_local::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
+use session_cleanup_local::template::Template;
+use session_lifecycle::config::Variables;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::item_from;
+
+/// DynamoDB takes no more items in a batch.
+const MOST_ITEMS: usize = 25;
+
+/// What `CreateTable` takes of the template's table.
+///
+/// Not its TTL, where the database is not embedded: a service deletes by its own clock, and the tests stand at
+/// [`NOW`](crate::NOW).
+const PROPERTIES: [&str; 4] = [
+    "AttributeDefinitions",
+    "KeySchema",
+    "GlobalSecondaryIndexes",
+    "BillingMode",
+];
+
+/// A DynamoDB with the template's table.
+pub struct DynamoDb {
+    address: SocketAddr,
+    table_name: String,
+    /// The template's.
+    properties: Value,
+    embedded: Option<EmbeddedDynamoDb>,
+}
+
+impl DynamoDb {
+    /// The table, empty.
+    pub async fn start() -> Self {
+        let Some(address) = endpoint() else {
+            return Self::embedded(dynamodb::open(None).expect("a database in memory")).await;
+        };
+        let this = Self {
+            address,
+            table_name: format!("sessions-{}", Uuid::new_v4()),
+            properties: Template::read().expect("the template can be read").table,
+            embedded: None,
+        };
+        create_table(&this.client(), &this.definition(&this.table_name)).await;
+        this
+    }
+
+    /// The table in this database, whatever `DYNAMODB_ENDPOINT` says.
+    pub async fn embedded(database: Database) -> Self {
+        let template = Template::read().expect("the template can be read");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
+        let embedded = EmbeddedDynamoDb::start(database, listener, &template.table)
+            .expect("the template's table can be created");
+        Self {
+            address: embedded.address(),
+            table_name: TABLE_NAME.to_owned(),
+            properties: template.table,
+            embedded: Some(embedded),
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    #[must_use]
+    pub fn table_name(&self) -> &str {
+        &self.table_name
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        dynamodb::client(self.address)
+    }
+
+    /// The embedded database. A test that asks for it is not for others: [`needs_embedded`].
+    #[must_use]
+    pub fn database(&self) -> Database {
+        let embedded = self.embedded.as_ref();
+        embedded
+            .expect("this test needs the embedded one")
+            .database()
+    }
+
+    /// Makes another table like the template's. It blocks.
+    pub fn create_table(&self, name: &str) {
+        let definition = self.definition(name);
+        if let Some(embedded) = &self.embedded {
+            let request = serde_json::from_value(definition).expect("it is a table's");
+            let created = embedded.database().create_table(request);
+            created.expect("the template's table can be created");
+        } else {
+            let client = self.client();
+            wait_for(create_table(&client, &definition));
+        }
+    }
+
+    /// The template's table under this name. Its properties bear the API's own names.
+    fn definition(&self, name: &str) -> Value {
+        let mut request = json!({ "TableName": name });
+        for property in PROPERTIES {
+            request[property] = self.properties[property].clone();
+        }
+        request
+    }
+
+    /// Deletes a table. It blocks.
+    pub fn delete_table(&self, name: &str) {
+        let is_gone = if let Some(embedded) = &self.embedded {
+            let request = serde_json::from_value(json!({ "TableName": name }));
+            let request = request.expect("it is a table's name");
+            embedded.database().delete_table(request).is_ok()
+        } else {
+            let request = self.client().delete_table().table_name(name);
+            wait_for(request.send()).is_ok()
+        };
+        // A second panic would hide the first.
+        assert!(is_gone || thread::panicking(), "{name} is not deleted");
+    }
+
+    /// Stores items in a table. It blocks.
+    pub fn import(&self, table: &str, items: Vec<Value>) {
+        if let Some(embedded) = &self.embedded {
+            let items = serde_json::from_value(items.into()).expect("items in DynamoDB JSON");
+            let options = ImportOptions::default();
+            let done = embedded.database().import_items(table, items, options);
+            done.expect("the table takes them");
+        } else {
+            let client = self.client();
+            wait_for(write(&client, table, &items));
+        }
+    }
+
+    /// Stops to listen, and waits for the requests under way.
+    pub async fn stop(self) {
+        let embedded = self.embedded.expect("this test needs the embedded one");
+        embedded.stop().await;
+    }
+}
+
+/// Whether a test has to be left out because the database is not embedded. Says so.
+#[must_use]
+pub fn needs_embedded(test: &str, why: &str) -> bool {
+    let other = endpoint().is_some();
+    if other {
+        // Past the test harness, which keeps what a good test prints.
+        let told = writeln!(io::stderr(), "SKIPPED {test}: {why}");
+        told.expect("there is somebody to tell");
+    }
+    other
+}
+
+fn endpoint() -> Option<SocketAddr> {
+    let variables = Variables::of_the_process();
+    let endpoint = variables.get("DYNAMODB_ENDPOINT")?;
+    let address = endpoint.strip_prefix("http://").map(str::parse);
+    Some(address.and_then(Result::ok).unwrap_or_else(|| {
+        panic!("DYNAMODB_ENDPOINT is {endpoint:?}, and not as http://127.0.0.1:4566")
+    }))
+}
+
+/// Waits for something from code that is not asynchronous, also inside a runtime.
+fn wait_for<T: Send>(doing: impl Future<Output = T> + Send) -> T {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime").block_on(doing)
+    };
+    let done = thread::scope(|scope| scope.spawn(run).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Makes a table of this definition.
+async fn create_table(client: &Client, table: &Value) {
+    let name = text(table, "TableName");
+    let attributes = list(&table["AttributeDefinitions"], |it| {
+        AttributeDefinition::builder()
+            .attribute_name(text(it, "AttributeName"))
+            .attribute_type(text(it, "AttributeType").into())
+            .build()
+            .expect("it is whole")
+    });
+    let indexes = list(&table["GlobalSecondaryIndexes"], |it| {
+        let projection = text(&it["Projection"], "ProjectionType").into();
+        GlobalSecondaryIndex::builder()
+            .index_name(text(it, "IndexName"))
+            .set_key_schema(Some(keys(&it["KeySchema"])))
+            .projection(Projection::builder().projection_type(projection).build())
+            .build()
+            .expect("it is whole")
+    });
+    let create = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::from(text(table, "BillingMode")))
+        .set_attribute_definitions(Some(attributes))
+        .set_key_schema(Some(keys(&table["KeySchema"])))
+        .set_global_secondary_indexes(Some(indexes));
+    create
+        .send()
+        .await
+        .expect("the template's table can be created");
+    loop {
+        let table = client.describe_table().table_name(name).send().await;
+        let table = table.expect("it is there").table.expect("it is described");
+        if table.table_status == Some(TableStatus::Active) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn keys(schema: &Value) -> Vec<KeySchemaElement> {
+    list(schema, |it| {
+        KeySchemaElement::builder()
+            .attribute_name(text(it, "AttributeName"))
+            .key_type(text(it, "KeyType").into())
+            .build()
+            .expect("it is whole")
+    })
+}
+
+fn list<T>(values: &Value, of: impl FnMut(&Value) -> T) -> Vec<T> {
+    values.as_array().expect("a list").iter().map(of).collect()
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().expect("text")
+}
+
+async fn write(client: &Client, table: &str, items: &[Value]) {
+    for batch in items.chunks(MOST_ITEMS) {
+        let requests = batch.iter().map(|item| {
+            let put = PutRequest::builder()
+                .set_item(Some(item_from(item)))
+                .build();
+            WriteRequest::builder()
+                .put_request(put.expect("it has an item"))
+                .build()
+        });
+        let mut left = Some(requests.collect::<Vec<_>>());
+        while let Some(requests) = left {
+            let request = client.batch_write_item().request_items(table, requests);
+            let answer = request.send().await.expect("the table takes them");
+            left = answer.unprocessed_items.and_then(|mut it| it.remove(table));
+        }
+    }
+}
