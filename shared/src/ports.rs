@@ -257,7 +257,7 @@ pub trait ScanTable {
 pub struct TableDescription {
     /// About how many items the table holds.
     pub items: u64,
-    /// About how many of them are in the index `due`; nothing where there is no such index.
+    /// About how many of them are in the index `due`; nothing where the service does not say.
     pub indexed_items: Option<u64>,
     /// When the table was created.
     pub created_at: Option<DateTime<Utc>>,

@@ -46,8 +46,9 @@ pub async fn count<T: CountRecords + Sync>(
 pub struct Coverage {
     /// About how many items the table holds, as the service says: up to six hours old.
     pub table_items: u64,
-    /// About how many of them are neither in the index nor reports of ours.
-    pub unindexed_items: u64,
+    /// About how many of them are neither in the index nor reports of ours; nothing where the service does not count those in
+    /// the index.
+    pub unindexed_items: Option<u64>,
     /// When the table was created.
     pub table_created: Option<DateTime<Utc>>,
 }
@@ -65,15 +66,15 @@ pub async fn coverage<T: DescribeTable + ReadReports + Sync>(
         indexed_items,
         created_at,
     } = table.describe().await?;
-    let unindexed = items.saturating_sub(indexed_items.unwrap_or_default());
-    // A count of what is there now; so the reports of the last hours may hide as many others.
-    let reports = match unindexed {
-        0 => 0,
-        most => table.count_reports(most).await?,
-    };
+    let mut unindexed = indexed_items.map(|indexed| items.saturating_sub(indexed));
+    if let Some(count @ 1..) = unindexed {
+        // A count of what is there now; so the reports of the last hours may hide as many others.
+        let reports = table.count_reports(count).await?;
+        unindexed = Some(count.saturating_sub(reports));
+    }
     Ok(Coverage {
         table_items: items,
-        unindexed_items: unindexed.saturating_sub(reports),
+        unindexed_items: unindexed,
         table_created: created_at,
     })
 }

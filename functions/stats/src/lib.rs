@@ -188,7 +188,7 @@ impl Stats {
             schedule: self.schedule.to_string(),
             next_cleanup: next.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)),
             table_items: coverage.map(|it| it.table_items),
-            unindexed_items: coverage.map(|it| it.unindexed_items),
+            unindexed_items: coverage.and_then(|it| it.unindexed_items),
         })
     }
 

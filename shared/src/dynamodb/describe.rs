@@ -21,8 +21,9 @@ impl DescribeTable for Table {
         let mut indexes = table.global_secondary_indexes().iter();
         let index = indexes.find(|index| index.index_name() == Some(DUE_INDEX));
         Ok(TableDescription {
-            items: count(table.item_count()),
-            indexed_items: index.map(|index| count(index.item_count())),
+            // None until the service has counted for the first time.
+            items: count(table.item_count()).unwrap_or_default(),
+            indexed_items: index.and_then(|index| count(index.item_count())),
             created_at: table
                 .creation_date_time()
                 .and_then(|time| DateTime::from_timestamp(time.secs(), 0)),
@@ -30,7 +31,6 @@ impl DescribeTable for Table {
     }
 }
 
-/// No count is 0 until the service has counted for the first time.
-fn count(items: Option<i64>) -> u64 {
-    items.and_then(|it| it.try_into().ok()).unwrap_or_default()
+fn count(items: Option<i64>) -> Option<u64> {
+    items?.try_into().ok()
 }
