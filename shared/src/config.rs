@@ -90,6 +90,8 @@ pub struct StatsConfig {
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`.
     pub shards: Shards,
+    /// `REPORT_RETENTION_DAYS`.
+    pub report_retention: Days,
     /// `CLEANUP_SCHEDULE`.
     pub schedule: Schedule,
     /// `CORS_ORIGIN`.
@@ -215,6 +217,7 @@ impl StatsConfig {
         let table_name = reader.table_name();
         let metrics_namespace = reader.metrics_namespace();
         let shards = reader.shards();
+        let report_retention = reader.report_retention();
         let schedule = reader.schedule();
         let cors_origin = reader.cors_origin();
         reader.finish(|| {
@@ -222,6 +225,7 @@ impl StatsConfig {
                 table_name: table_name?,
                 metrics_namespace,
                 shards,
+                report_retention,
                 schedule,
                 cors_origin,
             })
@@ -367,11 +371,15 @@ impl<'a> Reader<'a> {
         Days(self.number("SESSION_RETENTION_DAYS", 30, 1..=3_650))
     }
 
+    fn report_retention(&mut self) -> Days {
+        Days(self.number("REPORT_RETENTION_DAYS", 90, 1..=3_650))
+    }
+
     fn settings(&mut self) -> Settings {
         Settings {
             shards: self.shards(),
             retention: self.retention(),
-            report_retention: Days(self.number("REPORT_RETENTION_DAYS", 90, 1..=3_650)),
+            report_retention: self.report_retention(),
             max_writes_per_second: NonZeroU32::new(self.number(
                 "MAX_WRITES_PER_SECOND",
                 1_000,

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::CleanupReport;
@@ -27,6 +28,12 @@ const LONGEST_SORT_KEY: usize = 1_024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     sort: String,
+}
+
+/// When the run began whose report has this sort key.
+pub(crate) fn started_at(sort: &str) -> Option<DateTime<Utc>> {
+    let (time, _) = sort.strip_prefix(PREFIX)?.split_once('#')?;
+    CleanupReport::parse_time(time)
 }
 
 impl Cursor {

@@ -9,14 +9,17 @@ use croner::parser::{CronParser, Seconds, Year};
 
 use crate::domain::{CleanupReport, Trigger};
 use crate::ports::{ReadReports, ReportFilter, StoreError};
+use crate::reports;
 
 /// How long after its due time a run may still come: Lambda repeats an event for an hour.
 const LATEST: TimeDelta = TimeDelta::hours(1);
 
-/// How many of the last scheduled runs are looked at.
-const LOOKED_AT: u8 = 3;
+/// How many of the last scheduled runs are looked at for incomplete ones and those with failures.
+const LOOKED_AT: usize = 3;
 
-/// Most pages of reports that the search for them reads. The others on a page are of runs by hand.
+/// Reports of one page, and most pages of the search for the last scheduled run. A page is found among 200 reports at
+/// the most; the others are of runs by hand.
+const PAGE: u8 = 50;
 const MOST_PAGES: usize = 5;
 
 /// An expression of `EventBridge`, `rate(…)` or `cron(…)`. Its times are in UTC.
@@ -30,16 +33,18 @@ pub struct Schedule {
 enum Times {
     Every(TimeDelta),
     At(Box<Cron>),
+    /// It has the form of a cron expression, and is not understood. A stack that was deployed with it must go on.
+    Unknown,
 }
 
 impl Schedule {
-    /// Reads an expression; nothing where `EventBridge` would refuse it.
+    /// Reads an expression; nothing where it has the form of none.
     #[must_use]
     pub fn parse(expression: &str) -> Option<Self> {
         let (kind, arguments) = expression.strip_suffix(')')?.split_once('(')?;
         let times = match kind {
             "rate" => Times::Every(rate(arguments)?),
-            "cron" => Times::At(Box::new(cron(arguments)?)),
+            "cron" => cron(arguments)?,
             _ => return None,
         };
         Some(Self {
@@ -48,23 +53,13 @@ impl Schedule {
         })
     }
 
-    /// When the first run after `time` is due; nothing where there is none any more.
+    /// When the first run after `time` is due; nothing where there is none any more, or the expression is not understood.
     #[must_use]
     pub fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.times {
             Times::Every(interval) => time.checked_add_signed(*interval),
             Times::At(cron) => cron.find_next_occurrence(&time, false).ok(),
-        }
-    }
-
-    /// For how long no run has come, at `now`, although the one that was due at `next` may no longer come.
-    #[must_use]
-    pub fn overdue(next: Option<DateTime<Utc>>, now: DateTime<Utc>) -> TimeDelta {
-        let late = next.map_or(TimeDelta::zero(), |next| now - next);
-        if late > LATEST {
-            late
-        } else {
-            TimeDelta::zero()
+            Times::Unknown => None,
         }
     }
 }
@@ -85,60 +80,81 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// The last scheduled runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The last scheduled runs, by their reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScheduledRuns {
-    /// When the last one began that did not fail.
+    /// When the last one began; where none was found, a time before which it began, if there was one. Nothing where that
+    /// is not known either.
     pub last: Option<DateTime<Utc>>,
-    /// How many of the last ones, without a break, ended with work left; three at the most.
+    /// The same of the last one that did not fail.
+    pub last_success: Option<DateTime<Utc>>,
+    /// How many of the last ones that did not fail, without a break, ended with work left; three at the most.
     pub incomplete: u8,
-    /// How many of the last ones, without a break, failed on a record; three at the most.
+    /// How many of them, without a break, failed on a record; three at the most.
     pub with_failures: u8,
 }
 
 impl ScheduledRuns {
-    /// Reads the last ones.
+    /// Reads the last ones. No report is older than `begin`: the table did not exist, or the report has expired. A run that
+    /// was due before is not missed.
     ///
     /// # Errors
     ///
     /// The store's.
-    pub async fn read<T: ReadReports + Sync>(table: &T) -> Result<Self, StoreError> {
+    pub async fn read<T: ReadReports + Sync>(
+        table: &T,
+        begin: Option<DateTime<Utc>>,
+    ) -> Result<Self, StoreError> {
         let filter = ReportFilter {
             trigger: Some(Trigger::Schedule),
             ..ReportFilter::default()
         };
-        let mut reports = Vec::new();
+        let (mut last, mut successes) = (None, Vec::new());
+        let mut searched_back_to = begin;
         let mut after: Option<String> = None;
         for _ in 0..MOST_PAGES {
-            let page = table.reports(&filter, LOOKED_AT, after.as_deref()).await?;
-            reports.extend(page.reports);
+            let page = table.reports(&filter, PAGE, after.as_deref()).await?;
+            last = last.or(page.reports.first().map(|report| report.started_at));
+            let succeeded = |report: &CleanupReport| report.error.is_none();
+            successes.extend(page.reports.into_iter().filter(succeeded));
+            let next = page.next.as_deref().and_then(reports::started_at);
+            searched_back_to = next.or(begin);
             after = page.next;
-            if reports.len() >= LOOKED_AT.into() || after.is_none() {
+            if successes.len() >= LOOKED_AT || after.is_none() {
                 break;
             }
         }
-        reports.truncate(LOOKED_AT.into());
         let in_a_row = |holds: fn(&CleanupReport) -> bool| {
-            let count = reports.iter().take_while(|report| holds(report)).count();
-            u8::try_from(count).unwrap_or(LOOKED_AT)
+            let first = successes.iter().take(LOOKED_AT);
+            u8::try_from(first.take_while(|report| holds(report)).count()).unwrap_or_default()
         };
-        let ended = reports.iter().find(|report| report.error.is_none());
         Ok(Self {
-            last: ended.map(|report| report.started_at),
+            last: last.or(searched_back_to),
+            last_success: successes
+                .first()
+                .map(|report| report.started_at)
+                .or(searched_back_to),
             incomplete: in_a_row(|report| !report.complete),
             with_failures: in_a_row(|report| report.counts.failed > 0),
         })
     }
 
-    /// When the next one is due: after the last one or, where there is none, after the table was created. In the past where
-    /// it is late.
+    /// When the next run is due. In the past where it is late.
     #[must_use]
-    pub fn next(
-        &self,
-        schedule: &Schedule,
-        table_created: Option<DateTime<Utc>>,
-    ) -> Option<DateTime<Utc>> {
-        schedule.next_after(self.last.or(table_created)?)
+    pub fn next(&self, schedule: &Schedule) -> Option<DateTime<Utc>> {
+        schedule.next_after(self.last?)
+    }
+
+    /// For how long at `now` a successful run has been due that may no longer come; zero where none is, and nothing where
+    /// that is not known.
+    #[must_use]
+    pub fn overdue(&self, schedule: &Schedule, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let late = now - schedule.next_after(self.last_success?)?;
+        Some(if late > LATEST {
+            late
+        } else {
+            TimeDelta::zero()
+        })
     }
 }
 
@@ -161,22 +177,76 @@ fn whole_number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| digits)
 }
 
-/// Reads what is between the brackets of `cron(…)`: minutes, hours, day of the month, month, day of the week (1 is
-/// Sunday), year. One of the two days is `?`.
-fn cron(arguments: &str) -> Option<Cron> {
+/// Reads what is between the brackets of `cron(…)`: minutes, hours, day of the month, month, day of the week, year.
+/// One of the two days is `?`.
+fn cron(arguments: &str) -> Option<Times> {
     let fields: Vec<&str> = arguments.split(' ').collect();
-    let [_, _, day_of_month, _, day_of_week, _] = fields.as_slice() else {
+    let [minutes, hours, day_of_month, month, day_of_week, year] = fields.as_slice() else {
         return None;
     };
-    if (*day_of_month == "?") == (*day_of_week == "?") {
+    if (*day_of_month == "?") == (*day_of_week == "?") || fields.contains(&"") {
         return None;
     }
+    // The last day of the week, which the parser knows of a weekday alone.
+    let day_of_week = if *day_of_week == "L" {
+        "SAT"
+    } else {
+        day_of_week
+    };
+    let fields = [
+        unwrapped(minutes, 0, 59, &[]),
+        unwrapped(hours, 0, 23, &[]),
+        (*day_of_month).to_owned(),
+        unwrapped(month, 1, 12, &MONTHS),
+        unwrapped(day_of_week, 1, 7, &WEEKDAYS),
+        (*year).to_owned(),
+    ];
     let parser = CronParser::builder()
         .seconds(Seconds::Required)
         .year(Year::Required)
+        // 1 is Sunday.
         .alternative_weekdays(true)
+        // A start and a step, as in 0/15.
+        .sloppy_ranges(true)
         .build();
-    parser.parse(&format!("0 {arguments}")).ok()
+    let parsed = parser.parse(&format!("0 {}", fields.join(" ")));
+    Some(parsed.map_or(Times::Unknown, |cron| Times::At(Box::new(cron))))
+}
+
+const MONTHS: [&str; 12] = [
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
+const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+
+/// A field whose ranges that go over its end, such as `20-2` of the hours, are lists of their values. `names` are those of
+/// its values from `least` on.
+fn unwrapped(field: &str, least: usize, most: usize, names: &[&str]) -> String {
+    let value = |text: &str| {
+        let named = names
+            .iter()
+            .position(|name| text.eq_ignore_ascii_case(name));
+        named.map_or_else(|| text.parse().ok(), |at| Some(at + least))
+    };
+    let part = |part: &str| {
+        let (range, step) = part.split_once('/').unwrap_or((part, "1"));
+        let (start, end) = range.split_once('-')?;
+        let (start, end, step): (usize, usize, usize) =
+            (value(start)?, value(end)?, step.parse().ok()?);
+        let is_over_the_end = start > end && start <= most && end >= least && step > 0;
+        is_over_the_end.then(|| {
+            let count = most - least + 1;
+            let values = (start..=end + count).step_by(step);
+            let values = values.map(|value| if value > most { value - count } else { value });
+            values
+                .map(|value| value.to_string())
+                .collect::<Vec<_>>()
+                .join(",")
+        })
+    };
+    let parts = field
+        .split(',')
+        .map(|it| part(it).unwrap_or_else(|| it.to_owned()));
+    parts.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -207,6 +277,10 @@ mod tests {
             ("cron(0/10 * ? * MON-FRI *)", "2026-11-25T17:30:00Z"),
             ("cron(0/5 8-17 ? * MON-FRI *)", "2026-11-25T17:25:00Z"),
             ("cron(0/30 20-2 ? * MON-FRI *)", "2026-11-25T20:00:00Z"),
+            // Over the end of a field.
+            ("cron(5 22-17/4 * * ? *)", "2026-11-25T22:05:00Z"),
+            ("cron(0 0 1 NOV-FEB ? *)", "2026-12-01T00:00:00Z"),
+            ("cron(0 0 ? * FRI-MON *)", "2026-11-27T00:00:00Z"),
             // 1 is Sunday.
             ("cron(0 0 ? * 1 *)", "2026-11-29T00:00:00Z"),
             ("cron(0 0 ? * SUN *)", "2026-11-29T00:00:00Z"),
@@ -214,6 +288,7 @@ mod tests {
             // The last day of a month, its last Friday, its second Tuesday, the weekday nearest to the 15th.
             ("cron(0 0 L * ? *)", "2026-11-30T00:00:00Z"),
             ("cron(0 0 ? * 6L *)", "2026-11-27T00:00:00Z"),
+            ("cron(0 0 ? * L *)", "2026-11-28T00:00:00Z"),
             ("cron(0 0 ? * 3#2 *)", "2026-12-08T00:00:00Z"),
             ("cron(0 0 15W * ? *)", "2026-12-15T00:00:00Z"),
             ("cron(0 3 1 1,7 ? *)", "2027-01-01T03:00:00Z"),
@@ -248,11 +323,7 @@ mod tests {
             "cron(0 * * * * *)",
             "cron(0 * ? * ? *)",
             "cron(0 0 * * * ? *)",
-            "cron(60 * * * ? *)",
-            "cron(0 24 * * ? *)",
-            "cron(0 0 ? * 8 *)",
-            "cron(0 0 ? * 0 *)",
-            "cron(0 0 32 * ? *)",
+            "cron(0  * * ? *)",
             "at(2026-11-25T18:00:00)",
         ] {
             assert!(Schedule::parse(wrong).is_none(), "{wrong:?}");
@@ -260,17 +331,45 @@ mod tests {
         assert!(Schedule::parse(&Schedule::default().to_string()).is_some());
     }
 
+    /// What `EventBridge` takes is more than what is understood here.
+    #[test]
+    fn goes_on_with_a_cron_expression_that_is_not_understood() {
+        for odd in [
+            "cron(60 * * * ? *)",
+            "cron(0 24 * * ? *)",
+            "cron(0 0 ? * X *)",
+        ] {
+            let schedule = Schedule::parse(odd).expect(odd);
+            assert_eq!(
+                schedule.next_after(at("2026-11-25T17:20:31Z")),
+                None,
+                "{odd}"
+            );
+            assert_eq!(schedule.to_string(), odd);
+        }
+    }
+
+    fn runs(last_success: DateTime<Utc>) -> ScheduledRuns {
+        ScheduledRuns {
+            last: Some(last_success),
+            last_success: Some(last_success),
+            incomplete: 0,
+            with_failures: 0,
+        }
+    }
+
     #[test]
     fn calls_a_run_overdue_after_an_hour() {
-        let due = at("2026-11-25T18:00:00Z");
-        for (minutes, overdue) in [(-5, 0), (0, 0), (60, 0), (61, 61), (600, 600)] {
-            let now = due + TimeDelta::minutes(minutes);
+        let last = at("2026-11-25T17:00:00Z");
+        for (minutes, overdue) in [(0, 0), (60, 0), (120, 0), (121, 61), (660, 600)] {
+            let now = last + TimeDelta::minutes(minutes);
             assert_eq!(
-                Schedule::overdue(Some(due), now),
-                TimeDelta::minutes(overdue),
+                runs(last).overdue(&Schedule::default(), now),
+                Some(TimeDelta::minutes(overdue)),
                 "{minutes}"
             );
         }
-        assert_eq!(Schedule::overdue(None, due), TimeDelta::zero());
+        let unknown = Schedule::parse("cron(60 * * * ? *)").unwrap();
+        assert_eq!(runs(last).overdue(&unknown, last), None);
     }
 }

@@ -237,10 +237,10 @@ class Deployed:
         self.secret = cloud.client("secretsmanager").create_secret(Name="jwt", SecretString=SECRET)["ARN"]
 
     def deploy(self, **parameters):
-        # The quotes keep values with spaces together: the SAM CLI splits at them.
-        given = [f'{name}="{value}"' for name, value in parameters.items()]
-        options = ["--template-file", "template.yaml", "--no-progressbar", "--parameter-overrides", *given]
-        printed = sam(self.cloud, self.folder, "deploy", *options)
+        """As the documents say: the answers are in a file, which the settings name."""
+        # JSON is YAML.
+        (self.folder / "parameters.yaml").write_text(json.dumps(parameters))
+        printed = sam(self.cloud, self.folder, "deploy", "--template-file", "template.yaml", "--no-progressbar")
         self.outputs = {it["OutputKey"]: it["OutputValue"] for it in self.described()["Outputs"]}
         self.resources = self.made_by(STACK)
         host, _, stage = self.outputs["ApiAddress"].removeprefix("https://").partition("/")

@@ -432,14 +432,14 @@ def updated(created):
     created.before = (created.parameters(), created.resources)
     empty(created)
     due(created)
-    created.deploy(CleanupSchedule="rate(1 minute)", SweepGraceHours=0)
+    created.deploy(CleanupSchedule="cron(0/1 * * * ? *)", SweepGraceHours=0)
     return created
 
 
 def test_keeps_parameters_that_update_does_not_name(updated):
     parameters, resources = updated.before
     assert updated.described()["StackStatus"] == "UPDATE_COMPLETE"
-    assert updated.parameters() == parameters | {"CleanupSchedule": "rate(1 minute)", "SweepGraceHours": "0"}
+    assert updated.parameters() == parameters | {"CleanupSchedule": "cron(0/1 * * * ? *)", "SweepGraceHours": "0"}
     assert parameters["JwtSecretArn"] == updated.secret
     # Each deployment publishes the API anew.
     stay = {name: it for name, it in updated.resources.items() if not name.startswith("MonitoringApiDeployment")}
@@ -457,7 +457,7 @@ def test_runs_cleanup_by_schedule_with_new_grace(updated):
 
 def test_shows_users_new_schedule_after_update(updated, stack, reader):
     statistics = data(stack.call("/sessions/stats", reader))
-    assert (statistics["total_sessions"], statistics["schedule"]) == (1, "rate(1 minute)")
+    assert (statistics["total_sessions"], statistics["schedule"]) == (1, "cron(0/1 * * * ? *)")
 
 
 # The end.

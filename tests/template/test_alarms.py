@@ -189,7 +189,7 @@ def test_metric_math_takes_every_part_and_returns_one_figure():
     *throttles, runs = parts("TableThrottled")
     throttled = {(it["MetricName"], len(it["Dimensions"])) for it in throttles}
     assert throttled == {(f"{kind}ThrottleEvents", count) for kind in ("Read", "Write") for count in (1, 2)}
-    assert (runs["MetricName"], runs["Dimensions"][0]["Value"]) == ("Invocations", "CleanupFunction")
+    assert (runs["MetricName"], runs["Dimensions"][0]["Value"]) == ("Invocations", "StatsFunction")
 
 
 class Series(dict):
@@ -268,7 +268,7 @@ TELLS_OF_SILENCE = {"CleanupMissing"}
 @pytest.mark.parametrize("as_documented", [True, False])
 @pytest.mark.parametrize("name", EXPECTED)
 def test_alarm_ends_when_its_metrics_fall_silent(name, as_documented):
-    """Nothing happens any more but a cleanup every hour, which is invoked once in an hour's twelve periods."""
+    """Nothing happens any more but the check of the schedule, which here is invoked once in an hour's twelve periods."""
     alarm = alarms(**EVERYTHING)[name]
     names = {it["MetricStat"]["Metric"]["MetricName"] for it in alarm.get("Metrics", []) if "MetricStat" in it}
     state, periods = "ALARM", 5

@@ -122,7 +122,7 @@ VARIABLES = {
     "LOG_LEVEL": (FUNCTIONS, {"LogLevel": "WARN"}, "WARN"),
     "METRICS_NAMESPACE": (FUNCTIONS, {"MetricsNamespace": "Mine"}, "Mine"),
     "SESSION_RETENTION_DAYS": (["AuthorizerFunction", *CLEANUPS], {"SessionRetentionDays": 7}, "7"),
-    "REPORT_RETENTION_DAYS": (CLEANUPS, {"ReportRetentionDays": 8}, "8"),
+    "REPORT_RETENTION_DAYS": ([*CLEANUPS, "StatsFunction"], {"ReportRetentionDays": 8}, "8"),
     "MAX_WRITES_PER_SECOND": (CLEANUPS, {"MaxWritesPerSecond": 9}, "9"),
     "SWEEP_GRACE_HOURS": (["CleanupFunction"], {"SweepGraceHours": 10}, "10"),
     "COUNT_SESSIONS": (["CleanupFunction"], {"CountSessions": "false"}, "false"),

@@ -237,6 +237,8 @@ def test_a_first_deployment_has_four_questions_to_answer():
     answered = answers(commented=False)
     assert len(answered) == 4
     assert {name for name, it in read()["Parameters"].items() if "Default" not in it} < set(answered)
+    # What nobody has answered is refused.
+    assert not takes(read()["Parameters"]["JwtSecretArn"], answered["JwtSecretArn"])
     given = answered | {"JwtSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:jwt-AbCdEf"}
     template = read()
     resolver = Resolver(template, values_of(template, given))
@@ -265,6 +267,6 @@ def test_sam_reads_the_copy_of_the_example_and_git_ignores_it():
 
 def test_the_groups_begin_with_what_has_to_be_answered():
     groups = read()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    to_answer = [it for it in groups if it["Label"]["default"].startswith("To answer: ")]
+    to_answer = [it for it in groups if it["Label"]["default"].startswith("Required: ")]
     assert {name for it in to_answer for name in it["Parameters"]} >= set(answers(commented=False))
     assert groups[: len(to_answer)] == to_answer

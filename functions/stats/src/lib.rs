@@ -5,6 +5,8 @@ mod audit;
 mod page;
 mod recent;
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use lambda_http::http::Method;
@@ -12,7 +14,7 @@ use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use session_lifecycle::config::StatsConfig;
-use session_lifecycle::domain::{CleanupReport, Shards, Statistics};
+use session_lifecycle::domain::{CleanupReport, Days, Shards, Statistics};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::http::{
     AllowedOrigin, Document, Failure, Scope, authorize, query, respond, respond_document,
@@ -22,7 +24,7 @@ use session_lifecycle::ports::{DescribeTable as _, ReadReports as _, StoreError}
 use session_lifecycle::reports;
 use session_lifecycle::schedule::{Schedule, ScheduledRuns};
 use session_lifecycle::statistics::{self, Coverage};
-use uuid::Uuid;
+use tokio::time::timeout;
 
 use self::audit::Question;
 use self::recent::Recent;
@@ -32,9 +34,10 @@ use self::recent::Recent;
 pub struct Stats {
     table: Table,
     shards: Shards,
+    report_retention: Days,
     schedule: Schedule,
     statistics: Recent<(Statistics, ScheduledRuns)>,
-    coverage: Recent<Coverage>,
+    coverage: Recent<Option<Coverage>>,
     cors_origin: Option<AllowedOrigin>,
     metrics: Metrics,
 }
@@ -61,6 +64,9 @@ const STATISTICS_KEPT: TimeDelta = TimeDelta::seconds(5);
 
 /// How long the table's own counts are given again. `DynamoDB` renews them about every six hours.
 const COVERAGE_KEPT: TimeDelta = TimeDelta::minutes(10);
+
+/// How long the comparison with them may take: the statistics are good without it.
+const COVERAGE_LIMIT: Duration = Duration::from_secs(3);
 
 /// The description of the API (`OpenAPI` 3.1).
 const DESCRIPTION: &str = include_str!("../openapi.json");
@@ -115,6 +121,7 @@ impl Stats {
         let StatsConfig {
             table_name,
             shards,
+            report_retention,
             schedule,
             cors_origin,
             ..
@@ -122,6 +129,7 @@ impl Stats {
         Self {
             table: Table::new(client, table_name, shards),
             shards,
+            report_retention,
             schedule,
             statistics: Recent::kept_for(STATISTICS_KEPT),
             coverage: Recent::kept_for(COVERAGE_KEPT),
@@ -173,15 +181,16 @@ impl Stats {
         // First, so that a cleanup during the count makes the next request count again.
         let last_cleanup = self.table.last_cleanup().await.map_err(from_store)?;
         let run = last_cleanup.as_ref().map(|report| report.run_id);
+        let coverage = self.coverage(now).await;
+        let created = coverage.and_then(|it| it.table_created);
+        let begin = self.reports_begin(created, now);
         let count = async {
             let statistics = statistics::count(&self.table, self.shards, now.into()).await?;
-            Ok((statistics, ScheduledRuns::read(&self.table).await?))
+            Ok((statistics, ScheduledRuns::read(&self.table, begin).await?))
         };
         let counted = self.statistics.get(run, count, now).await;
         let (statistics, runs) = counted.map_err(from_store)?;
-        let coverage = self.coverage(run, now).await;
-        let created = coverage.and_then(|it| it.table_created);
-        let next = runs.next(&self.schedule, created);
+        let next = runs.next(&self.schedule);
         Ok(StatsAnswer {
             statistics,
             last_cleanup,
@@ -192,16 +201,33 @@ impl Stats {
         })
     }
 
-    /// How much of the table the index holds. The statistics are good without it.
-    async fn coverage(&self, run: Option<Uuid>, now: DateTime<Utc>) -> Option<Coverage> {
-        let compare = statistics::coverage(&self.table);
-        let coverage = self.coverage.get(run, compare, now).await;
-        coverage
-            .inspect_err(|error| {
-                let error = error.causes();
-                tracing::warn!(error, "the table could not be compared with its index");
-            })
-            .ok()
+    /// How much of the table the index holds. Nothing where that cannot be had in time, which is kept as well.
+    async fn coverage(&self, now: DateTime<Utc>) -> Option<Coverage> {
+        let compare = async {
+            let compared = timeout(COVERAGE_LIMIT, statistics::coverage(&self.table)).await;
+            let error = match compared {
+                Ok(Ok(coverage)) => return Ok(Some(coverage)),
+                Ok(Err(error)) => error.causes(),
+                Err(_) => "it took too long".to_owned(),
+            };
+            tracing::warn!(error, "the table could not be compared with its index");
+            Ok(None)
+        };
+        // No cleanup makes it anew: DynamoDB counts when it likes.
+        self.coverage
+            .get(None, compare, now)
+            .await
+            .unwrap_or_default()
+    }
+
+    /// A time before which there is no report any more, or never was one.
+    fn reports_begin(
+        &self,
+        table_created: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let kept_since = now - TimeDelta::days(self.report_retention.0.into());
+        Some(table_created?.max(kept_since))
     }
 
     /// Notes in metrics how late the scheduled cleanup is, and how the last ones did.
@@ -211,13 +237,18 @@ impl Stats {
     /// The store's.
     pub async fn watch(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.metrics.event(now);
-        let created = self.table.describe().await?.created_at;
-        let runs = ScheduledRuns::read(&self.table).await?;
-        let overdue = Schedule::overdue(runs.next(&self.schedule, created), now);
+        let begin = self.reports_begin(self.table.describe().await?.created_at, now);
+        let runs = ScheduledRuns::read(&self.table, begin).await?;
+        let overdue = runs.overdue(&self.schedule, now);
         self.metrics.scheduled_runs(&runs, overdue, now);
-        if !overdue.is_zero() {
-            let seconds = overdue.num_seconds();
-            tracing::warn!(seconds, schedule = %self.schedule, "the scheduled cleanup is overdue");
+        let schedule = &self.schedule;
+        match overdue {
+            Some(late) if late.is_zero() => {}
+            Some(late) => {
+                let seconds = late.num_seconds();
+                tracing::warn!(seconds, %schedule, "the scheduled cleanup is overdue");
+            }
+            None => tracing::warn!(%schedule, "when the next cleanup is due is not known"),
         }
         Ok(())
     }

@@ -83,6 +83,9 @@ impl DataFiles {
 
 /// The secret in a file, which a new file is given.
 fn kept(file: &mut File) -> std::io::Result<String> {
+    // Also of a file that was there already.
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     let mut secret = String::new();
     file.read_to_string(&mut secret)?;
     if secret.is_empty() {

@@ -297,17 +297,20 @@ impl Metrics {
         );
     }
 
-    /// Notes how the scheduled cleanups do.
-    pub fn scheduled_runs(&self, runs: &ScheduledRuns, overdue: TimeDelta, now: DateTime<Utc>) {
-        self.put(
-            now,
-            "",
-            &[
-                (Metric::CleanupOverdue, overdue.as_seconds_f64()),
-                (Metric::IncompleteRuns, f64::from(runs.incomplete)),
-                (Metric::RunsWithFailures, f64::from(runs.with_failures)),
-            ],
-        );
+    /// Notes how the scheduled cleanups do; how late they are only where that is known.
+    pub fn scheduled_runs(
+        &self,
+        runs: &ScheduledRuns,
+        overdue: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) {
+        let overdue = overdue.map(|late| (Metric::CleanupOverdue, late.as_seconds_f64()));
+        let mut values = vec![
+            (Metric::IncompleteRuns, f64::from(runs.incomplete)),
+            (Metric::RunsWithFailures, f64::from(runs.with_failures)),
+        ];
+        values.extend(overdue);
+        self.put(now, "", &values);
     }
 
     /// Writes a line. `dimension` is the value for those of the metrics that have a dimension.
@@ -402,6 +405,6 @@ mod tests {
             assert_eq!(metric as usize, place, "{metric:?}");
             assert_eq!(metric.name(), format!("{metric:?}"));
         }
-        assert_eq!(Metric::ALL.len(), Metric::MalformedRecords as usize + 1);
+        assert_eq!(Metric::ALL.len(), Metric::RunsWithFailures as usize + 1);
     }
 }

@@ -89,14 +89,35 @@ async fn a_run_tells_for_how_long_the_oldest_session_had_been_expired() {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "it is a count, or seconds")]
+fn whole(value: f64) -> i64 {
+    value as i64
+}
+
 /// What a look at the schedule at `now` writes: how late the cleanup is, and how many of the last runs were incomplete
 /// and failed on records.
-async fn watch(world: &World, schedule: &str, now: i64) -> [f64; 3] {
-    let variables = [
+async fn watch<const N: usize>(
+    world: &World,
+    schedule: &str,
+    variables: [(&str, &str); N],
+    now: i64,
+) -> [f64; 3] {
+    let values = watched(world, schedule, variables, now).await;
+    values.map(|value| value.expect("it is written"))
+}
+
+async fn watched<const N: usize>(
+    world: &World,
+    schedule: &str,
+    variables: [(&str, &str); N],
+    now: i64,
+) -> [Option<f64>; 3] {
+    let usual = [
         ("TABLE_NAME", world.table_name()),
         ("CLEANUP_SCHEDULE", schedule),
     ];
-    let config = StatsConfig::read(&variables.into_iter().collect()).unwrap();
+    let variables = usual.into_iter().chain(variables).collect();
+    let config = StatsConfig::read(&variables).unwrap();
     let (written, lines) = mpsc::channel();
     let metrics = Metrics::new(Namespace::default(), "stats", move |line| {
         written.send(line.to_vec()).unwrap();
@@ -115,8 +136,8 @@ async fn watch(world: &World, schedule: &str, now: i64) -> [f64; 3] {
     .map(|metric| {
         let values = lines.iter().filter_map(|line| line[metric.name()].as_f64());
         let values: Vec<_> = values.collect();
-        assert_eq!(values.len(), 1, "{metric:?} in {lines:?}");
-        values[0]
+        assert!(values.len() <= 1, "{metric:?} in {lines:?}");
+        values.first().copied()
     })
 }
 
@@ -138,53 +159,88 @@ async fn schedule_decides_when_a_cleanup_is_overdue() {
         ("cron(0 8 ? * MON *)", 3 * 24 * 60 + 60, 0),
         ("cron(0 8 ? * MON *)", 3 * 24 * 60 + 90, 90),
     ] {
-        let [found, ..] = watch(&world, schedule, NOW + minutes * 60).await;
-        let expected = f64::from(overdue * 60);
-        assert!(
-            (found - expected).abs() < 1.0,
-            "{schedule} after {minutes} minutes: {found}"
+        let [found, ..] = watch(&world, schedule, [], NOW + minutes * 60).await;
+        assert_eq!(
+            whole(found),
+            overdue * 60,
+            "{schedule} after {minutes} minutes"
         );
     }
+}
+
+/// Stores the report of a scheduled run that began so many minutes after [`NOW`].
+async fn put_report(world: &World, minutes: i64, complete: bool, failed: u64, error: Option<&str>) {
+    let time = format!("2027-01-15T08:{minutes:02}:00.000Z");
+    let mut report = json!({
+        "pk": { "S": "CLEANUP" },
+        "sk": { "S": format!("RUN#{time}#{minutes}") },
+        "run_id": { "S": format!("00000000-0000-4000-8000-{minutes:012}") },
+        "trigger": { "S": "schedule" },
+        "dry_run": { "BOOL": false },
+        "started_at": { "S": time },
+        "duration_ms": { "N": "1" },
+        "complete": { "BOOL": complete },
+        "capacity_units": { "N": "1" },
+        "sessions_deactivated": { "N": "0" }, "sessions_deleted": { "N": "0" },
+        "refresh_tokens_deleted": { "N": "0" }, "blacklisted_tokens_deleted": { "N": "0" },
+        "changed_elsewhere": { "N": "0" }, "reindexed": { "N": "0" }, "adopted": { "N": "0" },
+        "malformed": { "N": "0" }, "failed": { "N": failed.to_string() },
+    });
+    if let Some(error) = error {
+        report["error"] = json!({ "S": error });
+    }
+    world.put(report).await;
 }
 
 #[tokio::test]
 async fn runs_with_work_left_are_counted_in_a_row() {
     let world = World::new().await;
-    let run = async |complete: bool, failed: u64, number: i64| {
-        let time = format!("2027-01-15T08:{number:02}:00.000Z");
-        world
-            .put(json!({
-                "pk": { "S": "CLEANUP" },
-                "sk": { "S": format!("RUN#{time}#{number}") },
-                "run_id": { "S": format!("00000000-0000-4000-8000-{number:012}") },
-                "trigger": { "S": "schedule" },
-                "dry_run": { "BOOL": false },
-                "started_at": { "S": time },
-                "duration_ms": { "N": "1" },
-                "complete": { "BOOL": complete },
-                "capacity_units": { "N": "1" },
-                "sessions_deactivated": { "N": "0" }, "sessions_deleted": { "N": "0" },
-                "refresh_tokens_deleted": { "N": "0" }, "blacklisted_tokens_deleted": { "N": "0" },
-                "changed_elsewhere": { "N": "0" }, "reindexed": { "N": "0" }, "adopted": { "N": "0" },
-                "malformed": { "N": "0" }, "failed": { "N": failed.to_string() },
-            }))
-            .await;
-    };
-    for (number, complete, failed, expected) in [
-        (1, false, 0, [1.0, 0.0]),
-        (2, false, 5, [2.0, 1.0]),
-        (3, true, 5, [0.0, 2.0]),
-        (4, false, 5, [1.0, 3.0]),
-        (5, false, 5, [2.0, 3.0]),
-        (6, false, 5, [3.0, 3.0]),
-        (7, false, 0, [3.0, 0.0]),
+    for (minutes, complete, failed, expected) in [
+        (1, false, 0, [1, 0]),
+        (2, false, 5, [2, 1]),
+        (3, true, 5, [0, 2]),
+        (4, false, 5, [1, 3]),
+        (5, false, 5, [2, 3]),
+        (6, false, 5, [3, 3]),
+        (7, false, 0, [3, 0]),
     ] {
-        run(complete, failed, number).await;
-        let [_, runs @ ..] = watch(&world, "rate(1 hour)", NOW + HOUR).await;
-        assert_eq!(
-            runs.map(f64::to_bits),
-            expected.map(f64::to_bits),
-            "{number}"
-        );
+        put_report(&world, minutes, complete, failed, None).await;
+        let [_, runs @ ..] = watch(&world, "rate(1 hour)", [], NOW + HOUR).await;
+        assert_eq!(runs.map(whole), expected, "{minutes}");
     }
+}
+
+/// Lambda tries a failed event three times, and each attempt stores a report.
+#[tokio::test]
+async fn attempts_that_failed_are_no_runs() {
+    let world = World::new().await;
+    put_report(&world, 0, true, 0, None).await;
+    for minutes in 10..40 {
+        put_report(&world, minutes, false, 0, Some("the table refuses")).await;
+    }
+    for (minutes, overdue) in [(120, 0), (130, 70)] {
+        let found = watch(&world, "rate(1 hour)", [], NOW + minutes * 60).await;
+        assert_eq!(found.map(whole), [overdue * 60, 0, 0], "{minutes}");
+    }
+}
+
+/// The table is some weeks old, and no run was reported.
+#[tokio::test]
+async fn run_whose_report_has_expired_is_not_missed() {
+    let world = World::new().await;
+    let monthly = "cron(0 0 1 * ? *)";
+    for (retention, is_overdue) in [("1", false), ("14", false), ("15", true), ("90", true)] {
+        let variables = [("REPORT_RETENTION_DAYS", retention)];
+        let [overdue, ..] = watch(&world, monthly, variables, NOW).await;
+        assert_eq!(overdue > 0.0, is_overdue, "{retention} days: {overdue}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_overdue_by_a_schedule_that_is_not_understood() {
+    let world = World::new().await;
+    let values = watched(&world, "cron(61 * * * ? *)", [], NOW + 9 * HOUR).await;
+    assert_eq!(values[0], None);
+    let warned = world.log.about("when the next cleanup is due is not known");
+    assert_eq!(warned.len(), 1, "{warned:?}");
 }
