@@ -14,11 +14,11 @@ use crate::reports;
 /// How long after its due time a run may still come: Lambda repeats an event for an hour.
 const LATEST: TimeDelta = TimeDelta::hours(1);
 
-/// How many of the last scheduled runs are looked at for incomplete ones and those with failures.
-const LOOKED_AT: usize = 3;
+/// How many of the last scheduled runs are looked at. As a rule they are the first ones that are found.
+const LOOKED_AT: u8 = 3;
 
-/// Reports of one page, and most pages of the search for the last scheduled run. A page is found among 200 reports at
-/// the most; the others are of runs by hand.
+/// Reports of each further page, where attempts failed, and most pages of the search. A page is found among 200 reports
+/// at the most; the others are of runs by hand.
 const PAGE: u8 = 50;
 const MOST_PAGES: usize = 5;
 
@@ -113,20 +113,22 @@ impl ScheduledRuns {
         let mut searched_back_to = begin;
         let mut after: Option<String> = None;
         for _ in 0..MOST_PAGES {
-            let page = table.reports(&filter, PAGE, after.as_deref()).await?;
+            let limit = if after.is_none() { LOOKED_AT } else { PAGE };
+            let page = table.reports(&filter, limit, after.as_deref()).await?;
             last = last.or(page.reports.first().map(|report| report.started_at));
             let succeeded = |report: &CleanupReport| report.error.is_none();
             successes.extend(page.reports.into_iter().filter(succeeded));
             let next = page.next.as_deref().and_then(reports::started_at);
             searched_back_to = next.or(begin);
             after = page.next;
-            if successes.len() >= LOOKED_AT || after.is_none() {
+            if successes.len() >= LOOKED_AT.into() || after.is_none() {
                 break;
             }
         }
         let in_a_row = |holds: fn(&CleanupReport) -> bool| {
-            let first = successes.iter().take(LOOKED_AT);
-            u8::try_from(first.take_while(|report| holds(report)).count()).unwrap_or_default()
+            let first = successes.iter().take(LOOKED_AT.into());
+            let count = first.take_while(|report| holds(report)).count();
+            u8::try_from(count).unwrap_or(LOOKED_AT)
         };
         Ok(Self {
             last: last.or(searched_back_to),
