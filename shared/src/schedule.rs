@@ -224,10 +224,10 @@ const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 /// its values from `least` on.
 fn unwrapped(field: &str, least: usize, most: usize, names: &[&str]) -> String {
     let value = |text: &str| {
-        let named = names
+        let place = names
             .iter()
             .position(|name| text.eq_ignore_ascii_case(name));
-        named.map_or_else(|| text.parse().ok(), |at| Some(at + least))
+        place.map_or_else(|| text.parse().ok(), |at| Some(at + least))
     };
     let part = |part: &str| {
         let (range, step) = part.split_once('/').unwrap_or((part, "1"));
