@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use humantime::parse_duration;
 
-/// The variable that tells the statistics of the schedule. `EventBridge` knows no seconds: with a
-/// part of a minute, they go on to tell of the template's.
-pub(crate) fn schedule(every: Duration) -> Option<(&'static str, String)> {
-    let seconds = every.as_secs();
-    let rate = match seconds / 60 {
-        _ if !seconds.is_multiple_of(60) => return None,
+/// The variable that tells the statistics of the schedule. `EventBridge` knows no seconds: a part of
+/// a minute counts as a whole one.
+pub(crate) fn schedule(every: Duration) -> (&'static str, String) {
+    let rate = match every.as_secs().div_ceil(60) {
         1 => "rate(1 minute)".to_owned(),
         minutes => format!("rate({minutes} minutes)"),
     };
-    Some(("CLEANUP_SCHEDULE", rate))
+    ("CLEANUP_SCHEDULE", rate)
 }
 
 /// Reads `10s`, `5m`, `1h` and the like.

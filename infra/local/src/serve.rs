@@ -119,7 +119,7 @@ pub async fn run(
         template,
         open(options.data.as_deref())?,
         endpoint,
-        trust.variables().chain(options.every.and_then(schedule)),
+        trust.variables().chain(options.every.map(schedule)),
     )
     .await
     .map_err(|error| because("start")(&error))?;
@@ -131,7 +131,7 @@ pub async fn run(
         .map_err(|error| because("print")(&error))?;
 
     let every = options.every.unwrap_or(stack.template.schedule);
-    let schedule = tokio::spawn(invoke_hourly(Arc::clone(&stack.functions), every));
+    let schedule = tokio::spawn(invoke_by_schedule(Arc::clone(&stack.functions), every));
     let ttl = tokio::spawn(sweep(stack.dynamodb.database(), options.ttl_every));
     let desk = Arc::new(TokenDesk::new(&stack.dynamodb, trust));
     let (gateway, functions) = (Arc::clone(&stack.gateway), Arc::clone(&stack.functions));
@@ -232,8 +232,8 @@ fn open(file: Option<&Path>) -> Result<Database, CannotServe> {
         .map_err(|error| because(shown("open", file.unwrap_or(Path::new("memory"))))(&error))
 }
 
-/// Invokes the cleanup as the hourly rule does.
-async fn invoke_hourly(functions: Arc<Functions>, every: Duration) {
+/// Invokes the cleanup as the rule does.
+async fn invoke_by_schedule(functions: Arc<Functions>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick comes at once; a rule's does not.

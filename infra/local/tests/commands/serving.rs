@@ -147,7 +147,11 @@ async fn the_schedule_runs_by_itself() {
 
 #[tokio::test]
 async fn statistics_tell_of_the_schedule_that_is_given() {
-    for (every, schedule) in [("1m", "rate(1 minute)"), ("2h", "rate(120 minutes)")] {
+    for (every, schedule) in [
+        ("10s", "rate(1 minute)"),
+        ("1m", "rate(1 minute)"),
+        ("2h", "rate(120 minutes)"),
+    ] {
         let local = start(&["--empty", "--every", every]);
         assert_eq!(statistics(&local).await["schedule"], schedule);
     }
