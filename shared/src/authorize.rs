@@ -104,7 +104,7 @@ impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
     }
 
     /// Decides about a request with this `Authorization` header. An expired session that it
-    /// meets is deactivated on the spot; where that fails, the hourly cleanup does it.
+    /// meets is deactivated on the spot; where that fails, the scheduled cleanup does it.
     ///
     /// # Errors
     ///

@@ -50,7 +50,7 @@ pub struct Issued {
     pub claims: Value,
     /// The algorithm that it is to be signed with.
     pub algorithm: String,
-    /// Why the session lets nobody in, where it was there before and does not.
+    /// Why the authorizer refuses the session, if it was there before and is refused.
     pub refused: Option<String>,
 }
 
@@ -128,7 +128,7 @@ impl TokenDesk {
         })
     }
 
-    /// Opens a session. One that is there already stays as it is: why it lets nobody in, if so.
+    /// Opens a session. One that is there already stays as it is; says why it is refused, if so.
     async fn open(
         &self,
         user: &UserId,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
-    /// The hourly rule.
+    /// The scheduled rule.
     Schedule,
     /// Somebody, by hand.
     Manual,
