@@ -52,7 +52,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::dynamodb;
-use session_lifecycle::dynamodb::Patience;
+use session_lifecycle::aws::Patience;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 

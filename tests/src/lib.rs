@@ -40,12 +40,13 @@ use session_cleanup_local::functions::Functions;
 use session_cleanup_local::gateway::{ApiRequest, Gateway};
 use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_local::tokens::Bearer;
-use session_lifecycle::authorize::TimeLimits;
-use session_lifecycle::config::Variables;
-use session_lifecycle::domain::{Days, SessionId, Shards, Timestamp, TokenId, UserId};
-use session_lifecycle::dynamodb::{Patience, Table};
+use session_domain::{Days, SessionId, Shards, Timestamp, TokenId, UserId};
+use session_functions::authorize::TimeLimits;
+use session_functions::config::Variables;
+use session_lifecycle::aws::Patience;
+use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::NewSession;
-use session_lifecycle::sessions::{Created, Sessions};
+use session_lifecycle::{Created, Sessions};
 
 use crate::database::DynamoDb;
 use crate::faults::{Fault, Faults};

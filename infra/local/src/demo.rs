@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
+use session_domain::RecordKey;
 use session_lifecycle::clock::{self, Stopwatch};
-use session_lifecycle::domain::RecordKey;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use session_cleanup_local::sam_local;
 use session_cleanup_local::terminal::{BAD, complain, say, styled};
 use session_cleanup_local::{demo, serve, token};
-use session_lifecycle::config::Variables;
-use session_lifecycle::telemetry;
+use session_functions::config::Variables;
+use session_functions::telemetry;
 use tokio::time::timeout;
 
 /// Session Cleanup on one machine, without an AWS account

@@ -7,7 +7,7 @@ use jsonwebtoken::Algorithm;
 use num_bigint::BigUint;
 use serde_json::json;
 use session_cleanup_tests::forging::{Signer, Target, claims_with, decoded, encoded, good_claims};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
 use sha2::{Digest, Sha256};
 
 use super::target_of_set;
