@@ -1,6 +1,6 @@
 //! What the functions measure of themselves: metrics for CloudWatch, in the log.
 //!
-//! `docs/metrics.md` describes each of them; a test compares it with [`Metric`]. Metrics may be
+//! `docs/reference/metrics.md` describes each of them; a test compares it with [`Metric`]. Metrics may be
 //! delivered twice or not at all. Exact counts are in the reports.
 
 mod document;
