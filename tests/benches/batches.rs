@@ -25,7 +25,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::Value;
 use session_cleanup_local::dynamodb::{TABLE_NAME, client};
-use session_cleanup_tests::measuring::{grouped, quartiles, turn};
+use session_cleanup_tests::benchmark::stats::{grouped, quartiles, turn};
 use session_cleanup_tests::process::cpu_of_this_thread;
 use session_cleanup_tests::{DAY, HOUR, NOW, World, sample};
 use session_lifecycle::domain::{

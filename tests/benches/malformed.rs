@@ -12,8 +12,8 @@
 
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::benchmark::stats::grouped;
 use session_cleanup_tests::emulator::Emulator;
-use session_cleanup_tests::measuring::grouped;
 use session_cleanup_tests::{DAY, HOUR, World, active_session, sample};
 use session_lifecycle::clock;
 

@@ -13,7 +13,7 @@
     reason = "this is a program for developers: it prints, and stops where something is wrong"
 )]
 
-mod picture;
+mod chart;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,14 +26,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::benchmark::stats::{grouped, mebibytes};
 use session_cleanup_tests::cost::{Cost, ENOUGH, READ_UNITS, REQUESTS, WRITE_UNITS};
 use session_cleanup_tests::emulator::Emulator;
-use session_cleanup_tests::faults::{Faults, Usage};
-use session_cleanup_tests::measuring::{grouped, mebibytes};
+use session_cleanup_tests::fault_proxy::{Faults, Usage};
 use session_cleanup_tests::{DAY, HOUR, World, sample};
 use session_lifecycle::clock;
 
-use crate::picture::Point;
+use crate::chart::Point;
 
 /// The sizes of the table, in live sessions.
 const LIVE: [usize; 3] = [10_000, 100_000, 1_000_000];
@@ -87,7 +87,7 @@ async fn measure_growth() -> (Vec<Run>, Run) {
         runs.push(run);
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cleanup-growth.svg");
-    fs::write(file, picture::draw(&points, DUE)).expect("the picture can be written");
+    fs::write(file, chart::draw(&points, DUE)).expect("the chart can be written");
     store(&world, ENOUGH, "due", &mut StdRng::seed_from_u64(3));
     let enough = clean_up(&world, stored, ENOUGH).await;
     (runs, enough)

@@ -1,0 +1,3 @@
+//! Set-up and statistics of the benchmarks.
+
+pub mod stats;
