@@ -40,7 +40,7 @@ async fn handle(client: &Client, event: &Event) -> Result<Answer, Error> {
     // would tell of requests rather than of the authorizer.
     let keys = KeysAndAttributes::builder()
         .keys(key("SESSION#live").into())
-        .keys(key("BLACKLIST#floor").into())
+        .keys(key("BLACKLIST#baseline").into())
         .projection_expression("pk,sk,is_active,expires_at,due_key")
         .consistent_read(true)
         .build()?;

@@ -1,24 +1,24 @@
-//! What the benchmarks have in common.
+//! Statistics and number formats of the benchmarks.
 
-/// The value below which a quarter of all lie, the median, and the one above which a quarter lie.
+/// Lower quartile, median and upper quartile.
 #[must_use]
 pub fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     [1, 2, 3].map(|quarters| values[(values.len() - 1) * quarters / 4])
 }
 
-/// All indices, beginning with another one in each round: nobody always comes after the same one.
+/// All indices, starting at a different one in each round, so that no subject always runs first.
 pub fn turn(round: usize, length: usize) -> impl Iterator<Item = usize> {
     (0..length).map(move |index| (index + round) % length)
 }
 
-/// Bytes as mebibytes.
+/// Converts bytes to mebibytes.
 #[must_use]
 pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// A whole number as people write it: `1,000,000`.
+/// A number with thousands separators: `1,000,000`.
 #[must_use]
 pub fn grouped(number: usize) -> String {
     let digits = number.to_string();

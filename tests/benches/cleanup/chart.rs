@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use session_cleanup_tests::measuring::grouped;
+use session_cleanup_tests::benchmark::stats::grouped;
 
 /// A table of one size, and what a run over it costs.
 pub(crate) struct Point {
