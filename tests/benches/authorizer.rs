@@ -24,11 +24,11 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::authorizing::{issued, refusal};
+use session_cleanup_tests::benchmark::stats::{mebibytes, quartiles, turn};
 use session_cleanup_tests::emulator::{Emulator, binary};
 use session_cleanup_tests::events::event_with_token;
-use session_cleanup_tests::faults::{Exchange, Fault, Faults};
-use session_cleanup_tests::forging::Signer;
-use session_cleanup_tests::measuring::{mebibytes, quartiles, turn};
+use session_cleanup_tests::fault_proxy::{Exchange, Fault, Faults};
+use session_cleanup_tests::token_factory::Signer;
 use session_cleanup_tests::{HOUR, World};
 use session_lifecycle::clock;
 
@@ -82,7 +82,7 @@ struct Section {
 
 /// What a figure should be at most.
 enum Goal {
-    TimesTheFloor(f64),
+    TimesTheBaseline(f64),
     Of(f64),
     None,
 }
@@ -90,7 +90,7 @@ enum Goal {
 const SECTIONS: [Section; 5] = [
     Section {
         title: "cold start to the first answer, ms",
-        goal: Goal::TimesTheFloor(1.3),
+        goal: Goal::TimesTheBaseline(1.3),
         values: |it| it.milliseconds_to_first_answer.clone(),
     },
     Section {
@@ -100,7 +100,7 @@ const SECTIONS: [Section; 5] = [
     },
     Section {
         title: "CPU of an allowed request when warm, µs",
-        goal: Goal::TimesTheFloor(1.25),
+        goal: Goal::TimesTheBaseline(1.25),
         values: |it| it.microseconds_of_cpu.clone(),
     },
     Section {
@@ -118,7 +118,7 @@ const SECTIONS: [Section; 5] = [
 impl Display for Goal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimesTheFloor(most) => write!(f, " (goal: at most {most} × the floor)"),
+            Self::TimesTheBaseline(most) => write!(f, " (goal: at most {most} × the baseline)"),
             Self::Of(most) => write!(f, " (goal: at most {most})"),
             Self::None => Ok(()),
         }
@@ -146,7 +146,7 @@ async fn main() {
     println!("\n{missed} figures miss their goal");
 }
 
-/// The floor, and the authorizer with each algorithm.
+/// The baseline, and the authorizer with each algorithm.
 fn subjects(world: &World, end: i64) -> Vec<Subject> {
     // Cargo itself adds `--bench`.
     let given = env::args().skip(1).filter(|it| !it.starts_with("--"));
@@ -185,10 +185,15 @@ fn subjects(world: &World, end: i64) -> Vec<Subject> {
             subjects.push(subject(name, binary.clone(), variables, &token(&signer)));
         }
     }
-    // The floor is sent the same event, for both have it to receive.
+    // The baseline is sent the same event, for both have it to receive.
     let token = token(&Signer::of(ALGORITHMS[0]));
-    let floor = subject("floor".to_owned(), binary("floor"), Vec::new(), &token);
-    subjects.insert(0, floor);
+    let baseline = subject(
+        "baseline".to_owned(),
+        binary("baseline"),
+        Vec::new(),
+        &token,
+    );
+    subjects.insert(0, baseline);
     subjects
 }
 
@@ -292,7 +297,7 @@ impl Subject {
 fn print(section: &Section, subjects: &[Subject]) -> usize {
     println!("\n{}{}", section.title, section.goal);
     let mut missed = 0;
-    let [_, of_the_floor, _] = quartiles((section.values)(&subjects[0].figures));
+    let [_, of_the_baseline, _] = quartiles((section.values)(&subjects[0].figures));
     for (index, subject) in subjects.iter().enumerate() {
         let [low, median, high] = quartiles((section.values)(&subject.figures));
         print!("  {:<24}{median:>8.2}", subject.name);
@@ -300,11 +305,11 @@ fn print(section: &Section, subjects: &[Subject]) -> usize {
             print!("  ({low:.2} to {high:.2})");
         }
         if index > 0 {
-            let ratio = median / of_the_floor;
+            let ratio = median / of_the_baseline;
             print!("  {ratio:.2} ×");
             let reached = match section.goal {
                 Goal::None => true,
-                Goal::TimesTheFloor(most) => ratio <= most,
+                Goal::TimesTheBaseline(most) => ratio <= most,
                 Goal::Of(most) => median <= most,
             };
             if !reached {

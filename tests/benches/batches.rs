@@ -25,7 +25,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::Value;
 use session_cleanup_local::dynamodb::{TABLE_NAME, client};
-use session_cleanup_tests::measuring::{grouped, quartiles, turn};
+use session_cleanup_tests::benchmark::SHARDS;
+use session_cleanup_tests::benchmark::stats::{grouped, quartiles, turn};
 use session_cleanup_tests::process::cpu_of_this_thread;
 use session_cleanup_tests::{DAY, HOUR, NOW, World, sample};
 use session_domain::{
@@ -89,7 +90,7 @@ async fn main() {
 /// The same sessions each time, active again.
 fn due_sessions() -> Vec<Value> {
     let mut dice = StdRng::seed_from_u64(5);
-    sample::active_sessions(&mut dice, SESSIONS, 16, |_| NOW - HOUR)
+    sample::active_sessions(&mut dice, SESSIONS, SHARDS, |_| NOW - HOUR)
 }
 
 fn text<'a>(item: &'a Value, name: &str) -> &'a str {

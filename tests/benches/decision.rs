@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use jsonwebtoken::Algorithm;
 use serde_json::json;
-use session_cleanup_tests::forging::{ALGORITHMS, Signer, claims_with, encoded, parts};
+use session_cleanup_tests::token_factory::{ALGORITHMS, Signer, claims_with, encoded, parts};
 use session_cleanup_tests::{HOUR, NOW, at};
 use session_domain::{
     Change, Days, Refusal, SeenSession, SessionId, Shards, Timestamp, TokenId, UserId,

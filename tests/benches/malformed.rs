@@ -12,9 +12,9 @@
 
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::benchmark::stats::grouped;
 use session_cleanup_tests::emulator::Emulator;
-use session_cleanup_tests::measuring::grouped;
-use session_cleanup_tests::{DAY, HOUR, World, active_session, sample};
+use session_cleanup_tests::{DAY, HOUR, World, active_session, benchmark, sample};
 use session_lifecycle::clock;
 
 const DUE: usize = 20_000;
@@ -68,9 +68,8 @@ const fn whole_number(seconds: f64) -> u64 {
 
 async fn start(world: &World) -> Emulator {
     let variables = [("AWS_LAMBDA_FUNCTION_TIMEOUT", "900")];
-    let emulator = Emulator::start(world, FunctionName::Cleanup, variables).await;
-    // The init is no part of a run.
-    let _ = emulator.invoke(&json!({ "max_seconds": 0 })).await;
+    let first = json!({ "max_seconds": 0 });
+    let (emulator, _) = benchmark::start(world, FunctionName::Cleanup, variables, &first).await;
     emulator
 }
 
@@ -93,7 +92,8 @@ fn store(world: &World, what: &str, count: usize) {
         let is_malformed = what == "malformed";
         let end = now - if is_malformed { DAY } else { HOUR };
         let mut item = active_session(&format!("{what}{number}"), "s", end);
-        item["due_key"] = json!({ "S": format!("deactivate#{:02}", number % 16) });
+        item["due_key"] =
+            json!({ "S": format!("deactivate#{:02}", number % usize::from(benchmark::SHARDS)) });
         if is_malformed {
             item["is_active"] = json!({ "N": "1" });
         }

@@ -16,10 +16,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::emulator::Emulator;
+use session_cleanup_tests::benchmark::stats::{grouped, mebibytes, quartiles};
+use session_cleanup_tests::benchmark::{Measured, Metered, SHARDS, store_in_parts};
 use session_cleanup_tests::events::event;
-use session_cleanup_tests::faults::Faults;
-use session_cleanup_tests::measuring::{grouped, mebibytes, quartiles};
 use session_cleanup_tests::{DAY, HOUR, World, sample};
 use session_lifecycle::clock;
 use session_lifecycle::clock::Stopwatch;
@@ -30,8 +29,6 @@ const SESSIONS: [usize; 3] = [10_000, 100_000, 1_000_000];
 const LIVE: usize = 13;
 const EXPIRED: usize = 1;
 const OF: usize = 20;
-/// Sessions that are stored at once: more would need more memory than the table itself.
-const AT_ONCE: usize = 20_000;
 /// How often each table is counted. The least time is shown beside the median, for others may use this
 /// machine too.
 const TIMES: usize = 9;
@@ -61,23 +58,20 @@ async fn main() {
     let mut dice = StdRng::seed_from_u64(1);
     let (mut all, mut stored) = (Vec::new(), 0);
     for sessions in SESSIONS {
-        while stored < sessions {
-            let some = AT_ONCE.min(sessions - stored);
-            store(&world, some, &mut dice);
-            stored += some;
-        }
+        store_in_parts(&world, sessions - stored, |some| items(some, &mut dice));
+        stored = sessions;
         all.push(count(&world, sessions).await);
     }
     print(&all);
 }
 
-/// Stores so many sessions, the ends of the live ones farther ahead than this takes.
-fn store(world: &World, count: usize, dice: &mut StdRng) {
+/// Sessions in all states. The live ones expire after the benchmark has ended.
+fn items(count: usize, dice: &mut StdRng) -> Vec<Value> {
     let now = clock::now().timestamp();
     let (live, expired) = (count * LIVE / OF, count * EXPIRED / OF);
     let mut ends = |count, ends: std::ops::Range<i64>| {
         let end = |dice: &mut StdRng| dice.random_range(ends.clone());
-        sample::active_sessions(dice, count, 16, end)
+        sample::active_sessions(dice, count, SHARDS, end)
     };
     let mut items = ends(live, now + 6 * HOUR..now + 30 * DAY);
     items.extend(ends(expired, now - HOUR..now));
@@ -92,48 +86,40 @@ fn store(world: &World, count: usize, dice: &mut StdRng) {
         item["deactivation_reason"] = json!({ "S": "logout" });
         item
     }));
-    sample::store(world, items);
+    items
 }
 
 /// Asks for the statistics several times.
 async fn count(world: &World, sessions: usize) -> Counted {
-    let meter = Faults::meter(world.dynamodb.address()).await;
-    let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*meter.url())];
-    let emulator = Emulator::start(world, FunctionName::Stats, variables).await;
     let question = event(FunctionName::Stats, "stats");
-    // The init is no part of an answer.
-    ask(&emulator, &question, sessions).await;
-    let function = emulator.function().expect("it has answered");
-    let total = || {
-        let usage = meter.usage();
-        let requests: usize = usage.values().map(|it| it.requests).sum();
-        let units: f64 = usage.values().map(|it| it.units).sum();
-        (requests, units, function.cpu())
-    };
-    let (requests, units, cpu) = total();
+    let (metered, answer) = Metered::start(world, FunctionName::Stats, &[], &question).await;
+    check(&answer, sessions);
+    let before = metered.total();
     let mut seconds = Vec::new();
     for _ in 0..TIMES {
         tokio::time::sleep(KEPT_FOR).await;
         let watch = Stopwatch::start(Duration::ZERO);
-        ask(&emulator, &question, sessions).await;
+        let answer = metered.emulator.invoke(&question).await;
+        check(&answer.expect("an answer"), sessions);
         seconds.push(watch.elapsed().as_secs_f64());
     }
-    let after = total();
-    let mebibytes_at_most = mebibytes(function.most_resident());
-    emulator.stop().await;
+    let Measured { usage, cpu } = metered.since(&before);
+    let requests: usize = usage.values().map(|it| it.requests).sum();
+    let units: f64 = usage.values().map(|it| it.units).sum();
+    let mebibytes_at_most = mebibytes(metered.stop().await);
     let least = seconds.iter().copied().fold(f64::INFINITY, f64::min);
     Counted {
         sessions,
-        requests: (after.0 - requests) / TIMES,
-        units: (after.1 - units) / TIMES as f64,
+        requests: requests / TIMES,
+        units: units / TIMES as f64,
         seconds: [least, quartiles(seconds)[1]],
-        cpu: after.2.saturating_sub(cpu) / u32::try_from(TIMES).expect("it is small"),
+        cpu: cpu / u32::try_from(TIMES).expect("it is small"),
         mebibytes_at_most,
     }
 }
 
-async fn ask(emulator: &Emulator, question: &Value, sessions: usize) {
-    let answer = emulator.invoke(question).await.expect("an answer");
+/// Asserts that an answer counts the sessions that were stored.
+fn check(answer: &Value, sessions: usize) {
     let body: Value =
         serde_json::from_str(answer["body"].as_str().expect("a body")).expect("the body is JSON");
     let data = &body["data"];

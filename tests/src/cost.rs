@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::faults::Usage;
+use crate::fault_proxy::Usage;
 
 /// The write units of a deactivation: the table's one, and two for an index entry with a new key.
 pub const WRITE_UNITS: f64 = 3.0;

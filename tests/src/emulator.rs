@@ -44,10 +44,10 @@ pub struct Emulator {
 impl Emulator {
     /// Starts the release binary of `function` over the world's table, with these variables
     /// beside or instead of those it has on Lambda. Its init begins with the first invocation.
-    pub async fn start<const N: usize>(
+    pub async fn start<'a>(
         world: &World,
         function: FunctionName,
-        variables: [(&str, &str); N],
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let binary = binary(function.as_str());
         let mut all: BTreeMap<_, String> = on_lambda(world).into();
@@ -55,6 +55,7 @@ impl Emulator {
         if function == FunctionName::Authorizer {
             all.extend(world.tokens.variables());
         }
+        let variables = variables.into_iter();
         all.extend(variables.map(|(name, value)| (name, value.to_owned())));
         Self::run(&binary, all).await
     }

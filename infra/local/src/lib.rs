@@ -10,9 +10,10 @@
 //! - [`jwt`]: which tokens the authorizer takes; [`tokens`]: signs such; [`issue`]: opens a session
 //!   for each.
 //! - [`client`]: calls them over HTTP.
-//! - [`demo`], [`serve`], [`token`] and `sam_local`: the commands; [`introduction`] and
+//! - [`demo`], [`serve`], [`token`] and `sam_local`: the commands; [`banner`] and
 //!   [`terminal`]: how they look.
 
+pub mod banner;
 pub mod client;
 pub mod data;
 pub mod demo;
@@ -21,7 +22,6 @@ pub mod dynamodb;
 pub mod functions;
 pub mod gateway;
 pub mod import;
-pub mod introduction;
 pub mod issue;
 pub mod jwt;
 #[cfg(unix)]

@@ -13,12 +13,12 @@ use session_lifecycle::clock;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::banner::{Callers, Introduction};
 use crate::data::DataFiles;
 use crate::durations::{duration, schedule};
 use crate::dynamodb::TABLE_NAME;
 use crate::functions::Functions;
 use crate::import::Contents;
-use crate::introduction::{Callers, Introduction};
 use crate::issue::TokenDesk;
 use crate::jwt::{JwtOptions, Trust};
 use crate::sample::{self, UserSession};

@@ -13,9 +13,8 @@
     reason = "this is a program for developers: it prints, and stops where something is wrong"
 )]
 
-mod picture;
+mod chart;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -23,17 +22,16 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use session_cleanup_local::dynamodb::TABLE_NAME;
 use session_cleanup_local::template::FunctionName;
+use session_cleanup_tests::benchmark::stats::{grouped, mebibytes};
+use session_cleanup_tests::benchmark::{Measured, Metered, SHARDS, store_in_parts};
 use session_cleanup_tests::cost::{Cost, ENOUGH, READ_UNITS, REQUESTS, WRITE_UNITS};
-use session_cleanup_tests::emulator::Emulator;
-use session_cleanup_tests::faults::{Faults, Usage};
-use session_cleanup_tests::measuring::{grouped, mebibytes};
 use session_cleanup_tests::{DAY, HOUR, World, sample};
 use session_lifecycle::clock;
 
-use crate::picture::Point;
+use crate::chart::Point;
 
 /// The sizes of the table, in live sessions.
 const LIVE: [usize; 3] = [10_000, 100_000, 1_000_000];
@@ -41,12 +39,6 @@ const LIVE: [usize; 3] = [10_000, 100_000, 1_000_000];
 const DUE: usize = 1_000;
 /// How many are due at last, among the first of those sizes.
 const ALL_DUE: usize = 1_000_000;
-
-/// The shards of the work list.
-const SHARDS: u8 = 16;
-
-/// Sessions that are stored at once: more would need more memory than the table itself.
-const AT_ONCE: usize = 20_000;
 
 /// How much a run may cost in the largest table, of what it costs in the smallest one.
 const GROWTH: f64 = 1.0;
@@ -86,8 +78,8 @@ async fn measure_growth() -> (Vec<Run>, Run) {
         points.push(point(&world, &run).await);
         runs.push(run);
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cleanup-growth.svg");
-    fs::write(file, picture::draw(&points, DUE)).expect("the picture can be written");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/cleanup-growth.svg");
+    fs::write(file, chart::draw(&points, DUE)).expect("the chart can be written");
     store(&world, ENOUGH, "due", &mut StdRng::seed_from_u64(3));
     let enough = clean_up(&world, stored, ENOUGH).await;
     (runs, enough)
@@ -109,38 +101,30 @@ fn store(world: &World, count: usize, what: &str, dice: &mut StdRng) {
         "live" => now + 6 * HOUR..now + 30 * DAY,
         _ => now - HOUR..now,
     };
-    let mut left = count;
-    while left > 0 {
-        let some = left.min(AT_ONCE);
-        let end = |dice: &mut StdRng| dice.random_range(ends.clone());
-        sample::store(world, sample::active_sessions(dice, some, SHARDS, end));
-        left -= some;
-    }
+    let end = |dice: &mut StdRng| dice.random_range(ends.clone());
+    store_in_parts(world, count, |some| {
+        sample::active_sessions(dice, some, SHARDS, end)
+    });
     let seconds = (clock::now() - started).num_seconds();
     println!("{} {what} sessions stored in {seconds} s", grouped(count));
 }
 
 /// Invokes the cleanup once, without a limit of its rate.
 async fn clean_up(world: &World, live: usize, due: usize) -> Run {
-    let meter = Faults::meter(world.dynamodb.address()).await;
     let variables = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", &*meter.url()),
         ("AWS_LAMBDA_FUNCTION_TIMEOUT", "900"),
         ("MAX_WRITES_PER_SECOND", "0"),
     ];
-    let emulator = Emulator::start(world, FunctionName::Cleanup, variables).await;
-    // The init is no part of a run. This one only stores its report.
-    let report = invoke(&emulator, &json!({ "max_seconds": 0 })).await;
+    // This first run only stores its report.
+    let first = json!({ "max_seconds": 0 });
+    let (metered, report) = Metered::start(world, FunctionName::Cleanup, &variables, &first).await;
     assert_eq!(report["sessions_deactivated"], 0, "{report}");
-    let function = emulator.function().expect("it has answered");
-    let (usage, cpu) = (meter.usage(), function.cpu());
-    let report = invoke(&emulator, &json!({})).await;
-    let usage = since(&usage, meter.usage());
-    let cpu = function.cpu().saturating_sub(cpu);
+    let before = metered.total();
+    let report = metered.emulator.invoke(&json!({})).await.expect("a report");
+    let Measured { usage, cpu } = metered.since(&before);
     assert_eq!(report["sessions_deactivated"], due, "{report}");
     assert_eq!(report["complete"], true, "{report}");
-    let mebibytes_at_most = mebibytes(function.most_resident());
-    emulator.stop().await;
+    let mebibytes_at_most = mebibytes(metered.stop().await);
     Run {
         live,
         cost: Cost {
@@ -151,26 +135,6 @@ async fn clean_up(world: &World, live: usize, due: usize) -> Run {
         cpu,
         mebibytes_at_most,
     }
-}
-
-async fn invoke(emulator: &Emulator, event: &Value) -> Value {
-    emulator.invoke(event).await.expect("a report")
-}
-
-/// What has come to be used.
-fn since(
-    before: &BTreeMap<String, Usage>,
-    after: BTreeMap<String, Usage>,
-) -> BTreeMap<String, Usage> {
-    let difference = |(operation, usage): (String, Usage)| {
-        let before = before.get(&operation).copied().unwrap_or_default();
-        let usage = Usage {
-            requests: usage.requests - before.requests,
-            units: usage.units - before.units,
-        };
-        (operation, usage)
-    };
-    after.into_iter().map(difference).collect()
 }
 
 /// A run, beside one that would find the same sessions by reading the whole table. What that takes

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::event_with_token;
-use session_cleanup_tests::forging::{Signer, claims_with, decoded, encoded, parts};
+use session_cleanup_tests::token_factory::{Signer, claims_with, decoded, encoded, parts};
 use session_cleanup_tests::{HOUR, World};
 
 use crate::{AUTHORIZER_EVENTS, now};

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::event_with_token;
-use session_cleanup_tests::faults::{Fault, Faults, Request};
+use session_cleanup_tests::fault_proxy::{Fault, Faults, Request};
 use session_cleanup_tests::{HOUR, World, counts, only};
 
 use crate::{AUTHORIZER_EVENTS, now, sign};

@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::emulator::Emulator;
-use session_cleanup_tests::faults::{Exchange, Fault, Faults, Request};
+use session_cleanup_tests::fault_proxy::{Exchange, Fault, Faults, Request};
 use session_cleanup_tests::model::{DONE, Expected, Options, Records, after, moved, records};
 use session_cleanup_tests::process::Process;
 use session_cleanup_tests::{Item, World, number, sample};

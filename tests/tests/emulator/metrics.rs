@@ -8,7 +8,7 @@ use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::{event, event_with_token};
-use session_cleanup_tests::faults::{Fault, Faults};
+use session_cleanup_tests::fault_proxy::{Fault, Faults};
 use session_cleanup_tests::metrics::{Row, Sample, table};
 use session_cleanup_tests::tokens::Tokens;
 use session_cleanup_tests::{DAY, HOUR, World, active_session, at, inactive_session};

@@ -9,14 +9,17 @@ use session_cleanup_tests::emulator::{Emulator, binary};
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
 async fn a_panic_is_an_error_of_its_own_invocation_and_the_same_process_answers_the_next() {
     let world = World::new().await;
-    let floor = Emulator::start_binary(&world, &binary("floor"), []).await;
+    let baseline = Emulator::start_binary(&world, &binary("baseline"), []).await;
     let nothing = json!({ "items": 0 });
-    assert_eq!(floor.invoke(&json!({})).await, Ok(nothing.clone()));
-    let process = floor.function().unwrap();
+    assert_eq!(baseline.invoke(&json!({})).await, Ok(nothing.clone()));
+    let process = baseline.function().unwrap();
     for _ in 0..2 {
-        let error = floor.invoke(&json!({ "panic": true })).await.unwrap_err();
+        let error = baseline
+            .invoke(&json!({ "panic": true }))
+            .await
+            .unwrap_err();
         assert!(error.contains("the event asks for a panic"), "{error}");
-        assert_eq!(floor.invoke(&json!({})).await, Ok(nothing.clone()));
+        assert_eq!(baseline.invoke(&json!({})).await, Ok(nothing.clone()));
     }
-    assert_eq!(floor.function(), Some(process));
+    assert_eq!(baseline.function(), Some(process));
 }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::database::needs_embedded;
-use session_cleanup_tests::faults::{Fault, Faults, ONCE, Request};
+use session_cleanup_tests::fault_proxy::{Fault, Faults, ONCE, Request};
 use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, counts, number, only, sample, text,
 };

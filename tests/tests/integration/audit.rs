@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::faults::{Fault, ONCE, PATIENT};
+use session_cleanup_tests::fault_proxy::{Fault, ONCE, PATIENT};
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, HOUR, Item, NOW, World, active_session, at, counts, item_from, only,
 };

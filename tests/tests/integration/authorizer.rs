@@ -10,7 +10,7 @@ use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
 use session_cleanup_tests::authorizing::{METHOD, STAGE, authorize, refusal, rest_request, sign};
 use session_cleanup_tests::database::needs_embedded;
-use session_cleanup_tests::faults::{Fault, PATIENT};
+use session_cleanup_tests::fault_proxy::{Fault, PATIENT};
 use session_cleanup_tests::{DAY, HOUR, NOW, STATS, World, active_session, at, number, text};
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};
-use session_cleanup_tests::faults::{Fault, Faults, PATIENT, Request};
+use session_cleanup_tests::fault_proxy::{Fault, Faults, PATIENT, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, World, at, counts, inactive_session, only, serve_table, text,
 };

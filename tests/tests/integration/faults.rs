@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::faults::{Fault, Faults, ONCE, OlderIndex, Request};
+use session_cleanup_tests::fault_proxy::{Fault, Faults, ONCE, OlderIndex, Request};
 use session_cleanup_tests::model::{self, DONE, Expected, Options, after, moved, records, sum};
 use session_cleanup_tests::{
     HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_tests::cost::{Cost, ENOUGH, READ_UNITS, REQUESTS, WRITE_UNITS};
 use session_cleanup_tests::database::{DynamoDb, needs_embedded};
-use session_cleanup_tests::faults::{Fault, Faults, ONCE, Request};
+use session_cleanup_tests::fault_proxy::{Fault, Faults, ONCE, Request};
 use session_cleanup_tests::{
     CLEANUP, DAY, HOUR, Limits, NOW, World, active_session, at, counts, only, sample, serve_table,
     text,

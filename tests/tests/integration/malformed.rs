@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use session_cleanup_tests::faults::{Exchange, Fault, ONCE, Request};
+use session_cleanup_tests::fault_proxy::{Exchange, Fault, ONCE, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, STATS, World, active_session, counts, only, sample, text, user_id,
 };

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use serde_json::json;
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::faults::{Fault, ONCE};
+use session_cleanup_tests::fault_proxy::{Fault, ONCE};
 use session_cleanup_tests::{DAY, HOUR, NOW, World, at, counts, metrics, only};
 use session_functions::config::StatsConfig;
 use session_functions::metrics::{Metric, Metrics, Namespace};

@@ -13,7 +13,7 @@ use session_cleanup_local::gateway::{ApiRequest, ApiResponse, Gateway};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::{FunctionName, GatewayResponse, Template};
 use session_cleanup_tests::events::event;
-use session_cleanup_tests::faults::{Fault, ONCE};
+use session_cleanup_tests::fault_proxy::{Fault, ONCE};
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, DAY, HOUR, Item, NOW, STATS, World, active_session, at, counts,
     inactive_session, only, text,

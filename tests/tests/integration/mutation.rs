@@ -10,7 +10,9 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_tests::NOW;
-use session_cleanup_tests::forging::{ALGORITHMS, Signer, encoded, good_claims, verifier, verify};
+use session_cleanup_tests::token_factory::{
+    ALGORITHMS, Signer, encoded, good_claims, verifier, verify,
+};
 use session_functions::config::Variables;
 use session_token::keys::KeySet;
 use session_token::{InvalidToken, TokenVerifier};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::join_all;
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::faults::{Fault, ONCE};
+use session_cleanup_tests::fault_proxy::{Fault, ONCE};
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, text,
 };

@@ -7,7 +7,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::database::needs_embedded;
-use session_cleanup_tests::faults::{Fault, ONCE, OlderIndex, Request};
+use session_cleanup_tests::fault_proxy::{Fault, ONCE, OlderIndex, Request};
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, HOUR, NOW, STATS, World, active_session, at, counts, only,
 };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};
-use session_cleanup_tests::forging::{ALGORITHMS, Signer};
+use session_cleanup_tests::token_factory::{ALGORITHMS, Signer};
 use session_cleanup_tests::{HOUR, NOW, World};
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use session_cleanup_tests::forging::{
+use session_cleanup_tests::token_factory::{
     ALGORITHMS, Signer, decoded, encoded, parts, verifier, verify,
 };
 use session_token::InvalidToken;

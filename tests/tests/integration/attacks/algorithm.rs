@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
 use serde_json::json;
-use session_cleanup_tests::forging::{
+use session_cleanup_tests::token_factory::{
     ALGORITHMS, Signer, decoded, encoded, good_claims, parts, verify,
 };
 use session_token::InvalidToken;

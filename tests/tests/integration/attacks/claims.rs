@@ -2,8 +2,8 @@
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use session_cleanup_tests::forging::{Signer, Target, claims_with, good_claims, usual};
 use session_cleanup_tests::log::Watch;
+use session_cleanup_tests::token_factory::{Signer, Target, claims_with, good_claims, usual};
 use session_cleanup_tests::{HOUR, NOW, authorizing};
 use session_token::InvalidToken;
 

@@ -8,7 +8,7 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use num_bigint::BigUint;
 use serde_json::json;
-use session_cleanup_tests::forging::{Signer, decoded, encoded, good_claims};
+use session_cleanup_tests::token_factory::{Signer, decoded, encoded, good_claims};
 use session_token::InvalidToken;
 use session_token::keys::{VerifyingKey, read_jwks};
 

@@ -2,7 +2,7 @@
 
 use jsonwebtoken::Algorithm;
 use num_bigint::BigUint;
-use session_cleanup_tests::forging::{Signer, Target, decoded, encoded};
+use session_cleanup_tests::token_factory::{Signer, Target, decoded, encoded};
 use session_cleanup_tests::{HOUR, NOW};
 use session_token::InvalidToken;
 

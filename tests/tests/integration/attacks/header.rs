@@ -2,7 +2,7 @@
 
 use jsonwebtoken::Algorithm;
 use serde_json::json;
-use session_cleanup_tests::forging::{Signer, good_claims};
+use session_cleanup_tests::token_factory::{Signer, good_claims};
 use session_token::InvalidToken;
 
 /// What is no JSON object, or one that readers understand differently.
@@ -172,10 +172,10 @@ async fn a_payload_that_is_said_not_to_be_encoded_is_refused() {
         target.refuses(&signer.sign(header, &claims), why).await;
     }
     // As such a token really looks: the payload as it is, here one without spaces or dots.
-    let header = session_cleanup_tests::forging::encoded(r#"{"alg":"HS256","b64":false}"#);
+    let header = session_cleanup_tests::token_factory::encoded(r#"{"alg":"HS256","b64":false}"#);
     let payload = claims.replace('.', r"\u002e");
     let message = format!("{header}.{payload}");
-    let signature = session_cleanup_tests::forging::encoded(signer.signature(&message));
+    let signature = session_cleanup_tests::token_factory::encoded(signer.signature(&message));
     target
         .refuses(&format!("{message}.{signature}"), InvalidToken::Critical)
         .await;

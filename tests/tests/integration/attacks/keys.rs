@@ -7,8 +7,8 @@ use num_bigint::BigUint;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use session_cleanup_tests::forging::{Signer, decoded, encoded, good_claims};
 use session_cleanup_tests::log::Watch;
+use session_cleanup_tests::token_factory::{Signer, decoded, encoded, good_claims};
 use session_token::InvalidToken;
 use session_token::keys::{InvalidJwks, VerifyingKey, read_jwks};
 

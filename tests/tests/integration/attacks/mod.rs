@@ -14,8 +14,8 @@ mod rsa;
 
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
-use session_cleanup_tests::forging::{Target, verifier};
 use session_cleanup_tests::key_server::{Answer, KeyServer};
+use session_cleanup_tests::token_factory::{Target, verifier};
 use session_token::keys::read_jwks;
 
 /// An authorizer that fetches this JWK Set, and where it does.

@@ -6,7 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
 use num_bigint::BigUint;
 use serde_json::json;
-use session_cleanup_tests::forging::{Signer, Target, claims_with, decoded, encoded, good_claims};
+use session_cleanup_tests::token_factory::{
+    Signer, Target, claims_with, decoded, encoded, good_claims,
+};
 use session_token::InvalidToken;
 use sha2::{Digest, Sha256};
 

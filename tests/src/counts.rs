@@ -1,0 +1,35 @@
+//! The counts of a cleanup report.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// The counts of a report that are not zero.
+#[must_use]
+pub fn counts(report: &Value) -> BTreeMap<String, u64> {
+    const COUNTS: [&str; 9] = [
+        "sessions_deactivated",
+        "sessions_deleted",
+        "refresh_tokens_deleted",
+        "blacklisted_tokens_deleted",
+        "changed_elsewhere",
+        "reindexed",
+        "adopted",
+        "malformed",
+        "failed",
+    ];
+    COUNTS
+        .into_iter()
+        .map(|name| (name.to_owned(), report[name].as_u64().expect("a count")))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+/// Expected counts, for comparing with [`counts`].
+#[must_use]
+pub fn only<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    expected
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect()
+}

@@ -1,0 +1,157 @@
+//! The world of a test: a table, the four functions, the gateway, and a log that is watched.
+
+mod calls;
+mod records;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use dynoxide::Database;
+use session_cleanup_local::functions::Functions;
+use session_cleanup_local::gateway::Gateway;
+use session_cleanup_local::template::{FunctionName, Template};
+use session_domain::{Days, Shards};
+use session_functions::authorize::TimeLimits;
+use session_functions::config::Variables;
+use session_lifecycle::Sessions;
+use session_lifecycle::aws::Patience;
+use session_lifecycle::dynamodb::Table;
+
+use crate::clock::{NOW, at};
+use crate::database::DynamoDb;
+use crate::fault_proxy::{Fault, Faults, Request};
+use crate::log::{self, Watch};
+use crate::tokens::Tokens;
+
+pub use self::calls::{CLEANUP, CLEANUPS, STATS};
+pub use self::records::{session_id, user_id};
+
+/// How long the functions may take.
+pub struct Limits {
+    pub authorizer: TimeLimits,
+    /// As Lambda would end them.
+    pub timeouts: BTreeMap<FunctionName, Duration>,
+}
+
+impl Limits {
+    /// Limits for which no machine is too busy.
+    #[must_use]
+    pub fn patient() -> Self {
+        let hour = Duration::from_hours(1);
+        Self {
+            authorizer: TimeLimits {
+                decision: hour,
+                keys: hour,
+            },
+            timeouts: FunctionName::ALL.map(|function| (function, hour)).into(),
+        }
+    }
+}
+
+pub struct World {
+    pub dynamodb: DynamoDb,
+    pub client: Client,
+    pub functions: Arc<Functions>,
+    pub gateway: Gateway,
+    pub tokens: Tokens,
+    pub sessions: Sessions,
+    pub log: Watch,
+}
+
+impl World {
+    /// A world with an empty table.
+    pub async fn new() -> Self {
+        Self::with([]).await
+    }
+
+    /// A world whose functions have these variables beside or instead of the usual ones.
+    pub async fn with<const N: usize>(variables: [(&'static str, &str); N]) -> Self {
+        Self::over(serve_table().await, variables, DynamoDb::client).await
+    }
+
+    /// The same, where the functions meet faults on their way to the table, and wait for it as
+    /// long as `patience`. The test's own client goes straight.
+    pub async fn with_faults<const N: usize>(
+        patience: Patience,
+        variables: [(&'static str, &str); N],
+        decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
+    ) -> (Self, Faults) {
+        let dynamodb = serve_table().await;
+        let faults = Faults::before(dynamodb.address(), decide).await;
+        let world = Self::over(dynamodb, variables, |_| faults.client(patience)).await;
+        (world, faults)
+    }
+
+    /// A world over this table, whose functions have this client.
+    pub async fn over<const N: usize>(
+        dynamodb: DynamoDb,
+        variables: [(&'static str, &str); N],
+        functions_client: impl FnOnce(&DynamoDb) -> Client,
+    ) -> Self {
+        Self::within(Limits::patient(), dynamodb, variables, functions_client).await
+    }
+
+    /// The same, whose functions take no longer than `limits`.
+    pub async fn within<const N: usize>(
+        limits: Limits,
+        dynamodb: DynamoDb,
+        variables: [(&'static str, &str); N],
+        functions_client: impl FnOnce(&DynamoDb) -> Client,
+    ) -> Self {
+        let log = Watch::start();
+        let template = Template::read().expect("the template can be read");
+        let client = dynamodb.client();
+        let tokens = Tokens::new();
+        let mut all: BTreeMap<&str, String> = tokens.variables().into_iter().collect();
+        all.insert("TABLE_NAME", dynamodb.table_name().to_owned());
+        all.extend(variables.map(|(name, value)| (name, value.to_owned())));
+        if let Some(secret) = all.get("JWT_SECRET") {
+            log::keep_secret(secret);
+        }
+        let variables: Variables = all.into_iter().collect();
+        let functions_client = functions_client(&dynamodb);
+        let now = at(NOW);
+        let Limits {
+            authorizer,
+            timeouts,
+        } = limits;
+        let functions = Functions::start(&variables, &functions_client, timeouts, now, authorizer)
+            .await
+            .expect("the variables are right");
+        let functions = Arc::new(functions);
+        let gateway = Gateway::new(
+            Arc::clone(&functions),
+            template.routes,
+            template.gateway_responses,
+        );
+        let table = Table::new(client.clone(), dynamodb.table_name(), Shards::default());
+        let sessions = Sessions::new(table, Days(30));
+        Self {
+            dynamodb,
+            client,
+            functions,
+            gateway,
+            tokens,
+            sessions,
+            log,
+        }
+    }
+
+    /// The name of the table.
+    #[must_use]
+    pub fn table_name(&self) -> &str {
+        self.dynamodb.table_name()
+    }
+}
+
+/// The template's table, empty.
+pub async fn serve_table() -> DynamoDb {
+    DynamoDb::start().await
+}
+
+/// Serves the template's table in this database, on a free port.
+pub async fn serve(database: Database) -> DynamoDb {
+    DynamoDb::embedded(database).await
+}

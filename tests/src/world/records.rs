@@ -1,0 +1,121 @@
+//! Reading and writing the records of a world's table.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+use session_domain::{SessionId, Timestamp, TokenId, UserId};
+use session_lifecycle::Created;
+use session_lifecycle::ports::NewSession;
+
+use super::World;
+use crate::clock::{HOUR, NOW};
+use crate::items::{Item, item_from, text};
+
+impl World {
+    /// Opens a session that ends at `expires_at`.
+    pub async fn open(&self, user: &str, session: &str, expires_at: i64) {
+        let new = NewSession {
+            user: user_id(user),
+            session: session_id(session),
+            expires_at: Timestamp::from_seconds(expires_at),
+            ip_address: None,
+            user_agent: None,
+        };
+        let created_at = Timestamp::from_seconds((expires_at - HOUR).min(NOW));
+        let created = self
+            .sessions
+            .create(new, created_at)
+            .await
+            .expect("the store takes it");
+        assert_eq!(created, Created::Stored);
+    }
+
+    /// Blacklists a token whose own end is `expires_at`.
+    pub async fn blacklist(&self, user: &str, token: &str, expires_at: i64) {
+        let token = TokenId::parse(token).expect("a token id");
+        self.sessions
+            .blacklist(&user_id(user), &token, Timestamp::from_seconds(expires_at))
+            .await
+            .expect("the store takes it");
+    }
+
+    /// Stores a refresh token that ends at `expires_at`.
+    pub async fn refresh_token(&self, user: &str, token: &str, expires_at: i64) {
+        self.sessions
+            .add_refresh_token(
+                &user_id(user),
+                &session_id("any"),
+                token,
+                Timestamp::from_seconds(expires_at),
+            )
+            .await
+            .expect("the store takes it");
+    }
+
+    /// Stores an item as it is, as a writer in any language might.
+    pub async fn put(&self, item: Value) {
+        self.client
+            .put_item()
+            .table_name(self.table_name())
+            .set_item(Some(item_from(&item)))
+            .send()
+            .await
+            .expect("the store takes it");
+    }
+
+    /// The item with this key.
+    pub async fn item(&self, pk: &str, sk: &str) -> Option<Item> {
+        self.client
+            .get_item()
+            .table_name(self.table_name())
+            .key("pk", AttributeValue::S(pk.to_owned()))
+            .key("sk", AttributeValue::S(sk.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("the store answers")
+            .item
+    }
+
+    /// The row of a session.
+    pub async fn session(&self, user: &str, session: &str) -> Option<Item> {
+        self.item(&format!("USER#{user}"), &format!("SESSION#{session}"))
+            .await
+    }
+
+    /// Every item of the table.
+    pub async fn items(&self) -> Vec<Item> {
+        self.client
+            .scan()
+            .table_name(self.table_name())
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<_, _>>()
+            .await
+            .expect("the store answers")
+    }
+
+    /// Every item of the table but the reports, by key.
+    pub async fn records(&self) -> Vec<(String, Item)> {
+        let mut records: Vec<_> = self
+            .items()
+            .await
+            .into_iter()
+            .filter(|item| text(item, "pk") != "CLEANUP")
+            .map(|item| (format!("{} {}", text(&item, "pk"), text(&item, "sk")), item))
+            .collect();
+        records.sort_by(|a, b| a.0.cmp(&b.0));
+        records
+    }
+}
+
+#[must_use]
+pub fn user_id(id: &str) -> UserId {
+    UserId::parse(id).expect("a user id")
+}
+
+#[must_use]
+pub fn session_id(id: &str) -> SessionId {
+    SessionId::parse(id).expect("a session id")
+}
