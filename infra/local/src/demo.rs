@@ -9,7 +9,7 @@ use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use session_domain::RecordKey;
-use session_lifecycle::clock::{self, Stopwatch};
+use session_lifecycle::clock::{self, Deadline};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ use crate::sample::{self, Sample, UserSession};
 use crate::server;
 use crate::stack::{Stack, scheduled_event};
 use crate::template::{FunctionName, Template};
-use crate::terminal::{BAD, BOLD, DIM, GOOD, Progress, say, styled, table};
+use crate::terminal::{BOLD, DIM, ERROR, Progress, SUCCESS, out, styled, table};
 use crate::tokens::{Bearer, Tokens};
 
 const STATS: &str = "/api/v1/monitoring/sessions/stats";
@@ -70,7 +70,7 @@ struct Demo {
 ///
 /// What keeps it from running at all.
 pub async fn run() -> Result<bool, Failure> {
-    let watch = Stopwatch::start(Duration::MAX);
+    let timer = Deadline::after(Duration::MAX);
     let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let (template, database, tokens) = (Template::read()?, dynamodb::open(None)?, Tokens::new());
     let stack = Stack::start(template, database, loopback().await?, tokens.variables()).await?;
@@ -87,7 +87,7 @@ pub async fn run() -> Result<bool, Failure> {
         },
     ));
 
-    say(styled(
+    out(styled(
         BOLD,
         "Session Cleanup, the whole stack in this process",
     ))?;
@@ -125,25 +125,25 @@ pub async fn run() -> Result<bool, Failure> {
     drop(stop);
     serving.await??;
     stack.dynamodb.stop().await;
-    conclude(&checks, &watch)
+    conclude(&checks, &timer)
 }
 
-fn conclude(checks: &Checks, watch: &Stopwatch) -> Result<bool, Failure> {
-    say("")?;
+fn conclude(checks: &Checks, timer: &Deadline) -> Result<bool, Failure> {
+    out("")?;
     for wrong in &checks.wrong {
-        say(format!("{} {wrong}", styled(BAD, "wrong:")))?;
+        out(format!("{} {wrong}", styled(ERROR, "wrong:")))?;
     }
-    let seconds = watch.elapsed().as_secs_f64();
+    let seconds = timer.elapsed().as_secs_f64();
     if checks.wrong.is_empty() {
         let figures = format!("{} figures checked, all right", checks.right);
-        say(format!("{} in {seconds:.1} s", styled(GOOD, figures)))?;
+        out(format!("{} in {seconds:.1} s", styled(SUCCESS, figures)))?;
     } else {
         let figures = format!(
             "{} of {} figures wrong",
             checks.wrong.len(),
             checks.wrong.len() + checks.right
         );
-        say(styled(BAD, figures))?;
+        out(styled(ERROR, figures))?;
     }
     Ok(checks.wrong.is_empty())
 }
@@ -218,7 +218,7 @@ impl Demo {
         let (status, body) = self
             .call(Method::GET, STATS, Some(&self.token(expired, "")))
             .await?;
-        say(format!("    {status} {body}"))?;
+        out(format!("    {status} {body}"))?;
         self.checks
             .equal("the status for an expired session", &json!(status), 401);
         self.checks
@@ -255,7 +255,7 @@ impl Demo {
             &json!(kept),
             30 * 86_400,
         );
-        say(format!(
+        out(format!(
             "    its row: is_active {}, {}",
             json!(is_active),
             json!(reason)
@@ -295,7 +295,7 @@ impl Demo {
             }),
         );
         show_report(&report)?;
-        say(styled(
+        out(styled(
             DIM,
             "    What has been due for less than 48 hours is left to native TTL, which deletes for free.",
         ))?;
@@ -350,14 +350,14 @@ impl Demo {
             ),
         ] {
             let (found, body) = self.call(Method::POST, CLEANUP, token).await?;
-            say(format!("    {who:<16} {found} {body}"))?;
+            out(format!("    {who:<16} {found} {body}"))?;
             self.checks
                 .equal(&format!("the status {who}"), &json!(found), status);
             self.checks
                 .equal(&format!("the answer {who}"), &body, answer);
         }
         let (status, body) = self.call(Method::POST, CLEANUP, Some(&admin)).await?;
-        say(format!("    {:<16} {status}", "as administrator"))?;
+        out(format!("    {:<16} {status}", "as administrator"))?;
         self.checks
             .equal("the status as administrator", &json!(status), 200);
         self.checks.members(
@@ -466,8 +466,8 @@ fn text(value: &str) -> aws_sdk_dynamodb::types::AttributeValue {
 }
 
 fn heading(number: u8, text: &str) -> std::io::Result<()> {
-    say("")?;
-    say(styled(BOLD, format!("{number}  {text}")))
+    out("")?;
+    out(styled(BOLD, format!("{number}  {text}")))
 }
 
 /// Shows named members of an object.

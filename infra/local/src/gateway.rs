@@ -43,7 +43,7 @@ pub struct ApiResponse {
 
 /// The cases in which the gateway answers itself, with the names and statuses that it gives them.
 #[derive(Clone, Copy)]
-enum OwnAnswer {
+enum GatewayResponseType {
     /// No such method on no such path.
     MissingAuthenticationToken,
     /// The header that the authorizer needs is not there; the authorizer is not asked.
@@ -60,7 +60,7 @@ enum OwnAnswer {
     RequestTooLarge,
 }
 
-impl OwnAnswer {
+impl GatewayResponseType {
     const fn parts(self) -> (&'static str, u16, &'static str) {
         match self {
             Self::MissingAuthenticationToken => (
@@ -87,7 +87,7 @@ impl OwnAnswer {
 pub struct Gateway {
     functions: Arc<Functions>,
     routes: Vec<Route>,
-    own_answers: BTreeMap<String, GatewayResponse>,
+    responses: BTreeMap<String, GatewayResponse>,
 }
 
 impl Gateway {
@@ -96,12 +96,12 @@ impl Gateway {
     pub const fn new(
         functions: Arc<Functions>,
         routes: Vec<Route>,
-        own_answers: BTreeMap<String, GatewayResponse>,
+        responses: BTreeMap<String, GatewayResponse>,
     ) -> Self {
         Self {
             functions,
             routes,
-            own_answers,
+            responses,
         }
     }
 
@@ -113,17 +113,20 @@ impl Gateway {
     /// Answers a request whose body is larger than the gateway takes.
     #[must_use]
     pub fn too_large(&self) -> ApiResponse {
-        self.own(OwnAnswer::RequestTooLarge, &Value::Null)
+        self.gateway_response(GatewayResponseType::RequestTooLarge, &Value::Null)
     }
 
     /// Serves a request at `now`.
     pub async fn serve_at(&self, request: &ApiRequest, now: DateTime<Utc>) -> ApiResponse {
         if request.headers.get(HOST).is_some_and(|host| !is_host(host)) {
-            return self.own(OwnAnswer::BadRequest, &Value::Null);
+            return self.gateway_response(GatewayResponseType::BadRequest, &Value::Null);
         }
-        let route = self.routes.iter().find(|route| takes(route, request));
+        let route = self.routes.iter().find(|route| matches(route, request));
         let Some(route) = route else {
-            return self.own(OwnAnswer::MissingAuthenticationToken, &Value::Null);
+            return self.gateway_response(
+                GatewayResponseType::MissingAuthenticationToken,
+                &Value::Null,
+            );
         };
         let call = Call {
             request,
@@ -146,22 +149,28 @@ impl Gateway {
         answered
             .ok()
             .and_then(|answer| response(&answer))
-            .unwrap_or_else(|| self.own(OwnAnswer::HandlerFailure, &Value::Null))
+            .unwrap_or_else(|| {
+                self.gateway_response(GatewayResponseType::HandlerFailure, &Value::Null)
+            })
     }
 
     /// What the authorizer says about a caller whom it lets in; or the answer to another.
     async fn ask_authorizer(&self, call: &Call<'_>) -> Result<Value, ApiResponse> {
         let header = call.request.headers.get("authorization");
         if header.is_none_or(HeaderValue::is_empty) {
-            return Err(self.own(OwnAnswer::Unauthorized, &Value::Null));
+            return Err(self.gateway_response(GatewayResponseType::Unauthorized, &Value::Null));
         }
         let asked = self
             .functions
             .invoke(FunctionName::Authorizer, &call.authorizer_event(), call.now)
             .await;
-        let policy = asked.map_err(|_| self.own(OwnAnswer::AuthorizerFailure, &Value::Null))?;
+        let policy = asked.map_err(|_| {
+            self.gateway_response(GatewayResponseType::AuthorizerFailure, &Value::Null)
+        })?;
         if !allows(&policy, &call.method_arn()) {
-            return Err(self.own(OwnAnswer::AccessDenied, &policy["context"]));
+            return Err(
+                self.gateway_response(GatewayResponseType::AccessDenied, &policy["context"])
+            );
         }
         let mut context = policy["context"].as_object().cloned().unwrap_or_default();
         context.insert("principalId".to_owned(), policy["principalId"].clone());
@@ -170,7 +179,7 @@ impl Gateway {
     }
 
     /// The gateway's own answer, as the template words it.
-    fn own(&self, case: OwnAnswer, context: &Value) -> ApiResponse {
+    fn gateway_response(&self, case: GatewayResponseType, context: &Value) -> ApiResponse {
         let (kind, status, message) = case.parts();
         let default = if status < 500 {
             "DEFAULT_4XX"
@@ -178,9 +187,9 @@ impl Gateway {
             "DEFAULT_5XX"
         };
         let configured = self
-            .own_answers
+            .responses
             .get(kind)
-            .or_else(|| self.own_answers.get(default));
+            .or_else(|| self.responses.get(default));
         let status = configured.and_then(|it| it.status).unwrap_or(status);
         let template = configured
             .and_then(|it| it.body.as_deref())
@@ -302,7 +311,7 @@ impl Call<'_> {
 }
 
 /// Whether a route is for a request. API Gateway takes a path with one more slash at its end, too.
-fn takes(route: &Route, request: &ApiRequest) -> bool {
+fn matches(route: &Route, request: &ApiRequest) -> bool {
     let path = request.uri.path();
     let path = path.strip_suffix('/').unwrap_or(path);
     route.path == path && route.method == request.method.as_str()

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 #[cfg(unix)]
 use session_cleanup_local::sam_local;
-use session_cleanup_local::terminal::{BAD, complain, say, styled};
+use session_cleanup_local::terminal::{ERROR, err, out, styled};
 use session_cleanup_local::{demo, serve, token};
-use session_functions::config::Variables;
+use session_functions::config::Environment;
 use session_functions::telemetry;
 use tokio::time::timeout;
 
@@ -67,8 +67,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve_until_interrupted(options: &serve::Options) -> Result<(), serve::CannotServe> {
-    telemetry::start(&Variables::of_the_process(), std::io::stderr);
+async fn serve_until_interrupted(options: &serve::Options) -> Result<(), serve::ServeError> {
+    telemetry::start(&Environment::from_process(), std::io::stderr);
     let mut interrupt = Box::pin(tokio::signal::ctrl_c());
     // Waits for it from now on: before, the signal would end the process as it is.
     let _ = futures_util::poll!(&mut interrupt);
@@ -80,7 +80,7 @@ async fn serve_until_interrupted(options: &serve::Options) -> Result<(), serve::
         tokio::spawn(async move {
             let _ = timeout(Duration::from_secs(3), tokio::signal::ctrl_c()).await;
             // Where nobody listens, there is nobody to tell.
-            let _ = say(farewell);
+            let _ = out(farewell);
             exit(0);
         });
     };
@@ -90,7 +90,7 @@ async fn serve_until_interrupted(options: &serve::Options) -> Result<(), serve::
 /// Complains, in as many lines as there are problems.
 fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
     for problem in error.to_string().lines() {
-        complain(format!("{} {problem}", styled(BAD, "error:")));
+        err(format!("{} {problem}", styled(ERROR, "error:")));
     }
     ExitCode::from(code)
 }

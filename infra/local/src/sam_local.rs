@@ -20,11 +20,11 @@ use tokio::time::sleep;
 use self::built::Built;
 use self::engine::Engine;
 use self::image::Image;
-use self::programs::{Running, command, on_the_path};
-use crate::banner::{Callers, Introduction};
+use self::programs::{ChildProcess, command, require_program};
+use crate::banner::{Banner, SampleTokens};
 use crate::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
 use crate::sample;
-use crate::serve::{CannotServe, address, because, listen};
+use crate::serve::{Context, ServeError, address, listen};
 use crate::template::{FunctionName, Template};
 use crate::tokens::Tokens;
 
@@ -53,13 +53,13 @@ type Stop = Shared<BoxFuture<'static, ()>>;
 /// # Errors
 ///
 /// A program that is missing, fails or ends; a port in use: a sentence.
-pub async fn run(options: &Options) -> Result<(), CannotServe> {
-    let stop = programs::asked_to_end()
-        .map_err(|error| because("listen for signals")(&error))?
+pub async fn run(options: &Options) -> Result<(), ServeError> {
+    let stop = programs::shutdown_signal()
+        .context("listen for signals")?
         .boxed()
         .shared();
-    on_the_path("sam", "pip install aws-sam-cli cargo-lambda").await?;
-    on_the_path("docker", "apt-get install docker.io, or docker.com").await?;
+    require_program("sam", "pip install aws-sam-cli cargo-lambda").await?;
+    require_program("docker", "apt-get install docker.io, or docker.com").await?;
     let Some(engine) = until(stop.clone(), Engine::find_or_start()).await? else {
         return Ok(());
     };
@@ -71,22 +71,22 @@ pub async fn run(options: &Options) -> Result<(), CannotServe> {
 /// Does the work, unless it is time to stop before it is done.
 async fn until<T>(
     stop: Stop,
-    work: impl Future<Output = Result<T, CannotServe>>,
-) -> Result<Option<T>, CannotServe> {
+    work: impl Future<Output = Result<T, ServeError>>,
+) -> Result<Option<T>, ServeError> {
     tokio::select! {
         done = work => done.map(Some),
         () = stop => Ok(None),
     }
 }
 
-async fn serve(options: &Options, engine: &Engine, stop: Stop) -> Result<(), CannotServe> {
+async fn serve(options: &Options, engine: &Engine, stop: Stop) -> Result<(), ServeError> {
     let prepare = Box::pin(Stack::prepare(options, engine));
     let Some(mut stack) = until(stop.clone(), prepare).await? else {
         return Ok(());
     };
     let mut sam = stack.start_api()?;
     let served = tokio::select! {
-        how = sam.ended() => Err(CannotServe::new(format!("sam local start-api ended: {how}"))),
+        how = sam.ended() => Err(ServeError::new(format!("sam local start-api ended: {how}"))),
         failed = stack.introduce_when_ready() => Err(failed),
         () = stop => Ok(()),
     };
@@ -106,11 +106,11 @@ struct Stack {
     for_containers: Option<EmbeddedDynamoDb>,
     built: Built,
     image: Image,
-    callers: Callers,
+    sample_tokens: SampleTokens,
 }
 
 impl Stack {
-    async fn prepare(options: &Options, engine: &Engine) -> Result<Self, CannotServe> {
+    async fn prepare(options: &Options, engine: &Engine) -> Result<Self, ServeError> {
         // What may be in use is found before anything is built.
         let api = listen(options.port, "--port").await?;
         let endpoint = listen(options.dynamodb_port, "--dynamodb-port").await?;
@@ -123,14 +123,19 @@ impl Stack {
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
                 (None, "host.docker.internal".to_owned())
             }
-            Err(error) => return Err(because(format!("listen on {bridge}:{port}"))(&error)),
+            Err(error) => {
+                return Err(ServeError::failed(
+                    format!("listen on {bridge}:{port}"),
+                    error,
+                ));
+            }
         };
 
-        let template = Template::read().map_err(|error| because("start")(&error))?;
-        let database = dynamodb::open(None).map_err(|error| because("open the table")(&error))?;
+        let template = Template::read().context("start")?;
+        let database = dynamodb::open(None).context("open the table")?;
         let serve = |listener| {
             EmbeddedDynamoDb::start(database.clone(), listener, &template.table)
-                .map_err(|error| because("start DynamoDB")(&error))
+                .context("start DynamoDB")
         };
         let dynamodb = serve(endpoint)?;
         let for_containers = bridge.map(serve).transpose()?;
@@ -149,9 +154,9 @@ impl Stack {
         let now = clock::now();
         let sample = sample::fill(&dynamodb.sessions(), now.into(), || ())
             .await
-            .map_err(|error| because("fill the table")(&error))?;
-        let callers = Callers::new(&tokens, &sample.admin, &sample.reader, now);
-        let callers = callers.and_expired(&tokens, &sample.expired, now);
+            .context("fill the table")?;
+        let sample_tokens = SampleTokens::new(&tokens, &sample.admin, &sample.reader, now);
+        let sample_tokens = sample_tokens.and_expired(&tokens, &sample.expired, now);
         Ok(Self {
             api: address(&api)?,
             reserved: Some(api),
@@ -159,7 +164,7 @@ impl Stack {
             for_containers,
             built,
             image,
-            callers,
+            sample_tokens,
         })
     }
 
@@ -170,7 +175,7 @@ impl Stack {
         arguments
     }
 
-    fn start_api(&mut self) -> Result<Running, CannotServe> {
+    fn start_api(&mut self) -> Result<ChildProcess, ServeError> {
         let (host, port) = (self.api.ip().to_string(), self.api.port().to_string());
         let mut arguments = vec!["local", "start-api", "--host", &host, "--port", &port];
         // One container for each function, which stays: as an instance on Lambda does.
@@ -179,30 +184,30 @@ impl Stack {
         let mut sam = command("sam", arguments);
         // Whatever account somebody works with is none of the functions' business.
         sam.env_remove("AWS_PROFILE")
-            .envs(built::NOBODY)
+            .envs(built::DUMMY_CREDENTIALS)
             .stdout(std::io::stderr());
         self.reserved = None;
-        Running::start(sam).map_err(|error| because("start sam")(&error))
+        ChildProcess::start(sam).context("start sam")
     }
 
     /// Introduces the stack once the API listens, and then waits; returns only what failed.
-    async fn introduce_when_ready(&self) -> CannotServe {
+    async fn introduce_when_ready(&self) -> ServeError {
         while TcpStream::connect(self.api).await.is_err() {
             sleep(Duration::from_millis(50)).await;
         }
-        match self.introduce() {
+        match self.print_banner() {
             Ok(()) => std::future::pending().await,
-            Err(error) => because("print")(&error),
+            Err(error) => ServeError::failed("print", error),
         }
     }
 
-    fn introduce(&self) -> std::io::Result<()> {
+    fn print_banner(&self) -> std::io::Result<()> {
         let invoke = format!(
             "sam local invoke {} {} --event {DRY_RUN}",
             FunctionName::Cleanup.resource(),
             self.arguments().join(" "),
         );
-        Introduction {
+        Banner {
             title: "Session Cleanup, the built functions in sam local. Ctrl-C stops it.",
             rows: vec![
                 ("API", format!("http://{}", self.api)),
@@ -212,7 +217,7 @@ impl Stack {
                 ),
                 ("image", self.image.name().to_owned()),
             ],
-            callers: &self.callers,
+            sample_tokens: &self.sample_tokens,
             commands: vec![(
                 "the cleanup by hand, in the project's folder; other events lie beside this one",
                 invoke,

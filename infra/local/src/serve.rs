@@ -13,7 +13,7 @@ use session_lifecycle::clock;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::banner::{Callers, Introduction};
+use crate::banner::{Banner, SampleTokens};
 use crate::data::DataFiles;
 use crate::durations::{duration, schedule};
 use crate::dynamodb::TABLE_NAME;
@@ -24,7 +24,7 @@ use crate::jwt::{JwtOptions, Trust};
 use crate::sample::{self, UserSession};
 use crate::stack::{Stack, scheduled_event};
 use crate::template::{FunctionName, Template};
-use crate::terminal::{Progress, complain, say};
+use crate::terminal::{Progress, err, out};
 use crate::token::TokenOptions;
 use crate::{dynamodb, import, server};
 
@@ -73,18 +73,28 @@ pub enum Beside {
 /// Why the stack cannot serve: a sentence for whoever started it, or several, a line each.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct CannotServe(String);
+pub struct ServeError(String);
 
-impl CannotServe {
+impl ServeError {
     pub(crate) const fn new(sentence: String) -> Self {
         Self(sentence)
     }
+
+    pub(crate) fn failed(what: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
+        Self(format!("{what}: {why}"))
+    }
 }
 
-pub(crate) fn because(
-    what: impl std::fmt::Display,
-) -> impl FnOnce(&dyn std::fmt::Display) -> CannotServe {
-    move |why| CannotServe(format!("{what}: {why}"))
+/// Says what failed.
+pub(crate) trait Context<T> {
+    /// Puts what was tried in front of the error.
+    fn context(self, what: impl std::fmt::Display) -> Result<T, ServeError>;
+}
+
+impl<T, E: std::fmt::Display> Context<T> for Result<T, E> {
+    fn context(self, what: impl std::fmt::Display) -> Result<T, ServeError> {
+        self.map_err(|error| ServeError::failed(what, error))
+    }
 }
 
 /// Serves until `stop` resolves.
@@ -95,15 +105,12 @@ pub(crate) fn because(
 pub async fn run(
     options: &Options,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), CannotServe> {
-    let template = Template::read().map_err(|error| because("start")(&error))?;
+) -> Result<(), ServeError> {
+    let template = Template::read().context("start")?;
     // What may be wrong is found before anything is changed.
     let mut trust = options.jwt.trust()?;
     let imported = match &options.import {
-        Some(file) => Some(
-            import::read(file, &template.table)
-                .map_err(|error| because(shown("import", file))(&error))?,
-        ),
+        Some(file) => Some(import::read(file, &template.table).context(describe("import", file))?),
         None => None,
     };
     let api = listen(options.port, "--port").await?;
@@ -113,7 +120,7 @@ pub async fn run(
     let kept = kept.map(|data| data.secret_file.as_path());
     let is_new = data.as_ref().is_none_or(|data| data.is_new);
     if options.empty && !is_new {
-        complain("note: --empty has no effect on a table that is there already");
+        err("note: --empty has no effect on a table that is there already");
     }
     let stack = Stack::start(
         template,
@@ -122,13 +129,12 @@ pub async fn run(
         trust.variables().chain(options.every.map(schedule)),
     )
     .await
-    .map_err(|error| because("start")(&error))?;
+    .context("start")?;
 
     let now = clock::now();
     let begun = Begun::with(&stack, imported, is_new && !options.empty, now).await?;
     let trust = Arc::new(trust);
-    introduce(options, &stack, address(&api)?, &trust, kept, &begun, now)
-        .map_err(|error| because("print")(&error))?;
+    print_banner(options, &stack, address(&api)?, &trust, kept, &begun, now).context("print")?;
 
     let every = options.every.unwrap_or(stack.template.schedule);
     let schedule = tokio::spawn(invoke_by_schedule(Arc::clone(&stack.functions), every));
@@ -139,8 +145,8 @@ pub async fn run(
     schedule.abort();
     ttl.abort();
     stack.dynamodb.stop().await;
-    served.map_err(|error| because("serve")(&error))?;
-    tell(&farewell(options))
+    served.context("serve")?;
+    print(&farewell(options))
 }
 
 /// What is said at the end. The terminal has printed ^C on a line of its own before.
@@ -167,7 +173,7 @@ impl Begun {
         imported: Option<Vec<dynoxide::types::Item>>,
         sample: bool,
         now: DateTime<Utc>,
-    ) -> Result<Self, CannotServe> {
+    ) -> Result<Self, ServeError> {
         let sessions = stack.sessions();
         let is_import = imported.is_some();
         if let Some(items) = imported {
@@ -175,13 +181,13 @@ impl Begun {
             stack
                 .dynamodb
                 .import(items)
-                .map_err(|error| because("import, of which nothing was kept")(&error))?;
-            tell(&contents.to_string())?;
+                .context("import, of which nothing was kept")?;
+            print(&contents.to_string())?;
         } else if sample {
             let progress = Progress::new(sample::RECORDS, "filling the table");
             let sample = sample::fill(&sessions, now.into(), || progress.step())
                 .await
-                .map_err(|error| because("fill the table")(&error))?;
+                .context("fill the table")?;
             progress.finish();
             return Ok(Self {
                 admin: sample.admin,
@@ -192,7 +198,7 @@ impl Begun {
         }
         let (admin, reader) = sample::open_sessions(&sessions, now.into())
             .await
-            .map_err(|error| because("open two sessions")(&error))?;
+            .context("open two sessions")?;
         Ok(Self {
             admin,
             reader,
@@ -202,34 +208,31 @@ impl Begun {
     }
 }
 
-fn shown(what: &str, file: &Path) -> String {
+fn describe(what: &str, file: &Path) -> String {
     format!("{what} {}", file.display())
 }
 
-fn tell(line: &str) -> Result<(), CannotServe> {
-    say(line).map_err(|error| because("print")(&error))
+fn print(line: &str) -> Result<(), ServeError> {
+    out(line).context("print")
 }
 
 /// Listens on a port of this machine, which an option names.
-pub(crate) async fn listen(port: u16, option: &str) -> Result<TcpListener, CannotServe> {
+pub(crate) async fn listen(port: u16, option: &str) -> Result<TcpListener, ServeError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address).await.map_err(|error| {
-        CannotServe(format!(
+        ServeError(format!(
             "listen on {address}: {error}; {option} takes another"
         ))
     })
 }
 
-pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, CannotServe> {
-    listener
-        .local_addr()
-        .map_err(|error| because("listen")(&error))
+pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
+    listener.local_addr().context("listen")
 }
 
 /// Opens the table's file, or memory.
-fn open(file: Option<&Path>) -> Result<Database, CannotServe> {
-    dynamodb::open(file)
-        .map_err(|error| because(shown("open", file.unwrap_or(Path::new("memory"))))(&error))
+fn open(file: Option<&Path>) -> Result<Database, ServeError> {
+    dynamodb::open(file).context(describe("open", file.unwrap_or(Path::new("memory"))))
 }
 
 /// Invokes the cleanup as the rule does.
@@ -245,7 +248,7 @@ async fn invoke_by_schedule(functions: Arc<Functions>, every: Duration) {
             .invoke(FunctionName::Cleanup, &scheduled_event(now), now)
             .await
         {
-            complain(format!("the scheduled cleanup failed: {error}"));
+            err(format!("the scheduled cleanup failed: {error}"));
         }
     }
 }
@@ -260,14 +263,14 @@ async fn sweep(database: Database, every: Duration) {
         let database = database.clone();
         match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
             Ok(Ok(deleted)) => tracing::info!(deleted, "native TTL swept"),
-            Ok(Err(error)) => complain(format!("native TTL failed: {error}")),
+            Ok(Err(error)) => err(format!("native TTL failed: {error}")),
             Err(_) => return,
         }
     }
 }
 
 /// Says what runs where, and how to call it.
-fn introduce(
+fn print_banner(
     options: &Options,
     stack: &Stack,
     api: SocketAddr,
@@ -293,9 +296,9 @@ fn introduce(
         Some(secret) => format!("{}, secret in {}", trust.summary(), secret.display()),
         None => trust.summary(),
     };
-    let callers = match trust.tokens() {
-        Some(tokens) => Callers::new(tokens, admin, reader, now),
-        None => Callers::unsigned(|bearer| trust.claims(bearer), admin, reader, now),
+    let sample_tokens = match trust.tokens() {
+        Some(tokens) => SampleTokens::new(tokens, admin, reader, now),
+        None => SampleTokens::unsigned(|bearer| trust.claims(bearer), admin, reader, now),
     };
     let port = match api.port() {
         8080 => String::new(),
@@ -319,7 +322,7 @@ fn introduce(
             ),
         ));
     }
-    Introduction {
+    Banner {
         title: "Session Cleanup on this machine. Ctrl-C stops it.",
         rows: vec![
             ("API", format!("http://{api}")),
@@ -333,7 +336,7 @@ fn introduce(
             ),
             ("tokens", tokens),
         ],
-        callers: &callers,
+        sample_tokens: &sample_tokens,
         commands,
     }
     .print(api)

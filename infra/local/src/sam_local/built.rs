@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::programs::{command, project, succeed};
-use crate::serve::{CannotServe, because};
+use super::programs::{command, project, run_checked};
+use crate::serve::{Context, ServeError};
 
 /// Not SAM's default: what lies there is for `sam deploy`, and may be for another architecture.
 const FOLDER: &str = ".aws-sam/local";
@@ -16,7 +16,7 @@ const TEMPLATE: &str = ".aws-sam/local/template.json";
 const VARIABLES: &str = ".aws-sam/local/variables.json";
 
 /// Credentials that open nothing. Were there none, SAM would hand on those of whoever calls it.
-pub const NOBODY: [(&str, &str); 5] = [
+pub const DUMMY_CREDENTIALS: [(&str, &str); 5] = [
     ("AWS_ACCESS_KEY_ID", "local"),
     ("AWS_SECRET_ACCESS_KEY", "local"),
     ("AWS_SESSION_TOKEN", ""),
@@ -39,7 +39,7 @@ pub const fn architecture() -> &'static str {
 /// # Errors
 ///
 /// That the build has failed. What it says is on standard error.
-pub async fn build() -> Result<(), CannotServe> {
+pub async fn build() -> Result<(), ServeError> {
     let architecture = format!("Architecture={}", architecture());
     let arguments = [
         "build",
@@ -48,7 +48,7 @@ pub async fn build() -> Result<(), CannotServe> {
         "--parameter-overrides",
         &architecture,
     ];
-    succeed("sam build", command("sam", arguments)).await
+    run_checked("sam build", command("sam", arguments)).await
 }
 
 /// The built functions, with a template for this machine beside them.
@@ -67,8 +67,8 @@ impl Built {
     /// Nothing is built, or cannot be understood.
     pub fn with(
         variables: impl IntoIterator<Item = (&'static str, String)>,
-    ) -> Result<Self, CannotServe> {
-        let variables: BTreeMap<_, _> = NOBODY
+    ) -> Result<Self, ServeError> {
+        let variables: BTreeMap<_, _> = DUMMY_CREDENTIALS
             .map(|(name, value)| (name, value.to_owned()))
             .into_iter()
             .chain(variables)
@@ -77,7 +77,7 @@ impl Built {
         let read = fs::read_to_string(&path).map_err(|error| error.to_string());
         let template = read
             .and_then(|text| for_this_machine(&text, &variables))
-            .map_err(|error| because(format!("read {}", path.display()))(&error))?;
+            .context(format!("read {}", path.display()))?;
         write(TEMPLATE, &template)?;
         // This file goes before the shell's variables; what a template says does not.
         write(VARIABLES, &json!({ "Parameters": variables }))?;
@@ -103,10 +103,9 @@ impl Built {
     }
 }
 
-fn write(path: &str, content: &Value) -> Result<(), CannotServe> {
+fn write(path: &str, content: &Value) -> Result<(), ServeError> {
     let path = project().join(path);
-    fs::write(&path, content.to_string())
-        .map_err(|error| because(format!("write {}", path.display()))(&error))
+    fs::write(&path, content.to_string()).context(format!("write {}", path.display()))
 }
 
 /// The template with this machine's architecture, and with these variables declared.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::programs::{Running, answer, command, last_line, project};
-use crate::serve::{CannotServe, because};
-use crate::terminal::complain;
+use super::programs::{ChildProcess, command, last_line, output, project};
+use crate::serve::{Context, ServeError};
+use crate::terminal::err;
 
 /// Docker's engine.
 pub struct Engine {
     /// Where this process has started it.
-    own: Option<Running>,
+    own: Option<ChildProcess>,
 }
 
 impl Engine {
@@ -23,12 +23,12 @@ impl Engine {
     /// # Errors
     ///
     /// None runs, and none can be started.
-    pub async fn find_or_start() -> Result<Self, CannotServe> {
+    pub async fn find_or_start() -> Result<Self, ServeError> {
         let Err(why) = version().await else {
             return Ok(Self { own: None });
         };
         Self::start().await.map_err(|error| {
-            CannotServe::new(format!(
+            ServeError::new(format!(
                 "Docker's engine does not answer ({why}), and cannot be started: {error}"
             ))
         })
@@ -40,7 +40,7 @@ impl Engine {
         let both = file.try_clone().map_err(|error| error.to_string())?;
         let mut dockerd = command(dockerd()?, [] as [&str; 0]);
         dockerd.stdout(file).stderr(both);
-        let mut engine = Running::start(dockerd).map_err(|error| error.to_string())?;
+        let mut engine = ChildProcess::start(dockerd).map_err(|error| error.to_string())?;
         loop {
             // Looked at before docker is asked, for both may change in between.
             let said = fs::read_to_string(&log).unwrap_or_default();
@@ -58,7 +58,7 @@ impl Engine {
             };
             return Err(format!("{why} (more in {})", log.display()));
         }
-        complain("Docker's engine was started, and ends with this command");
+        err("Docker's engine was started, and ends with this command");
         Ok(Self { own: Some(engine) })
     }
 
@@ -67,16 +67,17 @@ impl Engine {
     /// # Errors
     ///
     /// An engine without the network that containers are in by default.
-    pub async fn bridge(&self) -> Result<Ipv4Addr, CannotServe> {
+    pub async fn bridge(&self) -> Result<Ipv4Addr, ServeError> {
         let format = "{{range .IPAM.Config}}{{.Gateway}} {{.Subnet}} {{end}}";
         let networks = command(
             "docker",
             ["network", "inspect", "bridge", "--format", format],
         );
-        let networks = answer(networks).await;
-        let networks = networks.map_err(|error| because("find Docker's bridge")(&error))?;
-        gateway(&networks)
-            .ok_or_else(|| because("find Docker's bridge")(&format!("it is {networks:?}")))
+        let networks = output(networks).await;
+        let networks = networks.context("find Docker's bridge")?;
+        gateway(&networks).ok_or_else(|| {
+            ServeError::failed("find Docker's bridge", format!("it is {networks:?}"))
+        })
     }
 
     /// Ends it where this process has started it.
@@ -88,7 +89,7 @@ impl Engine {
 }
 
 async fn version() -> Result<String, String> {
-    answer(command(
+    output(command(
         "docker",
         ["version", "--format", "{{.Server.Version}}"],
     ))

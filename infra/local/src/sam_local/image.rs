@@ -6,9 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::built::{Built, architecture};
-use super::programs::{answer, command, project};
-use crate::serve::CannotServe;
-use crate::terminal::{BAD, complain, styled};
+use super::programs::{command, output, project};
+use crate::serve::ServeError;
+use crate::terminal::{ERROR, err, styled};
 
 /// AWS's image of the template's runtime.
 const REAL: &str = "public.ecr.aws/lambda/provided:al2023";
@@ -29,7 +29,7 @@ impl Image {
     /// # Errors
     ///
     /// Neither can be had.
-    pub async fn find(built: &Built) -> Result<Self, CannotServe> {
+    pub async fn find(built: &Built) -> Result<Self, ServeError> {
         let name = format!("{REAL}-{}", architecture());
         if docker(&["image", "inspect", &name]).await.is_ok() {
             return Ok(Self::Real(name));
@@ -39,13 +39,13 @@ impl Image {
         };
         let stand_in = format!("{STAND_IN}:{}", architecture());
         make(&stand_in, built).await.map_err(|error| {
-            CannotServe::new(format!(
+            ServeError::new(format!(
                 "{name} cannot be had ({why}), and no stand-in be made: {error}"
             ))
         })?;
-        complain(format!(
+        err(format!(
             "{} the functions run in a stand-in made of this machine's C library, not in {name}: {why}",
-            styled(BAD, "stand-in:")
+            styled(ERROR, "stand-in:")
         ));
         Ok(Self::StandIn(stand_in))
     }
@@ -69,7 +69,7 @@ impl Image {
 }
 
 async fn docker(arguments: &[&str]) -> Result<String, String> {
-    answer(command("docker", arguments)).await
+    output(command("docker", arguments)).await
 }
 
 /// Makes an image of what the functions need of this machine, and of what SAM needs to put its
@@ -102,7 +102,7 @@ async fn make(name: &str, built: &Built) -> Result<(), String> {
         symlink(busybox()?, folder.join("bin").join(tool)).map_err(why)?;
     }
     let (from, to) = (folder.to_string_lossy(), archive.to_string_lossy());
-    answer(command(
+    output(command(
         "tar",
         ["--create", "--directory", &from, "--file", &to, "."],
     ))
@@ -143,7 +143,7 @@ fn certificates() -> Option<&'static Path> {
 
 /// The libraries that a program loads, and its loader.
 async fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>, String> {
-    let printed = answer(command("ldd", [program])).await;
+    let printed = output(command("ldd", [program])).await;
     let printed = printed.map_err(|error| format!("ldd {}: {error}", program.display()))?;
     Ok(paths(&printed))
 }

@@ -11,8 +11,8 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use crate::serve::{CannotServe, because};
-use crate::terminal::complain;
+use crate::serve::{Context, ServeError};
+use crate::terminal::err;
 
 /// The project's folder, where this program was built.
 #[must_use]
@@ -27,7 +27,7 @@ pub fn project() -> &'static Path {
 /// # Errors
 ///
 /// The system's.
-pub fn asked_to_end() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -57,10 +57,10 @@ pub fn command(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsS
 /// # Errors
 ///
 /// How to get it.
-pub async fn on_the_path(program: &str, how_to_get_it: &str) -> Result<(), CannotServe> {
-    match answer(command(program, ["--version"])).await {
+pub async fn require_program(program: &str, how_to_get_it: &str) -> Result<(), ServeError> {
+    match output(command(program, ["--version"])).await {
         Ok(_) => Ok(()),
-        Err(why) => Err(CannotServe::new(format!(
+        Err(why) => Err(ServeError::new(format!(
             "{program} is needed and does not run ({why}); to get it: {how_to_get_it}"
         ))),
     }
@@ -71,7 +71,7 @@ pub async fn on_the_path(program: &str, how_to_get_it: &str) -> Result<(), Canno
 /// # Errors
 ///
 /// The last line of its complaint.
-pub async fn answer(mut command: Command) -> Result<String, String> {
+pub async fn output(mut command: Command) -> Result<String, String> {
     let output = command.kill_on_drop(true).output().await;
     let output = output.map_err(|error| error.to_string())?;
     if output.status.success() {
@@ -89,12 +89,12 @@ pub fn last_line(text: &str) -> Option<String> {
 }
 
 /// A program that runs beside this one, until it is ended or dropped.
-pub struct Running {
+pub struct ChildProcess {
     process: Child,
     id: Option<Pid>,
 }
 
-impl Running {
+impl ChildProcess {
     /// Starts it.
     ///
     /// # Errors
@@ -125,18 +125,21 @@ impl Running {
     /// Asks it to end as Ctrl-C does, and waits until it has. Its own children it ends itself.
     pub async fn end(mut self) {
         // Patient, for removing containers takes its time.
-        const PATIENCE: Duration = Duration::from_mins(1);
+        const SHUTDOWN_TIMEOUT: Duration = Duration::from_mins(1);
         if let Some(id) = self.id.filter(|_| !self.has_ended()) {
             let _ = kill_process(id, Signal::INT);
-            if timeout(PATIENCE, self.process.wait()).await.is_err() {
-                complain(format!("process {id:?} does not end, and is killed"));
+            if timeout(SHUTDOWN_TIMEOUT, self.process.wait())
+                .await
+                .is_err()
+            {
+                err(format!("process {id:?} does not end, and is killed"));
                 let _ = self.process.kill().await;
             }
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildProcess {
     /// Where nobody waits for its end, its children are asked to end as well.
     fn drop(&mut self) {
         if let Some(id) = self.id.filter(|_| !self.has_ended()) {
@@ -150,13 +153,13 @@ impl Drop for Running {
 /// # Errors
 ///
 /// That it has failed.
-pub async fn succeed(what: &str, mut command: Command) -> Result<(), CannotServe> {
+pub async fn run_checked(what: &str, mut command: Command) -> Result<(), ServeError> {
     command.stdout(io::stderr());
-    let running = Running::start(command);
-    let mut running = running.map_err(|error| because(what)(&error))?;
+    let running = ChildProcess::start(command);
+    let mut running = running.context(what)?;
     match running.process.wait().await {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(because(what)(&status)),
-        Err(error) => Err(because(what)(&error)),
+        Ok(status) => Err(ServeError::failed(what, status)),
+        Err(error) => Err(ServeError::failed(what, error)),
     }
 }
