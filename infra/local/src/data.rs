@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::serve::{CannotServe, because};
+use crate::error::{CannotServe, Context as _};
 use crate::tokens::{SECRET_LENGTH, random_secret};
 
 /// How each file of `SQLite` begins.
@@ -38,38 +38,38 @@ impl DataFiles {
                 let mut start = Vec::new();
                 file.take(MAGIC.len() as u64)
                     .read_to_end(&mut start)
-                    .map_err(|error| because(&what)(&error))?;
+                    .context(&what)?;
                 if !start.is_empty() && start != MAGIC {
-                    return Err(because(&what)(
-                        &"this file holds something else than a table of `cargo local`",
-                    ));
+                    return Err(CannotServe::new(format!(
+                        "{what}: this file is not a table of `cargo local`"
+                    )));
                 }
                 start.is_empty()
             }
             Err(error) if error.kind() == ErrorKind::NotFound => true,
-            Err(error) => return Err(because(&what)(&error)),
+            Err(error) => return Err(error).context(&what),
         };
 
         let mut secret_file = table.as_os_str().to_owned();
         secret_file.push(".secret");
         let secret_file = PathBuf::from(secret_file);
         let what_of_secret = format!("--data {}: {}", table.display(), secret_file.display());
-        let mut file = for_me_alone()
-            .open(&secret_file)
-            .map_err(|error| because(&what_of_secret)(&error))?;
+        let mut file = for_me_alone().open(&secret_file).context(&what_of_secret)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(because(&what)(&"another `cargo local` is using this file"));
+                return Err(CannotServe::new(format!(
+                    "{what}: another `cargo local` is using this file"
+                )));
             }
-            Err(TryLockError::Error(error)) => return Err(because(&what_of_secret)(&error)),
+            Err(TryLockError::Error(error)) => return Err(error).context(&what_of_secret),
         }
-        let secret = kept(&mut file).map_err(|error| because(&what_of_secret)(&error))?;
+        let secret = kept(&mut file).context(&what_of_secret)?;
         if secret.len() < SECRET_LENGTH {
-            let shorter = format!(
-                "it holds no secret of {SECRET_LENGTH} characters; without this file, a new one is made"
-            );
-            return Err(because(&what_of_secret)(&shorter));
+            return Err(CannotServe::new(format!(
+                "{what_of_secret}: the secret must have {SECRET_LENGTH} characters or more; \
+                 delete the file to get a new one"
+            )));
         }
         Ok(Self {
             table: table.to_owned(),

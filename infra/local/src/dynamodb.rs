@@ -39,7 +39,7 @@ pub enum EmbeddedError {
     #[error(transparent)]
     Database(#[from] DynoxideError),
     /// The template's table is not one that `CreateTable` takes.
-    #[error("the table of template.yaml cannot be created: {0}")]
+    #[error("cannot create the table of template.yaml")]
     Table(#[from] serde_json::Error),
     /// The system says so.
     #[error(transparent)]

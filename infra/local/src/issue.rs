@@ -7,9 +7,11 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use session_lifecycle::clock;
-use session_lifecycle::domain::{Record, RecordKey, Session, SessionId, Shards, Timestamp, UserId};
+use session_lifecycle::domain::{
+    InvalidId, Record, RecordKey, Session, SessionId, Shards, Timestamp, UserId,
+};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::{FindRecord as _, NewSession};
+use session_lifecycle::ports::{FindRecord as _, NewSession, StoreError};
 use session_lifecycle::sessions::{Created, Sessions};
 use uuid::Uuid;
 
@@ -60,9 +62,12 @@ pub enum NotIssued {
     /// What was asked for.
     #[error("{0}")]
     Request(String),
+    /// An invalid user ID or session ID.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
     /// The table.
-    #[error("{0}")]
-    Table(String),
+    #[error(transparent)]
+    Table(#[from] StoreError),
 }
 
 /// Opens sessions and signs tokens for them.
@@ -107,10 +112,9 @@ impl TokenDesk {
                             \"sessions:read orders:write\"";
             return Err(NotIssued::Request(sentence.to_owned()));
         }
-        let bad_id = |error: &dyn std::fmt::Display| NotIssued::Request(error.to_string());
-        let user = UserId::parse(user).map_err(|error| bad_id(&error))?;
+        let user = UserId::parse(user)?;
         let session = session.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let session = SessionId::parse(session).map_err(|error| bad_id(&error))?;
+        let session = SessionId::parse(session)?;
         let end = now + TimeDelta::hours(hours.into());
         let refused = self.open(&user, &session, end.into(), now.into()).await?;
         let claims = self.trust.claims(Bearer {
@@ -143,12 +147,11 @@ impl TokenDesk {
             ip_address: None,
             user_agent: None,
         };
-        let failed = |error: session_lifecycle::ports::StoreError| NotIssued::Table(error.causes());
-        if self.sessions.create(new, now).await.map_err(failed)? == Created::Stored {
+        if self.sessions.create(new, now).await? == Created::Stored {
             return Ok(None);
         }
         let key = RecordKey::session(user, session);
-        let found = self.table.find(&key).await.map_err(failed)?;
+        let found = self.table.find(&key).await?;
         Ok(match found.map(|stored| stored.record) {
             Some(Record::Session(Session::Active { expires_at })) if expires_at > now => None,
             Some(Record::Session(Session::Active { .. })) => Some("has expired".to_owned()),

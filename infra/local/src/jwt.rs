@@ -9,7 +9,7 @@ use serde_json::Value;
 use session_lifecycle::config::{AuthorizerConfig, Variables};
 
 use crate::dynamodb::TABLE_NAME;
-use crate::serve::{CannotServe, because};
+use crate::error::{CannotServe, Context as _};
 use crate::tokens::{AUDIENCE, Bearer, ISSUER, Issuer, Tokens, random_secret};
 
 /// The options.
@@ -182,15 +182,13 @@ impl Trust {
 /// The content of a file, as a variable would hold it.
 fn text_of(option: &str, file: &Path) -> Result<String, CannotServe> {
     let what = format!("{option} {}", file.display());
-    let bytes = fs::read(file).map_err(|error| because(&what)(&error))?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        because(&what)(&"it is not UTF-8, and the authorizer takes it from a variable")
-    })?;
+    let bytes = fs::read(file).context(&what)?;
+    let text = String::from_utf8(bytes).context(format!("{what}: the file must be UTF-8 text"))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     // An empty variable counts as a missing one.
     if text.is_empty() {
-        return Err(because(&what)(&"it is empty"));
+        return Err(CannotServe::new(format!("{what}: the file is empty")));
     }
     Ok(text.to_owned())
 }

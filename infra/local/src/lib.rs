@@ -19,6 +19,7 @@ pub mod data;
 pub mod demo;
 mod durations;
 pub mod dynamodb;
+pub mod error;
 pub mod functions;
 pub mod gateway;
 pub mod import;

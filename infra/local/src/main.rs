@@ -1,9 +1,11 @@
 //! The commands.
 
+use std::error::Error;
 use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use session_cleanup_local::error::{CannotServe, error_chain};
 #[cfg(unix)]
 use session_cleanup_local::sam_local;
 use session_cleanup_local::terminal::{BAD, complain, say, styled};
@@ -51,7 +53,7 @@ async fn main() -> ExitCode {
             return match demo::run().await {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::FAILURE,
-                Err(error) => fail(&error, 1),
+                Err(error) => fail(&*error, 1),
             };
         }
         Run::Serve(options) => match &options.command {
@@ -67,7 +69,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve_until_interrupted(options: &serve::Options) -> Result<(), serve::CannotServe> {
+async fn serve_until_interrupted(options: &serve::Options) -> Result<(), CannotServe> {
     telemetry::start(&Variables::of_the_process(), std::io::stderr);
     let mut interrupt = Box::pin(tokio::signal::ctrl_c());
     // Waits for it from now on: before, the signal would end the process as it is.
@@ -87,9 +89,9 @@ async fn serve_until_interrupted(options: &serve::Options) -> Result<(), serve::
     serve::run(options, stop).await
 }
 
-/// Complains, in as many lines as there are problems.
-fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    for problem in error.to_string().lines() {
+/// Prints an error to standard error, one line per problem.
+fn fail(error: &(dyn Error + 'static), code: u8) -> ExitCode {
+    for problem in error_chain(error).lines() {
         complain(format!("{} {problem}", styled(BAD, "error:")));
     }
     ExitCode::from(code)

@@ -78,7 +78,7 @@ pub struct Sample {
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
     /// The store's.
-    #[error("{}", .0.causes())]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// An identifier of the sample itself.
     #[error(transparent)]

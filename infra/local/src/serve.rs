@@ -17,6 +17,7 @@ use crate::banner::{Callers, Introduction};
 use crate::data::DataFiles;
 use crate::durations::{duration, schedule};
 use crate::dynamodb::TABLE_NAME;
+use crate::error::{CannotServe, Context as _};
 use crate::functions::Functions;
 use crate::import::Contents;
 use crate::issue::TokenDesk;
@@ -70,23 +71,6 @@ pub enum Beside {
     Token(TokenOptions),
 }
 
-/// Why the stack cannot serve: a sentence for whoever started it, or several, a line each.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CannotServe(String);
-
-impl CannotServe {
-    pub(crate) const fn new(sentence: String) -> Self {
-        Self(sentence)
-    }
-}
-
-pub(crate) fn because(
-    what: impl std::fmt::Display,
-) -> impl FnOnce(&dyn std::fmt::Display) -> CannotServe {
-    move |why| CannotServe(format!("{what}: {why}"))
-}
-
 /// Serves until `stop` resolves.
 ///
 /// # Errors
@@ -96,13 +80,13 @@ pub async fn run(
     options: &Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CannotServe> {
-    let template = Template::read().map_err(|error| because("start")(&error))?;
+    let template = Template::read().context("cannot start")?;
     // What may be wrong is found before anything is changed.
     let mut trust = options.jwt.trust()?;
     let imported = match &options.import {
         Some(file) => Some(
             import::read(file, &template.table)
-                .map_err(|error| because(shown("import", file))(&error))?,
+                .context(format!("cannot import {}", file.display()))?,
         ),
         None => None,
     };
@@ -122,13 +106,13 @@ pub async fn run(
         trust.variables().chain(options.every.map(schedule)),
     )
     .await
-    .map_err(|error| because("start")(&error))?;
+    .context("cannot start")?;
 
     let now = clock::now();
     let begun = Begun::with(&stack, imported, is_new && !options.empty, now).await?;
     let trust = Arc::new(trust);
     introduce(options, &stack, address(&api)?, &trust, kept, &begun, now)
-        .map_err(|error| because("print")(&error))?;
+        .context("cannot print")?;
 
     let every = options.every.unwrap_or(stack.template.schedule);
     let schedule = tokio::spawn(invoke_by_schedule(Arc::clone(&stack.functions), every));
@@ -139,7 +123,7 @@ pub async fn run(
     schedule.abort();
     ttl.abort();
     stack.dynamodb.stop().await;
-    served.map_err(|error| because("serve")(&error))?;
+    served.context("cannot serve")?;
     tell(&farewell(options))
 }
 
@@ -175,13 +159,13 @@ impl Begun {
             stack
                 .dynamodb
                 .import(items)
-                .map_err(|error| because("import, of which nothing was kept")(&error))?;
+                .context("cannot import the items; none is kept")?;
             tell(&contents.to_string())?;
         } else if sample {
             let progress = Progress::new(sample::RECORDS, "filling the table");
             let sample = sample::fill(&sessions, now.into(), || progress.step())
                 .await
-                .map_err(|error| because("fill the table")(&error))?;
+                .context("cannot write the sample")?;
             progress.finish();
             return Ok(Self {
                 admin: sample.admin,
@@ -192,7 +176,7 @@ impl Begun {
         }
         let (admin, reader) = sample::open_sessions(&sessions, now.into())
             .await
-            .map_err(|error| because("open two sessions")(&error))?;
+            .context("cannot create the sessions of READER and ADMIN")?;
         Ok(Self {
             admin,
             reader,
@@ -202,34 +186,26 @@ impl Begun {
     }
 }
 
-fn shown(what: &str, file: &Path) -> String {
-    format!("{what} {}", file.display())
-}
-
 fn tell(line: &str) -> Result<(), CannotServe> {
-    say(line).map_err(|error| because("print")(&error))
+    say(line).context("cannot print")
 }
 
 /// Listens on a port of this machine, which an option names.
 pub(crate) async fn listen(port: u16, option: &str) -> Result<TcpListener, CannotServe> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpListener::bind(address).await.map_err(|error| {
-        CannotServe(format!(
-            "listen on {address}: {error}; {option} takes another"
-        ))
-    })
+    TcpListener::bind(address).await.context(format!(
+        "cannot listen on {address} (use {option} to choose another port)"
+    ))
 }
 
 pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, CannotServe> {
-    listener
-        .local_addr()
-        .map_err(|error| because("listen")(&error))
+    listener.local_addr().context("cannot listen")
 }
 
 /// Opens the table's file, or memory.
 fn open(file: Option<&Path>) -> Result<Database, CannotServe> {
-    dynamodb::open(file)
-        .map_err(|error| because(shown("open", file.unwrap_or(Path::new("memory"))))(&error))
+    let name = file.unwrap_or(Path::new("a table in memory"));
+    dynamodb::open(file).context(format!("cannot open {}", name.display()))
 }
 
 /// Invokes the cleanup as the rule does.

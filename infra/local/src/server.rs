@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use session_lifecycle::clock;
 use tokio::net::TcpListener;
 
+use crate::error::error_chain;
 use crate::functions::Functions;
 use crate::gateway::{ApiRequest, ApiResponse, Gateway};
 use crate::issue::{self, NotIssued, TokenDesk};
@@ -147,10 +148,10 @@ async fn issue_token(State(desk): State<Arc<TokenDesk>>, body: Bytes) -> Respons
         Ok(issued) => (json_headers(), json!(issued).to_string()).into_response(),
         Err(error) => {
             let status = match error {
-                NotIssued::Request(_) => StatusCode::BAD_REQUEST,
+                NotIssued::Request(_) | NotIssued::Id(_) => StatusCode::BAD_REQUEST,
                 NotIssued::Table(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            failure(status, &error.to_string())
+            failure(status, &error_chain(&error))
         }
     }
 }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use humantime::parse_duration;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::error::BoxError;
 
 /// The template itself, part of this program: it works from any folder.
 const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -13,8 +16,8 @@ const TEMPLATE: &str = include_str!("../../../template.yaml");
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// Not YAML, or not of the expected shape.
-    #[error("template.yaml cannot be read: {0}")]
-    Unreadable(String),
+    #[error("cannot read template.yaml")]
+    Unreadable(#[source] BoxError),
     /// Something that the stack consists of is not there.
     #[error("template.yaml has no {0}")]
     Missing(&'static str),
@@ -141,7 +144,7 @@ impl Template {
 
     fn parse(template: &str) -> Result<Self, TemplateError> {
         let document: Document = serde_saphyr::from_str(template)
-            .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+            .map_err(|error| TemplateError::Unreadable(error.into()))?;
         let mut read = Self {
             table: Value::Null,
             routes: Vec::new(),
@@ -197,7 +200,7 @@ impl Template {
     ) -> Result<(), TemplateError> {
         let binary = &resource.metadata["BuildProperties"]["Binary"];
         let function = FunctionName::deserialize(binary)
-            .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+            .map_err(|error| TemplateError::Unreadable(error.into()))?;
         if let Some(seconds) = resource.properties["Timeout"].as_u64() {
             self.timeouts.insert(function, Duration::from_secs(seconds));
         }
@@ -248,20 +251,12 @@ fn fixed_headers(headers: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Reads EventBridge's `rate(1 hour)`.
+/// Parses an EventBridge rate, such as `rate(1 hour)`.
 fn rate(expression: &str) -> Option<Duration> {
-    let (number, unit) = expression
-        .strip_prefix("rate(")?
-        .strip_suffix(')')?
-        .trim()
-        .split_once(' ')?;
-    let seconds = match unit.trim().trim_end_matches('s') {
-        "minute" => 60,
-        "hour" => 3_600,
-        "day" => 86_400,
-        _ => return None,
-    };
-    Some(Duration::from_secs(number.parse::<u64>().ok()? * seconds))
+    let rate = expression.strip_prefix("rate(")?.strip_suffix(')')?;
+    // EventBridge has no unit below a minute.
+    let rate = parse_duration(rate).ok();
+    rate.filter(|it| *it >= Duration::from_mins(1))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::client::JsonClient;
+use crate::error::{CannotServe, Context as _};
 use crate::issue::{Issued, LONGEST_HOURS, PATH, TokenRequest};
-use crate::serve::{CannotServe, because};
 use crate::terminal::{complain, say};
 
 /// The options.
@@ -75,7 +75,7 @@ pub async fn run(options: &TokenOptions) -> Result<(), CannotServe> {
     };
     if status != 200 {
         let message = answer["message"].as_str().ok_or_else(stranger)?;
-        return Err(CannotServe::new(message.to_owned()));
+        return Err(CannotServe::new(message));
     }
     let issued: Issued = serde_json::from_value(answer).map_err(|_| stranger())?;
     if let Some(refused) = &issued.refused {
@@ -96,7 +96,7 @@ pub async fn run(options: &TokenOptions) -> Result<(), CannotServe> {
              {algorithm}, or have them alone on standard output with --claims"
         )));
     }
-    .map_err(|error| because("print")(&error))
+    .context("cannot print")
 }
 
 /// Whether nobody listens there.

@@ -95,7 +95,7 @@ impl fmt::Display for Problem {
 impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => error.fmt(f),
+            Self::Unreadable(_) => write!(f, "cannot read the file"),
             Self::Empty => write!(f, "there is no item in it. {TAKEN}"),
             Self::Lines(Problems(problems)) => {
                 write!(
@@ -115,7 +115,14 @@ impl fmt::Display for ImportError {
     }
 }
 
-impl std::error::Error for ImportError {}
+impl std::error::Error for ImportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(error) => Some(error),
+            Self::Lines(_) | Self::Empty => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

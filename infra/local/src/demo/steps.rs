@@ -1,155 +1,25 @@
-//! `cargo demo`: the main job, from an open table to a clean one, every figure checked.
+//! The steps of the demonstration.
 
-use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
-
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::Method;
-use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use session_lifecycle::clock::{self, Stopwatch};
+use session_lifecycle::clock;
 use session_lifecycle::domain::RecordKey;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
-use crate::client::JsonClient;
-use crate::dynamodb::{self, TABLE_NAME};
+use super::output::{heading, show_report, statistics};
+use super::{Demo, Failure};
+use crate::dynamodb::TABLE_NAME;
 use crate::sample::{self, Sample, UserSession};
-use crate::server;
-use crate::stack::{Stack, scheduled_event};
-use crate::template::{FunctionName, Template};
-use crate::terminal::{BAD, BOLD, DIM, GOOD, Progress, say, styled, table};
-use crate::tokens::{Bearer, Tokens};
+use crate::stack::scheduled_event;
+use crate::template::FunctionName;
+use crate::terminal::{DIM, Progress, say, styled, table};
 
 const STATS: &str = "/api/v1/monitoring/sessions/stats";
 const CLEANUP: &str = "/api/v1/monitoring/sessions/cleanup";
 const CLEANUPS: &str = "/api/v1/monitoring/sessions/cleanups";
 
-type Failure = Box<dyn Error + Send + Sync>;
-
-/// Compares figures with what the contract says they must be.
-#[derive(Default)]
-struct Checks {
-    right: usize,
-    wrong: Vec<String>,
-}
-
-impl Checks {
-    fn equal(&mut self, what: &str, found: &Value, expected: impl Into<Value>) {
-        let expected = expected.into();
-        if *found == expected {
-            self.right += 1;
-        } else {
-            self.wrong
-                .push(format!("{what} is {found}, and must be {expected}"));
-        }
-    }
-
-    /// Compares members of an object, each by name.
-    fn members(&mut self, what: &str, found: &Value, expected: &Value) {
-        for (name, value) in expected.as_object().into_iter().flatten() {
-            self.equal(&format!("{what}: {name}"), &found[name], value.clone());
-        }
-    }
-}
-
-/// The running demonstration.
-struct Demo {
-    stack: Stack,
-    tokens: Tokens,
-    api: SocketAddr,
-    http: JsonClient,
-    now: DateTime<Utc>,
-    checks: Checks,
-}
-
-/// Runs it; whether every figure was right.
-///
-/// # Errors
-///
-/// What keeps it from running at all.
-pub async fn run() -> Result<bool, Failure> {
-    let watch = Stopwatch::start(Duration::MAX);
-    let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (template, database, tokens) = (Template::read()?, dynamodb::open(None)?, Tokens::new());
-    let stack = Stack::start(template, database, loopback().await?, tokens.variables()).await?;
-    let listener = loopback().await?;
-    let api = listener.local_addr()?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(server::serve(
-        listener,
-        Arc::clone(&stack.gateway),
-        Arc::clone(&stack.functions),
-        None,
-        async {
-            let _ = stopped.await;
-        },
-    ));
-
-    say(styled(
-        BOLD,
-        "Session Cleanup, the whole stack in this process",
-    ))?;
-    table(&[
-        [
-            "DynamoDB, embedded".into(),
-            format!("http://{}", stack.dynamodb.address()),
-        ],
-        ["API Gateway, local".into(), format!("http://{api}")],
-    ])?;
-
-    let mut demo = Demo {
-        stack,
-        tokens,
-        api,
-        http: JsonClient::default(),
-        now: clock::now(),
-        checks: Checks::default(),
-    };
-    let sample = demo.fill().await?;
-    demo.statistics_before(&sample).await?;
-    demo.meet_an_expired_session(&sample.expired).await?;
-    demo.hourly_cleanup().await?;
-    demo.statistics_after(&sample).await?;
-    demo.forced_cleanup(&sample).await?;
-    demo.look_at_the_table().await?;
-
-    let Demo {
-        checks,
-        stack,
-        http,
-        ..
-    } = demo;
-    drop(http);
-    drop(stop);
-    serving.await??;
-    stack.dynamodb.stop().await;
-    conclude(&checks, &watch)
-}
-
-fn conclude(checks: &Checks, watch: &Stopwatch) -> Result<bool, Failure> {
-    say("")?;
-    for wrong in &checks.wrong {
-        say(format!("{} {wrong}", styled(BAD, "wrong:")))?;
-    }
-    let seconds = watch.elapsed().as_secs_f64();
-    if checks.wrong.is_empty() {
-        let figures = format!("{} figures checked, all right", checks.right);
-        say(format!("{} in {seconds:.1} s", styled(GOOD, figures)))?;
-    } else {
-        let figures = format!(
-            "{} of {} figures wrong",
-            checks.wrong.len(),
-            checks.wrong.len() + checks.right
-        );
-        say(styled(BAD, figures))?;
-    }
-    Ok(checks.wrong.is_empty())
-}
-
 impl Demo {
-    async fn fill(&self) -> Result<Sample, Failure> {
+    pub(super) async fn fill(&self) -> Result<Sample, Failure> {
         heading(1, "A service whose sessions nobody closes")?;
         let progress = Progress::new(sample::RECORDS, "filling the table");
         let filled =
@@ -178,7 +48,7 @@ impl Demo {
         Ok(filled)
     }
 
-    async fn statistics_before(&mut self, sample: &Sample) -> Result<(), Failure> {
+    pub(super) async fn statistics_before(&mut self, sample: &Sample) -> Result<(), Failure> {
         heading(2, &format!("GET {STATS}, with a reader's token"))?;
         let (status, body) = self
             .call(Method::GET, STATS, Some(&self.reader(sample)))
@@ -210,7 +80,10 @@ impl Demo {
         Ok(statistics(&body["data"])?)
     }
 
-    async fn meet_an_expired_session(&mut self, expired: &UserSession) -> Result<(), Failure> {
+    pub(super) async fn meet_an_expired_session(
+        &mut self,
+        expired: &UserSession,
+    ) -> Result<(), Failure> {
         heading(
             3,
             "An expired session meets the authorizer, with a token that is still good",
@@ -263,7 +136,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn hourly_cleanup(&mut self) -> Result<(), Failure> {
+    pub(super) async fn hourly_cleanup(&mut self) -> Result<(), Failure> {
         heading(4, "The hourly event of EventBridge")?;
         let event = scheduled_event(self.now);
         let report = self
@@ -302,7 +175,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn statistics_after(&mut self, sample: &Sample) -> Result<(), Failure> {
+    pub(super) async fn statistics_after(&mut self, sample: &Sample) -> Result<(), Failure> {
         heading(5, "The statistics after it")?;
         let (_, body) = self
             .call(Method::GET, STATS, Some(&self.reader(sample)))
@@ -329,7 +202,7 @@ impl Demo {
         Ok(statistics(&body["data"])?)
     }
 
-    async fn forced_cleanup(&mut self, sample: &Sample) -> Result<(), Failure> {
+    pub(super) async fn forced_cleanup(&mut self, sample: &Sample) -> Result<(), Failure> {
         heading(6, &format!("POST {CLEANUP}"))?;
         let (reader, admin) = (
             self.reader(sample),
@@ -393,7 +266,7 @@ impl Demo {
     }
 
     /// Counts what is left in the table, with another client than the functions use.
-    async fn look_at_the_table(&mut self) -> Result<(), Failure> {
+    pub(super) async fn look_at_the_table(&mut self) -> Result<(), Failure> {
         heading(7, "What is left in the table")?;
         let items = self
             .stack
@@ -433,77 +306,8 @@ impl Demo {
         }
         Ok(table(&rows)?)
     }
-
-    fn reader(&self, sample: &Sample) -> String {
-        self.token(&sample.reader, "sessions:read")
-    }
-
-    fn token(&self, session: &UserSession, scope: &str) -> String {
-        self.tokens.sign(Bearer {
-            user: session.user.as_str(),
-            session: session.session.as_str(),
-            scope,
-            expires_at: self.now + TimeDelta::minutes(15),
-        })
-    }
-
-    /// Calls the API over HTTP; the status and the body.
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        token: Option<&String>,
-    ) -> Result<(u16, Value), Failure> {
-        let url = format!("http://{}{path}", self.api);
-        self.http
-            .call(method, &url, token.map(String::as_str), "")
-            .await
-    }
 }
 
-fn text(value: &str) -> aws_sdk_dynamodb::types::AttributeValue {
-    aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned())
-}
-
-fn heading(number: u8, text: &str) -> std::io::Result<()> {
-    say("")?;
-    say(styled(BOLD, format!("{number}  {text}")))
-}
-
-/// Shows named members of an object.
-fn show(object: &Value, names: &[&str]) -> std::io::Result<()> {
-    let rows: Vec<_> = names
-        .iter()
-        .map(|name| [(*name).to_owned(), object[name].to_string()])
-        .collect();
-    table(&rows)
-}
-
-fn statistics(data: &Value) -> std::io::Result<()> {
-    show(
-        data,
-        &[
-            "total_sessions",
-            "active_sessions",
-            "expired_sessions",
-            "cleanup_needed",
-            "inactive_sessions",
-            "oldest_expired_age_seconds",
-        ],
-    )
-}
-
-fn show_report(report: &Value) -> std::io::Result<()> {
-    show(
-        report,
-        &[
-            "sessions_deactivated",
-            "sessions_deleted",
-            "refresh_tokens_deleted",
-            "blacklisted_tokens_deleted",
-            "failed",
-            "complete",
-            "capacity_units",
-        ],
-    )
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
 }

@@ -1,0 +1,54 @@
+//! The error of the commands, and what failed in front of its cause.
+
+use std::error::Error;
+use std::fmt::Display;
+
+/// Any error.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A command that cannot do what it was asked for.
+///
+/// The message is for the user. It has several lines if there are several problems.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CannotServe {
+    message: String,
+    source: Option<BoxError>,
+}
+
+impl CannotServe {
+    /// An error without a cause.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            source: None,
+        }
+    }
+}
+
+/// Adds what failed to an error.
+pub(crate) trait Context<T> {
+    /// Puts what failed in front of the error, which stays the source.
+    fn context(self, what: impl Display) -> Result<T, CannotServe>;
+}
+
+impl<T, E: Into<BoxError>> Context<T> for Result<T, E> {
+    fn context(self, what: impl Display) -> Result<T, CannotServe> {
+        self.map_err(|source| CannotServe {
+            message: what.to_string(),
+            source: Some(source.into()),
+        })
+    }
+}
+
+/// An error and its sources in one line: `message: source: source`.
+#[must_use]
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        line = format!("{line}: {error}");
+        source = error.source();
+    }
+    line
+}
