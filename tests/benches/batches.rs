@@ -29,7 +29,7 @@ use session_cleanup_tests::benchmark::SHARDS;
 use session_cleanup_tests::benchmark::stats::{grouped, quartiles, turn};
 use session_cleanup_tests::process::cpu_of_this_thread;
 use session_cleanup_tests::{DAY, HOUR, NOW, World, sample};
-use session_lifecycle::domain::{
+use session_domain::{
     Action, Change, Days, DueList, ItemKey, RecordKey, Rules, Shard, Shards, Timestamp, Write,
 };
 use session_lifecycle::dynamodb::Table;

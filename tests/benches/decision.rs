@@ -13,10 +13,10 @@ use jsonwebtoken::Algorithm;
 use serde_json::json;
 use session_cleanup_tests::token_factory::{ALGORITHMS, Signer, claims_with, encoded, parts};
 use session_cleanup_tests::{HOUR, NOW, at};
-use session_lifecycle::authorize::{Authorize, Decision, TimeLimits};
-use session_lifecycle::domain::{
+use session_domain::{
     Change, Days, Refusal, SeenSession, SessionId, Shards, Timestamp, TokenId, UserId,
 };
+use session_functions::authorize::{Authorize, Decision, TimeLimits};
 use session_lifecycle::ports::{
     ApplyChanges, LookUpSession, Lookup, Metered, Outcome, StoreError, WithoutRetries,
 };

@@ -1,4 +1,4 @@
-// The pictures of the page in docs/: a service with hourly cleanups, 40 minutes after the last one. Three runs are missing,
+// The pictures of the page in docs/topics/: a service with hourly cleanups, 40 minutes after the last one. Three runs are missing,
 // and one met malformed records.
 
 import { open, visit } from './browser.mjs';
@@ -9,7 +9,7 @@ const LIVE = Array.from({ length: 1_280 }, (_, index) => (5 + ((index * 7) % 470
 const EXPIRED = Array.from({ length: 14 }, (_, index) => -(1 + ((index * 17) % 39)) * MINUTE);
 const CLOSED = Array.from({ length: 2_431 }, (_, index) => (30 + ((index * 16) % 41_000)) * MINUTE);
 
-const docs = new URL('../../docs/', import.meta.url).pathname;
+const docs = new URL('../../docs/topics/', import.meta.url).pathname;
 const world = await open('--empty');
 try {
     const reports = twoDaysOfReports(Date.now() - 40 * MINUTE * 1_000);

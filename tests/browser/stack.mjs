@@ -91,7 +91,7 @@ export function twoDaysOfReports(until) {
         const [deactivated, ...deleted] = Object.values(counts);
         return report(started, {
             ...counts,
-            // What DynamoDB takes for it: docs/console.md.
+            // What DynamoDB takes for it: docs/topics/console.md.
             capacity_units: 80 + 3 * deactivated + 2 * deleted.reduce((sum, count) => sum + count),
             duration_ms: 310 + 7 * wobble + 4 * deactivated,
         });

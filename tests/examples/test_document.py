@@ -1,4 +1,4 @@
-"""docs/integrate.md: what it tells a reader to run, and where it leads."""
+"""docs/setup/login-service.md: what it tells a reader to run, and where it leads."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 from local import DOCS, claims
 from local_stack import ROOT
 
-DOCUMENT = (DOCS / "integrate.md").read_text()
+DOCUMENT = (DOCS / "setup/login-service.md").read_text()
 
 
 def blocks(language):
@@ -20,7 +20,7 @@ def blocks(language):
 def check_records(stack, folder):
     """Runs the program of the document, beside the schema, as a reader would; what it prints."""
     (program,) = (it for it in blocks("python") if "records.schema.json" in it)
-    (folder / "records.schema.json").write_text((DOCS / "records.schema.json").read_text())
+    (folder / "records.schema.json").write_text((DOCS / "reference/records.schema.json").read_text())
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,
@@ -47,7 +47,7 @@ def test_the_claims_of_the_document_are_those_of_the_stacks_own_tokens(stack):
     assert {name: type(it) for name, it in shown.items()} == {name: type(it) for name, it in told.items()}
 
 
-@pytest.mark.parametrize("document", ["integrate.md", "setup/first-token.md"])
+@pytest.mark.parametrize("document", ["setup/login-service.md", "setup/first-token.md"])
 def test_every_link_leads_somewhere(document):
     links = re.findall(r"\]\(([^)\s]+)\)", (DOCS / document).read_text())
     assert len(links) > 5

@@ -26,7 +26,7 @@ NOTHING_TO_DO = {
     "blacklisted_tokens_deleted": 0,
     **WRONG,
 }
-SCHEMA = Draft202012Validator(json.loads((DOCS / "records.schema.json").read_text()))
+SCHEMA = Draft202012Validator(json.loads((DOCS / "reference/records.schema.json").read_text()))
 
 
 def now():

@@ -7,9 +7,8 @@ import re
 import pytest
 from jsonschema import Draft202012Validator
 from local import DOCS, table_and_api
-from local_stack import ROOT
 
-SCHEMA = json.loads((DOCS / "records.schema.json").read_text())
+SCHEMA = json.loads((DOCS / "reference/records.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 TOKEN = {"user_id": "ann", "expires_at": 1_800_028_800, "due_at": 1_800_028_800, "ttl": 1_800_028_800}
 SESSION = {
@@ -162,8 +161,8 @@ def test_the_schema_takes_all_that_the_stack_itself_writes():
         assert len(records) > 100
 
 
-def test_the_schema_takes_the_examples_of_the_readme():
-    readme = (ROOT / "README.md").read_text()
+def test_the_schema_takes_the_examples_of_the_document():
+    readme = (DOCS / "reference/records.md").read_text()
     examples = [json.loads(it) for it in re.findall(r"```json\n(.*?)```", readme, re.S)]
     (item,) = (it for it in examples if "pk" in it)
     read = {"S": str, "N": int, "BOOL": bool}

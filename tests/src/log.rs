@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, ThreadId};
 
 use serde_json::Value;
-use session_lifecycle::config::Variables;
-use session_lifecycle::telemetry;
+use session_functions::config::Variables;
+use session_functions::telemetry;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// So many characters in a row of a secret are as bad as all of it.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// Where the metrics are described.
-const TABLE: &str = include_str!("../../docs/metrics.md");
+const TABLE: &str = include_str!("../../docs/reference/metrics.md");
 
 /// The units that CloudWatch knows (`StandardUnit` of `PutMetricData`), of those without a rate.
 const UNITS: [&str; 15] = [
@@ -176,7 +176,7 @@ pub fn table() -> Vec<Row> {
             }
         })
         .collect();
-    assert!(!rows.is_empty(), "docs/metrics.md has a table");
+    assert!(!rows.is_empty(), "docs/reference/metrics.md has a table");
     rows
 }
 

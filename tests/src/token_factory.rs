@@ -10,9 +10,9 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 use session_cleanup_local::tokens::Tokens;
-use session_lifecycle::domain::Timestamp;
-use session_lifecycle::keys::{KeySet, Keys, VerifyingKey};
-use session_lifecycle::token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
+use session_domain::Timestamp;
+use session_token::keys::{KeySet, Keys, VerifyingKey};
+use session_token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
 
 use crate::authorizing::{STAGE, authorize, rest_request};
 use crate::{HOUR, NOW, World};

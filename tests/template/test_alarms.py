@@ -70,8 +70,8 @@ def of_dashboard(**given):
 
 
 def documented():
-    """The table of docs/metrics.md: each metric's one dimension, or none."""
-    rows = re.findall(r"^\| `(\w+)` \| \w+ \| (?:`(\w+)`)? ?\|", (ROOT / "docs/metrics.md").read_text(), re.M)
+    """The table of docs/reference/metrics.md: each metric's one dimension, or none."""
+    rows = re.findall(r"^\| `(\w+)` \| \w+ \| (?:`(\w+)`)? ?\|", (ROOT / "docs/reference/metrics.md").read_text(), re.M)
     assert len(rows) > 15
     return dict(rows)
 
@@ -83,7 +83,7 @@ def test_every_metric_that_is_watched_is_one_that_is_written(metrics):
     assert found
     for namespace, name, dimensions in found:
         if namespace == "Mine":
-            assert name in ours, f"docs/metrics.md has no {name}"
+            assert name in ours, f"docs/reference/metrics.md has no {name}"
             assert set(dimensions) == ({ours[name]} if ours[name] else set()), name
         else:
             assert (namespace, name, tuple(sorted(dimensions))) in OF_AWS
@@ -106,7 +106,7 @@ def test_the_namespace_of_the_functions_is_the_one_that_is_watched():
 
 
 def test_the_outcomes_on_the_dashboard_are_those_of_the_document():
-    line = next(it for it in (ROOT / "docs/metrics.md").read_text().splitlines() if "`Validations`" in it)
+    line = next(it for it in (ROOT / "docs/reference/metrics.md").read_text().splitlines() if "`Validations`" in it)
     assert set(re.findall(r"`(\w+)`", line.split("Outcomes:")[1])) == OUTCOMES
     shown = {it["Outcome"] for _, name, it in of_dashboard() if name == "Validations"}
     assert shown == OUTCOMES

@@ -148,7 +148,7 @@ def test_defaults_leave_concurrency_to_the_authorizer():
     assert sum(busy(stack()).values()) <= 150
 
 
-# Read units of a request (docs/measurements.md).
+# Read units of a request (docs/reference/measurements.md).
 STATS_UNITS = {10_000: 166.5, 100_000: 1_484, 1_000_000: 14_644}
 # 200 reports, the most that a call reads, for a filter that finds none of them; reckoned.
 REPORTS_UNITS = 32.4
@@ -173,7 +173,7 @@ def test_document_has_the_arithmetic_of_the_limits():
         name = f"{method.upper()} …/{path.rsplit('/', 1)[1]}"
         rows.append(f"| `{name}` | 40 + 20 × 29 = 620 | {burst} + {rate:.0f} × 29 = {count:.0f} |")
     rows.append(f"| together | 1,860 | {sum(busy(made).values()):.0f} |")
-    document = (ROOT / "docs/operations.md").read_text()
+    document = (ROOT / "docs/topics/operations.md").read_text()
     assert [row for row in rows if row not in document] == []
 
 

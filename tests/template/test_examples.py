@@ -1,4 +1,4 @@
-"""The examples: that they attach the authorizer as the README promises."""
+"""The examples: that they attach the authorizer as docs/topics/authorizer.md promises."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The parameters: what each may be, how they are shown, and what the README says of them."""
+"""The parameters: what each may be, how they are shown, and what docs/reference/configuration.md says of them."""
 
 import json
 import re
@@ -174,9 +174,9 @@ def cells(line):
     return [it.strip() for it in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
-def readme():
-    """The README's table of parameters: names, variables and default of each row, in its words."""
-    text = (ROOT / "README.md").read_text()
+def documented():
+    """The table of docs/reference/configuration.md: names, variables and default of each row, in its words."""
+    text = (ROOT / "docs/reference/configuration.md").read_text()
     start = text.index("| parameter | variable | default |")
     rows = text[start:].split("\n\n")[0].splitlines()[2:]
     found = []
@@ -186,15 +186,15 @@ def readme():
     return found
 
 
-def test_the_readme_names_every_parameter_and_every_variable():
-    parameters = [it for row in readme() for it in row[0] + re.findall(r"`(Jwt\w+)`", row[3])]
+def test_the_document_names_every_parameter_and_every_variable():
+    parameters = [it for row in documented() for it in row[0] + re.findall(r"`(Jwt\w+)`", row[3])]
     assert sorted(parameters) == sorted(read()["Parameters"])
-    assert {it for row in readme() for it in row[1]} == set(VARIABLES)
+    assert {it for row in documented() for it in row[1]} == set(VARIABLES)
 
 
-def test_the_readme_has_the_right_defaults_and_variables():
+def test_the_document_has_the_right_defaults_and_variables():
     parameters = read()["Parameters"]
-    for names, variables, default, _ in readme():
+    for names, variables, default, _ in documented():
         if names:
             expected = [str(parameters[name].get("Default", "required")) for name in names]
             given = [it.strip().strip("`") for it in default.split(",")]

@@ -1,7 +1,7 @@
-// Package sessions is what a login service writes for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
+// Package sessions has the writes of a login service for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
 //
-// All times are stored as whole epoch seconds. Each write has a condition, and one that fails is an outcome, not an error.
-// None creates a session but Login, and none makes an inactive session active.
+// All times are stored as whole epoch seconds. Each write has a condition, and a failed one is an outcome, not an error.
+// Only Login creates a session, and none makes an inactive session active.
 package sessions
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Outcome is what became of a write.
+// Outcome is the result of a write.
 type Outcome string
 
 const (
@@ -39,7 +39,7 @@ const lastTime = 253_402_300_799
 // Item is a record, or a part of it.
 type Item = map[string]types.AttributeValue
 
-// Sessions are those in a table.
+// Sessions reads and writes the sessions of a table.
 type Sessions struct {
 	Client    *dynamodb.Client
 	Table     string
@@ -48,12 +48,12 @@ type Sessions struct {
 	Now       func() time.Time // The clock
 }
 
-// New has the defaults of the stack.
+// New returns Sessions with the defaults of the stack.
 func New(client *dynamodb.Client, table string) *Sessions {
 	return &Sessions{Client: client, Table: table, Retention: 30 * 24 * time.Hour, Shards: 16, Now: time.Now}
 }
 
-// Login opens a session; attributes are more of its own, such as ip_address: Done or Exists.
+// Login opens a session; attributes are additional ones, such as ip_address: Done or Exists.
 func (s *Sessions) Login(ctx context.Context, user, session string, expiresAt time.Time, attributes Item) (Outcome, error) {
 	if err := check(expiresAt, user, session); err != nil {
 		return "", err
@@ -76,7 +76,7 @@ func (s *Sessions) Login(ctx context.Context, user, session string, expiresAt ti
 	return s.create(ctx, item)
 }
 
-// Refresh moves the end of a session that is live: Done, Ended or NotFound.
+// Refresh moves the expiry time of a live session: Done, Ended or NotFound.
 func (s *Sessions) Refresh(ctx context.Context, user, session string, expiresAt time.Time) (Outcome, error) {
 	if err := check(expiresAt, user, session); err != nil {
 		return "", err
@@ -91,12 +91,12 @@ func (s *Sessions) Refresh(ctx context.Context, user, session string, expiresAt 
 	})
 }
 
-// Logout closes a session, by the user's own wish: Done, Ended or NotFound.
+// Logout deactivates a session because the user signed out: Done, Ended or NotFound.
 func (s *Sessions) Logout(ctx context.Context, user, session string) (Outcome, error) {
 	return s.close(ctx, user, session, "logout")
 }
 
-// Revoke closes a session, by somebody else's wish: Done, Ended or NotFound.
+// Revoke deactivates a session on behalf of someone else: Done, Ended or NotFound.
 func (s *Sessions) Revoke(ctx context.Context, user, session string) (Outcome, error) {
 	return s.close(ctx, user, session, "revoked")
 }
@@ -109,10 +109,10 @@ func (s *Sessions) AddRefreshToken(ctx context.Context, user, session, token str
 	return s.create(ctx, s.refreshToken(user, session, token, expiresAt))
 }
 
-// RotateRefreshToken puts a new refresh token in the place of an old one, both or neither.
+// RotateRefreshToken replaces an old refresh token with a new one, in one transaction.
 //
-// Done; Ended where the session is not live; NotFound where the old token is not this session's, was used before or has
-// expired; Exists where the new one is there already.
+// Done; Ended if the session is not live; NotFound if the old token is not this session's, was used before or has
+// expired; Exists if the new one already exists.
 func (s *Sessions) RotateRefreshToken(
 	ctx context.Context, user, session, old, new string, expiresAt time.Time,
 ) (Outcome, error) {
@@ -141,7 +141,7 @@ func (s *Sessions) RotateRefreshToken(
 	}})
 	var cancelled *types.TransactionCanceledException
 	if errors.As(err, &cancelled) {
-		// One reason for each write, in their order.
+		// One reason for each write, in the same order.
 		outcomes := []Outcome{Ended, NotFound, Exists}
 		for i, reason := range cancelled.CancellationReasons {
 			if aws.ToString(reason.Code) == "ConditionalCheckFailed" {
@@ -155,7 +155,7 @@ func (s *Sessions) RotateRefreshToken(
 	return Done, nil
 }
 
-// Blacklist has one access token refused from now on; expiresAt is that token's exp: Done or Exists.
+// Blacklist denies one access token from now on; expiresAt is that token's exp: Done or Exists.
 func (s *Sessions) Blacklist(ctx context.Context, user, jti string, expiresAt time.Time) (Outcome, error) {
 	if err := check(expiresAt, user, jti); err != nil {
 		return "", err
@@ -172,7 +172,7 @@ func (s *Sessions) Blacklist(ctx context.Context, user, jti string, expiresAt ti
 	})
 }
 
-// Claims are those of an access token, for a JWT library to sign.
+// Claims are the claims of an access token, for a JWT library to sign.
 type Claims struct {
 	Issuer    string `json:"iss"`
 	Audience  string `json:"aud"`
@@ -183,7 +183,7 @@ type Claims struct {
 	Scope     string `json:"scope"`
 }
 
-// AccessTokenClaims ends the token with its session, or after life if that is earlier.
+// AccessTokenClaims returns claims that expire with the session, or after life if that is earlier.
 func (s *Sessions) AccessTokenClaims(
 	user, session string, sessionExpiresAt time.Time, issuer, audience, scope string, life time.Duration,
 ) (Claims, error) {

@@ -1,4 +1,4 @@
-// From a login to a logout, in the table TABLE_NAME, at the endpoint AWS_ENDPOINT_URL_DYNAMODB.
+// From a login to a sign-out, in the table TABLE_NAME, at the endpoint AWS_ENDPOINT_URL_DYNAMODB.
 
 import { randomBytes, randomUUID } from "node:crypto";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
@@ -20,7 +20,7 @@ expect(await sessions.addRefreshToken(user, session, refreshToken, now + 30 * DA
 const claims = sessions.accessTokenClaims(user, session, ends, "https://id.example", "my-api", "orders:read");
 console.log("logged in: the session is stored, and the refresh token's hash");
 
-// First the token, so that it is used once only. A new access token follows.
+// Rotate the token first, so that it is used only once. Then sign a new access token.
 ends = now + 16 * HOUR;
 const newToken = randomBytes(32).toString("base64url");
 expect(await sessions.rotateRefreshToken(user, session, refreshToken, newToken, now + 30 * DAY), Outcome.DONE);
@@ -31,7 +31,7 @@ const again = randomBytes(32).toString("base64url");
 expect(await sessions.rotateRefreshToken(user, session, refreshToken, again, now + 30 * DAY), Outcome.NOT_FOUND);
 console.log("refused: the old refresh token is not taken a second time");
 
-// Where the session goes on without this token.
+// If the session should continue without this token.
 expect(await sessions.blacklist(user, claims.jti, claims.exp), Outcome.DONE);
 console.log("blacklisted an access token, until its own end");
 

@@ -1,12 +1,12 @@
-// What a login service writes for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
+// The writes of a login service for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
 //
-// All times are whole epoch seconds. Each write has a condition, and one that fails is an outcome, not an error. None creates
-// a session but `login`, and none makes an inactive session active.
+// All times are whole epoch seconds. Each write has a condition, and a failed one is an outcome, not an error. Only `login`
+// creates a session, and none makes an inactive session active.
 
 import { createHash, randomInt, randomUUID } from "node:crypto";
 import { GetCommand, PutCommand, TransactWriteCommand, UpdateCommand } from "@aws-sdk/lib-dynamodb";
 
-// The end of the year 9999. A time of today in milliseconds lies beyond it.
+// The end of the year 9999. Current times in milliseconds are beyond it.
 const LAST_TIME = 253_402_300_799;
 
 export const Outcome = Object.freeze({
@@ -32,7 +32,7 @@ export class Sessions {
     this.#now = now;
   }
 
-  // Opens a session; `attributes` are more of its own, such as ip_address: DONE or EXISTS.
+  // Opens a session; `attributes` are additional ones, such as ip_address: DONE or EXISTS.
   async login(user, session, expiresAt, attributes = {}) {
     return this.#create({
       ...attributes,
@@ -48,7 +48,7 @@ export class Sessions {
     });
   }
 
-  // Moves the end of a session that is live: DONE, ENDED or NOT_FOUND.
+  // Moves the expiry time of a live session: DONE, ENDED or NOT_FOUND.
   async refresh(user, session, expiresAt) {
     return this.#change(user, session, {
       action: "deactivate",
@@ -60,12 +60,12 @@ export class Sessions {
     });
   }
 
-  // Closes a session, by the user's own wish: DONE, ENDED or NOT_FOUND.
+  // Deactivates a session because the user signed out: DONE, ENDED or NOT_FOUND.
   async logout(user, session) {
     return this.#close(user, session, "logout");
   }
 
-  // Closes a session, by somebody else's wish: DONE, ENDED or NOT_FOUND.
+  // Deactivates a session on behalf of someone else: DONE, ENDED or NOT_FOUND.
   async revoke(user, session) {
     return this.#close(user, session, "revoked");
   }
@@ -75,10 +75,10 @@ export class Sessions {
     return this.#create(this.#refreshToken(user, session, token, expiresAt));
   }
 
-  // Puts a new refresh token in the place of an old one, both or neither.
+  // Replaces an old refresh token with a new one, in one transaction.
   //
-  // DONE; ENDED where the session is not live; NOT_FOUND where the old token is not this session's, was used before or has
-  // expired; EXISTS where the new one is there already.
+  // DONE; ENDED if the session is not live; NOT_FOUND if the old token is not this session's, was used before or has
+  // expired; EXISTS if the new one already exists.
   async rotateRefreshToken(user, session, old, new_, expiresAt) {
     const [table, now] = [this.#table, this.#now()];
     const writes = [
@@ -110,7 +110,7 @@ export class Sessions {
       await this.#client.send(new TransactWriteCommand({ TransactItems: writes }));
       return Outcome.DONE;
     } catch (error) {
-      // One reason for each write, in their order.
+      // One reason for each write, in the same order.
       const reasons = error.CancellationReasons ?? [];
       const failed = reasons.findIndex((reason) => reason.Code === "ConditionalCheckFailed");
       if (failed < 0) throw error;
@@ -118,7 +118,7 @@ export class Sessions {
     }
   }
 
-  // Has one access token refused from now on; `expiresAt` is that token's `exp`: DONE or EXISTS.
+  // Denies one access token from now on; `expiresAt` is that token's `exp`: DONE or EXISTS.
   async blacklist(user, jti, expiresAt) {
     return this.#create({
       pk: `USER#${id(user)}`,
@@ -132,7 +132,7 @@ export class Sessions {
     });
   }
 
-  // The claims of an access token, for a JWT library to sign. It ends with its session, or earlier.
+  // The claims of an access token, for a JWT library to sign. It expires with its session, or earlier.
   accessTokenClaims(user, session, sessionExpiresAt, issuer, audience, scope = "", seconds = 900) {
     return {
       iss: issuer,

@@ -1,4 +1,4 @@
-"""From a login to a logout, in the table TABLE_NAME, at the endpoint AWS_ENDPOINT_URL_DYNAMODB."""
+"""From a login to a sign-out, in the table TABLE_NAME, at the endpoint AWS_ENDPOINT_URL_DYNAMODB."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ def main():
     claims = sessions.access_token_claims(user, session, ends, "https://id.example", "my-api", "orders:read")
     print("logged in: the session is stored, and the refresh token's hash")
 
-    # First the token, so that it is used once only. A new access token follows.
+    # Rotate the token first, so that it is used only once. Then sign a new access token.
     ends = now + 16 * HOUR
     new = secrets.token_urlsafe(32)
     expect(sessions.rotate_refresh_token(user, session, refresh_token, new, now + 30 * DAY), Outcome.DONE)
@@ -35,7 +35,7 @@ def main():
     expect(sessions.rotate_refresh_token(user, session, refresh_token, again, now + 30 * DAY), Outcome.NOT_FOUND)
     print("refused: the old refresh token is not taken a second time")
 
-    # Where the session goes on without this token.
+    # If the session should continue without this token.
     expect(sessions.blacklist(user, claims["jti"], claims["exp"]), Outcome.DONE)
     print("blacklisted an access token, until its own end")
 

@@ -1,7 +1,7 @@
-"""What a login service writes for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
+"""The writes of a login service for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
 
-All times are whole epoch seconds. Each write has a condition, and one that fails is an outcome, not an error. None creates a
-session but `login`, and none makes an inactive session active.
+All times are whole epoch seconds. Each write has a condition, and a failed one is an outcome, not an error. Only `login`
+creates a session, and none makes an inactive session active.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from enum import Enum
 
 from botocore.exceptions import ClientError
 
-# The end of the year 9999. A time of today in milliseconds lies beyond it.
+# The end of the year 9999. Current times in milliseconds are beyond it.
 LAST_TIME = 253_402_300_799
 
 
@@ -34,7 +34,7 @@ class Sessions:
         self.now = now
 
     def login(self, user, session, expires_at, attributes=None):
-        """Opens a session; `attributes` are more of its own, such as ip_address: DONE or EXISTS."""
+        """Opens a session; `attributes` are additional ones, such as ip_address: DONE or EXISTS."""
         return self._create(
             {
                 **(attributes or {}),
@@ -51,7 +51,7 @@ class Sessions:
         )
 
     def refresh(self, user, session, expires_at):
-        """Moves the end of a session that is live: DONE, ENDED or NOT_FOUND."""
+        """Moves the expiry time of a live session: DONE, ENDED or NOT_FOUND."""
         return self._change(
             user,
             session,
@@ -64,11 +64,11 @@ class Sessions:
         )
 
     def logout(self, user, session):
-        """Closes a session, by the user's own wish: DONE, ENDED or NOT_FOUND."""
+        """Deactivates a session because the user signed out: DONE, ENDED or NOT_FOUND."""
         return self._close(user, session, "logout")
 
     def revoke(self, user, session):
-        """Closes a session, by somebody else's wish: DONE, ENDED or NOT_FOUND."""
+        """Deactivates a session on behalf of someone else: DONE, ENDED or NOT_FOUND."""
         return self._close(user, session, "revoked")
 
     def add_refresh_token(self, user, session, token, expires_at):
@@ -76,10 +76,10 @@ class Sessions:
         return self._create(self._refresh_token(user, session, token, expires_at))
 
     def rotate_refresh_token(self, user, session, old, new, expires_at):
-        """Puts a new refresh token in the place of an old one, both or neither.
+        """Replaces an old refresh token with a new one, in one transaction.
 
-        DONE; ENDED where the session is not live; NOT_FOUND where the old token is not this session's, was used before or
-        has expired; EXISTS where the new one is there already.
+        DONE; ENDED if the session is not live; NOT_FOUND if the old token is not this session's, was used before or
+        has expired; EXISTS if the new one already exists.
         """
         table, now = self.table.name, self.now()
         writes = [
@@ -111,7 +111,7 @@ class Sessions:
             self.table.meta.client.transact_write_items(TransactItems=writes)
             return Outcome.DONE
         except ClientError as error:
-            # One reason for each write, in their order.
+            # One reason for each write, in the same order.
             for reason, outcome in zip(
                 error.response.get("CancellationReasons", []),
                 [Outcome.ENDED, Outcome.NOT_FOUND, Outcome.EXISTS],
@@ -121,7 +121,7 @@ class Sessions:
             raise
 
     def blacklist(self, user, jti, expires_at):
-        """Has one access token refused from now on; `expires_at` is that token's `exp`: DONE or EXISTS."""
+        """Denies one access token from now on; `expires_at` is that token's `exp`: DONE or EXISTS."""
         return self._create(
             {
                 "pk": f"USER#{_id(user)}",
@@ -136,7 +136,7 @@ class Sessions:
         )
 
     def access_token_claims(self, user, session, session_expires_at, issuer, audience, scope="", seconds=900):
-        """The claims of an access token, for a JWT library to sign. It ends with its session, or earlier."""
+        """The claims of an access token, for a JWT library to sign. It expires with its session, or earlier."""
         return {
             "iss": issuer,
             "aud": audience,

@@ -12,12 +12,12 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use session_lifecycle::authorize::{Authorize, Decision, TimeLimits, Undecided};
-use session_lifecycle::config::AuthorizerConfig;
+use session_functions::authorize::{Authorize, Decision, TimeLimits, Undecided};
+use session_functions::config::AuthorizerConfig;
+use session_functions::metrics::Metrics;
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::keys::{FetchError, Keys};
-use session_lifecycle::metrics::Metrics;
-use session_lifecycle::token::TokenVerifier;
+use session_token::TokenVerifier;
+use session_token::keys::FetchError;
 
 pub use event::{AuthorizerEvent, Gateway, UnknownEvent};
 
@@ -55,7 +55,7 @@ impl Authorizer {
         limits: TimeLimits,
     ) -> Result<Self, FetchError> {
         let algorithm = config.tokens.algorithm;
-        let keys = Keys::load(config.keys, algorithm, now.into(), limits.keys).await?;
+        let keys = config.keys.load(algorithm, now.into(), limits.keys).await?;
         let table = Table::new(client, config.table_name, config.shards);
         let verifier = TokenVerifier::new(config.tokens, keys);
         let limit = limits.decision;

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use authorizer::{Authorizer, AuthorizerEvent};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use session_lifecycle::authorize::TimeLimits;
-use session_lifecycle::config::AuthorizerConfig;
-use session_lifecycle::dynamodb::{Patience, connect};
-use session_lifecycle::metrics::Metrics;
-use session_lifecycle::{clock, telemetry};
+use session_functions::authorize::TimeLimits;
+use session_functions::config::AuthorizerConfig;
+use session_functions::metrics::Metrics;
+use session_functions::telemetry;
+use session_lifecycle::aws::{Patience, connect};
+use session_lifecycle::clock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use session_lifecycle::domain::Trigger;
+use session_domain::Trigger;
 
 /// Why an event is refused, before anything is done.
 #[derive(Debug, thiserror::Error)]

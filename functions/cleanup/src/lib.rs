@@ -8,13 +8,13 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
-use session_lifecycle::clean_up::{CleanupFailed, Order, Settings, adopt_and_clean_up, time_limit};
+use session_domain::{CleanupReport, Hours, Trigger};
+use session_functions::clean_up::{CleanupFailed, Order, Settings, adopt_and_clean_up, time_limit};
+use session_functions::config::CleanupConfig;
+use session_functions::metrics::Metrics;
+use session_functions::statistics;
 use session_lifecycle::clock::Stopwatch;
-use session_lifecycle::config::CleanupConfig;
-use session_lifecycle::domain::{CleanupReport, Hours, Trigger};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::metrics::Metrics;
-use session_lifecycle::statistics;
 use tokio::time::timeout;
 use uuid::Uuid;
 

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use cleanup::Cleanup;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use session_lifecycle::config::CleanupConfig;
-use session_lifecycle::dynamodb::{Patience, connect};
-use session_lifecycle::metrics::Metrics;
-use session_lifecycle::{clock, telemetry};
+use session_functions::config::CleanupConfig;
+use session_functions::metrics::Metrics;
+use session_functions::telemetry;
+use session_lifecycle::aws::{Patience, connect};
+use session_lifecycle::clock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -6,12 +6,12 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_http::http::Method;
 use lambda_http::{Body, Request, RequestExt as _, Response};
-use session_lifecycle::clean_up::{CleanupFailed, Order, Settings, clean_up, time_limit};
-use session_lifecycle::config::ForceCleanupConfig;
-use session_lifecycle::domain::{CleanupReport, Hours, Trigger};
+use session_domain::{CleanupReport, Hours, Trigger};
+use session_functions::clean_up::{CleanupFailed, Order, Settings, clean_up, time_limit};
+use session_functions::config::ForceCleanupConfig;
+use session_functions::http::{AllowedOrigin, Failure, Scope, authorize, query, respond};
+use session_functions::metrics::Metrics;
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::http::{AllowedOrigin, Failure, Scope, authorize, query, respond};
-use session_lifecycle::metrics::Metrics;
 use uuid::Uuid;
 
 /// The function.

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use force_cleanup::ForceCleanup;
 use lambda_http::{Request, RequestExt as _, service_fn};
-use session_lifecycle::config::ForceCleanupConfig;
-use session_lifecycle::dynamodb::{Patience, connect};
-use session_lifecycle::metrics::Metrics;
-use session_lifecycle::{clock, telemetry};
+use session_functions::config::ForceCleanupConfig;
+use session_functions::metrics::Metrics;
+use session_functions::telemetry;
+use session_lifecycle::aws::{Patience, connect};
+use session_lifecycle::clock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

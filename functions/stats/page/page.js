@@ -128,11 +128,11 @@ function createApi(base) {
 }
 
 const REFUSALS = {
-    'Token expired': 'Its time is over. Get a new one from your application.',
-    'Session expired': 'Your session is past its end, and is closed now. Log in to your application again.',
-    'Session inactive': 'Your session was closed. Log in to your application again.',
+    'Token expired': 'It has expired. Get a new one from your application.',
+    'Session expired': 'Your session has expired. Log in to your application again.',
+    'Session inactive': 'Your session has ended. Log in to your application again.',
     'Session not found': 'There is no such session. Log in to your application again.',
-    'Token revoked': 'It was withdrawn. Log in to your application again.',
+    'Token revoked': 'It was revoked. Log in to your application again.',
     'Invalid token': 'It may have been cut off, or belong to another system.',
     'Missing bearer token': 'Paste the token as your application gives it.',
 };
@@ -140,7 +140,7 @@ const REFUSALS = {
 /** A failure as a headline and what to make of it. `doing` is `read`, `count` (a dry run) or `clean`. */
 function failureWords({ kind, status, reason }, doing) {
     const quoted = reason ? `: “${reason}”` : '';
-    const again = doing === 'read' ? 'The next try is in 30 seconds.' : 'Try again in a while.';
+    const again = doing === 'read' ? 'The next try is in 30 seconds.' : 'Try again later.';
     const unknown = 'Whether the cleanup did its work is not known: see the reports before you start another.';
     if (kind === 'network') {
         return ['No connection to the API.', doing === 'clean' ? unknown : again];
@@ -438,7 +438,7 @@ function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unsee
         return { ...view, counts: counts(done, ['deactivated', 'deleted']), notes: [...notes(done), ...besides],
             confirm: last.complete ? null : 'Go on',
             status: last.complete ? (outcome(done).signs.includes('failed') ? 'The cleanup is through, but not all went well.'
-                : `Done in ${took(last.duration_ms)}.${done.malformed > 0 ? ' What cannot be understood needs you.' : ''}`)
+                : `Done in ${took(last.duration_ms)}.${done.malformed > 0 ? ' Correct the malformed records.' : ''}`)
                 : 'The time ran out with work left. What is counted here is done; go on for the rest, '
                     + 'or leave it to the next scheduled run.' };
     }

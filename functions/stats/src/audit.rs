@@ -5,10 +5,10 @@ use lambda_http::Request;
 use lambda_http::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS};
 use lambda_http::http::{HeaderName, HeaderValue};
 use serde_json::Value;
-use session_lifecycle::domain::{CleanupReport, Trigger};
-use session_lifecycle::http::{Document, Failure, query};
+use session_domain::{CleanupReport, Trigger};
+use session_functions::http::{Document, Failure, query};
+use session_functions::reports::{Cursor, Page};
 use session_lifecycle::ports::ReportFilter;
-use session_lifecycle::reports::{Cursor, Page};
 
 /// How many reports a page has where nothing is said.
 const DEFAULT_LIMIT: u8 = 20;

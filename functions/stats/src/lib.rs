@@ -13,17 +13,17 @@ use lambda_http::http::Method;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use session_lifecycle::config::StatsConfig;
-use session_lifecycle::domain::{CleanupReport, Days, Shards, Statistics};
-use session_lifecycle::dynamodb::Table;
-use session_lifecycle::http::{
+use session_domain::{CleanupReport, Days, Shards, Statistics};
+use session_functions::config::StatsConfig;
+use session_functions::http::{
     AllowedOrigin, Document, Failure, Scope, authorize, query, respond, respond_document,
 };
-use session_lifecycle::metrics::Metrics;
+use session_functions::metrics::Metrics;
+use session_functions::reports;
+use session_functions::schedule::{Schedule, ScheduledRuns};
+use session_functions::statistics::{self, Coverage};
+use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{DescribeTable as _, ReadReports as _, StoreError};
-use session_lifecycle::reports;
-use session_lifecycle::schedule::{Schedule, ScheduledRuns};
-use session_lifecycle::statistics::{self, Coverage};
 use tokio::time::timeout;
 
 use self::audit::Question;

@@ -7,10 +7,11 @@ use lambda_http::{Adapter, Request, Service as _, service_fn};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use session_lifecycle::config::StatsConfig;
-use session_lifecycle::dynamodb::{Patience, connect};
-use session_lifecycle::metrics::Metrics;
-use session_lifecycle::{clock, telemetry};
+use session_functions::config::StatsConfig;
+use session_functions::metrics::Metrics;
+use session_functions::telemetry;
+use session_lifecycle::aws::{Patience, connect};
+use session_lifecycle::clock;
 use stats::{Stats, is_scheduled};
 
 #[tokio::main(flavor = "current_thread")]

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use lambda_http::http::{HeaderName, HeaderValue};
-use session_lifecycle::http::{Document, Failure};
+use session_functions::http::{Document, Failure};
 use sha2::{Digest as _, Sha256};
 
 const PAGE: &str = include_str!("../page/page.html");

@@ -40,15 +40,3 @@ impl<T, E: Into<BoxError>> Context<T> for Result<T, E> {
         })
     }
 }
-
-/// An error and its sources in one line: `message: source: source`.
-#[must_use]
-pub fn error_chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        line = format!("{line}: {error}");
-        source = error.source();
-    }
-    line
-}

@@ -16,13 +16,13 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use session_lifecycle::authorize::TimeLimits;
-use session_lifecycle::config::{
+use session_functions::authorize::TimeLimits;
+use session_functions::config::{
     AuthorizerConfig, CleanupConfig, ForceCleanupConfig, InvalidConfiguration, StatsConfig,
     Variables,
 };
-use session_lifecycle::keys::FetchError;
-use session_lifecycle::metrics::{Metrics, Namespace};
+use session_functions::metrics::{Metrics, Namespace};
+use session_token::keys::FetchError;
 use stats::Stats;
 use tracing::Instrument as _;
 use uuid::Uuid;

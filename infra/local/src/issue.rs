@@ -6,13 +6,11 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use session_domain::{InvalidId, Record, RecordKey, Session, SessionId, Shards, Timestamp, UserId};
 use session_lifecycle::clock;
-use session_lifecycle::domain::{
-    InvalidId, Record, RecordKey, Session, SessionId, Shards, Timestamp, UserId,
-};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{FindRecord as _, NewSession, StoreError};
-use session_lifecycle::sessions::{Created, Sessions};
+use session_lifecycle::{Created, Sessions};
 use uuid::Uuid;
 
 use crate::dynamodb::{EmbeddedDynamoDb, TABLE_NAME};

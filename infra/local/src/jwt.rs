@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
-use session_lifecycle::config::{AuthorizerConfig, Variables};
+use session_functions::config::{AuthorizerConfig, Variables};
 
 use crate::dynamodb::TABLE_NAME;
 use crate::error::{CannotServe, Context as _};

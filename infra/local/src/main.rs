@@ -5,13 +5,14 @@ use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use session_cleanup_local::error::{CannotServe, error_chain};
+use session_cleanup_local::error::CannotServe;
 #[cfg(unix)]
 use session_cleanup_local::sam_local;
 use session_cleanup_local::terminal::{BAD, complain, say, styled};
 use session_cleanup_local::{demo, serve, token};
-use session_lifecycle::config::Variables;
-use session_lifecycle::telemetry;
+use session_domain::error_chain;
+use session_functions::config::Variables;
+use session_functions::telemetry;
 use tokio::time::timeout;
 
 /// Session Cleanup on one machine, without an AWS account

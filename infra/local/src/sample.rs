@@ -4,9 +4,9 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use session_lifecycle::domain::{InvalidId, Reason, SessionId, Timestamp, TokenId, UserId};
+use session_domain::{InvalidId, Reason, SessionId, Timestamp, TokenId, UserId};
+use session_lifecycle::Sessions;
 use session_lifecycle::ports::{NewSession, StoreError};
-use session_lifecycle::sessions::Sessions;
 
 /// Expired sessions that are still active.
 pub const EXPIRED_SESSIONS: u64 = 86;

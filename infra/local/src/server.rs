@@ -15,10 +15,10 @@ use serde::Deserialize as _;
 use serde::de::value::StrDeserializer;
 use serde_json::json;
 use serde_json::value::RawValue;
+use session_domain::error_chain;
 use session_lifecycle::clock;
 use tokio::net::TcpListener;
 
-use crate::error::error_chain;
 use crate::functions::Functions;
 use crate::gateway::{ApiRequest, ApiResponse, Gateway};
 use crate::issue::{self, NotIssued, TokenDesk};

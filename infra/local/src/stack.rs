@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use dynoxide::Database;
 use serde_json::{Value, json};
-use session_lifecycle::authorize::TimeLimits;
+use session_functions::authorize::TimeLimits;
+use session_functions::config::Variables;
+use session_lifecycle::Sessions;
 use session_lifecycle::clock;
-use session_lifecycle::config::Variables;
-use session_lifecycle::sessions::Sessions;
 use tokio::net::TcpListener;
 
 use crate::dynamodb::{EmbeddedDynamoDb, EmbeddedError, TABLE_NAME};

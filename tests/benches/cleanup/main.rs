@@ -78,7 +78,7 @@ async fn measure_growth() -> (Vec<Run>, Run) {
         points.push(point(&world, &run).await);
         runs.push(run);
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cleanup-growth.svg");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/cleanup-growth.svg");
     fs::write(file, chart::draw(&points, DUE)).expect("the chart can be written");
     store(&world, ENOUGH, "due", &mut StdRng::seed_from_u64(3));
     let enough = clean_up(&world, stored, ENOUGH).await;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
-use session_lifecycle::keys::{KeySet, read_jwks};
+use session_token::keys::{KeySet, read_jwks};
 
 use crate::names::are_ambiguous;
 

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Map, Value};
-use session_lifecycle::domain::Timestamp;
-use session_lifecycle::keys::{KeySet, Keys, VerifyingKey};
-use session_lifecycle::token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
+use session_domain::Timestamp;
+use session_token::keys::{KeySet, Keys, VerifyingKey};
+use session_token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
 
 use crate::names::are_ambiguous;
 

@@ -46,7 +46,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use session_cleanup_local::dynamodb;
-use session_lifecycle::dynamodb::Patience;
+use session_lifecycle::aws::Patience;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 

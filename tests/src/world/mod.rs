@@ -12,11 +12,12 @@ use dynoxide::Database;
 use session_cleanup_local::functions::Functions;
 use session_cleanup_local::gateway::Gateway;
 use session_cleanup_local::template::{FunctionName, Template};
-use session_lifecycle::authorize::TimeLimits;
-use session_lifecycle::config::Variables;
-use session_lifecycle::domain::{Days, Shards};
-use session_lifecycle::dynamodb::{Patience, Table};
-use session_lifecycle::sessions::Sessions;
+use session_domain::{Days, Shards};
+use session_functions::authorize::TimeLimits;
+use session_functions::config::Variables;
+use session_lifecycle::Sessions;
+use session_lifecycle::aws::Patience;
+use session_lifecycle::dynamodb::Table;
 
 use crate::clock::{NOW, at};
 use crate::database::DynamoDb;

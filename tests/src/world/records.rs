@@ -2,9 +2,9 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
-use session_lifecycle::domain::{SessionId, Timestamp, TokenId, UserId};
+use session_domain::{SessionId, Timestamp, TokenId, UserId};
+use session_lifecycle::Created;
 use session_lifecycle::ports::NewSession;
-use session_lifecycle::sessions::Created;
 
 use super::World;
 use crate::clock::{HOUR, NOW};

@@ -11,9 +11,7 @@ use session_cleanup_tests::fault_proxy::{Fault, Faults, ONCE, Request};
 use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, counts, number, only, sample, text,
 };
-use session_lifecycle::domain::{
-    AdoptionPlace, AdoptionSettings, Days, SegmentPlace, Shards, Timestamp,
-};
+use session_domain::{AdoptionPlace, AdoptionSettings, Days, SegmentPlace, Shards, Timestamp};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::KeepAdoptionPlace as _;
 

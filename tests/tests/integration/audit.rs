@@ -12,7 +12,7 @@ use session_cleanup_tests::fault_proxy::{Fault, ONCE, PATIENT};
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, HOUR, Item, NOW, World, active_session, at, counts, item_from, only,
 };
-use session_lifecycle::domain::CleanupReport;
+use session_domain::CleanupReport;
 
 /// A world with a scheduled run at each of three hours, and one by hand and one over the API at
 /// [`NOW`]; with a reader's token.

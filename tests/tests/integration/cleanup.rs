@@ -9,9 +9,7 @@ use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, only, session_id,
     text, user_id,
 };
-use session_lifecycle::domain::{
-    Days, Record, RecordKey, Rules, Session, Shards, StoredRecord, Timestamp,
-};
+use session_domain::{Days, Record, RecordKey, Rules, Session, Shards, StoredRecord, Timestamp};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyChanges as _, Outcome};
 

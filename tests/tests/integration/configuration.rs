@@ -1,10 +1,10 @@
 //! The configuration: what is wrong is named, all of it, in one line.
 
-use session_lifecycle::config::{
+use session_functions::config::{
     AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig, Variables,
 };
 
-use session_lifecycle::metrics::Namespace;
+use session_functions::metrics::Namespace;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

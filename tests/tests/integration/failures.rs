@@ -17,8 +17,8 @@ use session_cleanup_tests::fault_proxy::{Fault, Faults, PATIENT, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, World, at, counts, inactive_session, only, serve_table, text,
 };
-use session_lifecycle::authorize::TimeLimits;
-use session_lifecycle::dynamodb::Patience;
+use session_functions::authorize::TimeLimits;
+use session_lifecycle::aws::Patience;
 
 const READ: &str = "BatchGetItem";
 const WRITE: &str = "BatchExecuteStatement";

@@ -13,8 +13,8 @@ use session_cleanup_tests::model::{self, DONE, Expected, Options, after, moved, 
 use session_cleanup_tests::{
     HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,
 };
-use session_lifecycle::domain::{Reason, Timestamp};
-use session_lifecycle::dynamodb::Patience;
+use session_domain::{Reason, Timestamp};
+use session_lifecycle::aws::Patience;
 
 const READ: &str = "Query";
 const WRITE: &str = "BatchExecuteStatement";

@@ -11,7 +11,7 @@ use session_cleanup_tests::authorizing::{refusal, rest_request};
 use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::key_server::{Answer, KeyServer, NamedKey};
 use session_cleanup_tests::{DAY, HOUR, Limits, NOW, World, at, serve_table};
-use session_lifecycle::authorize::TimeLimits;
+use session_functions::authorize::TimeLimits;
 
 /// A world whose authorizer asks this server for its keys, with a session that lasts.
 async fn world_with_keys_of(server: &KeyServer) -> World {

@@ -6,7 +6,7 @@ use session_cleanup_tests::fault_proxy::{Exchange, Fault, ONCE, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, STATS, World, active_session, counts, only, sample, text, user_id,
 };
-use session_lifecycle::domain::{Action, Change, DueKey, DueList, RecordKey, SessionId, Shards};
+use session_domain::{Action, Change, DueKey, DueList, RecordKey, SessionId, Shards};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyChanges as _, Outcome};
 

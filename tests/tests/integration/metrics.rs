@@ -9,8 +9,8 @@ use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::fault_proxy::{Fault, ONCE};
 use session_cleanup_tests::{DAY, HOUR, NOW, World, at, counts, metrics, only};
-use session_lifecycle::config::StatsConfig;
-use session_lifecycle::metrics::{Metric, Metrics, Namespace};
+use session_functions::config::StatsConfig;
+use session_functions::metrics::{Metric, Metrics, Namespace};
 use stats::Stats;
 
 #[test]

@@ -18,8 +18,8 @@ use session_cleanup_tests::{
     CLEANUP, CLEANUPS, DAY, HOUR, Item, NOW, STATS, World, active_session, at, counts,
     inactive_session, only, text,
 };
-use session_lifecycle::domain::CleanupReport;
-use session_lifecycle::dynamodb::Patience;
+use session_domain::CleanupReport;
+use session_lifecycle::aws::Patience;
 use sha2::{Digest as _, Sha256};
 
 const PAGE: &str = "/api/v1/monitoring";

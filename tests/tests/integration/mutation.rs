@@ -13,9 +13,9 @@ use session_cleanup_tests::NOW;
 use session_cleanup_tests::token_factory::{
     ALGORITHMS, Signer, encoded, good_claims, verifier, verify,
 };
-use session_lifecycle::config::Variables;
-use session_lifecycle::keys::KeySet;
-use session_lifecycle::token::{InvalidToken, TokenVerifier};
+use session_functions::config::Variables;
+use session_token::keys::KeySet;
+use session_token::{InvalidToken, TokenVerifier};
 
 /// How many are tried where the variable `MUTATIONS` says nothing else.
 const USUAL: u64 = 100_000;

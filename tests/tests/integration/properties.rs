@@ -16,12 +16,12 @@ use serde_json::Value;
 use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::model::{self, DONE, Expected, Options, Records};
 use session_cleanup_tests::{NOW, at, sample, serve_table};
-use session_lifecycle::clean_up::{Order, Settings, adopt_and_clean_up};
-use session_lifecycle::config::Variables;
-use session_lifecycle::domain::{
+use session_domain::{
     AdoptionPlace, Change, CleanupReport, Counts, Days, DueList, Hours, ItemKey, Shard, Shards,
     Timestamp, Trigger, Write,
 };
+use session_functions::clean_up::{Order, Settings, adopt_and_clean_up};
+use session_functions::config::Variables;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
     ApplyChanges, DescribeTable, DuePage, Found, KeepAdoptionPlace, KeepReport, MalformedPage,

@@ -11,8 +11,8 @@ use session_cleanup_tests::fault_proxy::{Fault, ONCE};
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, text,
 };
-use session_lifecycle::domain::{Reason, Timestamp};
-use session_lifecycle::sessions::Changed;
+use session_domain::{Reason, Timestamp};
+use session_lifecycle::Changed;
 
 const SESSIONS: usize = 300;
 

@@ -5,9 +5,9 @@ use serde_json::json;
 use session_cleanup_tests::{
     DAY, HOUR, NOW, STATS, World, active_session, counts, number, only, session_id, text, user_id,
 };
-use session_lifecycle::domain::{Reason, RefreshTokenHash, Timestamp, TokenId};
+use session_domain::{Reason, RefreshTokenHash, Timestamp, TokenId};
 use session_lifecycle::ports::NewSession;
-use session_lifecycle::sessions::{Changed, Created};
+use session_lifecycle::{Changed, Created};
 
 const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)

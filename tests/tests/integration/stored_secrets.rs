@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use session_cleanup_tests::key_server::{SecretVersion, SecretsManager};
 use session_cleanup_tests::log::Watch;
 use session_cleanup_tests::{DAY, HOUR, NOW};
-use session_lifecycle::domain::Timestamp;
-use session_lifecycle::keys::{CachedKeys, FetchError, Keys, SecretReference, StoredSecret};
-use session_lifecycle::token::{InvalidToken, NotVerified, TokenRules, TokenVerifier};
+use session_domain::Timestamp;
+use session_functions::key_sources::{SecretReference, StoredSecret};
+use session_token::keys::{CachedKeys, FetchError, Keys};
+use session_token::{InvalidToken, NotVerified, TokenRules, TokenVerifier};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:jwt-AbCdEf";
 

@@ -25,8 +25,8 @@ use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, inactive_session, item_from, number, sample,
     serve, session_id, text, user_id,
 };
-use session_lifecycle::domain::{Reason, Timestamp};
-use session_lifecycle::sessions::Changed;
+use session_domain::{Reason, Timestamp};
+use session_lifecycle::Changed;
 use tokio::task::JoinSet;
 
 const SESSIONS: usize = 20_000;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use session_cleanup_tests::token_factory::{
     ALGORITHMS, Signer, decoded, encoded, parts, verifier, verify,
 };
-use session_lifecycle::keys::{KeySet, VerifyingKey, read_jwks};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
+use session_token::keys::{KeySet, VerifyingKey, read_jwks};
 
 /// One example of RFC 7515 (appendix A), RFC 7520 (§4), RFC 7797 (§4.1) or RFC 8037 (appendix A).
 struct Vector {

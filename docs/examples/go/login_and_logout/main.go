@@ -1,4 +1,4 @@
-// From a login to a logout, in the table TABLE_NAME, at the endpoint AWS_ENDPOINT_URL_DYNAMODB.
+// From a login to a sign-out, in the table TABLE_NAME, at the endpoint AWS_ENDPOINT_URL_DYNAMODB.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	}
 	fmt.Println("logged in: the session is stored, and the refresh token's hash")
 
-	// First the token, so that it is used once only. A new access token follows.
+	// Rotate the token first, so that it is used only once. Then sign a new access token.
 	ends = now.Add(16 * time.Hour)
 	new := random()
 	expect(sessions.Done)(all.RotateRefreshToken(ctx, user, session, refreshToken, new, now.Add(30*day)))
@@ -55,7 +55,7 @@ func main() {
 	expect(sessions.NotFound)(all.RotateRefreshToken(ctx, user, session, refreshToken, again, now.Add(30*day)))
 	fmt.Println("refused: the old refresh token is not taken a second time")
 
-	// Where the session goes on without this token.
+	// If the session should continue without this token.
 	expect(sessions.Done)(all.Blacklist(ctx, user, claims.ID, time.Unix(claims.ExpiresAt, 0)))
 	fmt.Println("blacklisted an access token, until its own end")
 
@@ -65,7 +65,7 @@ func main() {
 	fmt.Println("logged out: the session is inactive for good")
 }
 
-// A text that nobody guesses.
+// Returns a random string that cannot be guessed.
 func random() string {
 	bytes := make([]byte, 32)
 	if _, err := rand.Read(bytes); err != nil {

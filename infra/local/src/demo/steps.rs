@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::Method;
 use serde_json::{Value, json};
+use session_domain::RecordKey;
 use session_lifecycle::clock;
-use session_lifecycle::domain::RecordKey;
 
 use super::output::{heading, show_report, statistics};
 use super::{Demo, Failure};

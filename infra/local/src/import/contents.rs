@@ -4,7 +4,7 @@ use std::fmt;
 
 use dynoxide::AttributeValue;
 use dynoxide::types::Item;
-use session_lifecycle::domain::{ItemKey, Kind};
+use session_domain::{ItemKey, Kind};
 
 /// How many items there are of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,7 +7,7 @@ use serde_json::json;
 use session_cleanup_tests::token_factory::{
     ALGORITHMS, Signer, decoded, encoded, good_claims, parts, verify,
 };
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
 
 use super::target_of_set;
 

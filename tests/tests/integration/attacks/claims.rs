@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use session_cleanup_tests::log::Watch;
 use session_cleanup_tests::token_factory::{Signer, Target, claims_with, good_claims, usual};
 use session_cleanup_tests::{HOUR, NOW, authorizing};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
 
 use super::header::no_objects;
 

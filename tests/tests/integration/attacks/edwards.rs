@@ -9,8 +9,8 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use num_bigint::BigUint;
 use serde_json::json;
 use session_cleanup_tests::token_factory::{Signer, decoded, encoded, good_claims};
-use session_lifecycle::keys::{VerifyingKey, read_jwks};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
+use session_token::keys::{VerifyingKey, read_jwks};
 
 use super::target_of_set;
 

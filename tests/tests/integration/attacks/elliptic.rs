@@ -4,7 +4,7 @@ use jsonwebtoken::Algorithm;
 use num_bigint::BigUint;
 use session_cleanup_tests::token_factory::{Signer, Target, decoded, encoded};
 use session_cleanup_tests::{HOUR, NOW};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
 
 /// The order of the curve's group (FIPS 186-4, D.1.2.3 and D.1.2.4).
 fn order(algorithm: Algorithm) -> BigUint {

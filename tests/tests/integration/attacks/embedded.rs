@@ -4,7 +4,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_tests::key_server::{Answer, KeyServer};
 use session_cleanup_tests::token_factory::{Signer, claims_with, encoded, good_claims};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
 
 use super::target_of_set;
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 use session_cleanup_tests::token_factory::{Signer, claims_with, encoded, good_claims, parts};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
 
 /// A token in whose parts each character of base64url stands that base64 has not.
 fn colourful(signer: &Signer) -> String {

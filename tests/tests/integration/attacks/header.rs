@@ -3,7 +3,7 @@
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 use session_cleanup_tests::token_factory::{Signer, good_claims};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
 
 /// What is no JSON object, or one that readers understand differently.
 pub(crate) fn no_objects() -> Vec<Vec<u8>> {

@@ -9,8 +9,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_tests::log::Watch;
 use session_cleanup_tests::token_factory::{Signer, decoded, encoded, good_claims};
-use session_lifecycle::keys::{InvalidJwks, VerifyingKey, read_jwks};
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
+use session_token::keys::{InvalidJwks, VerifyingKey, read_jwks};
 
 use super::target_of_set;
 

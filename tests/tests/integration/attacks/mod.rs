@@ -16,7 +16,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::Value;
 use session_cleanup_tests::key_server::{Answer, KeyServer};
 use session_cleanup_tests::token_factory::{Target, verifier};
-use session_lifecycle::keys::read_jwks;
+use session_token::keys::read_jwks;
 
 /// An authorizer that fetches this JWK Set, and where it does.
 async fn target_of_set(algorithm: Algorithm, set: &Value) -> (Target, KeyServer) {

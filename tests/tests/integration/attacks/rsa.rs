@@ -9,7 +9,7 @@ use serde_json::json;
 use session_cleanup_tests::token_factory::{
     Signer, Target, claims_with, decoded, encoded, good_claims,
 };
-use session_lifecycle::token::InvalidToken;
+use session_token::InvalidToken;
 use sha2::{Digest, Sha256};
 
 use super::target_of_set;

@@ -1,0 +1,70 @@
+//! The authorizer's one read.
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
+
+use super::Table;
+use super::item::{DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key};
+use crate::ports::{LookUpSession, Lookup, StoreError};
+use session_domain::{
+    MalformedRecord, Record, RecordKey, SeenSession, Session, SessionId, TokenId, UserId,
+};
+
+const WHAT: &str = "looking up a session";
+
+impl LookUpSession for Table {
+    async fn look_up(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        token: &TokenId,
+    ) -> Result<Lookup, StoreError> {
+        let session = RecordKey::session(user, session);
+        let entry = RecordKey::blacklisted_token(user, token);
+        let keys = KeysAndAttributes::builder()
+            .keys(key_item(session.item()))
+            .keys(key_item(entry.item()))
+            .projection_expression([PK, SK, IS_ACTIVE, EXPIRES_AT, DUE_KEY].join(","))
+            .consistent_read(true);
+        let (items, _) = self
+            .batch_get(keys, ReturnConsumedCapacity::None, WHAT)
+            .await?;
+        let mut lookup = Lookup {
+            session: None,
+            blacklisted: false,
+        };
+        for mut item in items {
+            let key = take_key(&mut item)?;
+            if key == session {
+                lookup.session = Some(self.seen(key, &item));
+            } else if key == entry {
+                // That it is there is enough, whatever else it says.
+                lookup.blacklisted = true;
+            } else {
+                // Somebody else's answer. What it lacks may be there.
+                return Err(StoreError::Unavailable {
+                    what: WHAT,
+                    source: "the answer is about another record".into(),
+                });
+            }
+        }
+        Ok(lookup)
+    }
+}
+
+impl Table {
+    fn seen(&self, key: RecordKey, item: &Item) -> Result<SeenSession, MalformedRecord> {
+        if matches!(item.get(IS_ACTIVE), Some(AttributeValue::Bool(false))) {
+            return Ok(SeenSession::Inactive);
+        }
+        let record = read_keyed(key, item, self.shards)?;
+        let shard = record.shard(self.shards);
+        match record.record {
+            Record::Session(Session::Active { expires_at }) => {
+                Ok(SeenSession::Active { expires_at, shard })
+            }
+            Record::Session(Session::Inactive { .. }) | Record::Token { .. } => {
+                Ok(SeenSession::Inactive)
+            }
+        }
+    }
+}

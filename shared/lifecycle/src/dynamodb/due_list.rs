@@ -1,0 +1,198 @@
+//! The index `due`: pages of what is due, and counts.
+
+use std::sync::atomic::Ordering;
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::operation::query::QueryOutput;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, Select};
+
+use super::item::{
+    DUE_AT, DUE_INDEX, DUE_KEY, Item, PK, SK, due_at, item_key, take_key, text, time,
+};
+use super::{Table, items, metered};
+use crate::ports::{
+    CountRecords, DuePage, MalformedPage, Metered, Position, ReadDueList, StoreError, Window,
+};
+use session_domain::{DueKey, DueList, Kind, Shard, Timestamp};
+
+const READING: &str = "reading the due list";
+const COUNTING: &str = "counting records";
+
+/// The most entries of a page that a run reads, of about 130 bytes each: large enough that rounding
+/// up to the next half read unit does not count, small enough for flat memory.
+const PAGE: i32 = 1_000;
+
+/// The most entries of a page that is only counted. DynamoDB ends a page at 1 MB in any case, which is
+/// some 8,700 entries where ids are UUIDs; a store that reads ahead as far as it may does not read
+/// for nothing.
+const COUNTED_PAGE: i32 = 10_000;
+
+/// The entries among which the oldest session of a list is searched.
+const OLDEST_PAGE: i32 = 25;
+
+impl Table {
+    /// A query of a part of the index.
+    fn query_due(&self, due_key: DueKey, window: Window) -> QueryFluentBuilder {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(DUE_INDEX)
+            .expression_attribute_values(":list", text(due_key.to_string()));
+        let (comparison, bound) = match window {
+            Window::DueBy(bound) => ("<=", bound),
+            Window::DueAfter(bound) => (">", bound),
+            Window::All => return query.key_condition_expression(format!("{DUE_KEY} = :list")),
+        };
+        query
+            .key_condition_expression(format!(
+                "{DUE_KEY} = :list AND {DUE_AT} {comparison} :bound"
+            ))
+            .expression_attribute_values(":bound", time(bound))
+    }
+
+    /// Counts page by page; `of_page` says how many of a page count.
+    async fn count_pages(
+        mut query: QueryFluentBuilder,
+        of_page: impl Fn(QueryOutput) -> Result<u64, StoreError>,
+    ) -> Result<u64, CountError> {
+        let mut total = 0;
+        loop {
+            let mut answer = query.clone().send().await.map_err(|error| CountError {
+                is_invalid: error.code() == Some("ValidationException"),
+                error: StoreError::from_call(COUNTING, error),
+            })?;
+            let next = answer.last_evaluated_key.take();
+            total += of_page(answer).map_err(|error| CountError {
+                is_invalid: false,
+                error,
+            })?;
+            if next.is_none() {
+                return Ok(total);
+            }
+            query = query.set_exclusive_start_key(next);
+        }
+    }
+}
+
+/// Why a count failed.
+struct CountError {
+    /// Whether the service calls the request invalid.
+    is_invalid: bool,
+    error: StoreError,
+}
+
+impl ReadDueList for Table {
+    type Place = Item;
+
+    async fn due_page(
+        &self,
+        list: DueList,
+        due_by: Timestamp,
+        after: Option<Position<Item>>,
+    ) -> Result<Metered<DuePage<Item>>, StoreError> {
+        let answer = self
+            .query_due(DueKey::List(list), Window::DueBy(due_by))
+            .set_exclusive_start_key(after.map(|position| position.0))
+            .limit(PAGE)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(READING, error))?;
+        let consumed = answer.consumed_capacity.as_slice();
+        let entries = items(answer.items, READING)?;
+        let mut page = DuePage {
+            keys: Vec::with_capacity(entries.len()),
+            malformed: Vec::new(),
+            oldest: oldest_session(&entries),
+            next: answer.last_evaluated_key.map(Position),
+        };
+        for mut entry in entries {
+            match take_key(&mut entry) {
+                Ok(key) => page.keys.push(key),
+                Err(malformed) => page.malformed.push(malformed),
+            }
+        }
+        Ok(metered(page, consumed))
+    }
+
+    async fn malformed_page(
+        &self,
+        shard: Shard,
+        after: Option<Position<Item>>,
+    ) -> Result<Metered<MalformedPage<Item>>, StoreError> {
+        let answer = self
+            .query_due(DueKey::Malformed(shard), Window::All)
+            .set_exclusive_start_key(after.map(|position| position.0))
+            .limit(PAGE)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(READING, error))?;
+        let consumed = answer.consumed_capacity.as_slice();
+        let page = MalformedPage {
+            keys: items(answer.items, READING)?.iter().map(item_key).collect(),
+            next: answer.last_evaluated_key.map(Position),
+        };
+        Ok(metered(page, consumed))
+    }
+}
+
+impl CountRecords for Table {
+    async fn count(&self, due_key: DueKey, window: Window) -> Result<u64, StoreError> {
+        let query = self.query_due(due_key, window).limit(COUNTED_PAGE);
+        let by_service = |query: QueryFluentBuilder| {
+            Self::count_pages(query.select(Select::Count), |answer| {
+                Ok(u64::try_from(answer.count).unwrap_or_default())
+            })
+        };
+        if let DueKey::Malformed(_) = due_key {
+            return by_service(query).await.map_err(|failed| failed.error);
+        }
+        // Tokens are on the lists, too, and whatever else somebody put there: only sessions count.
+        if self.filters_index.load(Ordering::Relaxed) {
+            let filtered = query
+                .clone()
+                .filter_expression(format!(
+                    "begins_with({PK}, :user) AND begins_with({SK}, :session)"
+                ))
+                .expression_attribute_values(":user", text("USER#"))
+                .expression_attribute_values(":session", text(Kind::Session.prefix()));
+            match by_service(filtered).await {
+                // The filter goes by the table's key, which is in the index, but not its key. Should
+                // the service not take that, the keys are read and counted here.
+                Err(failed) if failed.is_invalid => {
+                    let error = failed.error.causes();
+                    tracing::warn!(error, "the index cannot be filtered; counting its keys");
+                    self.filters_index.store(false, Ordering::Relaxed);
+                }
+                counted => return counted.map_err(|failed| failed.error),
+            }
+        }
+        let keys = query.projection_expression([PK, SK].join(","));
+        Self::count_pages(keys, |answer| {
+            let entries = items(answer.items, COUNTING)?;
+            let keys = entries.iter().map(item_key);
+            Ok(keys.filter(|key| key.kind() == Some(Kind::Session)).count() as u64)
+        })
+        .await
+        .map_err(|failed| failed.error)
+    }
+
+    async fn oldest(&self, list: DueList) -> Result<Option<Timestamp>, StoreError> {
+        let answer = self
+            .query_due(DueKey::List(list), Window::All)
+            .limit(OLDEST_PAGE)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(COUNTING, error))?;
+        Ok(oldest_session(answer.items()))
+    }
+}
+
+/// When the first session among these entries is due. What else is on the list is not counted.
+fn oldest_session(entries: &[Item]) -> Option<Timestamp> {
+    let is_session = |entry: &&Item| item_key(entry).kind() == Some(Kind::Session);
+    entries.iter().find(is_session).and_then(due_at)
+}

@@ -1,0 +1,177 @@
+//! Records as items.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::ports::Found;
+use session_domain::{
+    Due, DueKey, DueList, ItemKey, Kind, MalformedRecord, Reason, Record, RecordKey, Session,
+    Shard, Shards, StoredRecord, Timestamp,
+};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) const PK: &str = "pk";
+pub(super) const SK: &str = "sk";
+pub(super) const DUE_INDEX: &str = "due";
+pub(super) const DUE_KEY: &str = "due_key";
+pub(super) const DUE_AT: &str = "due_at";
+pub(super) const TTL: &str = "ttl";
+pub(super) const IS_ACTIVE: &str = "is_active";
+pub(super) const EXPIRES_AT: &str = "expires_at";
+pub(super) const DEACTIVATED_AT: &str = "deactivated_at";
+pub(super) const DEACTIVATION_REASON: &str = "deactivation_reason";
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn time(value: Timestamp) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// A primary key, as requests name it.
+pub(super) fn key_item(key: &ItemKey) -> Item {
+    HashMap::from([
+        (PK.to_owned(), text(&key.partition)),
+        (SK.to_owned(), text(&key.sort)),
+    ])
+}
+
+/// The attributes that the index and native TTL go by.
+pub(super) fn due_attributes(due: &Due, shard: Shard) -> [(&'static str, AttributeValue); 3] {
+    let list = DueList {
+        action: due.action,
+        shard,
+    };
+    [
+        (DUE_KEY, text(list.to_string())),
+        (DUE_AT, time(due.at)),
+        (TTL, time(due.ttl)),
+    ]
+}
+
+/// When an entry of the index is due.
+pub(super) fn due_at(entry: &Item) -> Option<Timestamp> {
+    Timestamp::parse(entry.get(DUE_AT)?.as_n().ok()?).ok()
+}
+
+/// The primary key of an item.
+pub(super) fn item_key(item: &Item) -> ItemKey {
+    let part = |name| {
+        let part = item.get(name).and_then(|part| part.as_s().ok());
+        part.cloned().unwrap_or_default()
+    };
+    ItemKey {
+        partition: part(PK),
+        sort: part(SK),
+    }
+}
+
+/// Takes the primary key out of an item.
+fn take_item_key(item: &mut Item) -> ItemKey {
+    let mut part = |name| match item.remove(name) {
+        Some(AttributeValue::S(part)) => part,
+        _ => String::new(),
+    };
+    ItemKey {
+        partition: part(PK),
+        sort: part(SK),
+    }
+}
+
+/// Takes the key of a record out of an item.
+pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
+    RecordKey::parse(take_item_key(item)).map_err(|unknown| MalformedRecord {
+        problem: unknown.to_string(),
+        key: unknown.0,
+    })
+}
+
+/// The attributes that [`read_record`] needs: reading an item whole would carry along whatever
+/// its owner has stored in it.
+pub(super) const READ_ATTRIBUTES: [&str; 9] = [
+    PK,
+    SK,
+    IS_ACTIVE,
+    EXPIRES_AT,
+    DEACTIVATED_AT,
+    DEACTIVATION_REASON,
+    DUE_KEY,
+    DUE_AT,
+    "#ttl",
+];
+
+/// `ttl` is a reserved word of DynamoDB's expressions.
+pub(super) const TTL_NAME: (&str, &str) = ("#ttl", TTL);
+
+/// Reads a record: its key, its truth, and what the index is told of it.
+pub(super) fn read_record(mut item: Item, shards: Shards) -> Found {
+    let key = take_key(&mut item)?;
+    read_keyed(key, &item, shards)
+}
+
+/// Reads a record whose key was taken out of its item.
+pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
+    match read_truth(key.kind(), item) {
+        Ok(record) => Ok(StoredRecord {
+            due_key: item
+                .get(DUE_KEY)
+                .and_then(|due_key| due_key.as_s().ok())
+                .and_then(|due_key| DueKey::parse(due_key, shards)),
+            due_at: stored_seconds(item, DUE_AT),
+            ttl: stored_seconds(item, TTL),
+            reason: item
+                .get(DEACTIVATION_REASON)
+                .and_then(|reason| Reason::parse(reason.as_s().ok()?)),
+            key,
+            record,
+        }),
+        Err(problem) => Err(MalformedRecord {
+            key: key.into_item(),
+            problem,
+        }),
+    }
+}
+
+/// Reads exactly the attributes that the conditions of the writes compare: what is understood
+/// here is what those writes take, and the other way round.
+fn read_truth(kind: Kind, item: &Item) -> Result<Record, String> {
+    match kind {
+        Kind::RefreshToken | Kind::BlacklistedToken => Ok(Record::Token {
+            expires_at: read_time(item, EXPIRES_AT)?,
+        }),
+        Kind::Session => {
+            let is_active = item
+                .get(IS_ACTIVE)
+                .ok_or_else(|| format!("{IS_ACTIVE} is missing"))?
+                .as_bool()
+                .map_err(|_| format!("{IS_ACTIVE} is not a boolean"))?;
+            Ok(Record::Session(if *is_active {
+                Session::Active {
+                    expires_at: read_time(item, EXPIRES_AT)?,
+                }
+            } else {
+                Session::Inactive {
+                    deactivated_at: read_time(item, DEACTIVATED_AT)?,
+                }
+            }))
+        }
+    }
+}
+
+/// A time as we write it; it may lie beyond the last one that is believed of others.
+fn stored_seconds(item: &Item, name: &str) -> Option<Timestamp> {
+    let seconds = item.get(name)?.as_n().ok()?.parse().ok()?;
+    Some(Timestamp::from_seconds(seconds))
+}
+
+fn read_time(item: &Item, name: &str) -> Result<Timestamp, String> {
+    let number = item
+        .get(name)
+        .ok_or_else(|| format!("{name} is missing"))?
+        .as_n()
+        .map_err(|_| format!("{name} is not a number"))?;
+    Timestamp::parse(number).map_err(|_| format!("{name} is not a time in epoch seconds"))
+}

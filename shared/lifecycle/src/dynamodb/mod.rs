@@ -1,0 +1,89 @@
+//! The DynamoDB adapter: the only place that knows the SDK, attribute names and expressions.
+
+mod authorize;
+mod describe;
+mod due_list;
+mod error;
+mod item;
+mod read;
+mod records;
+mod reports;
+mod scan;
+mod statement;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use aws_config::retry::RetryConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::ConsumedCapacity;
+
+use self::item::Item;
+use crate::ports::WithoutRetries;
+use crate::ports::{Metered, StoreError};
+use session_domain::Shards;
+
+/// The sessions table, behind the SDK's client.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    name: String,
+    shards: Shards,
+    /// Whether the service takes a filter on the table's key in a query of the index.
+    filters_index: Arc<AtomicBool>,
+}
+
+impl Table {
+    /// The table `name`, whose work list has `shards` shards.
+    #[must_use]
+    pub fn new(client: Client, name: impl Into<String>, shards: Shards) -> Self {
+        Self {
+            client,
+            name: name.into(),
+            shards,
+            filters_index: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// How many shards the work list has.
+    #[must_use]
+    pub const fn shards(&self) -> Shards {
+        self.shards
+    }
+}
+
+impl WithoutRetries for Table {
+    /// The same table, over the same connections.
+    fn without_retries(&self) -> Self {
+        let config = self.client.config().to_builder();
+        let config = config.retry_config(RetryConfig::disabled()).build();
+        Self {
+            client: Client::from_conf(config),
+            ..self.clone()
+        }
+    }
+}
+
+/// An answer with the capacity that it consumed.
+fn metered<T>(value: T, consumed: &[ConsumedCapacity]) -> Metered<T> {
+    let units = |of: fn(&ConsumedCapacity) -> Option<f64>| consumed.iter().filter_map(of).sum();
+    Metered {
+        value,
+        capacity_units: units(ConsumedCapacity::capacity_units),
+        // Where the service does not tell its share, the table may have consumed all of them.
+        table_units: units(|consumed| match consumed.table() {
+            Some(table) => table.capacity_units(),
+            None => consumed.capacity_units(),
+        }),
+    }
+}
+
+/// The items of a page. The service sends a list of them also where it has found nothing; an answer
+/// without one comes from something else, and does not tell that there is nothing left.
+fn items(items: Option<Vec<Item>>, what: &'static str) -> Result<Vec<Item>, StoreError> {
+    items.ok_or_else(|| StoreError::Unavailable {
+        what,
+        source: "the answer has no list of items".into(),
+    })
+}

@@ -1,0 +1,99 @@
+//! The records that an application creates, and finds.
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::Table;
+use super::item::{EXPIRES_AT, IS_ACTIVE, PK, due_attributes, key_item, read_record, text, time};
+use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
+use session_domain::{Due, RecordKey, StoredRecord};
+
+impl CreateRecords for Table {
+    async fn create(&self, record: &NewRecord, due: &Due) -> Result<bool, StoreError> {
+        let key = record.key();
+        let shard = self.shards.assign(&key);
+        let attributes = attributes(record)
+            .into_iter()
+            .chain(due_attributes(due, shard));
+        let mut item = key_item(key.item());
+        item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression(format!("attribute_not_exists({PK})"))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(refusal))
+                if refusal.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::from_call("creating a record", error)),
+        }
+    }
+}
+
+impl FindRecord for Table {
+    async fn find(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key_item(key.item())))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call("finding a record", error))?;
+        Ok(answer
+            .item
+            .map(|item| read_record(item, self.shards))
+            .transpose()?)
+    }
+}
+
+/// A record's attributes beside the key and those of the index.
+fn attributes(record: &NewRecord) -> Vec<(&'static str, AttributeValue)> {
+    match record {
+        NewRecord::Session { new, created_at } => {
+            let optional = [
+                ("ip_address", &new.ip_address),
+                ("user_agent", &new.user_agent),
+            ]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
+            [
+                ("user_id", text(new.user.as_str())),
+                ("session_id", text(new.session.as_str())),
+                (IS_ACTIVE, AttributeValue::Bool(true)),
+                ("created_at", time(*created_at)),
+                (EXPIRES_AT, time(new.expires_at)),
+            ]
+            .into_iter()
+            .chain(optional)
+            .collect()
+        }
+        NewRecord::RefreshToken {
+            user,
+            session,
+            token: _,
+            expires_at,
+        } => vec![
+            ("user_id", text(user.as_str())),
+            ("session_id", text(session.as_str())),
+            (EXPIRES_AT, time(*expires_at)),
+        ],
+        NewRecord::BlacklistedToken {
+            user,
+            token,
+            expires_at,
+        } => vec![
+            ("user_id", text(user.as_str())),
+            ("jti", text(token.as_str())),
+            (EXPIRES_AT, time(*expires_at)),
+        ],
+    }
+}

@@ -1,0 +1,162 @@
+//! Adopting a table: its scan, and how far that is.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+
+use super::item::{
+    Item, PK, READ_ATTRIBUTES, SK, TTL, TTL_NAME, item_key, key_item, read_keyed, take_key, time,
+};
+use super::reports::PARTITION;
+use super::{Table, items, metered};
+use crate::ports::{KeepAdoptionPlace, Metered, ScanPage, ScanTable, StoreError};
+use session_domain::{
+    AdoptionPlace, AdoptionSettings, Days, ItemKey, SegmentPlace, Shards, Timestamp,
+};
+
+const SCANNING: &str = "scanning the table";
+const KEEPING: &str = "keeping the place of an adoption";
+
+/// The most items of a page. DynamoDB ends a page at 1 MB in any case.
+const PAGE: i32 = 250;
+
+/// The sort key of the place, in the partition of the reports.
+const PLACE: &str = "ADOPTION";
+
+const SEGMENTS: &str = "segments";
+const EXAMINED: &str = "examined";
+const KEPT_AT: &str = "kept_at";
+const DUE_SHARDS: &str = "due_shards";
+const RETENTION_DAYS: &str = "retention_days";
+
+impl ScanTable for Table {
+    async fn scan_page(
+        &self,
+        segment: u16,
+        segments: u16,
+        after: Option<&ItemKey>,
+    ) -> Result<Metered<ScanPage>, StoreError> {
+        let (ttl, attribute) = TTL_NAME;
+        let answer = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .segment(segment.into())
+            .total_segments(segments.into())
+            .set_exclusive_start_key(after.map(key_item))
+            .projection_expression(READ_ATTRIBUTES.join(","))
+            .expression_attribute_names(ttl, attribute)
+            .consistent_read(true)
+            .limit(PAGE)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(SCANNING, error))?;
+        let consumed = answer.consumed_capacity.as_slice();
+        let records = items(answer.items, SCANNING)?
+            .into_iter()
+            // What has another key is somebody else's: a table may be shared.
+            .filter_map(|mut item| Some((take_key(&mut item).ok()?, item)))
+            .map(|(key, item)| read_keyed(key, &item, self.shards))
+            .collect();
+        let page = ScanPage {
+            records,
+            examined: u64::try_from(answer.scanned_count).unwrap_or_default(),
+            next: answer.last_evaluated_key.as_ref().map(item_key),
+        };
+        Ok(metered(page, consumed))
+    }
+}
+
+impl KeepAdoptionPlace for Table {
+    async fn adoption_place(&self) -> Result<Option<AdoptionPlace>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key_item(&place_key())))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(KEEPING, error))?;
+        // A place that cannot be understood is none: the adoption begins anew.
+        Ok(answer.item.as_ref().and_then(from_item))
+    }
+
+    async fn keep_adoption_place(
+        &self,
+        place: &AdoptionPlace,
+        ttl: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(to_item(place, ttl)))
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(KEEPING, error))?;
+        Ok(())
+    }
+}
+
+fn place_key() -> ItemKey {
+    ItemKey {
+        partition: PARTITION.to_owned(),
+        sort: PLACE.to_owned(),
+    }
+}
+
+/// A segment is true where it is done, a key where it was read up to there, and null where it has
+/// not begun.
+fn to_item(place: &AdoptionPlace, ttl: Timestamp) -> Item {
+    let segments = place.segments.iter().map(|segment| match segment {
+        SegmentPlace::NotBegun => AttributeValue::Null(true),
+        SegmentPlace::After(key) => AttributeValue::M(key_item(key)),
+        SegmentPlace::Done => AttributeValue::Bool(true),
+    });
+    let number = |value: &dyn ToString| AttributeValue::N(value.to_string());
+    let AdoptionSettings { shards, retention } = place.settings;
+    let mut item = key_item(&place_key());
+    item.extend(
+        [
+            (SEGMENTS, AttributeValue::L(segments.collect())),
+            (EXAMINED, number(&place.examined)),
+            (KEPT_AT, time(place.kept_at)),
+            (DUE_SHARDS, number(&shards.count())),
+            (RETENTION_DAYS, number(&retention.0)),
+            (TTL, time(ttl)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    item
+}
+
+fn from_item(item: &Item) -> Option<AdoptionPlace> {
+    let number = |name: &str| item.get(name)?.as_n().ok();
+    let segment = |value: &AttributeValue| {
+        if value.is_null() {
+            Some(SegmentPlace::NotBegun)
+        } else if value.as_bool() == Ok(&true) {
+            Some(SegmentPlace::Done)
+        } else {
+            after(value.as_m().ok()?).map(SegmentPlace::After)
+        }
+    };
+    let segments = item.get(SEGMENTS)?.as_l().ok()?;
+    Some(AdoptionPlace {
+        segments: segments.iter().map(segment).collect::<Option<_>>()?,
+        examined: number(EXAMINED)?.parse().ok()?,
+        kept_at: Timestamp::parse(number(KEPT_AT)?).ok()?,
+        settings: AdoptionSettings {
+            shards: Shards::new(number(DUE_SHARDS)?.parse().ok()?).ok()?,
+            retention: Days(number(RETENTION_DAYS)?.parse().ok()?),
+        },
+    })
+}
+
+fn after(key: &HashMap<String, AttributeValue>) -> Option<ItemKey> {
+    Some(ItemKey {
+        partition: key.get(PK)?.as_s().ok()?.clone(),
+        sort: key.get(SK)?.as_s().ok()?.clone(),
+    })
+}

@@ -1,0 +1,74 @@
+//! The conditional writes, in batches.
+
+use std::num::NonZeroU32;
+
+use aws_sdk_dynamodb::types::{
+    BatchStatementErrorCodeEnum, BatchStatementResponse, ReturnConsumedCapacity,
+};
+
+use super::statement::statement;
+use super::{Table, metered};
+use crate::ports::{ApplyChanges, Metered, Outcome, StoreError};
+use session_domain::{Change, Write};
+
+const WRITING: &str = "writing";
+
+impl ApplyChanges for Table {
+    const MOST: NonZeroU32 = NonZeroU32::new(25).unwrap();
+
+    async fn apply(&self, changes: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
+        let statements = changes
+            .iter()
+            .map(|change| statement(&self.name, change))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| StoreError::Rejected {
+                what: WRITING,
+                source: error.into(),
+            })?;
+        let answer = self
+            .client
+            .batch_execute_statement()
+            .set_statements(Some(statements))
+            .return_consumed_capacity(ReturnConsumedCapacity::Indexes)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(WRITING, error))?;
+        let mut answers = answer.responses.unwrap_or_default().into_iter();
+        let outcomes = changes
+            .iter()
+            .map(|change| outcome(change, answers.next()))
+            .collect();
+        let consumed = answer.consumed_capacity.unwrap_or_default();
+        Ok(metered(outcomes, &consumed))
+    }
+}
+
+fn outcome(change: &Change, answer: Option<BatchStatementResponse>) -> Outcome {
+    let Some(answer) = answer else {
+        return Outcome::Failed(StoreError::Unavailable {
+            what: WRITING,
+            source: "the answer is shorter than the request".into(),
+        });
+    };
+    let deletes = matches!(change.write, Write::Delete { .. });
+    match (answer.error, answer.item) {
+        (None, None) if deletes => Outcome::Gone,
+        (None, _) => Outcome::Applied,
+        (Some(error), _)
+            if error.code == Some(BatchStatementErrorCodeEnum::ConditionalCheckFailed) =>
+        {
+            // Whether the service sends the record along differs by documentation, by region and
+            // by emulator, and it may be large: whoever needs it reads it.
+            Outcome::Refused
+        }
+        (Some(error), _) => {
+            let code = error.code.as_ref().map(BatchStatementErrorCodeEnum::as_str);
+            let message = format!(
+                "{}: {}",
+                code.unwrap_or("no code"),
+                error.message.as_deref().unwrap_or("no message")
+            );
+            Outcome::Failed(StoreError::from_statement(WRITING, code, message.into()))
+        }
+    }
+}

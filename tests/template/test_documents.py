@@ -1,0 +1,106 @@
+"""The documents: each link and path in them leads to something that exists, and two of them stay short."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# A code block contains neither headings nor links.
+FENCE = re.compile(r"^( *)```.*?^\1```", re.M | re.S)
+LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
+# A path may be a pattern of several.
+PATTERN = re.compile(r"[*{<…]")
+
+
+def documents():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return sorted(it for it in listed.stdout.split("\0") if it and (ROOT / it).exists())
+
+
+def prose(path):
+    return FENCE.sub("", path.read_text())
+
+
+def anchors(path):
+    """The anchors that GitHub creates for headings: a repeated heading gets a number."""
+    found, seen = set(), {}
+    for heading in re.findall(r"^#+ (.*)", prose(path), re.M):
+        heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        anchor = re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        count = seen.get(anchor, 0)
+        seen[anchor] = count + 1
+        found.add(f"{anchor}-{count}" if count else anchor)
+    return found
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_link_leads_somewhere(document):
+    path = ROOT / document
+    wrong = []
+    for link in (it[0] or it[1] for it in LINK.findall(prose(path))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        place = path.parent / target if target else path
+        if not place.exists():
+            wrong.append(link)
+        elif anchor and place.suffix == ".md" and anchor not in anchors(place):
+            wrong.append(link)
+    assert wrong == []
+
+
+def test_links_are_found():
+    assert sum(len(LINK.findall(prose(ROOT / it))) for it in documents()) > 200
+
+
+def test_every_path_of_a_document_that_a_file_names_exists():
+    """In sources, templates and scripts, `docs/…` names a document of this repository."""
+    named = subprocess.run(
+        ["git", "grep", "-hoE", "--untracked", r"\bdocs/[A-Za-z0-9_./*{},-]*[A-Za-z0-9}]", "--", ".", ":!tests/template/test_documents.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    # Folders that tools create there are named, too.
+    named = {it for it in named if "node_modules" not in it and not PATTERN.search(it)}
+    assert len(named) > 10
+    assert sorted(it for it in named if not (ROOT / it).exists()) == []
+
+
+def test_every_path_of_the_code_map_exists():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    section = text.split("\n## Code map\n")[1].split("\n## ")[0]
+    rows = [it.split("|")[1] for it in section.splitlines() if it.startswith("| `")]
+    paths = [it for row in rows for it in re.findall(r"`([^`]+)`", row)]
+    assert len(paths) > 15
+    assert [it for it in paths if not (ROOT / it).exists()] == []
+
+
+def test_every_path_of_where_things_go_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    section = text.split("\n## Where things go\n")[1].split("\n## ")[0]
+    paths = [it for it in re.findall(r"`([^`]+)`", section) if "/" in it and not PATTERN.search(it)]
+    assert len(paths) > 15
+    assert [it for it in paths if not (ROOT / it).exists()] == []
+
+
+def test_readme_fits_on_two_screens():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    assert [it for it in lines if len(it) > 120] == []
+
+
+def test_glossary_has_at_most_40_words():
+    rows = [it for it in (ROOT / "docs/development/glossary.md").read_text().splitlines() if it.startswith("| ")]
+    words = [it.split("|")[1].strip() for it in rows[2:]]
+    assert 0 < len(words) <= 40
+    assert len(set(words)) == len(words)
