@@ -24,10 +24,10 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::authorizing::{issued, refusal};
-use session_cleanup_tests::benchmark::stats::{mebibytes, quartiles, turn};
+use session_cleanup_tests::benchmark::stats::{mebibytes, quartiles, rotated};
 use session_cleanup_tests::emulator::{Emulator, binary};
 use session_cleanup_tests::events::event_with_token;
-use session_cleanup_tests::fault_proxy::{Exchange, Fault, Faults};
+use session_cleanup_tests::fault_proxy::{Exchange, Fault, FaultProxy};
 use session_cleanup_tests::token_factory::Signer;
 use session_cleanup_tests::{HOUR, World};
 use session_lifecycle::clock;
@@ -199,7 +199,7 @@ fn subjects(world: &World, end: i64) -> Vec<Subject> {
 
 async fn measure_starts(world: &World, subjects: &mut [Subject]) {
     for round in 0..STARTS {
-        for index in turn(round, subjects.len()) {
+        for index in rotated(round, subjects.len()) {
             let subject = &mut subjects[index];
             let emulator = subject.emulator(world, None).await;
             #[expect(
@@ -233,7 +233,7 @@ async fn measure_requests(world: &World, subjects: &mut [Subject]) {
         running.push((emulator, process));
     }
     for round in 0..ROUNDS {
-        for index in turn(round, subjects.len()) {
+        for index in rotated(round, subjects.len()) {
             let (subject, (emulator, process)) = (&mut subjects[index], &running[index]);
             let before = process.cpu();
             for _ in 0..REQUESTS {
@@ -254,7 +254,7 @@ async fn measure_requests(world: &World, subjects: &mut [Subject]) {
 
 async fn count_requests(world: &World, subject: &mut Subject) {
     // No faults: it is only to see what passes.
-    let passing = Faults::before(world.dynamodb.address(), |_| Fault::None).await;
+    let passing = FaultProxy::before(world.dynamodb.address(), |_| Fault::None).await;
     let emulator = subject.emulator(world, Some(&passing)).await;
     subject.ask(&emulator).await;
     let first = passing.record().len();
@@ -278,7 +278,7 @@ fn counts(record: &[Exchange]) -> Counts {
 }
 
 impl Subject {
-    async fn emulator(&self, world: &World, passing: Option<&Faults>) -> Emulator {
+    async fn emulator(&self, world: &World, passing: Option<&FaultProxy>) -> Emulator {
         let through = passing.map(|it| ("AWS_ENDPOINT_URL_DYNAMODB", it.url()));
         let variables = self.variables.iter().cloned().chain(through);
         Emulator::start_binary(world, &self.binary, variables).await

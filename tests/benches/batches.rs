@@ -26,14 +26,15 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 use session_cleanup_local::dynamodb::{TABLE_NAME, client};
 use session_cleanup_tests::benchmark::SHARDS;
-use session_cleanup_tests::benchmark::stats::{grouped, quartiles, turn};
+use session_cleanup_tests::benchmark::stats::{grouped, quartiles, rotated};
 use session_cleanup_tests::process::cpu_of_this_thread;
 use session_cleanup_tests::{DAY, HOUR, NOW, World, sample};
 use session_domain::{
-    Action, Change, Days, DueList, ItemKey, RecordKey, Rules, Shard, Shards, Timestamp, Write,
+    Action, ConditionalWrite, Days, DueList, ItemKey, RecordKey, RetentionPolicy, Shard, Shards,
+    Timestamp, WriteOp,
 };
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::{ApplyChanges as _, Outcome};
+use session_lifecycle::ports::{ApplyWrites as _, Outcome};
 
 /// How many sessions are deactivated each time.
 const SESSIONS: usize = 5_000;
@@ -72,7 +73,7 @@ async fn main() {
     let address = world.dynamodb.address();
     let mut taken = WAYS.map(|_| Vec::new());
     for round in 0..ROUNDS {
-        for index in turn(round, WAYS.len()) {
+        for index in rotated(round, WAYS.len()) {
             let items = due_sessions();
             let changes: Vec<_> = items.iter().map(change).collect();
             sample::store(&world, items);
@@ -89,8 +90,8 @@ async fn main() {
 
 /// The same sessions each time, active again.
 fn due_sessions() -> Vec<Value> {
-    let mut dice = StdRng::seed_from_u64(5);
-    sample::active_sessions(&mut dice, SESSIONS, SHARDS, |_| NOW - HOUR)
+    let mut rng = StdRng::seed_from_u64(5);
+    sample::active_sessions(&mut rng, SESSIONS, SHARDS, |_| NOW - HOUR)
 }
 
 fn text<'a>(item: &'a Value, name: &str) -> &'a str {
@@ -98,7 +99,7 @@ fn text<'a>(item: &'a Value, name: &str) -> &'a str {
 }
 
 /// The change that the cleanup would make.
-fn change(item: &Value) -> Change {
+fn change(item: &Value) -> ConditionalWrite {
     let key = RecordKey::parse(ItemKey {
         partition: text(item, "pk").to_owned(),
         sort: text(item, "sk").to_owned(),
@@ -107,9 +108,9 @@ fn change(item: &Value) -> Change {
         action: Action::Deactivate,
         shard: shard(text(item, "due_key")),
     };
-    let rules = Rules::keeping(Days(30));
+    let policy = RetentionPolicy::without_grace(Days(30));
     let now = Timestamp::from_seconds(NOW);
-    Change::expected(key.expect("a session's key"), list, &rules, now)
+    ConditionalWrite::for_due_entry(key.expect("a session's key"), list, &policy, now)
 }
 
 fn shard(list: &str) -> Shard {
@@ -119,7 +120,7 @@ fn shard(list: &str) -> Shard {
 }
 
 /// Deactivates all, on this thread alone.
-fn deactivate(address: SocketAddr, way: Way, changes: &[Change]) -> Taken {
+fn deactivate(address: SocketAddr, way: Way, changes: &[ConditionalWrite]) -> Taken {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -165,10 +166,10 @@ async fn add((requests, units): (usize, f64), more: f64) -> (usize, f64) {
 }
 
 /// Deactivates one session, with the conditions of the cleanup's statement; its capacity units.
-async fn update(client: &Client, change: &Change) -> f64 {
+async fn update(client: &Client, change: &ConditionalWrite) -> f64 {
     let number = |value: i64| AttributeValue::N(value.to_string());
     let text = |value: &str| AttributeValue::S(value.to_owned());
-    let Write::Deactivate { shard, .. } = &change.write else {
+    let WriteOp::Deactivate { shard, .. } = &change.op else {
         unreachable!("a session is deactivated here");
     };
     let list = DueList {
@@ -202,7 +203,7 @@ async fn update(client: &Client, change: &Change) -> f64 {
 }
 
 /// Deactivates a batch as the cleanup does; its capacity units.
-async fn execute(table: &Table, changes: &[Change]) -> f64 {
+async fn execute(table: &Table, changes: &[ConditionalWrite]) -> f64 {
     let answer = table.apply(changes).await.expect("the store answers");
     for outcome in answer.value {
         assert!(matches!(outcome, Outcome::Applied), "{outcome:?}");

@@ -14,23 +14,29 @@ use serde_json::json;
 use session_cleanup_tests::token_factory::{ALGORITHMS, Signer, claims_with, encoded, parts};
 use session_cleanup_tests::{HOUR, NOW, at};
 use session_domain::{
-    Change, Days, Refusal, SeenSession, SessionId, Shards, Timestamp, TokenId, UserId,
+    ConditionalWrite, Days, DenyReason, SessionId, SessionSnapshot, Shards, Timestamp, TokenId,
+    UserId,
 };
 use session_functions::authorize::{Authorize, Decision, TimeLimits};
 use session_lifecycle::ports::{
-    ApplyChanges, LookUpSession, Lookup, Metered, Outcome, StoreError, WithoutRetries,
+    ApplyWrites, LookUpSession, Metered, Outcome, SessionLookup, StoreError, WithoutRetries,
 };
 
 /// Answers all questions alike.
 #[derive(Debug, Clone)]
 struct Answers {
-    session: Option<SeenSession>,
+    session: Option<SessionSnapshot>,
     blacklisted: bool,
 }
 
 impl LookUpSession for Answers {
-    async fn look_up(&self, _: &UserId, _: &SessionId, _: &TokenId) -> Result<Lookup, StoreError> {
-        Ok(Lookup {
+    async fn look_up(
+        &self,
+        _: &UserId,
+        _: &SessionId,
+        _: &TokenId,
+    ) -> Result<SessionLookup, StoreError> {
+        Ok(SessionLookup {
             session: self.session.map(Ok),
             blacklisted: self.blacklisted,
         })
@@ -43,10 +49,13 @@ impl WithoutRetries for Answers {
     }
 }
 
-impl ApplyChanges for Answers {
-    const MOST: std::num::NonZeroU32 = std::num::NonZeroU32::MIN;
+impl ApplyWrites for Answers {
+    const MAX_BATCH: std::num::NonZeroU32 = std::num::NonZeroU32::MIN;
 
-    async fn apply(&self, changes: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
+    async fn apply(
+        &self,
+        changes: &[ConditionalWrite],
+    ) -> Result<Metered<Vec<Outcome>>, StoreError> {
         Ok(Metered {
             value: changes.iter().map(|_| Outcome::Applied).collect(),
             capacity_units: 0.0,
@@ -59,7 +68,7 @@ fn active(expires_at: i64) -> Answers {
     let shard = Shards::default().all().next().expect("there are shards");
     let expires_at = Timestamp::from_seconds(expires_at);
     Answers {
-        session: Some(SeenSession::Active { expires_at, shard }),
+        session: Some(SessionSnapshot::Active { expires_at, shard }),
         blacklisted: false,
     }
 }
@@ -71,9 +80,9 @@ fn decide(
     signer: &Signer,
     table: &Answers,
     header: Option<&str>,
-    expected: Option<Refusal>,
+    expected: Option<DenyReason>,
 ) {
-    let limit = TimeLimits::LOGIN.decision;
+    let limit = TimeLimits::INTERACTIVE.decision;
     let verifier = signer.verifier();
     let authorize = Authorize::new(table.clone(), verifier, Days(30), limit);
     let decide = |header| {
@@ -83,7 +92,7 @@ fn decide(
     };
     let refused = match decide(header) {
         Decision::Allow(_) => None,
-        Decision::Refuse { refusal, .. } => Some(refusal),
+        Decision::Deny { reason, .. } => Some(reason),
     };
     assert_eq!(refused, expected, "{name}");
     criterion.bench_function(name, |bencher| {
@@ -125,7 +134,7 @@ fn each_refusal(criterion: &mut Criterion) {
     for (why, token) in invalid {
         let name = format!("refuse/Invalid token/{why}");
         let header = format!("Bearer {token}");
-        let expected = Some(Refusal::InvalidToken);
+        let expected = Some(DenyReason::InvalidToken);
         decide(criterion, &name, &issuer, &live, Some(&header), expected);
     }
     let missing = Answers {
@@ -133,7 +142,7 @@ fn each_refusal(criterion: &mut Criterion) {
         blacklisted: false,
     };
     let inactive = Answers {
-        session: Some(SeenSession::Inactive),
+        session: Some(SessionSnapshot::Inactive),
         ..missing
     };
     let revoked = Answers {
@@ -144,16 +153,16 @@ fn each_refusal(criterion: &mut Criterion) {
     let old = format!("Bearer {}", claims("exp", json!(NOW - 1)));
     let (good, old) = (Some(good.as_str()), Some(old.as_str()));
     let by_the_table = [
-        (None, &live, Refusal::MissingBearerToken),
-        (old, &live, Refusal::TokenExpired),
-        (good, &revoked, Refusal::TokenRevoked),
-        (good, &missing, Refusal::SessionNotFound),
-        (good, &inactive, Refusal::SessionInactive),
-        (good, &active(NOW - 1), Refusal::SessionExpired),
+        (None, &live, DenyReason::MissingBearerToken),
+        (old, &live, DenyReason::TokenExpired),
+        (good, &revoked, DenyReason::TokenRevoked),
+        (good, &missing, DenyReason::SessionNotFound),
+        (good, &inactive, DenyReason::SessionInactive),
+        (good, &active(NOW - 1), DenyReason::SessionExpired),
     ];
-    for (header, table, refusal) in by_the_table {
-        let name = format!("refuse/{refusal}");
-        decide(criterion, &name, &issuer, table, header, Some(refusal));
+    for (header, table, reason) in by_the_table {
+        let name = format!("refuse/{reason}");
+        decide(criterion, &name, &issuer, table, header, Some(reason));
     }
 }
 

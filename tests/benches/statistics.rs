@@ -21,7 +21,7 @@ use session_cleanup_tests::benchmark::{Measured, Metered, SHARDS, store_in_parts
 use session_cleanup_tests::events::event;
 use session_cleanup_tests::{DAY, HOUR, World, sample};
 use session_lifecycle::clock;
-use session_lifecycle::clock::Stopwatch;
+use session_lifecycle::clock::Deadline;
 
 /// The sizes of the table, in sessions.
 const SESSIONS: [usize; 3] = [10_000, 100_000, 1_000_000];
@@ -55,10 +55,10 @@ struct Counted {
 #[tokio::main]
 async fn main() {
     let world = World::new().await;
-    let mut dice = StdRng::seed_from_u64(1);
+    let mut rng = StdRng::seed_from_u64(1);
     let (mut all, mut stored) = (Vec::new(), 0);
     for sessions in SESSIONS {
-        store_in_parts(&world, sessions - stored, |some| items(some, &mut dice));
+        store_in_parts(&world, sessions - stored, |some| items(some, &mut rng));
         stored = sessions;
         all.push(count(&world, sessions).await);
     }
@@ -66,12 +66,12 @@ async fn main() {
 }
 
 /// Sessions in all states. The live ones expire after the benchmark has ended.
-fn items(count: usize, dice: &mut StdRng) -> Vec<Value> {
+fn items(count: usize, rng: &mut StdRng) -> Vec<Value> {
     let now = clock::now().timestamp();
     let (live, expired) = (count * LIVE / OF, count * EXPIRED / OF);
     let mut ends = |count, ends: std::ops::Range<i64>| {
-        let end = |dice: &mut StdRng| dice.random_range(ends.clone());
-        sample::active_sessions(dice, count, SHARDS, end)
+        let end = |rng: &mut StdRng| rng.random_range(ends.clone());
+        sample::active_sessions(rng, count, SHARDS, end)
     };
     let mut items = ends(live, now + 6 * HOUR..now + 30 * DAY);
     items.extend(ends(expired, now - HOUR..now));
@@ -98,10 +98,10 @@ async fn count(world: &World, sessions: usize) -> Counted {
     let mut seconds = Vec::new();
     for _ in 0..TIMES {
         tokio::time::sleep(KEPT_FOR).await;
-        let watch = Stopwatch::start(Duration::ZERO);
+        let timer = Deadline::after(Duration::ZERO);
         let answer = metered.emulator.invoke(&question).await;
         check(&answer.expect("an answer"), sessions);
-        seconds.push(watch.elapsed().as_secs_f64());
+        seconds.push(timer.elapsed().as_secs_f64());
     }
     let Measured { usage, cpu } = metered.since(&before);
     let requests: usize = usage.values().map(|it| it.requests).sum();

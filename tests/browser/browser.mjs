@@ -6,7 +6,7 @@ import { startGateway } from './gateway.mjs';
 import { startStack } from './stack.mjs';
 
 // A busy machine may take long; nothing here depends on how long. Less of it shows a failure sooner.
-const PATIENCE = Number(process.env.PATIENCE_MS ?? 120_000);
+const TIMEOUT = Number(process.env.PATIENCE_MS ?? 120_000);
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'];
@@ -28,7 +28,7 @@ export async function open(...flags) {
  */
 export async function visit(world, { path = '/api/v1/monitoring', before = () => {}, ...options } = {}) {
     const context = await world.browser.newContext({ locale: 'en-GB', timezoneId: 'Europe/Berlin', ...options });
-    context.setDefaultTimeout(PATIENCE);
+    context.setDefaultTimeout(TIMEOUT);
     const page = await context.newPage();
     const seen = { problems: [], messages: [], requests: [] };
     page.on('pageerror', (error) => seen.problems.push(String(error)));

@@ -22,7 +22,7 @@ from moto.server import ThreadedMotoServer
 DOCUMENT = (DOCS / "setup/first-token.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", DOCUMENT, re.M | re.S))
 # Minutes: a busy machine may be slow.
-PATIENCE = 300
+TIMEOUT_SECONDS = 300
 
 
 def blocks(section, language="sh"):
@@ -57,7 +57,7 @@ class Reader:
         process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL)
         self.stop.callback(process.wait)
         self.stop.callback(process.terminate)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT_SECONDS
         host, port = self.places["127.0.0.1:8001"].split(":")
         while True:
             try:
@@ -93,7 +93,7 @@ class Reader:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

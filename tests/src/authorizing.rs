@@ -6,14 +6,14 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 
-use crate::log::{keep_headers, keep_secret};
+use crate::log::{forbid_headers, forbid_in_log};
 use crate::{NOW, World, at};
 
 pub const METHOD: &str = "arn:aws:execute-api:eu-west-1:111122223333:abc123/prod/GET/orders/7";
 pub const STAGE: &str = "arn:aws:execute-api:eu-west-1:111122223333:abc123/prod/*";
 
 pub async fn authorize(world: &World, event: &Value) -> Value {
-    keep_headers(event);
+    forbid_headers(event);
     world
         .functions
         .invoke(FunctionName::Authorizer, event, at(NOW))
@@ -50,7 +50,7 @@ pub fn sign(world: &World, claims: Value) -> String {
     let secret = &world.tokens.variables()[1].1;
     let key = EncodingKey::from_secret(secret.as_bytes());
     let token = encode(&Header::default(), &issued(world, claims), &key).unwrap();
-    keep_secret(&token);
+    forbid_in_log(&token);
     token
 }
 

@@ -15,14 +15,14 @@ use dynoxide::{Database, ImportOptions};
 use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
 use session_cleanup_local::template::Template;
-use session_functions::config::Variables;
+use session_functions::config::Environment;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::item_from;
 
 /// DynamoDB takes no more items in a batch.
-const MOST_ITEMS: usize = 25;
+const MAX_ITEMS: usize = 25;
 
 /// What `CreateTable` takes of the template's table.
 ///
@@ -171,7 +171,7 @@ pub fn needs_embedded(test: &str, why: &str) -> bool {
 }
 
 fn endpoint() -> Option<SocketAddr> {
-    let variables = Variables::of_the_process();
+    let variables = Environment::from_process();
     let endpoint = variables.get("DYNAMODB_ENDPOINT")?;
     let address = endpoint.strip_prefix("http://").map(str::parse);
     Some(address.and_then(Result::ok).unwrap_or_else(|| {
@@ -250,7 +250,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 async fn write(client: &Client, table: &str, items: &[Value]) {
-    for batch in items.chunks(MOST_ITEMS) {
+    for batch in items.chunks(MAX_ITEMS) {
         let requests = batch.iter().map(|item| {
             let put = PutRequest::builder()
                 .set_item(Some(item_from(item)))

@@ -15,14 +15,14 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use session_cleanup_local::template::FunctionName;
-use session_functions::config::Variables;
+use session_functions::config::Environment;
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::World;
-use crate::log::{keep_headers, keep_secret, leaks};
+use crate::log::{forbid_headers, forbid_in_log, leaks};
 use crate::metrics::{self, Sample};
 use crate::process::Process;
 
@@ -73,7 +73,7 @@ impl Emulator {
 
     async fn run(binary: &Path, variables: BTreeMap<&str, String>) -> Self {
         for (_, secret) in variables.iter().filter(|it| SECRETS.contains(it.0)) {
-            keep_secret(secret);
+            forbid_in_log(secret);
         }
         let output = NamedTempFile::new().expect("a file");
         let notes = NamedTempFile::new().expect("a file");
@@ -123,7 +123,7 @@ impl Emulator {
     ///
     /// What the function says that it failed of, or that it ended without an answer.
     pub async fn invoke(&self, event: &Value) -> Result<Value, String> {
-        keep_headers(event);
+        forbid_headers(event);
         let address = self.address;
         let path = "2015-03-31/functions/function/invocations";
         let request = Request::post(format!("http://{address}/{path}"))
@@ -247,7 +247,7 @@ fn on_lambda(world: &World) -> [(&'static str, String); 7] {
 
 /// The emulator itself.
 fn program() -> PathBuf {
-    let variables = Variables::of_the_process();
+    let variables = Environment::from_process();
     let program = variables.get("LAMBDA_RIE").map(PathBuf::from);
     program.filter(|it| it.is_file()).expect(
         "LAMBDA_RIE must be the path of aws-lambda-rie-x86_64, which the package aws-sam-cli \
@@ -265,7 +265,7 @@ pub fn binary(name: &str) -> PathBuf {
         .nth(3)
         .expect("target/<profile>/deps/<test>");
     let function = FunctionName::ALL.into_iter().find(|it| it.as_str() == name);
-    let (binary, makes_it) = match (Variables::of_the_process().get("SAM_BUILD"), function) {
+    let (binary, makes_it) = match (Environment::from_process().get("SAM_BUILD"), function) {
         (None, _) => (
             target.join("release").join(name),
             format!("cargo build --release -p {name}"),

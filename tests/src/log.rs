@@ -2,12 +2,12 @@
 //! of one, a secret, or the value of a header.
 //!
 //! Each world starts the log, in the functions' own form and at the finest level, and has a
-//! [`Watch`] that fails its test where such a line was written. Tests of one program run side by
+//! [`LogGuard`] that fails its test where such a line was written. Tests of one program run side by
 //! side and have one log, so a bad line fails each test that has a world at that moment. What a
 //! test reads of the log is what its own thread has written.
 //!
 //! Whatever looks like a token is found without more ado. What else is secret has to be known:
-//! [`keep_secret`] and [`keep_value`] are told by those who make it up.
+//! [`forbid_in_log`] and [`forbid_header_value`] are told by those who make it up.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, ThreadId};
 
 use serde_json::Value;
-use session_functions::config::Variables;
+use session_functions::config::Environment;
 use session_functions::telemetry;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -23,10 +23,10 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 const PIECE: usize = 12;
 
 /// Shorter values of headers are words that a log may well use.
-const SHORTEST_VALUE: usize = 8;
+const MIN_VALUE: usize = 8;
 
 /// A key of 256 bits, or a signature with one, has no fewer characters of base64.
-const SHORTEST_KEY: usize = 40;
+const MIN_KEY: usize = 40;
 
 static LOG: Mutex<Log> = Mutex::new(Log {
     lines: Vec::new(),
@@ -59,20 +59,20 @@ fn log() -> MutexGuard<'static, Log> {
 /// # Panics
 ///
 /// When it is dropped, where a line held what it must not.
-pub struct Watch {
+pub struct LogGuard {
     lines: usize,
     leaks: usize,
     /// The one thread that its test runs on; nothing where that has several.
     thread: Option<ThreadId>,
 }
 
-impl Watch {
+impl LogGuard {
     /// Starts to watch.
     #[must_use]
     pub fn start() -> Self {
         static START: Once = Once::new();
         START.call_once(|| {
-            let variables: Variables = [("AWS_LAMBDA_LOG_LEVEL", "TRACE")].into_iter().collect();
+            let variables: Environment = [("AWS_LAMBDA_LOG_LEVEL", "TRACE")].into_iter().collect();
             telemetry::start(&variables, || Lines);
         });
         let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
@@ -104,7 +104,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for LogGuard {
     fn drop(&mut self) {
         let leaks = log().leaks[self.leaks..].join("\n");
         assert!(
@@ -115,7 +115,7 @@ impl Drop for Watch {
 }
 
 /// From now on, no line may hold as much as a piece of this.
-pub fn keep_secret(secret: &str) {
+pub fn forbid_in_log(secret: &str) {
     log()
         .hidden
         .pieces
@@ -123,14 +123,14 @@ pub fn keep_secret(secret: &str) {
 }
 
 /// From now on, no line may hold this value of a header.
-pub fn keep_value(value: &str) {
-    if value.len() >= SHORTEST_VALUE {
+pub fn forbid_header_value(value: &str) {
+    if value.len() >= MIN_VALUE {
         log().hidden.values.insert(value.to_owned());
     }
 }
 
 /// From now on, no line may hold the value of a header of this event.
-pub fn keep_headers(event: &Value) {
+pub fn forbid_headers(event: &Value) {
     const OF_HEADERS: [&str; 4] = [
         "headers",
         "multiValueHeaders",
@@ -138,15 +138,15 @@ pub fn keep_headers(event: &Value) {
         "identitySource",
     ];
     for name in OF_HEADERS {
-        keep_values(&event[name]);
+        forbid_header_values(&event[name]);
     }
 }
 
-fn keep_values(values: &Value) {
+fn forbid_header_values(values: &Value) {
     match values {
-        Value::String(value) => keep_value(value),
-        Value::Array(values) => values.iter().for_each(keep_values),
-        Value::Object(values) => values.values().for_each(keep_values),
+        Value::String(value) => forbid_header_value(value),
+        Value::Array(values) => values.iter().for_each(forbid_header_values),
+        Value::Object(values) => values.values().for_each(forbid_header_values),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -210,7 +210,7 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
 /// Whether a word looks random: ids are UUIDs or hexadecimal, names have no digits or no capitals.
 fn is_like_a_key(word: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
-    word.len() >= SHORTEST_KEY
+    word.len() >= MIN_KEY
         && has(u8::is_ascii_digit)
         && has(u8::is_ascii_lowercase)
         && has(u8::is_ascii_uppercase)

@@ -44,7 +44,7 @@ enum State {
 }
 
 /// What becomes of a record, and the counts in which that shows.
-struct Fate {
+struct ExpectedOutcome {
     item: Option<Item>,
     counts: Vec<&'static str>,
 }
@@ -94,9 +94,9 @@ pub fn after_with_index(records: &Records, index: &Records, options: &Options) -
     let mut count = |name: &str| *expected.counts.entry(name.to_owned()).or_default() += 1;
     for (key, item) in records {
         let entry = index.get(key).filter(|it| is_listed(it, options));
-        let fate = fate(item, entry, options);
-        fate.counts.into_iter().for_each(&mut count);
-        if let Some(item) = fate.item {
+        let expected_outcome = expected_outcome(item, entry, options);
+        expected_outcome.counts.into_iter().for_each(&mut count);
+        if let Some(item) = expected_outcome.item {
             expected.records.insert(key.clone(), item);
         }
     }
@@ -115,13 +115,13 @@ pub fn after_with_index(records: &Records, index: &Records, options: &Options) -
 }
 
 /// `entry` is the record as the index shows it on a list that is due.
-fn fate(item: &Item, entry: Option<&Item>, options: &Options) -> Fate {
+fn expected_outcome(item: &Item, entry: Option<&Item>, options: &Options) -> ExpectedOutcome {
     let listed = entry.is_some();
-    let same = |counts| Fate {
+    let same = |counts| ExpectedOutcome {
         item: Some(item.clone()),
         counts,
     };
-    let malformed = || Fate {
+    let malformed = || ExpectedOutcome {
         item: Some(moved_off_its_list(item, entry, options)),
         counts: vec!["malformed"],
     };
@@ -151,21 +151,21 @@ fn fate(item: &Item, entry: Option<&Item>, options: &Options) -> Fate {
             let reason = AttributeValue::S("expired_by_cleanup".to_owned());
             item.insert("deactivation_reason".to_owned(), reason);
             index(&mut item, State::Inactive { since: now }, options);
-            Fate {
+            ExpectedOutcome {
                 item: Some(item),
                 counts,
             }
         }
         (_, State::Inactive { since }) if since + retention + grace <= now => {
             counts.push("sessions_deleted");
-            Fate { item: None, counts }
+            ExpectedOutcome { item: None, counts }
         }
         (kind, State::Token { end }) if end + grace <= now => {
             counts.push(match kind {
                 "REFRESH" => "refresh_tokens_deleted",
                 _ => "blacklisted_tokens_deleted",
             });
-            Fate { item: None, counts }
+            ExpectedOutcome { item: None, counts }
         }
         _ if agrees => {
             if listed && !options.adopt {
@@ -179,7 +179,7 @@ fn fate(item: &Item, entry: Option<&Item>, options: &Options) -> Fate {
             }
             let mut item = item.clone();
             index(&mut item, state, options);
-            Fate {
+            ExpectedOutcome {
                 item: Some(item),
                 counts,
             }

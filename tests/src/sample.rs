@@ -28,9 +28,9 @@ const DISTANCES: [i64; 13] = [
 ];
 
 /// Stores so many random records.
-pub fn fill(world: &World, dice: &mut StdRng, count: usize, options: &Options) {
+pub fn fill(world: &World, rng: &mut StdRng, count: usize, options: &Options) {
     let items: Vec<Value> = (0..count)
-        .map(|number| record(dice, number, options))
+        .map(|number| record(rng, number, options))
         .collect();
     store(world, items);
 }
@@ -38,15 +38,15 @@ pub fn fill(world: &World, dice: &mut StdRng, count: usize, options: &Options) {
 /// Active sessions, as a service with many users has them: ids of 36 characters, for the size of an
 /// item is what a read costs; on any shard; each with the end that `end` gives.
 pub fn active_sessions(
-    dice: &mut StdRng,
+    rng: &mut StdRng,
     count: usize,
     shards: u8,
     end: impl Fn(&mut StdRng) -> i64,
 ) -> Vec<Value> {
     let session = |_| {
-        let [user, session] = [(); 2].map(|()| id(dice));
-        let mut item = active_session(&user, &session, end(dice));
-        let shard = dice.random_range(0..shards);
+        let [user, session] = [(); 2].map(|()| id(rng));
+        let mut item = active_session(&user, &session, end(rng));
+        let shard = rng.random_range(0..shards);
         item["due_key"] = json!({ "S": format!("deactivate#{shard:02}") });
         item["ip_address"] = json!({ "S": "192.0.2.7" });
         item["user_agent"] = json!({ "S": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)" });
@@ -56,8 +56,8 @@ pub fn active_sessions(
 }
 
 /// An id in the form of a UUID.
-fn id(dice: &mut StdRng) -> String {
-    let hex = format!("{:032x}", dice.random::<u128>());
+fn id(rng: &mut StdRng) -> String {
+    let hex = format!("{:032x}", rng.random::<u128>());
     let parts = [
         &hex[..8],
         &hex[8..12],
@@ -74,13 +74,13 @@ pub fn store(world: &World, items: Vec<Value>) {
 }
 
 /// A random record, one of so many.
-pub fn record(dice: &mut StdRng, number: usize, options: &Options) -> Value {
+pub fn record(rng: &mut StdRng, number: usize, options: &Options) -> Value {
     let user = format!("u{}", number % 7);
-    let distance = *DISTANCES.choose(dice).expect("there are some");
+    let distance = *DISTANCES.choose(rng).expect("there are some");
     let mut end = options.now + distance;
     let retention = options.retention_days * DAY;
     let kind = ["SESSION", "SESSION", "SESSION", "REFRESH", "BLACKLIST"];
-    let kind = *kind.choose(dice).expect("there are some");
+    let kind = *kind.choose(rng).expect("there are some");
     let mut item = json!({
         "pk": { "S": format!("USER#{user}") },
         "sk": { "S": format!("{kind}#{number}") },
@@ -88,7 +88,7 @@ pub fn record(dice: &mut StdRng, number: usize, options: &Options) -> Value {
         "expires_at": { "N": end.to_string() },
     });
     let (list, ttl) = match kind {
-        "SESSION" if dice.random() => {
+        "SESSION" if rng.random() => {
             item["is_active"] = json!({ "BOOL": true });
             ("deactivate", end + retention)
         }
@@ -102,14 +102,14 @@ pub fn record(dice: &mut StdRng, number: usize, options: &Options) -> Value {
         }
         _ => ("delete", end),
     };
-    if kind == "SESSION" && list == "deactivate" && dice.random_ratio(1, 20) {
+    if kind == "SESSION" && list == "deactivate" && rng.random_ratio(1, 20) {
         item["expires_at"] = json!({ "N": format!("{}.25", end - 1) });
     }
-    let shard = dice.random_range(0..options.shards);
+    let shard = rng.random_range(0..options.shards);
     let mut list = format!("{list}#{shard:02}");
     let mut ttl = ttl;
     // What a writer forgot, or got wrong.
-    match dice.random_range(0..20) {
+    match rng.random_range(0..20) {
         0 => end -= 500 * DAY,
         1 => end += 500 * DAY,
         2 => list = format!("delete#{shard:02}"),
@@ -123,7 +123,7 @@ pub fn record(dice: &mut StdRng, number: usize, options: &Options) -> Value {
     item["due_at"] = json!({ "N": end.to_string() });
     item["ttl"] = json!({ "N": ttl.to_string() });
     let members = item.as_object_mut().expect("an object");
-    match dice.random_range(0..40) {
+    match rng.random_range(0..40) {
         0 => drop(members.remove("due_key")),
         1 => drop(members.remove("due_at")),
         2 => drop(members.remove("ttl")),
@@ -137,12 +137,12 @@ pub fn record(dice: &mut StdRng, number: usize, options: &Options) -> Value {
         10 => item["pk"] = json!({ "S": format!("ORDER#{number}") }),
         _ => {}
     }
-    add_what_is_others(&mut item, dice);
+    add_what_is_others(&mut item, rng);
     item
 }
 
 /// Attributes that we know nothing of.
-fn add_what_is_others(item: &mut Value, dice: &mut StdRng) {
+fn add_what_is_others(item: &mut Value, rng: &mut StdRng) {
     let theirs = [
         (
             "digits",
@@ -165,7 +165,7 @@ fn add_what_is_others(item: &mut Value, dice: &mut StdRng) {
         ("ip_address", json!({ "S": "2001:db8::1" })),
     ];
     for (name, value) in theirs {
-        if dice.random() {
+        if rng.random() {
             item[name] = value;
         }
     }

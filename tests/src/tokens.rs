@@ -2,7 +2,7 @@
 
 use session_cleanup_local::tokens::{self, Bearer};
 
-use crate::log::keep_secret;
+use crate::log::forbid_in_log;
 
 /// Signs tokens.
 #[derive(Default)]
@@ -17,7 +17,7 @@ impl Tokens {
             .variables()
             .into_iter()
             .find(|it| it.0 == "JWT_SECRET");
-        keep_secret(&secret.expect("they are signed with one").1);
+        forbid_in_log(&secret.expect("they are signed with one").1);
         tokens
     }
 
@@ -31,7 +31,7 @@ impl Tokens {
     #[must_use]
     pub fn sign(&self, bearer: Bearer<'_>) -> String {
         let token = self.0.sign(bearer);
-        keep_secret(&token);
+        forbid_in_log(&token);
         token
     }
 }

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
-use session_functions::authorize::{Authorize, Decision, TimeLimits, Undecided};
+use session_functions::authorize::{Authorize, AuthorizeError, Decision, TimeLimits};
 use session_functions::config::AuthorizerConfig;
 use session_functions::metrics::Metrics;
 use session_lifecycle::dynamodb::Table;
@@ -81,10 +81,10 @@ impl Authorizer {
         event: &AuthorizerEvent,
         now: DateTime<Utc>,
     ) -> Result<AuthorizerAnswer, AuthorizerError> {
-        self.metrics.event(now);
+        self.metrics.record_invocation(now);
         let gateway = event.gateway()?;
         let decision = self.authorize.decide(event.authorization(), now).await;
-        self.metrics.validation(&decision, now);
+        self.metrics.record_validation(&decision, now);
         Ok(answer(&gateway, decision?))
     }
 }
@@ -97,15 +97,15 @@ pub enum AuthorizerError {
     Event(#[from] UnknownEvent),
     /// The table or the keys could not be had, or understood.
     #[error(transparent)]
-    Undecided(#[from] Undecided),
+    Authorize(#[from] AuthorizeError),
 }
 
 impl From<AuthorizerError> for Diagnostic {
     fn from(error: AuthorizerError) -> Self {
         let error_type = match error {
             AuthorizerError::Event(_) => "UnknownEvent",
-            AuthorizerError::Undecided(Undecided::Store(_)) => "StoreError",
-            AuthorizerError::Undecided(Undecided::Keys(_)) => "KeysUnavailable",
+            AuthorizerError::Authorize(AuthorizeError::Store(_)) => "StoreError",
+            AuthorizerError::Authorize(AuthorizeError::Keys(_)) => "KeysUnavailable",
         };
         Self {
             error_type: error_type.to_owned(),
@@ -125,10 +125,10 @@ fn answer(gateway: &Gateway, decision: Decision) -> AuthorizerAnswer {
                 ("scope".to_owned(), claims.scope),
             ]),
         ),
-        Decision::Refuse { refusal, .. } => (
+        Decision::Deny { reason, .. } => (
             IamPolicyEffect::Deny,
             "anonymous".to_owned(),
-            Context::from([("error".to_owned(), refusal.to_string())]),
+            Context::from([("error".to_owned(), reason.to_string())]),
         ),
     };
     match gateway {

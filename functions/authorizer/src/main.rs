@@ -8,16 +8,16 @@ use session_functions::authorize::TimeLimits;
 use session_functions::config::AuthorizerConfig;
 use session_functions::metrics::Metrics;
 use session_functions::telemetry;
-use session_lifecycle::aws::{Patience, connect};
+use session_lifecycle::aws::{CallPolicy, connect};
 use session_lifecycle::clock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = AuthorizerConfig::read(&variables)?;
-        let client = connect(Patience::LOGIN).await;
-        let metrics = Metrics::to_log(config.metrics_namespace.clone(), "authorizer");
-        let (now, limits) = (clock::now(), TimeLimits::LOGIN);
+        let client = connect(CallPolicy::INTERACTIVE).await;
+        let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "authorizer");
+        let (now, limits) = (clock::now(), TimeLimits::INTERACTIVE);
         let authorizer = &Authorizer::start(config, client, metrics, now, limits).await?;
         authorizer.warm_up().await;
         // Boxed: the compiler gives up on the layout of so many futures in one.

@@ -7,7 +7,7 @@ use session_domain::Trigger;
 
 /// Why an event is refused, before anything is done.
 #[derive(Debug, thiserror::Error)]
-pub enum WrongEvent {
+pub enum InvalidEvent {
     /// An EventBridge event that no schedule sent.
     #[error("the cleanup takes scheduled events, not {detail_type:?} of {source_name:?}")]
     NotScheduled {
@@ -21,7 +21,7 @@ pub enum WrongEvent {
         "the cleanup takes a scheduled event, {{}}, null, or any of dry_run (true or false), \
          max_seconds (0 to 900), sweep_grace_hours (0 to 720), adopt (true or false): {0}"
     )]
-    WrongOptions(String),
+    InvalidOptions(String),
 }
 
 /// An event that was understood.
@@ -100,26 +100,26 @@ impl Request {
     ///
     /// Anything but a scheduled event, the options, `{}`, `null` and the console's default test
     /// event.
-    pub fn read(event: &RawValue) -> Result<Self, WrongEvent> {
+    pub fn read(event: &RawValue) -> Result<Self, InvalidEvent> {
         let event = event.get().trim();
         // A struct would be read from an array, too.
         if event != "null" && !event.starts_with('{') {
-            return Err(wrong(&"it must be an object"));
+            return Err(invalid(&"it must be an object"));
         }
         let options = if event == "null" || ConsoleDefault::is(event) {
             Options::default()
         } else {
-            let marks: Marks = serde_json::from_str(event).map_err(|error| wrong(&error))?;
+            let marks: Marks = serde_json::from_str(event).map_err(|error| invalid(&error))?;
             if let (Some(detail_type), Some(source)) = (marks.detail_type, marks.source) {
                 return scheduled(detail_type, source, event);
             }
-            serde_json::from_str(event).map_err(|error| wrong(&error))?
+            serde_json::from_str(event).map_err(|error| invalid(&error))?
         };
         if options.max_seconds.is_some_and(|seconds| seconds > 900) {
-            return Err(wrong(&"max_seconds is out of range"));
+            return Err(invalid(&"max_seconds is out of range"));
         }
         if options.sweep_grace_hours.is_some_and(|hours| hours > 720) {
-            return Err(wrong(&"sweep_grace_hours is out of range"));
+            return Err(invalid(&"sweep_grace_hours is out of range"));
         }
         Ok(Self {
             trigger: Trigger::Manual,
@@ -129,23 +129,23 @@ impl Request {
 }
 
 /// Reads an EventBridge event.
-fn scheduled(detail_type: String, source: String, event: &str) -> Result<Request, WrongEvent> {
+fn scheduled(detail_type: String, source: String, event: &str) -> Result<Request, InvalidEvent> {
     // `aws.events` is a rule's, `aws.scheduler` EventBridge Scheduler's.
     if detail_type != "Scheduled Event" || !matches!(&*source, "aws.events" | "aws.scheduler") {
-        return Err(WrongEvent::NotScheduled {
+        return Err(InvalidEvent::NotScheduled {
             detail_type,
             source_name: source,
         });
     }
     let event: ScheduledEvent<'_> = serde_json::from_str(event)
-        .map_err(|error| wrong(&format!("a scheduled event has no options: {error}")))?;
+        .map_err(|error| invalid(&format!("a scheduled event has no options: {error}")))?;
     // EventBridge Scheduler sends it as text.
     let detail = event.detail.map_or("{}", RawValue::get);
     let text: Option<String> = serde_json::from_str(detail).ok();
     let detail = text.as_deref().unwrap_or(detail).trim();
     let inside = detail.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
     if inside.is_none_or(|inside| !inside.trim().is_empty()) {
-        return Err(wrong(
+        return Err(invalid(
             &"the `detail` of a scheduled event must be {}, for it has no options",
         ));
     }
@@ -155,8 +155,8 @@ fn scheduled(detail_type: String, source: String, event: &str) -> Result<Request
     })
 }
 
-fn wrong(problem: &dyn ToString) -> WrongEvent {
-    WrongEvent::WrongOptions(problem.to_string())
+fn invalid(problem: &dyn ToString) -> InvalidEvent {
+    InvalidEvent::InvalidOptions(problem.to_string())
 }
 
 #[cfg(test)]
@@ -241,7 +241,7 @@ mod tests {
         )
     }
 
-    fn read(event: &str) -> Result<Request, WrongEvent> {
+    fn read(event: &str) -> Result<Request, InvalidEvent> {
         Request::read(&RawValue::from_string(event.to_owned()).unwrap())
     }
 

@@ -9,26 +9,30 @@ use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use session_domain::{CleanupReport, Hours, Trigger};
-use session_functions::clean_up::{CleanupFailed, Order, Settings, adopt_and_clean_up, time_limit};
+use session_functions::clean_up::{
+    CleanupFailed, CleanupRequest, CleanupSettings, adopt_and_clean_up, time_limit,
+};
 use session_functions::config::CleanupConfig;
 use session_functions::metrics::Metrics;
 use session_functions::statistics;
-use session_lifecycle::clock::Stopwatch;
+use session_lifecycle::clock::Deadline;
 use session_lifecycle::dynamodb::Table;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-pub use event::{Request, WrongEvent};
+pub use event::{InvalidEvent, Request};
 
-/// How long a scheduled run counts sessions before it begins, at the most; and no longer than
-/// this part of its time.
-const COUNTING: (Duration, u32) = (Duration::from_mins(1), 10);
+/// The most time that a scheduled run takes to count sessions before it starts.
+const COUNT_TIMEOUT_MAX: Duration = Duration::from_mins(1);
+
+/// The count takes at most this fraction of the invocation's remaining time.
+const COUNT_TIMEOUT_FRACTION: u32 = 10;
 
 /// The function.
 #[derive(Debug)]
 pub struct Cleanup {
     table: Table,
-    settings: Settings,
+    settings: CleanupSettings,
     sweep_grace: Hours,
     count_sessions: bool,
     metrics: Metrics,
@@ -66,9 +70,9 @@ impl Cleanup {
         now: DateTime<Utc>,
         left: Duration,
     ) -> Result<CleanupReport, CleanupError> {
-        self.metrics.event(now);
+        self.metrics.record_invocation(now);
         let request = Request::read(event)?;
-        let watch = Stopwatch::start(left);
+        let deadline = Deadline::after(left);
         if request.trigger == Trigger::Schedule && self.count_sessions {
             self.count_sessions(now, left).await;
         }
@@ -76,7 +80,7 @@ impl Cleanup {
         let most = options
             .max_seconds
             .map_or(Duration::MAX, |it| Duration::from_secs(it.into()));
-        let order = Order {
+        let cleanup_request = CleanupRequest {
             run_id: Uuid::new_v4(),
             trigger: request.trigger,
             requested_by: None,
@@ -84,21 +88,20 @@ impl Cleanup {
             adopt: options.adopt,
             sweep_grace: options.sweep_grace_hours.map_or(self.sweep_grace, Hours),
             started_at: now,
-            time_limit: time_limit(watch.left()).min(most),
+            time_limit: time_limit(deadline.remaining()).min(most),
         };
-        let done = adopt_and_clean_up(&self.table, &self.settings, &order).await;
-        self.metrics.run(CleanupFailed::report(&done));
+        let done = adopt_and_clean_up(&self.table, &self.settings, &cleanup_request).await;
+        self.metrics.record_run(CleanupFailed::report(&done));
         Ok(done?)
     }
 
     /// Counts the sessions for the metrics. Where that fails or takes too long there are none of
     /// this hour, and the run begins.
     async fn count_sessions(&self, now: DateTime<Utc>, left: Duration) {
-        let (most, part) = COUNTING;
         let count = statistics::count(&self.table, self.settings.shards, now.into());
-        let why = match timeout(most.min(left / part), count).await {
-            Ok(Ok(statistics)) => return self.metrics.sessions(&statistics, now),
-            Ok(Err(error)) => error.causes(),
+        let why = match timeout(COUNT_TIMEOUT_MAX.min(left / COUNT_TIMEOUT_FRACTION), count).await {
+            Ok(Ok(statistics)) => return self.metrics.record_session_counts(&statistics, now),
+            Ok(Err(error)) => error.error_chain(),
             Err(_) => "it takes too long".to_owned(),
         };
         tracing::warn!(error = why, "the sessions could not be counted");
@@ -110,7 +113,7 @@ impl Cleanup {
 pub enum CleanupError {
     /// The event cannot be understood: whoever invoked must act. Nothing was done.
     #[error(transparent)]
-    Event(#[from] WrongEvent),
+    Event(#[from] InvalidEvent),
     /// The run could not do all its work. Its report is stored all the same.
     #[error(transparent)]
     Run(#[from] CleanupFailed),

@@ -8,15 +8,15 @@ use serde_json::value::RawValue;
 use session_functions::config::CleanupConfig;
 use session_functions::metrics::Metrics;
 use session_functions::telemetry;
-use session_lifecycle::aws::{Patience, connect};
+use session_lifecycle::aws::{CallPolicy, connect};
 use session_lifecycle::clock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = CleanupConfig::read(&variables)?;
-        let metrics = Metrics::to_log(config.metrics_namespace.clone(), "cleanup");
-        let cleanup = &Cleanup::new(config, connect(Patience::RUN).await, metrics);
+        let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "cleanup");
+        let cleanup = &Cleanup::new(config, connect(CallPolicy::BATCH).await, metrics);
         let handle = async |event: LambdaEvent<Box<RawValue>>| {
             let left = clock::until(event.context.deadline());
             let report = cleanup.handle(&event.payload, clock::now(), left).await;

@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use lambda_http::http::Method;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use session_domain::{CleanupReport, Hours, Trigger};
-use session_functions::clean_up::{CleanupFailed, Order, Settings, clean_up, time_limit};
+use session_functions::clean_up::{
+    CleanupFailed, CleanupRequest, CleanupSettings, clean_up, time_limit,
+};
 use session_functions::config::ForceCleanupConfig;
-use session_functions::http::{AllowedOrigin, Failure, Scope, authorize, query, respond};
+use session_functions::http::{AllowedOrigin, ApiError, Scope, authorize, query, respond};
 use session_functions::metrics::Metrics;
 use session_lifecycle::dynamodb::Table;
 use uuid::Uuid;
@@ -18,7 +20,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct ForceCleanup {
     table: Table,
-    settings: Settings,
+    settings: CleanupSettings,
     cors_origin: Option<AllowedOrigin>,
     metrics: Metrics,
 }
@@ -49,7 +51,7 @@ impl ForceCleanup {
         now: DateTime<Utc>,
         left: Duration,
     ) -> Response<Body> {
-        self.metrics.event(now);
+        self.metrics.record_invocation(now);
         let answer = self.answer(request, now, left).await;
         respond(answer, self.cors_origin.as_ref())
     }
@@ -59,19 +61,19 @@ impl ForceCleanup {
         request: &Request,
         now: DateTime<Utc>,
         left: Duration,
-    ) -> Result<CleanupReport, Failure> {
+    ) -> Result<CleanupReport, ApiError> {
         // An API's own domain may put something before the path.
         let path = request.raw_http_path().trim_end_matches('/');
         if !path.ends_with("/monitoring/sessions/cleanup") {
-            return Err(Failure::NotFound);
+            return Err(ApiError::NotFound);
         }
         if request.method() != Method::POST {
-            return Err(Failure::MethodNotAllowed(Method::POST));
+            return Err(ApiError::MethodNotAllowed(Method::POST));
         }
         let caller = authorize(request, Scope::Admin)?;
         let parameters = query(request, &["dry_run"])?;
-        if !says_nothing(request.body()) {
-            return Err(Failure::BadRequest(
+        if !is_empty_body(request.body()) {
+            return Err(ApiError::BadRequest(
                 "There must be no body; dry_run is a query parameter".to_owned(),
             ));
         }
@@ -79,12 +81,12 @@ impl ForceCleanup {
             None | Some("false") => false,
             Some("true") => true,
             Some(_) => {
-                return Err(Failure::BadRequest(
+                return Err(ApiError::BadRequest(
                     "dry_run must be true or false".to_owned(),
                 ));
             }
         };
-        let order = Order {
+        let cleanup_request = CleanupRequest {
             run_id: Uuid::new_v4(),
             trigger: Trigger::Api,
             requested_by: Some(caller.user_id),
@@ -94,17 +96,17 @@ impl ForceCleanup {
             started_at: now,
             time_limit: time_limit(left),
         };
-        let done = clean_up(&self.table, &self.settings, &order).await;
-        self.metrics.run(CleanupFailed::report(&done));
+        let done = clean_up(&self.table, &self.settings, &cleanup_request).await;
+        self.metrics.record_run(CleanupFailed::report(&done));
         done.map_err(|failed| {
             tracing::error!(error = failed.to_string(), "the cleanup failed");
-            Failure::Internal
+            ApiError::Internal
         })
     }
 }
 
 /// Whether a body is empty, or what clients send for want of one. Whoever puts an option there
 /// must not get a cleanup without it.
-fn says_nothing(body: &[u8]) -> bool {
+fn is_empty_body(body: &[u8]) -> bool {
     matches!(body.trim_ascii(), b"" | b"{}" | b"null")
 }

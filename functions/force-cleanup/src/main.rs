@@ -7,15 +7,15 @@ use lambda_http::{Request, RequestExt as _, service_fn};
 use session_functions::config::ForceCleanupConfig;
 use session_functions::metrics::Metrics;
 use session_functions::telemetry;
-use session_lifecycle::aws::{Patience, connect};
+use session_lifecycle::aws::{CallPolicy, connect};
 use session_lifecycle::clock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = ForceCleanupConfig::read(&variables)?;
-        let metrics = Metrics::to_log(config.metrics_namespace.clone(), "force-cleanup");
-        let force_cleanup = &ForceCleanup::new(config, connect(Patience::RUN).await, metrics);
+        let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "force-cleanup");
+        let force_cleanup = &ForceCleanup::new(config, connect(CallPolicy::BATCH).await, metrics);
         let handle = move |request: Request| async move {
             let left = clock::until(request.lambda_context().deadline());
             let answer = force_cleanup.handle(&request, clock::now(), left).await;

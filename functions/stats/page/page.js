@@ -3,7 +3,7 @@
 
 const REFRESH_MS = 30_000;
 // API Gateway gives up after 29 seconds; who has not answered by then will not.
-const PATIENCE_MS = 40_000;
+const REQUEST_TIMEOUT_MS = 40_000;
 const CHARTED_RUNS = 48;
 // Dry runs are left out of the chart, so 48 runs may take more than one page of 100 reports.
 const MOST_PAGES = 3;
@@ -73,7 +73,7 @@ function createApi(base) {
     let token = null;
 
     async function call(method, path, isExpected, signal) {
-        const patience = AbortSignal.timeout(PATIENCE_MS);
+        const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
         let response, text;
         try {
             response = await fetch(`${location.origin}${base}/sessions/${path}`, {
@@ -83,11 +83,11 @@ function createApi(base) {
                 credentials: 'omit',
                 redirect: 'error',
                 referrerPolicy: 'no-referrer',
-                signal: signal ? AbortSignal.any([signal, patience]) : patience,
+                signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
             });
             text = await response.text();
         } catch {
-            throw new CallFailed(patience.aborted ? 'timeout' : 'network');
+            throw new CallFailed(timeout.aborted ? 'timeout' : 'network');
         }
         let answer = null;
         try {

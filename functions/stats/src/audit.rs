@@ -6,7 +6,7 @@ use lambda_http::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS};
 use lambda_http::http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use session_domain::{CleanupReport, Trigger};
-use session_functions::http::{Document, Failure, query};
+use session_functions::http::{ApiError, RawBody, query};
 use session_functions::reports::{Cursor, Page};
 use session_lifecycle::ports::ReportFilter;
 
@@ -42,16 +42,16 @@ const COLUMNS: [&str; 20] = [
 
 /// What a request for reports asks for.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct ReportQuery {
     pub(crate) filter: ReportFilter,
     pub(crate) limit: u8,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) csv: bool,
 }
 
-impl Question {
+impl ReportQuery {
     /// Reads a request.
-    pub(crate) fn read(request: &Request) -> Result<Self, Failure> {
+    pub(crate) fn read(request: &Request) -> Result<Self, ApiError> {
         let parameters = query(request, &["limit", "cursor", "trigger", "from", "to"])?;
         let get = |name: &str| parameters.get(name).map(String::as_str);
         let limit = read(
@@ -71,7 +71,7 @@ impl Question {
         if let (Some(from), Some(to)) = (filter.from, filter.to)
             && from >= to
         {
-            return Err(Failure::BadRequest("from must be before to".to_owned()));
+            return Err(ApiError::BadRequest("from must be before to".to_owned()));
         }
         let cursor = read(
             get("cursor"),
@@ -91,8 +91,8 @@ fn read<T>(
     text: Option<&str>,
     parse: impl FnOnce(&str) -> Option<T>,
     wrong: &str,
-) -> Result<Option<T>, Failure> {
-    text.map(|text| parse(text).ok_or_else(|| Failure::BadRequest(wrong.to_owned())))
+) -> Result<Option<T>, ApiError> {
+    text.map(|text| parse(text).ok_or_else(|| ApiError::BadRequest(wrong.to_owned())))
         .transpose()
 }
 
@@ -126,9 +126,9 @@ fn accepts_csv(request: &Request) -> bool {
 }
 
 /// A page of reports as CSV (RFC 4180), with a line of names in front.
-pub(crate) fn csv(page: Page) -> Result<Document, Failure> {
+pub(crate) fn csv(page: Page) -> Result<RawBody, ApiError> {
     let text = lines(&page.reports)?;
-    let mut document = Document::new("text/csv; charset=utf-8; header=present", text);
+    let mut document = RawBody::new("text/csv; charset=utf-8; header=present", text);
     if let Some(next) = page.next.and_then(|it| HeaderValue::try_from(it).ok()) {
         document.headers = vec![
             (const { HeaderName::from_static(NEXT_CURSOR) }, next),
@@ -156,10 +156,10 @@ fn defused(text: &str) -> String {
     format!("{apostrophe}{text}")
 }
 
-fn lines(reports: &[CleanupReport]) -> Result<String, Failure> {
+fn lines(reports: &[CleanupReport]) -> Result<String, ApiError> {
     let internal = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, "the reports cannot be written as CSV");
-        Failure::Internal
+        ApiError::Internal
     };
     let mut lines = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use session_domain::{CleanupReport, Days, Shards, Statistics};
 use session_functions::config::StatsConfig;
 use session_functions::http::{
-    AllowedOrigin, Document, Failure, Scope, authorize, query, respond, respond_document,
+    AllowedOrigin, ApiError, RawBody, Scope, authorize, query, respond, respond_raw,
 };
 use session_functions::metrics::Metrics;
 use session_functions::reports;
@@ -26,7 +26,7 @@ use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{DescribeTable as _, ReadReports as _, StoreError};
 use tokio::time::timeout;
 
-use self::audit::Question;
+use self::audit::ReportQuery;
 use self::recent::Recent;
 
 /// The function.
@@ -44,7 +44,7 @@ pub struct Stats {
 
 /// The statistics as the API gives them.
 #[derive(Debug, Serialize)]
-struct StatsAnswer {
+struct StatsBody {
     #[serde(flatten)]
     statistics: Statistics,
     /// The newest report of a run that was not a dry one.
@@ -85,19 +85,19 @@ pub fn is_scheduled(event: &RawValue) -> bool {
 
 /// What can be asked for.
 #[derive(Clone, Copy)]
-enum Call {
+enum Route {
     Page,
     Description,
     Stats,
     Reports,
 }
 
-impl Call {
+impl Route {
     fn of(path: &str) -> Option<Self> {
         // An API's own domain may put something before the path, and the gateway takes it with a
         // slash at its end and without.
-        let (_, call) = path.trim_end_matches('/').rsplit_once("/monitoring")?;
-        match call {
+        let (_, route) = path.trim_end_matches('/').rsplit_once("/monitoring")?;
+        match route {
             "" => Some(Self::Page),
             "/openapi.json" => Some(Self::Description),
             "/sessions/stats" => Some(Self::Stats),
@@ -108,10 +108,10 @@ impl Call {
 }
 
 #[derive(Debug)]
-enum Answer {
-    Stats(Box<StatsAnswer>),
+enum ResponseBody {
+    Stats(Box<StatsBody>),
     Reports(reports::Page),
-    Document(Document),
+    Raw(RawBody),
 }
 
 impl Stats {
@@ -140,44 +140,48 @@ impl Stats {
 
     /// Answers one request.
     pub async fn handle(&self, request: &Request, now: DateTime<Utc>) -> Response<Body> {
-        self.metrics.event(now);
+        self.metrics.record_invocation(now);
         let origin = self.cors_origin.as_ref();
         match self.answer(request, now).await {
-            Ok(Answer::Stats(answer)) => respond(Ok(answer), origin),
-            Ok(Answer::Reports(page)) => respond(Ok(page), origin),
-            Ok(Answer::Document(document)) => respond_document(document, origin),
-            Err(failure) => respond::<()>(Err(failure), origin),
+            Ok(ResponseBody::Stats(answer)) => respond(Ok(answer), origin),
+            Ok(ResponseBody::Reports(page)) => respond(Ok(page), origin),
+            Ok(ResponseBody::Raw(document)) => respond_raw(document, origin),
+            Err(error) => respond::<()>(Err(error), origin),
         }
     }
 
-    async fn answer(&self, request: &Request, now: DateTime<Utc>) -> Result<Answer, Failure> {
-        let call = Call::of(request.raw_http_path()).ok_or(Failure::NotFound)?;
+    async fn answer(
+        &self,
+        request: &Request,
+        now: DateTime<Utc>,
+    ) -> Result<ResponseBody, ApiError> {
+        let route = Route::of(request.raw_http_path()).ok_or(ApiError::NotFound)?;
         if request.method() != Method::GET {
-            return Err(Failure::MethodNotAllowed(Method::GET));
+            return Err(ApiError::MethodNotAllowed(Method::GET));
         }
-        match call {
+        match route {
             // They hold nothing of the table, and a browser has no token yet.
-            Call::Page => page::document().map(Answer::Document),
-            Call::Description => {
-                let description = Document::public("application/json", DESCRIPTION);
-                Ok(Answer::Document(description))
+            Route::Page => page::document().map(ResponseBody::Raw),
+            Route::Description => {
+                let description = RawBody::public("application/json", DESCRIPTION);
+                Ok(ResponseBody::Raw(description))
             }
-            Call::Stats => {
+            Route::Stats => {
                 authorize(request, Scope::Read)?;
                 query(request, &[])?;
                 // It is large, and the other calls do without it.
                 let answer = Box::pin(self.stats(now)).await?;
-                Ok(Answer::Stats(Box::new(answer)))
+                Ok(ResponseBody::Stats(Box::new(answer)))
             }
-            Call::Reports => {
+            Route::Reports => {
                 authorize(request, Scope::Read)?;
                 self.reports(request).await
             }
         }
     }
 
-    async fn stats(&self, now: DateTime<Utc>) -> Result<StatsAnswer, Failure> {
-        let from_store = |error| Failure::from_store(&error);
+    async fn stats(&self, now: DateTime<Utc>) -> Result<StatsBody, ApiError> {
+        let from_store = |error| ApiError::from_store(&error);
         // First, so that a cleanup during the count makes the next request count again.
         let last_cleanup = self.table.last_cleanup().await.map_err(from_store)?;
         let run = last_cleanup.as_ref().map(|report| report.run_id);
@@ -191,7 +195,7 @@ impl Stats {
         let counted = self.statistics.get(run, count, now).await;
         let (statistics, runs) = counted.map_err(from_store)?;
         let next = runs.next(&self.schedule);
-        Ok(StatsAnswer {
+        Ok(StatsBody {
             statistics,
             last_cleanup,
             schedule: self.schedule.to_string(),
@@ -207,7 +211,7 @@ impl Stats {
             let compared = timeout(COVERAGE_LIMIT, statistics::coverage(&self.table)).await;
             let error = match compared {
                 Ok(Ok(coverage)) => return Ok(Some(coverage)),
-                Ok(Err(error)) => error.causes(),
+                Ok(Err(error)) => error.error_chain(),
                 Err(_) => "it took too long".to_owned(),
             };
             tracing::warn!(error, "the table could not be compared with its index");
@@ -236,11 +240,11 @@ impl Stats {
     ///
     /// The store's.
     pub async fn watch(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.metrics.event(now);
+        self.metrics.record_invocation(now);
         let begin = self.reports_begin(self.table.describe().await?.created_at, now);
         let runs = ScheduledRuns::read(&self.table, begin).await?;
         let overdue = runs.overdue(&self.schedule, now);
-        self.metrics.scheduled_runs(&runs, overdue, now);
+        self.metrics.record_scheduled_runs(&runs, overdue, now);
         let schedule = &self.schedule;
         match overdue {
             Some(late) if late.is_zero() => {}
@@ -253,15 +257,15 @@ impl Stats {
         Ok(())
     }
 
-    async fn reports(&self, request: &Request) -> Result<Answer, Failure> {
-        let question = Question::read(request)?;
-        let Question { filter, limit, .. } = &question;
-        let page = reports::list(&self.table, filter, *limit, question.cursor.as_ref())
+    async fn reports(&self, request: &Request) -> Result<ResponseBody, ApiError> {
+        let report_query = ReportQuery::read(request)?;
+        let ReportQuery { filter, limit, .. } = &report_query;
+        let page = reports::list(&self.table, filter, *limit, report_query.cursor.as_ref())
             .await
-            .map_err(|error| Failure::from_store(&error))?;
-        if question.csv {
-            return audit::csv(page).map(Answer::Document);
+            .map_err(|error| ApiError::from_store(&error))?;
+        if report_query.csv {
+            return audit::csv(page).map(ResponseBody::Raw);
         }
-        Ok(Answer::Reports(page))
+        Ok(ResponseBody::Reports(page))
     }
 }

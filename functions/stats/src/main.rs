@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use session_functions::config::StatsConfig;
 use session_functions::metrics::Metrics;
 use session_functions::telemetry;
-use session_lifecycle::aws::{Patience, connect};
+use session_lifecycle::aws::{CallPolicy, connect};
 use session_lifecycle::clock;
 use stats::{Stats, is_scheduled};
 
@@ -18,8 +18,8 @@ use stats::{Stats, is_scheduled};
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = StatsConfig::read(&variables)?;
-        let metrics = Metrics::to_log(config.metrics_namespace.clone(), "stats");
-        let stats = &Stats::new(config, connect(Patience::LOOK).await, metrics);
+        let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "stats");
+        let stats = &Stats::new(config, connect(CallPolicy::MONITORING).await, metrics);
         let handle = |event: LambdaEvent<Box<RawValue>>| async move {
             let (event, context) = event.into_parts();
             if is_scheduled(&event) {

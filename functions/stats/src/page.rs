@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use lambda_http::http::{HeaderName, HeaderValue};
-use session_functions::http::{Document, Failure};
+use session_functions::http::{ApiError, RawBody};
 use sha2::{Digest as _, Sha256};
 
 const PAGE: &str = include_str!("../page/page.html");
@@ -15,7 +15,7 @@ const SCRIPT: &str = include_str!("../page/page.js");
 
 /// The page with its style and its script in it, and the policy that lets a browser use these two
 /// (CSP Level 3) and reach this host.
-static WHOLE: LazyLock<(String, String)> = LazyLock::new(|| {
+static RENDERED: LazyLock<(String, String)> = LazyLock::new(|| {
     let html = PAGE
         .replace(
             r#"<link rel="stylesheet" href="page.css">"#,
@@ -37,10 +37,10 @@ static WHOLE: LazyLock<(String, String)> = LazyLock::new(|| {
 });
 
 /// The page as it is served.
-pub(crate) fn document() -> Result<Document, Failure> {
-    let (html, policy) = &*WHOLE;
-    let policy = HeaderValue::from_str(policy).map_err(|_| Failure::Internal)?;
-    let mut document = Document::public("text/html; charset=utf-8", html.as_str());
+pub(crate) fn document() -> Result<RawBody, ApiError> {
+    let (html, policy) = &*RENDERED;
+    let policy = HeaderValue::from_str(policy).map_err(|_| ApiError::Internal)?;
+    let mut document = RawBody::public("text/html; charset=utf-8", html.as_str());
     document.headers = vec![
         (CONTENT_SECURITY_POLICY, policy),
         (
@@ -63,7 +63,7 @@ mod tests {
     /// It may have 75 KB in all.
     #[test]
     fn the_page_is_whole_and_small() {
-        let (html, _) = &*WHOLE;
+        let (html, _) = &*RENDERED;
         assert!(html.contains(STYLE) && html.contains(SCRIPT));
         assert!(
             !html.contains("page.css") && !html.contains("page.js"),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use session_lifecycle::clock::Stopwatch;
+use session_lifecycle::clock::Deadline;
 use session_lifecycle::ports::StoreError;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -53,13 +53,13 @@ impl<T: Copy> Recent<T> {
         if let Some(recent) = recent {
             return Ok(recent.value);
         }
-        let watch = Stopwatch::start(Duration::MAX);
+        let timer = Deadline::after(Duration::MAX);
         let value = count.await?;
         *counted = Some(Counted {
             value,
             last_cleanup,
             began: now,
-            ended: now + watch.elapsed(),
+            ended: now + timer.elapsed(),
         });
         Ok(value)
     }

@@ -8,26 +8,26 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::sample::UserSession;
-use crate::terminal::{BOLD, DIM, say, styled};
+use crate::terminal::{BOLD, DIM, out, styled};
 use crate::tokens::{Bearer, Tokens};
 
 /// How long the printed tokens are good.
 const TOKEN_LIFE: TimeDelta = TimeDelta::hours(12);
 
 /// What is printed before and between the tokens, which are the same everywhere.
-pub struct Introduction<'a> {
+pub struct Banner<'a> {
     /// What this is.
     pub title: &'a str,
     /// What runs where: names, and what is to be said of each.
     pub rows: Vec<(&'static str, String)>,
     /// Who may call, and who may not.
-    pub callers: &'a Callers,
+    pub sample_tokens: &'a SampleTokens,
     /// More commands, each with what it does.
     pub commands: Vec<(&'static str, String)>,
 }
 
 /// Those who may call, and where there is one, somebody who may not.
-pub struct Callers {
+pub struct SampleTokens {
     admin: Credentials,
     reader: Credentials,
     expired: Option<String>,
@@ -52,7 +52,7 @@ fn bearer<'a>(session: &'a UserSession, scope: &'a str, now: DateTime<Utc>) -> B
 const ADMIN: &str = "sessions:admin";
 const READER: &str = "sessions:read";
 
-impl Callers {
+impl SampleTokens {
     /// Signs their tokens.
     #[must_use]
     pub fn new(
@@ -98,62 +98,62 @@ impl Callers {
     }
 }
 
-impl Introduction<'_> {
+impl Banner<'_> {
     /// Prints it, for an API at this address.
     ///
     /// # Errors
     ///
     /// The system's.
     pub fn print(&self, api: SocketAddr) -> io::Result<()> {
-        say(styled(BOLD, self.title))?;
+        out(styled(BOLD, self.title))?;
         let rows = self.rows.iter().map(|(name, _)| name.len());
         let width = rows.max().unwrap_or_default();
         for (name, text) in &self.rows {
-            say(format!("  {name:<width$}  {text}"))?;
+            out(format!("  {name:<width$}  {text}"))?;
         }
-        say("")?;
+        out("")?;
         let monitoring = format!("http://{api}/api/v1/monitoring");
-        say(format!("export U={monitoring}/sessions"))?;
+        out(format!("export U={monitoring}/sessions"))?;
         let mut to_sign = false;
         for (name, caller) in [
-            ("READER", &self.callers.reader),
-            ("ADMIN", &self.callers.admin),
+            ("READER", &self.sample_tokens.reader),
+            ("ADMIN", &self.sample_tokens.admin),
         ] {
             match caller {
-                Credentials::Token(token) => say(format!("export {name}={token}"))?,
+                Credentials::Token(token) => out(format!("export {name}={token}"))?,
                 Credentials::Claims(claims) => {
                     to_sign = true;
-                    say(styled(
+                    out(styled(
                         DIM,
                         format!("# {name} is these claims, signed elsewhere:"),
                     ))?;
-                    say(claims)?;
+                    out(claims)?;
                 }
             }
         }
-        if let Some(expired) = &self.callers.expired {
-            say(format!("export EXPIRED={expired}"))?;
+        if let Some(expired) = &self.sample_tokens.expired {
+            out(format!("export EXPIRED={expired}"))?;
         }
         let curl = |who, rest: &str| format!("curl -H \"Authorization: Bearer ${who}\" {rest}");
-        say(curl("READER", "$U/stats"))?;
-        say(curl("READER", "$U/cleanups"))?;
-        say(curl("ADMIN", "-X POST \"$U/cleanup?dry_run=true\""))?;
-        say(curl("ADMIN", "-X POST $U/cleanup"))?;
-        if self.callers.expired.is_some() {
-            say(curl("EXPIRED", "$U/stats"))?;
+        out(curl("READER", "$U/stats"))?;
+        out(curl("READER", "$U/cleanups"))?;
+        out(curl("ADMIN", "-X POST \"$U/cleanup?dry_run=true\""))?;
+        out(curl("ADMIN", "-X POST $U/cleanup"))?;
+        if self.sample_tokens.expired.is_some() {
+            out(curl("EXPIRED", "$U/stats"))?;
         }
         for (title, command) in &self.commands {
-            say(format!("{}\n{command}", styled(DIM, format!("# {title}"))))?;
+            out(format!("{}\n{command}", styled(DIM, format!("# {title}"))))?;
         }
-        say("")?;
+        out("")?;
         let token = if to_sign {
             "a signed token"
         } else {
             "the token"
         };
-        say(format!(
+        out(format!(
             "Open the page, and paste {token} of ADMIN or READER:"
         ))?;
-        say(styled(BOLD, monitoring))
+        out(styled(BOLD, monitoring))
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::{CannotServe, Context as _};
+use crate::error::{Context as _, ServeError};
 use crate::tokens::{SECRET_LENGTH, random_secret};
 
 /// How each file of `SQLite` begins.
@@ -31,7 +31,7 @@ impl DataFiles {
     /// # Errors
     ///
     /// A file that holds something else, cannot be opened or is in use: a sentence.
-    pub fn open(table: &Path) -> Result<Self, CannotServe> {
+    pub fn open(table: &Path) -> Result<Self, ServeError> {
         let what = format!("--data {}", table.display());
         let is_new = match File::open(table) {
             Ok(file) => {
@@ -40,7 +40,7 @@ impl DataFiles {
                     .read_to_end(&mut start)
                     .context(&what)?;
                 if !start.is_empty() && start != MAGIC {
-                    return Err(CannotServe::new(format!(
+                    return Err(ServeError::new(format!(
                         "{what}: this file is not a table of `cargo local`"
                     )));
                 }
@@ -58,7 +58,7 @@ impl DataFiles {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(CannotServe::new(format!(
+                return Err(ServeError::new(format!(
                     "{what}: another `cargo local` is using this file"
                 )));
             }
@@ -66,7 +66,7 @@ impl DataFiles {
         }
         let secret = kept(&mut file).context(&what_of_secret)?;
         if secret.len() < SECRET_LENGTH {
-            return Err(CannotServe::new(format!(
+            return Err(ServeError::new(format!(
                 "{what_of_secret}: the secret must have {SECRET_LENGTH} characters or more; \
                  delete the file to get a new one"
             )));

@@ -11,12 +11,12 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// The message is for the user. It has several lines if there are several problems.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct CannotServe {
+pub struct ServeError {
     message: String,
     source: Option<BoxError>,
 }
 
-impl CannotServe {
+impl ServeError {
     /// An error without a cause.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
@@ -29,12 +29,12 @@ impl CannotServe {
 /// Adds what failed to an error.
 pub(crate) trait Context<T> {
     /// Puts what failed in front of the error, which stays the source.
-    fn context(self, what: impl Display) -> Result<T, CannotServe>;
+    fn context(self, what: impl Display) -> Result<T, ServeError>;
 }
 
 impl<T, E: Into<BoxError>> Context<T> for Result<T, E> {
-    fn context(self, what: impl Display) -> Result<T, CannotServe> {
-        self.map_err(|source| CannotServe {
+    fn context(self, what: impl Display) -> Result<T, ServeError> {
+        self.map_err(|source| ServeError {
             message: what.to_string(),
             source: Some(source.into()),
         })

@@ -18,8 +18,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use session_functions::authorize::TimeLimits;
 use session_functions::config::{
-    AuthorizerConfig, CleanupConfig, ForceCleanupConfig, InvalidConfiguration, StatsConfig,
-    Variables,
+    AuthorizerConfig, CleanupConfig, Environment, ForceCleanupConfig, InvalidConfiguration,
+    StatsConfig,
 };
 use session_functions::metrics::{Metrics, Namespace};
 use session_token::keys::FetchError;
@@ -58,7 +58,7 @@ impl Functions {
     ///
     /// What is wrong with the variables, or the keys.
     pub async fn start(
-        variables: &Variables,
+        variables: &Environment,
         client: &Client,
         timeouts: BTreeMap<FunctionName, Duration>,
         now: DateTime<Utc>,

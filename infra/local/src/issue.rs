@@ -6,11 +6,13 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use session_domain::{InvalidId, Record, RecordKey, Session, SessionId, Shards, Timestamp, UserId};
+use session_domain::{
+    InvalidId, RecordKey, RecordState, SessionId, SessionState, Shards, Timestamp, UserId,
+};
 use session_lifecycle::clock;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{FindRecord as _, NewSession, StoreError};
-use session_lifecycle::{Created, Sessions};
+use session_lifecycle::{CreateOutcome, Sessions};
 use uuid::Uuid;
 
 use crate::dynamodb::{EmbeddedDynamoDb, TABLE_NAME};
@@ -21,7 +23,7 @@ use crate::tokens::Bearer;
 pub const PATH: &str = "/local/tokens";
 
 /// The longest life of a session that is opened here, in hours: 30 days.
-pub const LONGEST_HOURS: u32 = 720;
+pub const MAX_HOURS: u32 = 720;
 
 /// What token is asked for.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -100,9 +102,9 @@ impl TokenDesk {
             hours,
             expired,
         } = asked;
-        if !(1..=LONGEST_HOURS).contains(&hours) {
+        if !(1..=MAX_HOURS).contains(&hours) {
             let sentence =
-                format!("hours must be from 1 to {LONGEST_HOURS}, for each session has an end");
+                format!("hours must be from 1 to {MAX_HOURS}, for each session has an end");
             return Err(NotIssued::Request(sentence));
         }
         if !is_scope(&scope) {
@@ -145,14 +147,18 @@ impl TokenDesk {
             ip_address: None,
             user_agent: None,
         };
-        if self.sessions.create(new, now).await? == Created::Stored {
+        if self.sessions.create(new, now).await? == CreateOutcome::Created {
             return Ok(None);
         }
         let key = RecordKey::session(user, session);
         let found = self.table.find(&key).await?;
-        Ok(match found.map(|stored| stored.record) {
-            Some(Record::Session(Session::Active { expires_at })) if expires_at > now => None,
-            Some(Record::Session(Session::Active { .. })) => Some("has expired".to_owned()),
+        Ok(match found.map(|stored| stored.state) {
+            Some(RecordState::Session(SessionState::Active { expires_at })) if expires_at > now => {
+                None
+            }
+            Some(RecordState::Session(SessionState::Active { .. })) => {
+                Some("has expired".to_owned())
+            }
             Some(_) => Some("is inactive".to_owned()),
             None => Some("has just been deleted".to_owned()),
         })

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
-use session_functions::config::{AuthorizerConfig, Variables};
+use session_functions::config::{AuthorizerConfig, Environment};
 
 use crate::dynamodb::TABLE_NAME;
-use crate::error::{CannotServe, Context as _};
+use crate::error::{Context as _, ServeError};
 use crate::tokens::{AUDIENCE, Bearer, ISSUER, Issuer, Tokens, random_secret};
 
 /// The options.
@@ -63,7 +63,7 @@ impl JwtOptions {
     /// # Errors
     ///
     /// Each problem in a line of its own, in the options' words.
-    pub fn trust(&self) -> Result<Trust, CannotServe> {
+    pub fn trust(&self) -> Result<Trust, ServeError> {
         let read = |option, file: &Option<PathBuf>| {
             let text = file.as_deref().map(|file| text_of(option, file));
             text.transpose()
@@ -94,7 +94,7 @@ impl JwtOptions {
         .collect();
 
         let all = variables.iter().cloned();
-        let all: Variables = all.chain([("TABLE_NAME", TABLE_NAME.to_owned())]).collect();
+        let all: Environment = all.chain([("TABLE_NAME", TABLE_NAME.to_owned())]).collect();
         let config = AuthorizerConfig::read(&all).map_err(|invalid| {
             let problems = invalid.problems().map(in_words_of_options);
             // Nobody has set the secret that was made up here.
@@ -103,7 +103,7 @@ impl JwtOptions {
                 Some(needed) if is_own => needed.to_owned(),
                 _ => it,
             });
-            CannotServe::new(problems.collect::<Vec<_>>().join("\n"))
+            ServeError::new(problems.collect::<Vec<_>>().join("\n"))
         })?;
         let issuer = Issuer {
             algorithm: config.tokens.algorithm,
@@ -180,7 +180,7 @@ impl Trust {
 }
 
 /// The content of a file, as a variable would hold it.
-fn text_of(option: &str, file: &Path) -> Result<String, CannotServe> {
+fn text_of(option: &str, file: &Path) -> Result<String, ServeError> {
     let what = format!("{option} {}", file.display());
     let bytes = fs::read(file).context(&what)?;
     let text = String::from_utf8(bytes).context(format!("{what}: the file must be UTF-8 text"))?;
@@ -188,7 +188,7 @@ fn text_of(option: &str, file: &Path) -> Result<String, CannotServe> {
     let text = text.strip_suffix('\r').unwrap_or(text);
     // An empty variable counts as a missing one.
     if text.is_empty() {
-        return Err(CannotServe::new(format!("{what}: the file is empty")));
+        return Err(ServeError::new(format!("{what}: the file is empty")));
     }
     Ok(text.to_owned())
 }

@@ -5,13 +5,13 @@ use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use session_cleanup_local::error::CannotServe;
+use session_cleanup_local::error::ServeError;
 #[cfg(unix)]
 use session_cleanup_local::sam_local;
-use session_cleanup_local::terminal::{BAD, complain, say, styled};
+use session_cleanup_local::terminal::{ERROR, err, out, styled};
 use session_cleanup_local::{demo, serve, token};
 use session_domain::error_chain;
-use session_functions::config::Variables;
+use session_functions::config::Environment;
 use session_functions::telemetry;
 use tokio::time::timeout;
 
@@ -70,8 +70,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve_until_interrupted(options: &serve::Options) -> Result<(), CannotServe> {
-    telemetry::start(&Variables::of_the_process(), std::io::stderr);
+async fn serve_until_interrupted(options: &serve::Options) -> Result<(), ServeError> {
+    telemetry::start(&Environment::from_process(), std::io::stderr);
     let mut interrupt = Box::pin(tokio::signal::ctrl_c());
     // Waits for it from now on: before, the signal would end the process as it is.
     let _ = futures_util::poll!(&mut interrupt);
@@ -83,7 +83,7 @@ async fn serve_until_interrupted(options: &serve::Options) -> Result<(), CannotS
         tokio::spawn(async move {
             let _ = timeout(Duration::from_secs(3), tokio::signal::ctrl_c()).await;
             // Where nobody listens, there is nobody to tell.
-            let _ = say(farewell);
+            let _ = out(farewell);
             exit(0);
         });
     };
@@ -93,7 +93,7 @@ async fn serve_until_interrupted(options: &serve::Options) -> Result<(), CannotS
 /// Prints an error to standard error, one line per problem.
 fn fail(error: &(dyn Error + 'static), code: u8) -> ExitCode {
     for problem in error_chain(error).lines() {
-        complain(format!("{} {problem}", styled(BAD, "error:")));
+        err(format!("{} {problem}", styled(ERROR, "error:")));
     }
     ExitCode::from(code)
 }

@@ -19,10 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use self::built::Built;
-use self::process::{Running, command, on_the_path};
-use crate::banner::{Callers, Introduction};
+use self::process::{ChildProcess, command, require_program};
+use crate::banner::{Banner, SampleTokens};
 use crate::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
-use crate::error::{CannotServe, Context as _};
+use crate::error::{Context as _, ServeError};
 use crate::sample;
 use crate::serve::{address, listen};
 use crate::template::{FunctionName, Template};
@@ -57,13 +57,13 @@ type Stop = Shared<BoxFuture<'static, ()>>;
 ///
 /// A program that is missing, fails or ends early; a Docker daemon that does not answer; a port in
 /// use.
-pub async fn run(options: &Options) -> Result<(), CannotServe> {
-    let stop = process::asked_to_end()
+pub async fn run(options: &Options) -> Result<(), ServeError> {
+    let stop = process::shutdown_signal()
         .context("cannot listen for signals")?
         .boxed()
         .shared();
-    on_the_path("sam", "pip install aws-sam-cli cargo-lambda").await?;
-    on_the_path("docker", "apt-get install docker.io, or docker.com").await?;
+    require_program("sam", "pip install aws-sam-cli cargo-lambda").await?;
+    require_program("docker", "apt-get install docker.io, or docker.com").await?;
     docker::require_daemon().await?;
     let prepare = Box::pin(Stack::prepare(options));
     let stack = tokio::select! {
@@ -85,11 +85,11 @@ struct Stack {
     built: Built,
     /// The user's options for `sam local`.
     sam_options: Vec<String>,
-    callers: Callers,
+    sample_tokens: SampleTokens,
 }
 
 impl Stack {
-    async fn prepare(options: &Options) -> Result<Self, CannotServe> {
+    async fn prepare(options: &Options) -> Result<Self, ServeError> {
         // Bind the ports before the build, which takes long.
         let api = listen(options.port, "--port").await?;
         let endpoint = listen(options.dynamodb_port, "--dynamodb-port").await?;
@@ -119,8 +119,8 @@ impl Stack {
         let sample = sample::fill(&dynamodb.sessions(), now.into(), || ())
             .await
             .context("cannot write the sample")?;
-        let callers = Callers::new(&tokens, &sample.admin, &sample.reader, now);
-        let callers = callers.and_expired(&tokens, &sample.expired, now);
+        let sample_tokens = SampleTokens::new(&tokens, &sample.admin, &sample.reader, now);
+        let sample_tokens = sample_tokens.and_expired(&tokens, &sample.expired, now);
         Ok(Self {
             api: address(&api)?,
             reserved: Some(api),
@@ -128,16 +128,16 @@ impl Stack {
             for_containers,
             built,
             sam_options: options.sam.clone(),
-            callers,
+            sample_tokens,
         })
     }
 
     /// Runs `sam local start-api` until `stop` resolves, then stops it and the table.
-    async fn serve(mut self, stop: Stop) -> Result<(), CannotServe> {
+    async fn serve(mut self, stop: Stop) -> Result<(), ServeError> {
         let mut sam = self.start_api()?;
         let served = tokio::select! {
             how = sam.ended() => {
-                Err(CannotServe::new(format!("sam local start-api ended: {how}")))
+                Err(ServeError::new(format!("sam local start-api ended: {how}")))
             }
             failed = self.introduce_when_ready() => Err(failed),
             () = stop => Ok(()),
@@ -157,7 +157,7 @@ impl Stack {
         arguments
     }
 
-    fn start_api(&mut self) -> Result<Running, CannotServe> {
+    fn start_api(&mut self) -> Result<ChildProcess, ServeError> {
         let (host, port) = (self.api.ip().to_string(), self.api.port().to_string());
         let mut arguments = vec!["local", "start-api", "--host", &host, "--port", &port];
         // One container per function, which stays up, like an execution environment on Lambda.
@@ -166,30 +166,30 @@ impl Stack {
         let mut sam = command("sam", arguments);
         // The functions must not get the credentials of the user's own account.
         sam.env_remove("AWS_PROFILE")
-            .envs(built::NOBODY)
+            .envs(built::DUMMY_CREDENTIALS)
             .stdout(std::io::stderr());
         self.reserved = None;
-        Running::start(sam).context("cannot start sam")
+        ChildProcess::start(sam).context("cannot start sam")
     }
 
     /// Prints the banner once the API listens. Returns only if that fails.
-    async fn introduce_when_ready(&self) -> CannotServe {
+    async fn introduce_when_ready(&self) -> ServeError {
         while TcpStream::connect(self.api).await.is_err() {
             sleep(Duration::from_millis(50)).await;
         }
-        match self.introduce().context("cannot print") {
+        match self.print_banner().context("cannot print") {
             Ok(()) => std::future::pending().await,
             Err(error) => error,
         }
     }
 
-    fn introduce(&self) -> std::io::Result<()> {
+    fn print_banner(&self) -> std::io::Result<()> {
         let invoke = format!(
             "sam local invoke {} {} --event {DRY_RUN}",
             FunctionName::Cleanup.resource(),
             self.arguments().join(" "),
         );
-        Introduction {
+        Banner {
             title: "Session Cleanup, the built functions in sam local. Press Ctrl-C to stop.",
             rows: vec![
                 ("API", format!("http://{}", self.api)),
@@ -198,7 +198,7 @@ impl Stack {
                     format!("http://{}, table {TABLE_NAME}", self.dynamodb.address()),
                 ),
             ],
-            callers: &self.callers,
+            sample_tokens: &self.sample_tokens,
             commands: vec![(
                 "invoke the cleanup, in the project's folder (functions/cleanup/events has more events)",
                 invoke,
@@ -215,7 +215,7 @@ impl Stack {
 async fn listen_for_containers(
     bridge: Ipv4Addr,
     port: u16,
-) -> Result<(Option<TcpListener>, String), CannotServe> {
+) -> Result<(Option<TcpListener>, String), ServeError> {
     match TcpListener::bind((bridge, port)).await {
         Ok(listener) => Ok((Some(listener), bridge.to_string())),
         Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {

@@ -95,7 +95,7 @@ pub async fn fill(
     now: Timestamp,
     progress: impl Fn(),
 ) -> Result<Sample, SampleError> {
-    let mut sample = Filling {
+    let mut sample = SampleWriter {
         sessions,
         now,
         random: StdRng::seed_from_u64(86),
@@ -107,7 +107,7 @@ pub async fn fill(
     }
     let mut expired = Vec::new();
     for _ in 0..EXPIRED_SESSIONS {
-        let user = sample.any_user();
+        let user = sample.random_user();
         let end = now.minus(sample.random.random_range(MINUTE..28 * DAY));
         expired.push(sample.session(user, end).await?);
     }
@@ -138,7 +138,7 @@ pub async fn open_sessions(
     now: Timestamp,
 ) -> Result<(UserSession, UserSession), SampleError> {
     let random = rand::make_rng();
-    let mut filling = Filling {
+    let mut writer = SampleWriter {
         sessions,
         now,
         random,
@@ -146,30 +146,30 @@ pub async fn open_sessions(
     };
     let end = now.plus(12 * HOUR);
     Ok((
-        filling.session(ADMIN, end).await?,
-        filling.session(READER, end).await?,
+        writer.session(ADMIN, end).await?,
+        writer.session(READER, end).await?,
     ))
 }
 
-struct Filling<'a, P> {
+struct SampleWriter<'a, P> {
     sessions: &'a Sessions,
     now: Timestamp,
     random: StdRng,
     progress: P,
 }
 
-impl<P: Fn()> Filling<'_, P> {
-    fn any_user(&mut self) -> &'static str {
+impl<P: Fn()> SampleWriter<'_, P> {
+    fn random_user(&mut self) -> &'static str {
         USERS.choose(&mut self.random).copied().unwrap_or(ADMIN)
     }
 
-    fn any_id(&mut self) -> String {
+    fn random_id(&mut self) -> String {
         format!("{:016x}", self.random.random::<u64>())
     }
 
     /// Opens a session that ends at `end`, eight hours or more after it was created.
     async fn session(&mut self, user: &str, end: Timestamp) -> Result<UserSession, SampleError> {
-        let (user, session) = (UserId::parse(user)?, SessionId::parse(self.any_id())?);
+        let (user, session) = (UserId::parse(user)?, SessionId::parse(self.random_id())?);
         let new = NewSession {
             user: user.clone(),
             session: session.clone(),
@@ -196,9 +196,9 @@ impl<P: Fn()> Filling<'_, P> {
                 }
                 _ => now.minus(self.random.random_range(past_grace.clone())),
             };
-            let user = UserId::parse(self.any_user())?;
-            let session = SessionId::parse(self.any_id())?;
-            let token = self.any_id();
+            let user = UserId::parse(self.random_user())?;
+            let session = SessionId::parse(self.random_id())?;
+            let token = self.random_id();
             self.sessions
                 .add_refresh_token(&user, &session, &token, end)
                 .await?;
@@ -214,8 +214,8 @@ impl<P: Fn()> Filling<'_, P> {
                 }
                 _ => now.minus(self.random.random_range(past_grace.clone())),
             };
-            let user = UserId::parse(self.any_user())?;
-            let token = TokenId::parse(self.any_id())?;
+            let user = UserId::parse(self.random_user())?;
+            let token = TokenId::parse(self.random_id())?;
             self.sessions.blacklist(&user, &token, end).await?;
             (self.progress)();
         }
@@ -230,7 +230,7 @@ impl<P: Fn()> Filling<'_, P> {
                 _ => HOUR..29 * DAY,
             };
             let ended = now.minus(self.random.random_range(ago));
-            let user = self.any_user();
+            let user = self.random_user();
             let UserSession { user, session } = self.session(user, ended.plus(HOUR)).await?;
             self.sessions
                 .deactivate(&user, &session, Reason::Logout, ended)

@@ -13,11 +13,11 @@ use session_lifecycle::clock;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::banner::{Callers, Introduction};
+use crate::banner::{Banner, SampleTokens};
 use crate::data::DataFiles;
 use crate::durations::{duration, schedule};
 use crate::dynamodb::TABLE_NAME;
-use crate::error::{CannotServe, Context as _};
+use crate::error::{Context as _, ServeError};
 use crate::functions::Functions;
 use crate::import::Contents;
 use crate::issue::TokenDesk;
@@ -25,7 +25,7 @@ use crate::jwt::{JwtOptions, Trust};
 use crate::sample::{self, UserSession};
 use crate::stack::{Stack, scheduled_event};
 use crate::template::{FunctionName, Template};
-use crate::terminal::{Progress, complain, say};
+use crate::terminal::{Progress, err, out};
 use crate::token::TokenOptions;
 use crate::{dynamodb, import, server};
 
@@ -79,7 +79,7 @@ pub enum Beside {
 pub async fn run(
     options: &Options,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), CannotServe> {
+) -> Result<(), ServeError> {
     let template = Template::read().context("cannot start")?;
     // What may be wrong is found before anything is changed.
     let mut trust = options.jwt.trust()?;
@@ -97,7 +97,7 @@ pub async fn run(
     let kept = kept.map(|data| data.secret_file.as_path());
     let is_new = data.as_ref().is_none_or(|data| data.is_new);
     if options.empty && !is_new {
-        complain("note: --empty has no effect on a table that is there already");
+        err("note: --empty has no effect on a table that is there already");
     }
     let stack = Stack::start(
         template,
@@ -111,7 +111,7 @@ pub async fn run(
     let now = clock::now();
     let begun = Begun::with(&stack, imported, is_new && !options.empty, now).await?;
     let trust = Arc::new(trust);
-    introduce(options, &stack, address(&api)?, &trust, kept, &begun, now)
+    print_banner(options, &stack, address(&api)?, &trust, kept, &begun, now)
         .context("cannot print")?;
 
     let every = options.every.unwrap_or(stack.template.schedule);
@@ -124,7 +124,7 @@ pub async fn run(
     ttl.abort();
     stack.dynamodb.stop().await;
     served.context("cannot serve")?;
-    tell(&farewell(options))
+    print(&farewell(options))
 }
 
 /// What is said at the end. The terminal has printed ^C on a line of its own before.
@@ -151,7 +151,7 @@ impl Begun {
         imported: Option<Vec<dynoxide::types::Item>>,
         sample: bool,
         now: DateTime<Utc>,
-    ) -> Result<Self, CannotServe> {
+    ) -> Result<Self, ServeError> {
         let sessions = stack.sessions();
         let is_import = imported.is_some();
         if let Some(items) = imported {
@@ -160,7 +160,7 @@ impl Begun {
                 .dynamodb
                 .import(items)
                 .context("cannot import the items; none is kept")?;
-            tell(&contents.to_string())?;
+            print(&contents.to_string())?;
         } else if sample {
             let progress = Progress::new(sample::RECORDS, "filling the table");
             let sample = sample::fill(&sessions, now.into(), || progress.step())
@@ -186,24 +186,24 @@ impl Begun {
     }
 }
 
-fn tell(line: &str) -> Result<(), CannotServe> {
-    say(line).context("cannot print")
+fn print(line: &str) -> Result<(), ServeError> {
+    out(line).context("cannot print")
 }
 
 /// Listens on a port of this machine, which an option names.
-pub(crate) async fn listen(port: u16, option: &str) -> Result<TcpListener, CannotServe> {
+pub(crate) async fn listen(port: u16, option: &str) -> Result<TcpListener, ServeError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address).await.context(format!(
         "cannot listen on {address} (use {option} to choose another port)"
     ))
 }
 
-pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, CannotServe> {
+pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
     listener.local_addr().context("cannot listen")
 }
 
 /// Opens the table's file, or memory.
-fn open(file: Option<&Path>) -> Result<Database, CannotServe> {
+fn open(file: Option<&Path>) -> Result<Database, ServeError> {
     let name = file.unwrap_or(Path::new("a table in memory"));
     dynamodb::open(file).context(format!("cannot open {}", name.display()))
 }
@@ -221,7 +221,7 @@ async fn invoke_by_schedule(functions: Arc<Functions>, every: Duration) {
             .invoke(FunctionName::Cleanup, &scheduled_event(now), now)
             .await
         {
-            complain(format!("the scheduled cleanup failed: {error}"));
+            err(format!("the scheduled cleanup failed: {error}"));
         }
     }
 }
@@ -236,14 +236,14 @@ async fn sweep(database: Database, every: Duration) {
         let database = database.clone();
         match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
             Ok(Ok(deleted)) => tracing::info!(deleted, "native TTL swept"),
-            Ok(Err(error)) => complain(format!("native TTL failed: {error}")),
+            Ok(Err(error)) => err(format!("native TTL failed: {error}")),
             Err(_) => return,
         }
     }
 }
 
 /// Says what runs where, and how to call it.
-fn introduce(
+fn print_banner(
     options: &Options,
     stack: &Stack,
     api: SocketAddr,
@@ -269,9 +269,9 @@ fn introduce(
         Some(secret) => format!("{}, secret in {}", trust.summary(), secret.display()),
         None => trust.summary(),
     };
-    let callers = match trust.tokens() {
-        Some(tokens) => Callers::new(tokens, admin, reader, now),
-        None => Callers::unsigned(|bearer| trust.claims(bearer), admin, reader, now),
+    let sample_tokens = match trust.tokens() {
+        Some(tokens) => SampleTokens::new(tokens, admin, reader, now),
+        None => SampleTokens::unsigned(|bearer| trust.claims(bearer), admin, reader, now),
     };
     let port = match api.port() {
         8080 => String::new(),
@@ -295,7 +295,7 @@ fn introduce(
             ),
         ));
     }
-    Introduction {
+    Banner {
         title: "Session Cleanup on this machine. Ctrl-C stops it.",
         rows: vec![
             ("API", format!("http://{api}")),
@@ -309,7 +309,7 @@ fn introduce(
             ),
             ("tokens", tokens),
         ],
-        callers: &callers,
+        sample_tokens: &sample_tokens,
         commands,
     }
     .print(api)

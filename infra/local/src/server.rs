@@ -25,7 +25,7 @@ use crate::issue::{self, NotIssued, TokenDesk};
 use crate::template::FunctionName;
 
 /// API Gateway takes 10 MB.
-const LARGEST_BODY: usize = 10 * 1024 * 1024;
+const MAX_BODY: usize = 10 * 1024 * 1024;
 
 /// Serves until `stop` resolves; with a `desk`, tokens too.
 ///
@@ -57,7 +57,7 @@ pub async fn serve(
 
 async fn through_the_gateway(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return gateway.too_large().into_response();
     };
     let body = (!body.is_empty()).then(|| String::from_utf8_lossy(&body).into_owned());

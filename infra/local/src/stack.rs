@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use dynoxide::Database;
 use serde_json::{Value, json};
 use session_functions::authorize::TimeLimits;
-use session_functions::config::Variables;
+use session_functions::config::Environment;
 use session_lifecycle::Sessions;
 use session_lifecycle::clock;
 use tokio::net::TcpListener;
@@ -53,12 +53,12 @@ impl Stack {
         variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Self, StackError> {
         let dynamodb = EmbeddedDynamoDb::start(database, listener, &template.table)?;
-        let variables: Variables = variables
+        let variables: Environment = variables
             .into_iter()
             .chain([("TABLE_NAME", TABLE_NAME.to_owned())])
             .collect();
         let (client, timeouts) = (dynamodb.client(), template.timeouts.clone());
-        let (now, limits) = (clock::now(), TimeLimits::LOGIN);
+        let (now, limits) = (clock::now(), TimeLimits::INTERACTIVE);
         let functions = Functions::start(&variables, &client, timeouts, now, limits).await?;
         let functions = Arc::new(functions);
         let gateway = Arc::new(Gateway::new(

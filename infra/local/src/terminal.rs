@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use session_lifecycle::clock::Stopwatch;
+use session_lifecycle::clock::Deadline;
 
 /// Headings.
 pub const BOLD: Style = Style::new().bold();
 /// What is less important.
 pub const DIM: Style = Style::new().dimmed();
 /// What is right.
-pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub const SUCCESS: Style = AnsiColor::Green.on_default().bold();
 /// What is wrong.
-pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 
 /// Text in a style.
 #[must_use]
@@ -29,12 +29,12 @@ pub fn styled(style: Style, text: impl Display) -> String {
 /// # Errors
 ///
 /// The system's: a reader that has gone, for one.
-pub fn say(line: impl Display) -> io::Result<()> {
+pub fn out(line: impl Display) -> io::Result<()> {
     writeln!(anstream::stdout(), "{line}")
 }
 
 /// Writes a line to standard error.
-pub fn complain(line: impl Display) {
+pub fn err(line: impl Display) {
     // Where nobody listens, there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{line}");
 }
@@ -62,7 +62,7 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> io::Result<()> {
             line.push_str("  ");
             line.push_str(&cell);
         }
-        say(line)?;
+        out(line)?;
     }
     Ok(())
 }
@@ -70,7 +70,7 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> io::Result<()> {
 /// A bar that shows itself only once something has taken a second.
 pub struct Progress {
     bar: ProgressBar,
-    watch: Stopwatch,
+    deadline: Deadline,
 }
 
 impl Progress {
@@ -84,13 +84,13 @@ impl Progress {
         bar.set_message(what);
         Self {
             bar,
-            watch: Stopwatch::start(Duration::from_secs(1)),
+            deadline: Deadline::after(Duration::from_secs(1)),
         }
     }
 
     /// One step more.
     pub fn step(&self) {
-        if self.bar.is_hidden() && self.watch.left().is_zero() {
+        if self.bar.is_hidden() && self.deadline.remaining().is_zero() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.inc(1);

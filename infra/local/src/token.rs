@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::client::JsonClient;
-use crate::error::{CannotServe, Context as _};
-use crate::issue::{Issued, LONGEST_HOURS, PATH, TokenRequest};
-use crate::terminal::{complain, say};
+use crate::error::{Context as _, ServeError};
+use crate::issue::{Issued, MAX_HOURS, PATH, TokenRequest};
+use crate::terminal::{err, out};
 
 /// The options.
 #[derive(Debug, Clone, Args)]
@@ -26,7 +26,7 @@ pub struct TokenOptions {
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
     /// Life of the session and of the token
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=i64::from(LONGEST_HOURS)))]
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_HOURS)))]
     pub hours: u32,
     /// Let the token have expired already, to see how it is refused
     #[arg(long)]
@@ -40,14 +40,14 @@ pub struct TokenOptions {
 }
 
 /// No stack answers for so long: something else listens there.
-const PATIENCE: Duration = Duration::from_mins(1);
+const RESPONSE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Prints the token alone on standard output; all else goes to standard error.
 ///
 /// # Errors
 ///
 /// A sentence.
-pub async fn run(options: &TokenOptions) -> Result<(), CannotServe> {
+pub async fn run(options: &TokenOptions) -> Result<(), ServeError> {
     let api = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let asked = TokenRequest {
         user: options.user.clone(),
@@ -60,14 +60,14 @@ pub async fn run(options: &TokenOptions) -> Result<(), CannotServe> {
     let url = format!("http://{api}{PATH}");
     let answer = http.call(Method::POST, &url, None, json!(asked).to_string());
     let stranger = || {
-        CannotServe::new(format!(
+        ServeError::new(format!(
             "what listens on {api} is no `cargo local`; name the port of its API with --port"
         ))
     };
-    let (status, answer) = match timeout(PATIENCE, answer).await {
+    let (status, answer) = match timeout(RESPONSE_TIMEOUT, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) if is_refused(&*error) => {
-            return Err(CannotServe::new(format!(
+            return Err(ServeError::new(format!(
                 "no stack runs at {api}: start one with `cargo local`, or name its port with --port"
             )));
         }
@@ -75,23 +75,23 @@ pub async fn run(options: &TokenOptions) -> Result<(), CannotServe> {
     };
     if status != 200 {
         let message = answer["message"].as_str().ok_or_else(stranger)?;
-        return Err(CannotServe::new(message));
+        return Err(ServeError::new(message));
     }
     let issued: Issued = serde_json::from_value(answer).map_err(|_| stranger())?;
     if let Some(refused) = &issued.refused {
         let session = &issued.claims["sid"];
-        complain(format!(
+        err(format!(
             "note: session {session} was there already and {refused}: its tokens are refused"
         ));
     }
     if options.claims {
-        say(&issued.claims)
+        out(&issued.claims)
     } else if let Some(token) = &issued.token {
-        say(token)
+        out(token)
     } else {
-        complain(&issued.claims);
+        err(&issued.claims);
         let Issued { algorithm, .. } = issued;
-        return Err(CannotServe::new(format!(
+        return Err(ServeError::new(format!(
             "this stack has no key to sign with; its session is open: sign the claims above with \
              {algorithm}, or have them alone on standard output with --claims"
         )));

@@ -11,9 +11,9 @@ const CLOCK_SKEW_SECONDS: i64 = 300;
 
 /// How far an adoption is: it reads the table in equal parts, the segments of a parallel scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdoptionPlace {
+pub struct AdoptionCheckpoint {
     /// How far each segment is.
-    pub segments: Vec<SegmentPlace>,
+    pub segments: Vec<SegmentProgress>,
     /// How many items were read, all runs of this adoption together.
     pub examined: u64,
     /// When the place was kept.
@@ -34,21 +34,21 @@ pub struct AdoptionSettings {
 
 /// How far a segment is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SegmentPlace {
+pub enum SegmentProgress {
     /// Nothing of it was read.
-    NotBegun,
+    NotStarted,
     /// It was read up to this item.
     After(ItemKey),
     /// It was read whole.
     Done,
 }
 
-impl AdoptionPlace {
+impl AdoptionCheckpoint {
     /// The beginning of an adoption in `segments` parts.
     #[must_use]
-    pub fn beginning(segments: u16, settings: AdoptionSettings, now: Timestamp) -> Self {
+    pub fn start(segments: u16, settings: AdoptionSettings, now: Timestamp) -> Self {
         Self {
-            segments: vec![SegmentPlace::NotBegun; segments.into()],
+            segments: vec![SegmentProgress::NotStarted; segments.into()],
             examined: 0,
             kept_at: now,
             settings,
@@ -75,7 +75,7 @@ impl AdoptionPlace {
     /// Whether the whole table was read.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.segments.iter().all(|it| *it == SegmentPlace::Done)
+        self.segments.iter().all(|it| *it == SegmentProgress::Done)
     }
 
     /// How far the adoption is in a table of about `items`, in per cent. It is 100 where it is
@@ -103,13 +103,13 @@ mod tests {
         }
     }
 
-    fn place() -> AdoptionPlace {
-        AdoptionPlace::beginning(2, settings(16, 30), NOW)
+    fn checkpoint() -> AdoptionCheckpoint {
+        AdoptionCheckpoint::start(2, settings(16, 30), NOW)
     }
 
     #[test]
     fn place_counts_for_a_day_and_for_its_settings() {
-        let place = place();
+        let checkpoint = checkpoint();
         for (settings, later, valid) in [
             (settings(16, 30), 0, true),
             (settings(16, 30), VALID_SECONDS - 1, true),
@@ -119,28 +119,28 @@ mod tests {
             (settings(17, 30), 0, false),
             (settings(16, 31), 0, false),
         ] {
-            let is_valid = place.is_valid(settings, NOW.plus(later));
+            let is_valid = checkpoint.is_valid(settings, NOW.plus(later));
             assert_eq!(is_valid, valid, "{settings:?} after {later} s");
         }
     }
 
     #[test]
     fn finished_place_does_not_count() {
-        let mut place = place();
-        place.segments = vec![SegmentPlace::Done; 2];
-        assert!(!place.is_valid(settings(16, 30), NOW));
-        place.segments.clear();
-        assert!(!place.is_valid(settings(16, 30), NOW));
+        let mut checkpoint = checkpoint();
+        checkpoint.segments = vec![SegmentProgress::Done; 2];
+        assert!(!checkpoint.is_valid(settings(16, 30), NOW));
+        checkpoint.segments.clear();
+        assert!(!checkpoint.is_valid(settings(16, 30), NOW));
     }
 
     #[test]
     fn percent_is_100_only_at_the_end() {
-        let mut place = place();
+        let mut checkpoint = checkpoint();
         for (examined, items, percent) in [(0, 0, 0), (0, 10, 0), (1, 3, 33), (9, 3, 99)] {
-            place.examined = examined;
-            assert_eq!(place.percent(items), percent, "{examined} of {items}");
+            checkpoint.examined = examined;
+            assert_eq!(checkpoint.percent(items), percent, "{examined} of {items}");
         }
-        place.segments = vec![SegmentPlace::Done; 2];
-        assert_eq!(place.percent(u64::MAX), 100);
+        checkpoint.segments = vec![SegmentProgress::Done; 2];
+        assert_eq!(checkpoint.percent(u64::MAX), 100);
     }
 }

@@ -1,17 +1,17 @@
 //! Records as they were found, and the conditional writes that change them.
 
 use super::{
-    Action, Due, DueKey, DueList, ItemKey, Kind, Reason, Record, RecordKey, Rules, Session, Shard,
-    Shards, Step, Timestamp,
+    Action, DueEntry, DueKey, DueList, ItemKey, Kind, NextAction, Reason, RecordKey, RecordState,
+    RetentionPolicy, SessionState, Shard, Shards, Timestamp,
 };
 
 /// A record as the table holds it, with the attributes that the index and native TTL go by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredRecord {
+pub struct Record {
     /// Its key.
     pub key: RecordKey,
     /// Its own truth.
-    pub record: Record,
+    pub state: RecordState,
     /// The stored `due_key`, where it is one of ours.
     pub due_key: Option<DueKey>,
     /// The stored `due_at`, where there is one.
@@ -35,16 +35,16 @@ pub struct MalformedRecord {
 /// One conditional write to one record. It never creates a record, and it takes place only while
 /// the record's own attributes, not the index, allow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct ConditionalWrite {
     /// Which record.
     pub key: ItemKey,
     /// What is done.
-    pub write: Write,
+    pub op: WriteOp,
 }
 
-/// What a [`Change`] does, and the truth it takes for granted.
+/// What a [`ConditionalWrite`] does, and the truth it takes for granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
+pub enum WriteOp {
     /// Makes an active session inactive.
     Deactivate {
         /// The session must have expired by then; without it, being active is enough.
@@ -56,7 +56,7 @@ pub enum Write {
         /// The shard it stays on.
         shard: Shard,
         /// When the inactive session is due.
-        due: Due,
+        due: DueEntry,
     },
     /// Moves the end of an active session that has not expired.
     Extend {
@@ -67,7 +67,7 @@ pub enum Write {
         /// The shard it stays on.
         shard: Shard,
         /// When the session is due now.
-        due: Due,
+        due: DueEntry,
     },
     /// Deletes an inactive session or a token.
     Delete {
@@ -79,11 +79,11 @@ pub enum Write {
     /// Gives a record the index attributes and the `ttl` that its state asks for.
     Reindex {
         /// The truth they were derived from, which must not have changed.
-        seen: Record,
+        observed: RecordState,
         /// The shard.
         shard: Shard,
         /// What they are to say.
-        due: Due,
+        due: DueEntry,
     },
     /// Moves a malformed record off a work list, to the malformed ones of its shard. It takes
     /// place only while the record is on that list and cannot be understood.
@@ -95,10 +95,10 @@ pub enum Write {
     },
 }
 
-impl StoredRecord {
+impl Record {
     /// Whether `due_key`, `due_at` and `ttl` say what the record's state asks for.
     #[must_use]
-    pub fn agrees_with(&self, due: &Due) -> bool {
+    pub fn index_matches(&self, due: &DueEntry) -> bool {
         matches!(self.due_key, Some(DueKey::List(list)) if list.action == due.action)
             && self.due_at == Some(due.at)
             && self.ttl == Some(due.ttl)
@@ -113,34 +113,38 @@ impl StoredRecord {
 
     /// The write that takes the record's next step at `now`; nothing while it is to be kept.
     #[must_use]
-    pub fn next_change(
+    pub fn next_write(
         &self,
-        rules: &Rules,
+        policy: &RetentionPolicy,
         shards: Shards,
         reason: Reason,
         now: Timestamp,
-    ) -> Option<Change> {
-        match rules.next_step(&self.record, now) {
-            Step::KeepUntil(_) => None,
-            Step::Deactivate => Some(Change::deactivate(
+    ) -> Option<ConditionalWrite> {
+        match policy.next_action(&self.state, now) {
+            NextAction::KeepUntil(_) => None,
+            NextAction::Deactivate => Some(ConditionalWrite::deactivate(
                 self.key.clone(),
                 self.shard(shards),
-                rules,
+                policy,
                 reason,
                 now,
             )),
-            Step::Delete => Some(Change::delete(self.key.clone(), rules, now)),
+            NextAction::Delete => Some(ConditionalWrite::delete(self.key.clone(), policy, now)),
         }
     }
 
     /// The write that puts the index attributes right; nothing where they are.
     #[must_use]
-    pub fn reindexing(&self, rules: &Rules, shards: Shards) -> Option<Change> {
-        let due = rules.due(&self.record);
-        (!self.agrees_with(&due)).then(|| Change {
+    pub fn index_repair(
+        &self,
+        policy: &RetentionPolicy,
+        shards: Shards,
+    ) -> Option<ConditionalWrite> {
+        let due = policy.due_entry(&self.state);
+        (!self.index_matches(&due)).then(|| ConditionalWrite {
             key: self.key.item().clone(),
-            write: Write::Reindex {
-                seen: self.record,
+            op: WriteOp::Reindex {
+                observed: self.state,
                 shard: self.shard(shards),
                 due,
             },
@@ -148,20 +152,20 @@ impl StoredRecord {
     }
 }
 
-impl Change {
+impl ConditionalWrite {
     /// Deactivates a session that has expired by `now`.
     #[must_use]
     pub fn deactivate(
         key: RecordKey,
         shard: Shard,
-        rules: &Rules,
+        policy: &RetentionPolicy,
         reason: Reason,
         now: Timestamp,
     ) -> Self {
-        let due = rules.due(&Record::Session(Session::Inactive {
+        let due = policy.due_entry(&RecordState::Session(SessionState::Inactive {
             deactivated_at: now,
         }));
-        let write = Write::Deactivate {
+        let op = WriteOp::Deactivate {
             expired_by: Some(now),
             at: now,
             reason,
@@ -169,21 +173,21 @@ impl Change {
             due,
         };
         let key = key.into_item();
-        Self { key, write }
+        Self { key, op }
     }
 
     /// Deletes a record that is due, and past the grace, at `now`.
     #[must_use]
-    pub fn delete(key: RecordKey, rules: &Rules, now: Timestamp) -> Self {
-        let due_by = rules.due_by(Action::Delete, now);
+    pub fn delete(key: RecordKey, policy: &RetentionPolicy, now: Timestamp) -> Self {
+        let cutoff = policy.cutoff(Action::Delete, now);
         let kind = key.kind();
         let ended_by = match kind {
-            Kind::Session => due_by.minus(rules.retention.seconds()),
-            Kind::RefreshToken | Kind::BlacklistedToken => due_by,
+            Kind::Session => cutoff.minus(policy.retention.seconds()),
+            Kind::RefreshToken | Kind::BlacklistedToken => cutoff,
         };
         Self {
             key: key.into_item(),
-            write: Write::Delete { kind, ended_by },
+            op: WriteOp::Delete { kind, ended_by },
         }
     }
 
@@ -191,39 +195,48 @@ impl Change {
     #[must_use]
     pub fn move_malformed(key: ItemKey, from: DueList) -> Self {
         let kind = key.kind();
-        let write = Write::MoveMalformed { kind, from };
-        Self { key, write }
+        let op = WriteOp::MoveMalformed { kind, from };
+        Self { key, op }
     }
 
     /// Whether a record looks as this change leaves it. Where the answer to a write was lost, that
     /// tells whose write it was: two writers would have to agree on the reason and on the second.
     #[must_use]
-    pub fn is_seen_in(&self, found: &StoredRecord) -> bool {
-        match &self.write {
-            Write::Deactivate {
+    pub fn is_reflected_in(&self, found: &Record) -> bool {
+        match &self.op {
+            WriteOp::Deactivate {
                 at, reason, due, ..
             } => {
-                let inactive = Session::Inactive {
+                let inactive = SessionState::Inactive {
                     deactivated_at: *at,
                 };
-                found.record == Record::Session(inactive)
+                found.state == RecordState::Session(inactive)
                     && found.reason == Some(*reason)
-                    && found.agrees_with(due)
+                    && found.index_matches(due)
             }
-            Write::Reindex { seen, due, .. } => found.record == *seen && found.agrees_with(due),
-            Write::Extend { .. } | Write::Delete { .. } | Write::MoveMalformed { .. } => false,
+            WriteOp::Reindex { observed, due, .. } => {
+                found.state == *observed && found.index_matches(due)
+            }
+            WriteOp::Extend { .. } | WriteOp::Delete { .. } | WriteOp::MoveMalformed { .. } => {
+                false
+            }
         }
     }
 
     /// What a record on `list` most probably needs, taken on trust: the write's own condition
     /// finds out whether the record is what the index says.
     #[must_use]
-    pub fn expected(key: RecordKey, list: DueList, rules: &Rules, now: Timestamp) -> Self {
+    pub fn for_due_entry(
+        key: RecordKey,
+        list: DueList,
+        policy: &RetentionPolicy,
+        now: Timestamp,
+    ) -> Self {
         match (list.action, key.kind()) {
             (Action::Deactivate, Kind::Session) => {
-                Self::deactivate(key, list.shard, rules, Reason::ExpiredByCleanup, now)
+                Self::deactivate(key, list.shard, policy, Reason::ExpiredByCleanup, now)
             }
-            (Action::Deactivate | Action::Delete, _) => Self::delete(key, rules, now),
+            (Action::Deactivate | Action::Delete, _) => Self::delete(key, policy, now),
         }
     }
 }

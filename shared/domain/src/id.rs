@@ -15,7 +15,7 @@ pub struct InvalidId {
 const LONGEST: usize = 256;
 
 /// A sort key has 1,024 bytes, the kind of the record among them.
-const LONGEST_IN_BYTES: usize = 1_000;
+const MAX_ID_BYTES: usize = 1_000;
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -33,7 +33,7 @@ macro_rules! identifier {
                 let raw = raw.into();
                 if raw.is_empty()
                     || raw.chars().count() > LONGEST
-                    || raw.len() > LONGEST_IN_BYTES
+                    || raw.len() > MAX_ID_BYTES
                     || raw.chars().any(char::is_control)
                 {
                     return Err(InvalidId { what: $what });

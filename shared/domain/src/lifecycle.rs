@@ -14,7 +14,7 @@ use super::{Days, Hours, RecordKey, Timestamp};
 
 /// What of a session its life depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Session {
+pub enum SessionState {
     /// `is_active` is true.
     Active {
         /// From when on the session lets nobody in.
@@ -27,20 +27,21 @@ pub enum Session {
     },
 }
 
-impl Session {
+impl SessionState {
     /// Whether the session's end has come while it is active: whether it must be deactivated.
     #[must_use]
     pub fn is_expired_at(self, now: Timestamp) -> bool {
         // Retention plays no part in a deactivation.
-        Rules::keeping(Days(0)).next_step(&Record::Session(self), now) == Step::Deactivate
+        RetentionPolicy::without_grace(Days(0)).next_action(&RecordState::Session(self), now)
+            == NextAction::Deactivate
     }
 }
 
 /// What of a record its life depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Record {
+pub enum RecordState {
     /// A session.
-    Session(Session),
+    Session(SessionState),
     /// A refresh token or a blacklisted token.
     Token {
         /// From when on nobody needs it.
@@ -59,7 +60,7 @@ pub enum Action {
 
 /// When a record is due, for what, and when native TTL may take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
+pub struct DueEntry {
     /// What has to be done.
     pub action: Action,
     /// From when on.
@@ -70,7 +71,7 @@ pub struct Due {
 
 /// The next step in a record's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum NextAction {
     /// Nothing before that time.
     KeepUntil(Timestamp),
     /// Deactivate the session now.
@@ -81,42 +82,42 @@ pub enum Step {
 
 /// The two spans that the life of a record depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
+pub struct RetentionPolicy {
     /// How long an inactive session is kept.
     pub retention: Days,
     /// How long a deletion that is due is left to native TTL, which deletes for free.
     pub sweep_grace: Hours,
 }
 
-impl Rules {
+impl RetentionPolicy {
     /// Rules with no grace: whoever asks wants to know when a record is due, not when it is swept.
     #[must_use]
-    pub const fn keeping(retention: Days) -> Self {
+    pub const fn without_grace(retention: Days) -> Self {
         Self {
             retention,
             sweep_grace: Hours(0),
         }
     }
 
-    /// When `record` is due, and for what.
+    /// When `state` is due, and for what.
     #[must_use]
-    pub const fn due(&self, record: &Record) -> Due {
+    pub const fn due_entry(&self, state: &RecordState) -> DueEntry {
         let retention = self.retention.seconds();
-        match *record {
-            Record::Session(Session::Active { expires_at }) => Due {
+        match *state {
+            RecordState::Session(SessionState::Active { expires_at }) => DueEntry {
                 action: Action::Deactivate,
                 at: expires_at,
                 ttl: expires_at.plus(retention),
             },
-            Record::Session(Session::Inactive { deactivated_at }) => {
+            RecordState::Session(SessionState::Inactive { deactivated_at }) => {
                 let end = deactivated_at.plus(retention);
-                Due {
+                DueEntry {
                     action: Action::Delete,
                     at: end,
                     ttl: end,
                 }
             }
-            Record::Token { expires_at } => Due {
+            RecordState::Token { expires_at } => DueEntry {
                 action: Action::Delete,
                 at: expires_at,
                 ttl: expires_at,
@@ -124,27 +125,27 @@ impl Rules {
         }
     }
 
-    /// What happens to `record` at `now`: the one decision that everything else asks.
+    /// What happens to `state` at `now`: the one decision that everything else asks.
     #[must_use]
-    pub fn next_step(&self, record: &Record, now: Timestamp) -> Step {
-        let due = self.due(record);
+    pub fn next_action(&self, state: &RecordState, now: Timestamp) -> NextAction {
+        let due = self.due_entry(state);
         let at = match due.action {
             Action::Deactivate => due.at,
             Action::Delete => due.at.plus(self.sweep_grace.seconds()),
         };
         match due.action {
-            _ if at > now => Step::KeepUntil(at),
-            Action::Deactivate => Step::Deactivate,
-            Action::Delete => Step::Delete,
+            _ if at > now => NextAction::KeepUntil(at),
+            Action::Deactivate => NextAction::Deactivate,
+            Action::Delete => NextAction::Delete,
         }
     }
 
-    /// The latest due time that a step of this kind is taken for at `now`: what [`next_step`]
+    /// The latest due time that a step of this kind is taken for at `now`: what [`next_action`]
     /// compares, the other way round, for those who ask an index.
     ///
-    /// [`next_step`]: Self::next_step
+    /// [`next_action`]: Self::next_action
     #[must_use]
-    pub const fn due_by(&self, action: Action, now: Timestamp) -> Timestamp {
+    pub const fn cutoff(&self, action: Action, now: Timestamp) -> Timestamp {
         match action {
             Action::Deactivate => now,
             Action::Delete => now.minus(self.sweep_grace.seconds()),
@@ -327,7 +328,7 @@ mod tests {
 
     const T: i64 = 1_800_000_000;
     const DAY: i64 = 86_400;
-    const RULES: Rules = Rules {
+    const POLICY: RetentionPolicy = RetentionPolicy {
         retention: Days(30),
         sweep_grace: Hours(48),
     };
@@ -336,20 +337,20 @@ mod tests {
         Timestamp::from_seconds(seconds)
     }
 
-    fn active(expires_at: i64) -> Record {
-        Record::Session(Session::Active {
+    fn active(expires_at: i64) -> RecordState {
+        RecordState::Session(SessionState::Active {
             expires_at: at(expires_at),
         })
     }
 
-    fn inactive(deactivated_at: i64) -> Record {
-        Record::Session(Session::Inactive {
+    fn inactive(deactivated_at: i64) -> RecordState {
+        RecordState::Session(SessionState::Inactive {
             deactivated_at: at(deactivated_at),
         })
     }
 
-    fn token(expires_at: i64) -> Record {
-        Record::Token {
+    fn token(expires_at: i64) -> RecordState {
+        RecordState::Token {
             expires_at: at(expires_at),
         }
     }
@@ -357,44 +358,48 @@ mod tests {
     #[test]
     fn each_record_takes_its_step_at_its_second_and_not_before() {
         let table = [
-            (active(T), T - 1, Step::KeepUntil(at(T))),
-            (active(T), T, Step::Deactivate),
-            (active(T), T + 400 * DAY, Step::Deactivate),
+            (active(T), T - 1, NextAction::KeepUntil(at(T))),
+            (active(T), T, NextAction::Deactivate),
+            (active(T), T + 400 * DAY, NextAction::Deactivate),
             (
                 inactive(T),
                 T + 30 * DAY - 1,
-                Step::KeepUntil(at(T + 32 * DAY)),
+                NextAction::KeepUntil(at(T + 32 * DAY)),
             ),
             (
                 inactive(T),
                 T + 32 * DAY - 1,
-                Step::KeepUntil(at(T + 32 * DAY)),
+                NextAction::KeepUntil(at(T + 32 * DAY)),
             ),
-            (inactive(T), T + 32 * DAY, Step::Delete),
-            (token(T), T, Step::KeepUntil(at(T + 2 * DAY))),
-            (token(T), T + 2 * DAY - 1, Step::KeepUntil(at(T + 2 * DAY))),
-            (token(T), T + 2 * DAY, Step::Delete),
+            (inactive(T), T + 32 * DAY, NextAction::Delete),
+            (token(T), T, NextAction::KeepUntil(at(T + 2 * DAY))),
+            (
+                token(T),
+                T + 2 * DAY - 1,
+                NextAction::KeepUntil(at(T + 2 * DAY)),
+            ),
+            (token(T), T + 2 * DAY, NextAction::Delete),
         ];
-        for (record, now, step) in table {
+        for (state, now, step) in table {
             assert_eq!(
-                RULES.next_step(&record, at(now)),
+                POLICY.next_action(&state, at(now)),
                 step,
-                "{record:?} at {now}"
+                "{state:?} at {now}"
             );
         }
     }
 
     #[test]
     fn without_grace_a_deletion_takes_place_when_it_is_due() {
-        let rules = Rules::keeping(Days(30));
-        assert_eq!(rules.next_step(&token(T), at(T)), Step::Delete);
+        let policy = RetentionPolicy::without_grace(Days(30));
+        assert_eq!(policy.next_action(&token(T), at(T)), NextAction::Delete);
         assert_eq!(
-            rules.next_step(&inactive(T), at(T + 30 * DAY)),
-            Step::Delete
+            policy.next_action(&inactive(T), at(T + 30 * DAY)),
+            NextAction::Delete
         );
         assert_eq!(
-            rules.next_step(&token(T), at(T - 1)),
-            Step::KeepUntil(at(T))
+            policy.next_action(&token(T), at(T - 1)),
+            NextAction::KeepUntil(at(T))
         );
     }
 
@@ -405,13 +410,13 @@ mod tests {
             (inactive(T), Action::Delete, T + 30 * DAY, T + 30 * DAY),
             (token(T), Action::Delete, T, T),
         ];
-        for (record, action, due_at, ttl) in table {
-            let due = Due {
+        for (state, action, due_at, ttl) in table {
+            let due = DueEntry {
                 action,
                 at: at(due_at),
                 ttl: at(ttl),
             };
-            assert_eq!(RULES.due(&record), due, "{record:?}");
+            assert_eq!(POLICY.due_entry(&state), due, "{state:?}");
         }
     }
 
@@ -445,7 +450,7 @@ mod tests {
         }
     }
 
-    fn any_record() -> impl Strategy<Value = Record> {
+    fn any_record() -> impl Strategy<Value = RecordState> {
         let time = T - 100 * DAY..T + 100 * DAY;
         prop_oneof![
             time.clone().prop_map(active),
@@ -454,8 +459,8 @@ mod tests {
         ]
     }
 
-    fn any_rules() -> impl Strategy<Value = Rules> {
-        (1..400_u32, 0..=720_u32).prop_map(|(days, hours)| Rules {
+    fn any_policy() -> impl Strategy<Value = RetentionPolicy> {
+        (1..400_u32, 0..=720_u32).prop_map(|(days, hours)| RetentionPolicy {
             retention: Days(days),
             sweep_grace: Hours(hours),
         })
@@ -464,48 +469,48 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_happens_before_its_time_and_everything_at_it(
-            record in any_record(), rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY,
+            state in any_record(), policy in any_policy(), now in T - 500 * DAY..T + 500 * DAY,
         ) {
-            match rules.next_step(&record, at(now)) {
-                Step::KeepUntil(time) => {
+            match policy.next_action(&state, at(now)) {
+                NextAction::KeepUntil(time) => {
                     prop_assert!(time > at(now));
-                    prop_assert!(!matches!(rules.next_step(&record, time), Step::KeepUntil(_)));
+                    prop_assert!(!matches!(policy.next_action(&state, time), NextAction::KeepUntil(_)));
                     prop_assert!(matches!(
-                        rules.next_step(&record, time.minus(1)), Step::KeepUntil(_)));
+                        policy.next_action(&state, time.minus(1)), NextAction::KeepUntil(_)));
                 }
-                Step::Deactivate => prop_assert!(rules.due(&record).at <= at(now)),
-                Step::Delete => prop_assert!(
-                    rules.due(&record).at.plus(rules.sweep_grace.seconds()) <= at(now)),
+                NextAction::Deactivate => prop_assert!(policy.due_entry(&state).at <= at(now)),
+                NextAction::Delete => prop_assert!(
+                    policy.due_entry(&state).at.plus(policy.sweep_grace.seconds()) <= at(now)),
             }
         }
 
         #[test]
         fn only_an_active_session_is_ever_deactivated(
-            record in any_record(), rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY,
+            state in any_record(), policy in any_policy(), now in T - 500 * DAY..T + 500 * DAY,
         ) {
-            if rules.next_step(&record, at(now)) == Step::Deactivate {
-                let is_active = matches!(record, Record::Session(Session::Active { .. }));
+            if policy.next_action(&state, at(now)) == NextAction::Deactivate {
+                let is_active = matches!(state, RecordState::Session(SessionState::Active { .. }));
                 prop_assert!(is_active);
             }
         }
 
         #[test]
         fn a_deactivated_session_is_kept_for_the_whole_retention(
-            rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY, later in 0..500 * DAY,
+            policy in any_policy(), now in T - 500 * DAY..T + 500 * DAY, later in 0..500 * DAY,
         ) {
-            let step = rules.next_step(&inactive(now), at(now + later));
-            prop_assert_ne!(step, Step::Deactivate);
-            let swept = later >= rules.retention.seconds() + rules.sweep_grace.seconds();
-            prop_assert_eq!(step == Step::Delete, swept);
+            let step = policy.next_action(&inactive(now), at(now + later));
+            prop_assert_ne!(step, NextAction::Deactivate);
+            let swept = later >= policy.retention.seconds() + policy.sweep_grace.seconds();
+            prop_assert_eq!(step == NextAction::Delete, swept);
         }
 
         #[test]
         fn the_index_is_asked_for_exactly_what_the_decision_takes(
-            record in any_record(), rules in any_rules(), now in T - 500 * DAY..T + 500 * DAY,
+            state in any_record(), policy in any_policy(), now in T - 500 * DAY..T + 500 * DAY,
         ) {
-            let due = rules.due(&record);
-            let listed = due.at <= rules.due_by(due.action, at(now));
-            let kept = matches!(rules.next_step(&record, at(now)), Step::KeepUntil(_));
+            let due = policy.due_entry(&state);
+            let listed = due.at <= policy.cutoff(due.action, at(now));
+            let kept = matches!(policy.next_action(&state, at(now)), NextAction::KeepUntil(_));
             prop_assert_eq!(listed, !kept);
         }
     }

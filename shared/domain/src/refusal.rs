@@ -1,10 +1,10 @@
 //! Who is let in.
 
-use super::{Session, Shard, Timestamp};
+use super::{SessionState, Shard, Timestamp};
 
 /// Why a request is refused. The sentence is the answer's `error`, and all it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
+pub enum DenyReason {
     /// No `Authorization` header, or not one of the form `Bearer <token>`.
     #[error("Missing bearer token")]
     MissingBearerToken,
@@ -31,7 +31,7 @@ pub enum Refusal {
 /// A session as a validation sees it. That it is inactive is enough to know, whatever else its
 /// record says or lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SeenSession {
+pub enum SessionSnapshot {
     /// `is_active` is false.
     Inactive,
     /// `is_active` is true.
@@ -43,12 +43,12 @@ pub enum SeenSession {
     },
 }
 
-impl SeenSession {
+impl SessionSnapshot {
     /// The shard of a session that has to be deactivated now; nothing for others.
     #[must_use]
     pub fn expired_at(self, now: Timestamp) -> Option<Shard> {
         match self {
-            Self::Active { expires_at, shard } => (Session::Active { expires_at })
+            Self::Active { expires_at, shard } => (SessionState::Active { expires_at })
                 .is_expired_at(now)
                 .then_some(shard),
             Self::Inactive => None,
@@ -64,24 +64,24 @@ impl SeenSession {
 /// # Errors
 ///
 /// The refusal.
-pub fn judge(
-    session: Option<SeenSession>,
+pub fn check_access(
+    session: Option<SessionSnapshot>,
     blacklisted: bool,
     token_expires_at: Timestamp,
     now: Timestamp,
-) -> Result<(), Refusal> {
+) -> Result<(), DenyReason> {
     if blacklisted {
-        return Err(Refusal::TokenRevoked);
+        return Err(DenyReason::TokenRevoked);
     }
-    let session = session.ok_or(Refusal::SessionNotFound)?;
-    if session == SeenSession::Inactive {
-        return Err(Refusal::SessionInactive);
+    let session = session.ok_or(DenyReason::SessionNotFound)?;
+    if session == SessionSnapshot::Inactive {
+        return Err(DenyReason::SessionInactive);
     }
     if session.expired_at(now).is_some() {
-        return Err(Refusal::SessionExpired);
+        return Err(DenyReason::SessionExpired);
     }
     if token_expires_at <= now {
-        return Err(Refusal::TokenExpired);
+        return Err(DenyReason::TokenExpired);
     }
     Ok(())
 }
@@ -97,28 +97,38 @@ mod tests {
     fn where_several_refusals_apply_the_first_in_order_is_given() {
         let active = |expires_at| {
             let shard = Shards::default().all().next().unwrap();
-            SeenSession::Active { expires_at, shard }
+            SessionSnapshot::Active { expires_at, shard }
         };
         let (live, expired) = (active(NOW.plus(1)), active(NOW));
-        let inactive = SeenSession::Inactive;
+        let inactive = SessionSnapshot::Inactive;
         let (later, past) = (NOW.plus(1), NOW);
         let table = [
             (Some(live), false, later, Ok(())),
-            (Some(live), false, past, Err(Refusal::TokenExpired)),
-            (Some(expired), false, later, Err(Refusal::SessionExpired)),
-            (Some(expired), false, past, Err(Refusal::SessionExpired)),
-            (Some(inactive), false, later, Err(Refusal::SessionInactive)),
-            (Some(inactive), false, past, Err(Refusal::SessionInactive)),
-            (None, false, later, Err(Refusal::SessionNotFound)),
-            (None, false, past, Err(Refusal::SessionNotFound)),
-            (None, true, past, Err(Refusal::TokenRevoked)),
-            (Some(live), true, later, Err(Refusal::TokenRevoked)),
-            (Some(expired), true, past, Err(Refusal::TokenRevoked)),
-            (Some(inactive), true, past, Err(Refusal::TokenRevoked)),
+            (Some(live), false, past, Err(DenyReason::TokenExpired)),
+            (Some(expired), false, later, Err(DenyReason::SessionExpired)),
+            (Some(expired), false, past, Err(DenyReason::SessionExpired)),
+            (
+                Some(inactive),
+                false,
+                later,
+                Err(DenyReason::SessionInactive),
+            ),
+            (
+                Some(inactive),
+                false,
+                past,
+                Err(DenyReason::SessionInactive),
+            ),
+            (None, false, later, Err(DenyReason::SessionNotFound)),
+            (None, false, past, Err(DenyReason::SessionNotFound)),
+            (None, true, past, Err(DenyReason::TokenRevoked)),
+            (Some(live), true, later, Err(DenyReason::TokenRevoked)),
+            (Some(expired), true, past, Err(DenyReason::TokenRevoked)),
+            (Some(inactive), true, past, Err(DenyReason::TokenRevoked)),
         ];
         for (session, blacklisted, token_expires_at, decision) in table {
             assert_eq!(
-                judge(session, blacklisted, token_expires_at, NOW),
+                check_access(session, blacklisted, token_expires_at, NOW),
                 decision,
                 "{session:?}, blacklisted: {blacklisted}, token until {token_expires_at}"
             );

@@ -17,7 +17,7 @@ impl Timestamp {
     /// The last time that is believed: the end of the year 9999, which often stands for "never".
     /// A time of today in milliseconds lies beyond it, so that a writer who confuses the units is
     /// noticed rather than obeyed.
-    pub const LAST: Self = Self(253_402_300_799);
+    pub const MAX_VALID: Self = Self(253_402_300_799);
 
     /// A time from epoch seconds.
     #[must_use]
@@ -32,17 +32,17 @@ impl Timestamp {
     ///
     /// # Errors
     ///
-    /// What is no number, or lies beyond [`Timestamp::LAST`].
+    /// What is no number, or lies beyond [`Timestamp::MAX_VALID`].
     pub fn parse(number: &str) -> Result<Self, InvalidTimestamp> {
         let invalid = || InvalidTimestamp(number.to_owned());
         let seconds = number
             .parse()
             .ok()
-            .or_else(|| rounded_up(number))
+            .or_else(|| parse_ceil(number))
             .or_else(|| saturated(number.parse::<f64>().ok()?.ceil()))
             .ok_or_else(invalid)?;
         Some(Self(seconds))
-            .filter(|time| *time <= Self::LAST)
+            .filter(|time| *time <= Self::MAX_VALID)
             .ok_or_else(invalid)
     }
 
@@ -63,7 +63,7 @@ impl Timestamp {
     fn from_whole_seconds(seconds: f64) -> Option<Self> {
         saturated(seconds)
             .map(Self)
-            .filter(|time| *time <= Self::LAST)
+            .filter(|time| *time <= Self::MAX_VALID)
     }
 
     /// Epoch seconds.
@@ -92,7 +92,7 @@ impl Timestamp {
 }
 
 /// Rounds a decimal fraction up exactly, which a binary one could not.
-fn rounded_up(number: &str) -> Option<i64> {
+fn parse_ceil(number: &str) -> Option<i64> {
     let (whole, fraction) = number.split_once('.')?;
     let whole: i64 = whole.parse().ok()?;
     if !fraction.bytes().all(|digit| digit.is_ascii_digit()) {

@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use tokio::time::{sleep, timeout};
 
 use session_domain::{
-    Change, Days, Reason, RecordKey, Refusal, Rules, SessionId, Shard, Timestamp, TokenId, UserId,
-    judge,
+    ConditionalWrite, Days, DenyReason, Reason, RecordKey, RetentionPolicy, SessionId, Shard,
+    Timestamp, TokenId, UserId, check_access,
 };
-use session_lifecycle::clock::Stopwatch;
-use session_lifecycle::ports::{ApplyChanges, LookUpSession, Outcome, StoreError, WithoutRetries};
+use session_lifecycle::clock::Deadline;
+use session_lifecycle::ports::{ApplyWrites, LookUpSession, Outcome, StoreError, WithoutRetries};
 use session_token::keys::KeysUnavailable;
 use session_token::{Claims, NotVerified, TokenVerifier};
 
@@ -27,20 +27,20 @@ pub struct TimeLimits {
 
 impl TimeLimits {
     /// The function has a little longer than a decision, to say why there is none.
-    pub const LOGIN: Self = Self {
+    pub const INTERACTIVE: Self = Self {
         decision: Duration::from_millis(4_500),
         keys: Duration::from_secs(3),
     };
 }
 
-/// What keys take that are at hand. The table's own limits leave that much of [`TimeLimits::LOGIN`].
-const NO_FETCH: Duration = Duration::from_millis(100);
+/// What keys take that are at hand. The table's own limits leave that much of [`TimeLimits::INTERACTIVE`].
+const CACHED_KEYS_BUDGET: Duration = Duration::from_millis(100);
 
 /// How often the deactivation of an expired session is tried. The cleanup does what is left.
-const ATTEMPTS: u32 = 2;
+const MAX_ATTEMPTS: u32 = 2;
 
 /// The pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Decides about requests.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct Authorize<T> {
     /// The same table, for writes. It is made by the first one: an init has no time for it.
     writes: OnceLock<T>,
     verifier: TokenVerifier,
-    rules: Rules,
+    policy: RetentionPolicy,
     limit: Duration,
 }
 
@@ -59,9 +59,9 @@ pub enum Decision {
     /// It is, as that user in that session.
     Allow(Claims),
     /// It is not.
-    Refuse {
+    Deny {
         /// Why.
-        refusal: Refusal,
+        reason: DenyReason,
         /// What became of an expired session that was met on the way.
         deactivation: Option<Deactivation>,
     },
@@ -82,23 +82,23 @@ pub enum Deactivation {
 
 /// Why there is no decision.
 #[derive(Debug, thiserror::Error)]
-pub enum Undecided {
+pub enum AuthorizeError {
     /// The table could not be asked, or holds what cannot be understood.
-    #[error("{}", .0.causes())]
+    #[error("{}", .0.error_chain())]
     Store(#[from] StoreError),
     /// There are no keys to verify the token with.
     #[error(transparent)]
     Keys(#[from] KeysUnavailable),
 }
 
-impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
+impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
     /// Decides by `verifier` and the sessions in `table`, within `limit`.
     pub const fn new(table: T, verifier: TokenVerifier, retention: Days, limit: Duration) -> Self {
         Self {
             table,
             writes: OnceLock::new(),
             verifier,
-            rules: Rules::keeping(retention),
+            policy: RetentionPolicy::without_grace(retention),
             limit,
         }
     }
@@ -114,32 +114,34 @@ impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
         &self,
         authorization: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<Decision, Undecided> {
+    ) -> Result<Decision, AuthorizeError> {
         let Some(token) = authorization.and_then(bearer_token) else {
             let why = "no Authorization header with one bearer token";
-            return Ok(refuse(Refusal::MissingBearerToken, why, None));
+            return Ok(deny(DenyReason::MissingBearerToken, why, None));
         };
         let now = Timestamp::from(now);
-        let watch = Stopwatch::start(self.limit);
+        let deadline = Deadline::after(self.limit);
         let claims = match self.verifier.verify(token, now).await {
             Ok(claims) => claims,
             Err(NotVerified::Invalid(why)) => {
-                return Ok(refuse(Refusal::InvalidToken, why, None));
+                return Ok(deny(DenyReason::InvalidToken, why, None));
             }
             Err(NotVerified::Keys(error)) => return Err(error.into()),
         };
         let lookup = self
             .table
             .look_up(&claims.user, &claims.session, &claims.token);
-        let lookup = if watch.elapsed() < NO_FETCH {
+        let lookup = if deadline.elapsed() < CACHED_KEYS_BUDGET {
             lookup.await
         } else {
-            timeout(watch.left(), lookup).await.unwrap_or_else(|_| {
-                Err(StoreError::Unavailable {
-                    what: "looking up a session",
-                    source: "the keys took too long to leave time for it".into(),
+            timeout(deadline.remaining(), lookup)
+                .await
+                .unwrap_or_else(|_| {
+                    Err(StoreError::Unavailable {
+                        what: "looking up a session",
+                        source: "the keys took too long to leave time for it".into(),
+                    })
                 })
-            })
         }?;
         let session = match lookup.session {
             // That a token was revoked is enough to know.
@@ -150,13 +152,13 @@ impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
         let deactivation = match expired {
             Some(shard) => {
                 let key = RecordKey::session(&claims.user, &claims.session);
-                Some(self.deactivate(key, shard, now, &watch).await)
+                Some(self.deactivate(key, shard, now, &deadline).await)
             }
             None => None,
         };
-        match judge(session, lookup.blacklisted, claims.expires_at, now) {
+        match check_access(session, lookup.blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
-            Err(refusal) => Ok(refuse(refusal, refusal, deactivation)),
+            Err(reason) => Ok(deny(reason, reason, deactivation)),
         }
     }
 
@@ -171,7 +173,7 @@ impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
         if let (Ok(user), Ok(session), Ok(token)) = ids
             && let Err(error) = self.table.look_up(&user, &session, &token).await
         {
-            let error = error.causes();
+            let error = error.error_chain();
             tracing::warn!(
                 error,
                 "the table could not be reached ahead of the first request"
@@ -185,32 +187,34 @@ impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
         key: RecordKey,
         shard: Shard,
         now: Timestamp,
-        watch: &Stopwatch,
+        deadline: &Deadline,
     ) -> Deactivation {
         let session = key.to_string();
         let reason = Reason::ExpiredOnValidation;
-        let change = Change::deactivate(key, shard, &self.rules, reason, now);
+        let change = ConditionalWrite::deactivate(key, shard, &self.policy, reason, now);
         let mut lost_answer = None;
         for attempt in 1.. {
-            match self.write(&change, watch.left()).await {
+            match self.write(&change, deadline.remaining()).await {
                 Outcome::Applied => {
                     tracing::info!(session, "deactivated an expired session");
                     return Deactivation::Done;
                 }
-                Outcome::Gone | Outcome::Refused if lost_answer.is_none() => {
+                Outcome::Gone | Outcome::ConditionFailed if lost_answer.is_none() => {
                     tracing::info!(session, "an expired session was changed elsewhere");
                     return Deactivation::ChangedElsewhere;
                 }
                 // The attempt whose answer was lost may have been the one that changed it.
-                Outcome::Gone | Outcome::Refused => break,
+                Outcome::Gone | Outcome::ConditionFailed => break,
                 Outcome::Failed(error) => {
-                    let again = error.may_pass() && attempt < ATTEMPTS && watch.left() > PAUSE;
-                    if error.may_have_happened() {
+                    let again = error.is_retryable()
+                        && attempt < MAX_ATTEMPTS
+                        && deadline.remaining() > RETRY_DELAY;
+                    if error.outcome_unknown() {
                         lost_answer = Some(error);
                     } else if !again && lost_answer.is_none() {
                         tracing::error!(
                             session,
-                            error = error.causes(),
+                            error = error.error_chain(),
                             "could not deactivate an expired session; the cleanup will"
                         );
                         return Deactivation::Failed;
@@ -218,20 +222,20 @@ impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
                     if !again {
                         break;
                     }
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
         tracing::error!(
             session,
-            error = lost_answer.map(|error| error.causes()),
+            error = lost_answer.map(|error| error.error_chain()),
             "whether an expired session was deactivated is unknown; if not, the cleanup will"
         );
         Deactivation::Unknown
     }
 
     /// Tries to make a change, once: only so is it known whether an answer was lost.
-    async fn write(&self, change: &Change, left: Duration) -> Outcome {
+    async fn write(&self, change: &ConditionalWrite, left: Duration) -> Outcome {
         let unavailable = |why: &str| {
             Outcome::Failed(StoreError::Unavailable {
                 what: "writing",
@@ -250,14 +254,14 @@ impl<T: LookUpSession + ApplyChanges + WithoutRetries> Authorize<T> {
     }
 }
 
-fn refuse(
-    refusal: Refusal,
+fn deny(
+    reason: DenyReason,
     why: impl fmt::Display,
     deactivation: Option<Deactivation>,
 ) -> Decision {
-    tracing::info!(reason = %refusal, %why, "refused");
-    Decision::Refuse {
-        refusal,
+    tracing::info!(reason = %reason, %why, "refused");
+    Decision::Deny {
+        reason,
         deactivation,
     }
 }
@@ -280,12 +284,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use session_domain::{SeenSession, Shards};
-    use session_lifecycle::ports::{Lookup, Metered};
+    use session_domain::{SessionSnapshot, Shards};
+    use session_lifecycle::ports::{Metered, SessionLookup};
     use session_token::TokenRules;
     use session_token::keys::{CachedKeys, Fetch, FetchKeys, Fetched, KeySet, Keys, VerifyingKey};
 
-    const LIMITS: TimeLimits = TimeLimits::LOGIN;
+    const LIMITS: TimeLimits = TimeLimits::INTERACTIVE;
 
     const SECRET: &str = "a secret of the tests, and of nobody else";
 
@@ -305,7 +309,7 @@ mod tests {
                 let key = VerifyingKey::from_secret(Algorithm::HS256, SECRET).unwrap();
                 let outcome = Ok(Fetched {
                     keys: KeySet::Any(vec![key]),
-                    fresh_seconds: 0,
+                    ttl_seconds: 0,
                 });
                 Fetch { outcome, took }
             })
@@ -324,13 +328,13 @@ mod tests {
             _: &UserId,
             _: &SessionId,
             _: &TokenId,
-        ) -> Result<Lookup, StoreError> {
+        ) -> Result<SessionLookup, StoreError> {
             sleep(self.read).await;
-            let active = SeenSession::Active {
+            let active = SessionSnapshot::Active {
                 expires_at: Timestamp::from_seconds(1),
                 shard: Shards::default().all().next().unwrap(),
             };
-            Ok(Lookup {
+            Ok(SessionLookup {
                 session: Some(Ok(active)),
                 blacklisted: false,
             })
@@ -343,16 +347,16 @@ mod tests {
         }
     }
 
-    impl ApplyChanges for SlowTable {
-        const MOST: NonZeroU32 = NonZeroU32::MIN;
+    impl ApplyWrites for SlowTable {
+        const MAX_BATCH: NonZeroU32 = NonZeroU32::MIN;
 
-        async fn apply(&self, _: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
+        async fn apply(&self, _: &[ConditionalWrite]) -> Result<Metered<Vec<Outcome>>, StoreError> {
             std::future::pending().await
         }
     }
 
     /// Decides with slow keys and such a table; also, how long it took.
-    async fn decide_with(read: Duration) -> (Result<Decision, Undecided>, Duration) {
+    async fn decide_with(read: Duration) -> (Result<Decision, AuthorizeError>, Duration) {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let keys = CachedKeys::load(Box::new(SlowKeys), now.into(), LIMITS.keys).await;
         let rules = TokenRules {
@@ -369,32 +373,35 @@ mod tests {
         });
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         let token = jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap();
-        let watch = Stopwatch::start(Duration::MAX);
+        let timer = Deadline::after(Duration::MAX);
         let decision = authorize
             .decide(Some(&format!("Bearer {token}")), now)
             .await;
-        (decision, watch.elapsed())
+        (decision, timer.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
     async fn slow_keys_and_a_slow_table_together_leave_the_function_time_to_answer() {
         let (decision, time) = decide_with(Duration::from_millis(900)).await;
-        let Ok(Decision::Refuse {
-            refusal,
+        let Ok(Decision::Deny {
+            reason,
             deactivation,
         }) = decision
         else {
             panic!("{decision:?}");
         };
         assert_eq!(
-            (refusal, deactivation),
-            (Refusal::SessionExpired, Some(Deactivation::Unknown)),
+            (reason, deactivation),
+            (DenyReason::SessionExpired, Some(Deactivation::Unknown)),
             "the write got no answer"
         );
         assert!(time <= LIMITS.decision, "{time:?}");
 
         let (decision, time) = decide_with(Duration::MAX).await;
-        assert!(matches!(decision, Err(Undecided::Store(_))), "{decision:?}");
+        assert!(
+            matches!(decision, Err(AuthorizeError::Store(_))),
+            "{decision:?}"
+        );
         assert!(time <= LIMITS.decision, "{time:?}");
     }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
-use crate::clean_up::Settings;
+use crate::clean_up::CleanupSettings;
 use crate::http::AllowedOrigin;
 use crate::key_sources::{JwksUrl, KeySource, SecretReference};
 use crate::metrics::Namespace;
@@ -17,11 +17,11 @@ use crate::schedule::Schedule;
 use crate::telemetry;
 use session_domain::{Days, Hours, Shards};
 use session_token::TokenRules;
-use session_token::keys::{UnfitKey, VerifyingKey};
+use session_token::keys::{UnsuitableKey, VerifyingKey};
 
 /// The environment's variables, or a test's.
 #[derive(Clone, Default)]
-pub struct Variables(HashMap<String, String>);
+pub struct Environment(HashMap<String, String>);
 
 /// Everything that is wrong with the configuration, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +62,7 @@ pub struct CleanupConfig {
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
-    pub settings: Settings,
+    pub settings: CleanupSettings,
     /// `SWEEP_GRACE_HOURS`.
     pub sweep_grace: Hours,
     /// `COUNT_SESSIONS`.
@@ -77,7 +77,7 @@ pub struct ForceCleanupConfig {
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
-    pub settings: Settings,
+    pub settings: CleanupSettings,
     /// `CORS_ORIGIN`.
     pub cors_origin: Option<AllowedOrigin>,
 }
@@ -99,11 +99,11 @@ pub struct StatsConfig {
     pub cors_origin: Option<AllowedOrigin>,
 }
 
-impl Variables {
+impl Environment {
     /// The process's environment.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    pub fn of_the_process() -> Self {
+    pub fn from_process() -> Self {
         let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
         Self(
             std::env::vars_os()
@@ -122,7 +122,7 @@ impl Variables {
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Variables {
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         Self(
             variables
@@ -139,7 +139,7 @@ impl AuthorizerConfig {
     /// # Errors
     ///
     /// All variables that are missing or wrong.
-    pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
+    pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader::new(variables);
         let table_name = reader.table_name();
         let metrics_namespace = reader.metrics_namespace();
@@ -165,7 +165,7 @@ impl CleanupConfig {
     /// # Errors
     ///
     /// All variables that are missing or wrong.
-    pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
+    pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader::new(variables);
         let table_name = reader.table_name();
         let metrics_namespace = reader.metrics_namespace();
@@ -190,7 +190,7 @@ impl ForceCleanupConfig {
     /// # Errors
     ///
     /// All variables that are missing or wrong.
-    pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
+    pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader::new(variables);
         let table_name = reader.table_name();
         let metrics_namespace = reader.metrics_namespace();
@@ -213,7 +213,7 @@ impl StatsConfig {
     /// # Errors
     ///
     /// All variables that are missing or wrong.
-    pub fn read(variables: &Variables) -> Result<Self, InvalidConfiguration> {
+    pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
         let mut reader = Reader::new(variables);
         let table_name = reader.table_name();
         let metrics_namespace = reader.metrics_namespace();
@@ -236,12 +236,12 @@ impl StatsConfig {
 
 /// Reads variables and collects what is wrong with them.
 struct Reader<'a> {
-    variables: &'a Variables,
+    variables: &'a Environment,
     problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(variables: &'a Variables) -> Self {
+    fn new(variables: &'a Environment) -> Self {
         let mut reader = Self {
             variables,
             problems: Vec::new(),
@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
         const NAME: &str = "LOG_LEVEL";
         let level = self.variables.get(NAME);
         if level.is_some_and(|level| telemetry::level(level).is_none()) {
-            self.wrong(NAME, "TRACE, DEBUG, INFO, WARN, ERROR or FATAL");
+            self.invalid(NAME, "TRACE, DEBUG, INFO, WARN, ERROR or FATAL");
         }
     }
 
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
 
     /// Notes that a variable is missing or wrong; `expected` says what it must be. A value is
     /// quoted only where it cannot be a secret.
-    fn wrong(&mut self, name: &str, expected: impl Display) {
+    fn invalid(&mut self, name: &str, expected: impl Display) {
         self.problems.push(match self.variables.get(name) {
             Some(value) => format!("{name} is {value:?} ({expected})"),
             None => format!("{name} is missing ({expected})"),
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
     fn required(&mut self, name: &str, expected: &str) -> Option<String> {
         let value = self.variables.get(name);
         if value.is_none() {
-            self.wrong(name, expected);
+            self.invalid(name, expected);
         }
         value.map(str::to_owned)
     }
@@ -295,7 +295,7 @@ impl<'a> Reader<'a> {
             return number;
         }
         let (least, most) = range.into_inner();
-        self.wrong(name, format_args!("a whole number from {least} to {most}"));
+        self.invalid(name, format_args!("a whole number from {least} to {most}"));
         default
     }
 
@@ -304,7 +304,7 @@ impl<'a> Reader<'a> {
         let name = self.required("TABLE_NAME", EXPECTED)?;
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         if !(3..=255).contains(&name.len()) || !name.bytes().all(allowed) {
-            self.wrong("TABLE_NAME", EXPECTED);
+            self.invalid("TABLE_NAME", EXPECTED);
             return None;
         }
         Some(name)
@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
         let name = self.variables.get(NAME);
         name.and_then(Namespace::parse).unwrap_or_else(|| {
             if name.is_some() {
-                self.wrong(
+                self.invalid(
                     NAME,
                     "1 to 255 letters, digits or .-_/#: and not AWS/ in front",
                 );
@@ -329,7 +329,7 @@ impl<'a> Reader<'a> {
         let value = self.variables.get(NAME)?;
         let origin = AllowedOrigin::parse(value);
         if origin.is_none() {
-            self.wrong(NAME, "an origin such as https://admin.example.com, or *");
+            self.invalid(NAME, "an origin such as https://admin.example.com, or *");
         }
         origin
     }
@@ -339,7 +339,7 @@ impl<'a> Reader<'a> {
         let value = self.variables.get(NAME);
         value.map_or_else(Schedule::default, |value| {
             Schedule::parse(value).unwrap_or_else(|| {
-                self.wrong(
+                self.invalid(
                     NAME,
                     "EventBridge's rate(1 hour), cron(0 3 * * ? *) or the like",
                 );
@@ -354,7 +354,7 @@ impl<'a> Reader<'a> {
             Some("true") => true,
             Some("false") => false,
             Some(_) => {
-                self.wrong(name, "true or false");
+                self.invalid(name, "true or false");
                 default
             }
         }
@@ -376,8 +376,8 @@ impl<'a> Reader<'a> {
         Days(self.number("REPORT_RETENTION_DAYS", 90, 1..=3_650))
     }
 
-    fn settings(&mut self) -> Settings {
-        Settings {
+    fn settings(&mut self) -> CleanupSettings {
+        CleanupSettings {
             shards: self.shards(),
             retention: self.retention(),
             report_retention: self.report_retention(),
@@ -415,7 +415,7 @@ impl<'a> Reader<'a> {
             .get(NAME)
             .and_then(|name| Algorithm::from_str(name).ok());
         if algorithm.is_none() {
-            self.wrong(NAME, EXPECTED);
+            self.invalid(NAME, EXPECTED);
         }
         algorithm
     }
@@ -452,9 +452,9 @@ impl<'a> Reader<'a> {
             ));
             return None;
         }
-        let mut configured = |key: Result<_, UnfitKey>| {
+        let mut configured = |key: Result<_, UnsuitableKey>| {
             key.map(KeySource::Configured)
-                .map_err(|unfit| self.problems.push(format!("{name} {unfit}")))
+                .map_err(|unsuitable| self.problems.push(format!("{name} {unsuitable}")))
                 .ok()
         };
         match name {
@@ -467,7 +467,7 @@ impl<'a> Reader<'a> {
             "JWT_SECRET_ARN" => {
                 let reference = SecretReference::parse(value);
                 if reference.is_none() {
-                    self.wrong(
+                    self.invalid(
                         name,
                         "the ARN of a secret of Secrets Manager; where that is JSON, with \
                          :json-key:: behind it",

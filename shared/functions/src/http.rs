@@ -31,7 +31,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn is_within(self, scope: &str) -> bool {
+    fn is_granted_by(self, scope: &str) -> bool {
         scope.split(' ').any(|name| match self {
             Self::Read => matches!(name, "sessions:read" | "sessions:admin"),
             Self::Admin => name == "sessions:admin",
@@ -48,7 +48,7 @@ pub struct Caller {
 
 /// The answer to a call that cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum ApiError {
     /// 400: the request is wrong; the sentence says how.
     #[error("{0}")]
     BadRequest(String),
@@ -66,7 +66,7 @@ pub enum Failure {
     Internal,
 }
 
-impl Failure {
+impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -80,7 +80,7 @@ impl Failure {
     /// Logs what the store says; the caller is only told that something failed.
     #[must_use]
     pub fn from_store(error: &StoreError) -> Self {
-        tracing::error!(error = error.causes(), "the request failed");
+        tracing::error!(error = error.error_chain(), "the request failed");
         Self::Internal
     }
 }
@@ -89,9 +89,9 @@ impl Failure {
 ///
 /// # Errors
 ///
-/// [`Failure::Forbidden`] without the scope, or where no authorizer let the caller in.
-pub fn authorize(request: &Request, scope: Scope) -> Result<Caller, Failure> {
-    let context = request.request_context_ref().ok_or(Failure::Forbidden)?;
+/// [`ApiError::Forbidden`] without the scope, or where no authorizer let the caller in.
+pub fn authorize(request: &Request, scope: Scope) -> Result<Caller, ApiError> {
+    let context = request.request_context_ref().ok_or(ApiError::Forbidden)?;
     let fields = match context {
         RequestContext::ApiGatewayV1(rest) => Some(&rest.authorizer.fields),
         RequestContext::ApiGatewayV2(http) => http.authorizer.as_ref().map(|it| &it.fields),
@@ -103,10 +103,10 @@ pub fn authorize(request: &Request, scope: Scope) -> Result<Caller, Failure> {
             .and_then(Value::as_str)
     };
     match (text("user_id"), text("scope")) {
-        (Some(user_id), Some(granted)) if scope.is_within(granted) => Ok(Caller {
+        (Some(user_id), Some(granted)) if scope.is_granted_by(granted) => Ok(Caller {
             user_id: user_id.to_owned(),
         }),
-        _ => Err(Failure::Forbidden),
+        _ => Err(ApiError::Forbidden),
     }
 }
 
@@ -115,8 +115,8 @@ pub fn authorize(request: &Request, scope: Scope) -> Result<Caller, Failure> {
 ///
 /// # Errors
 ///
-/// [`Failure::BadRequest`] that names the parameter.
-pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String>, Failure> {
+/// [`ApiError::BadRequest`] that names the parameter.
+pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String>, ApiError> {
     let mut parameters = HashMap::new();
     for (name, value) in request
         .query_string_parameters_ref()
@@ -124,7 +124,7 @@ pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String
         .flat_map(|it| it.iter())
     {
         if !known.contains(&name) {
-            return Err(Failure::BadRequest(format!(
+            return Err(ApiError::BadRequest(format!(
                 "Unknown query parameter {name:?}"
             )));
         }
@@ -132,7 +132,7 @@ pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String
             .insert(name.to_owned(), value.to_owned())
             .is_some()
         {
-            return Err(Failure::BadRequest(format!(
+            return Err(ApiError::BadRequest(format!(
                 "Query parameter {name:?} is given twice"
             )));
         }
@@ -166,32 +166,32 @@ impl AllowedOrigin {
 /// The answer as HTTP, for browsers of `origin` too.
 #[must_use]
 pub fn respond<T: Serialize>(
-    answer: Result<T, Failure>,
+    answer: Result<T, ApiError>,
     origin: Option<&AllowedOrigin>,
 ) -> Response<Body> {
     let body = answer.and_then(|data| {
         serde_json::to_value(&data).map_err(|error| {
             tracing::error!(%error, "the answer cannot be written as JSON");
-            Failure::Internal
+            ApiError::Internal
         })
     });
-    let (body, failure) = match body {
+    let (body, error) = match body {
         Ok(data) => (json!({ "success": true, "data": data }), None),
-        Err(failure) => (json!({ "error": failure.to_string() }), Some(failure)),
+        Err(error) => (json!({ "error": error.to_string() }), Some(error)),
     };
-    let mut document = Document::new("application/json", body.to_string());
-    if let Some(Failure::MethodNotAllowed(method)) = &failure {
+    let mut document = RawBody::new("application/json", body.to_string());
+    if let Some(ApiError::MethodNotAllowed(method)) = &error {
         let allow = HeaderValue::from_str(method.as_str());
         document.headers.extend(allow.ok().map(|it| (ALLOW, it)));
     }
-    let mut response = respond_document(document, origin);
-    *response.status_mut() = failure.map_or(StatusCode::OK, |it| it.status());
+    let mut response = respond_raw(document, origin);
+    *response.status_mut() = error.map_or(StatusCode::OK, |it| it.status());
     response
 }
 
 /// What is answered as it is: a page, a table, a description.
 #[derive(Debug)]
-pub struct Document {
+pub struct RawBody {
     /// Its media type.
     pub content_type: HeaderValue,
     /// Who may store it, and for how long (RFC 9111 §5.2.2).
@@ -202,7 +202,7 @@ pub struct Document {
     pub text: Cow<'static, str>,
 }
 
-impl Document {
+impl RawBody {
     /// A document that nobody may store, without headers of its own.
     #[must_use]
     pub fn new(content_type: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
@@ -227,7 +227,7 @@ impl Document {
 
 /// The document as HTTP, for browsers of `origin` too.
 #[must_use]
-pub fn respond_document(document: Document, origin: Option<&AllowedOrigin>) -> Response<Body> {
+pub fn respond_raw(document: RawBody, origin: Option<&AllowedOrigin>) -> Response<Body> {
     let mut response = Response::new(Body::Text(document.text.into_owned()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, document.content_type);
@@ -285,8 +285,8 @@ mod tests {
             ("SESSIONS:ADMIN", false, false),
             ("", false, false),
         ] {
-            assert_eq!(Scope::Read.is_within(granted), read, "{granted:?}");
-            assert_eq!(Scope::Admin.is_within(granted), admin, "{granted:?}");
+            assert_eq!(Scope::Read.is_granted_by(granted), read, "{granted:?}");
+            assert_eq!(Scope::Admin.is_granted_by(granted), admin, "{granted:?}");
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Page {
 }
 
 /// Longest sort key of DynamoDB, in bytes.
-const LONGEST_SORT_KEY: usize = 1_024;
+const MAX_SORT_KEY: usize = 1_024;
 
 /// Where a page begins. Opaque to callers; inside, the sort key after which it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Cursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let sort = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        (sort.starts_with(PREFIX) && sort.len() <= LONGEST_SORT_KEY).then_some(Self { sort })
+        (sort.starts_with(PREFIX) && sort.len() <= MAX_SORT_KEY).then_some(Self { sort })
     }
 
     /// Whether a page of what `filter` asks for may have given it. By text, as the table compares:
@@ -70,8 +70,8 @@ pub async fn list<T: ReadReports>(
     limit: u8,
     cursor: Option<&Cursor>,
 ) -> Result<Page, StoreError> {
-    let after = cursor.map(|cursor| cursor.sort.as_str());
-    let page = table.reports(filter, limit, after).await?;
+    let start_after = cursor.map(|cursor| cursor.sort.as_str());
+    let page = table.reports(filter, limit, start_after).await?;
     Ok(Page {
         reports: page.reports,
         next: page.next.as_deref().map(Cursor::text),

@@ -20,7 +20,7 @@ const LOOKED_AT: u8 = 3;
 /// Reports of each further page, where attempts failed, and most pages of the search. A page is found among 200 reports
 /// at the most; the others are of runs by hand.
 const PAGE: u8 = 50;
-const MOST_PAGES: usize = 5;
+const MAX_PAGES: usize = 5;
 
 /// An expression of `EventBridge`, `rate(…)` or `cron(…)`. Its times are in UTC.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ impl ScheduledRuns {
         let (mut last, mut successes) = (None, Vec::new());
         let mut searched_back_to = begin;
         let mut after: Option<String> = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let limit = if after.is_none() { LOOKED_AT } else { PAGE };
             let page = table.reports(&filter, limit, after.as_deref()).await?;
             last = last.or(page.reports.first().map(|report| report.started_at));

@@ -5,7 +5,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use session_domain::{Action, Counted, DueKey, DueList, Shard, Shards, Statistics, Timestamp};
 use session_lifecycle::ports::{
-    CountRecords, DescribeTable, ReadReports, StoreError, TableDescription, Window,
+    CountRecords, DescribeTable, DueRange, ReadReports, StoreError, TableDescription,
 };
 
 /// Parts of the work list that are counted at once. Each is read page by page, so this is also how
@@ -95,17 +95,17 @@ async fn count_part<T: CountRecords + Sync>(
     part: Part,
     now: Timestamp,
 ) -> Result<(Part, u64, Option<Timestamp>), StoreError> {
-    let (action, window) = match part {
-        Part::Live => (Action::Deactivate, Window::DueAfter(now)),
-        Part::Expired => (Action::Deactivate, Window::DueBy(now)),
-        Part::Inactive => (Action::Delete, Window::All),
+    let (action, range) = match part {
+        Part::Live => (Action::Deactivate, DueRange::DueAfter(now)),
+        Part::Expired => (Action::Deactivate, DueRange::DueBy(now)),
+        Part::Inactive => (Action::Delete, DueRange::All),
         Part::Malformed => {
-            let count = table.count(DueKey::Malformed(shard), Window::All).await?;
+            let count = table.count(DueKey::Malformed(shard), DueRange::All).await?;
             return Ok((part, count, None));
         }
     };
     let list = DueList { action, shard };
-    let count = table.count(DueKey::List(list), window).await?;
+    let count = table.count(DueKey::List(list), range).await?;
     let oldest = match part {
         // A cleanup may have been here since; then a live one comes first.
         Part::Expired if count > 0 => table.oldest(list).await?.filter(|end| *end <= now),
@@ -120,7 +120,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use session_lifecycle::clock::Stopwatch;
+    use session_lifecycle::clock::Deadline;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     impl CountRecords for Slow {
-        async fn count(&self, due_key: DueKey, window: Window) -> Result<u64, StoreError> {
+        async fn count(&self, due_key: DueKey, range: DueRange) -> Result<u64, StoreError> {
             let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
             self.most.fetch_max(waiting, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -148,9 +148,9 @@ mod tests {
             let DueKey::List(list) = due_key else {
                 return Ok(1_000);
             };
-            Ok(match (list.action, window) {
-                (Action::Deactivate, Window::DueAfter(_)) => 100,
-                (Action::Deactivate, Window::DueBy(_)) => 10,
+            Ok(match (list.action, range) {
+                (Action::Deactivate, DueRange::DueAfter(_)) => 100,
+                (Action::Deactivate, DueRange::DueBy(_)) => 10,
                 _ => 1,
             })
         }
@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn all_lists_are_counted_eight_at_a_time() {
         let table = slow(NOW.plus(-60));
-        let watch = Stopwatch::start(Duration::MAX);
+        let timer = Deadline::after(Duration::MAX);
         let counted = count(&table, Shards::default(), NOW).await.unwrap();
         let expected = Counted {
             live: 1_600,
@@ -174,7 +174,7 @@ mod tests {
         };
         assert_eq!(counted, Statistics::new(&expected, NOW));
         assert_eq!(table.most.into_inner(), AT_ONCE);
-        assert_eq!(watch.elapsed(), Duration::from_secs(4 * 16 / 8));
+        assert_eq!(timer.elapsed(), Duration::from_secs(4 * 16 / 8));
     }
 
     /// Between two questions, a cleanup may take all expired sessions off a list.

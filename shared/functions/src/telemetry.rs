@@ -9,12 +9,12 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::Variables;
+use crate::config::Environment;
 
 /// The crates whose lines are shown down to the configured level. Others, the SDK and the runtime
 /// among them, write whole requests at their finer levels, tokens included: of them no more than
 /// warnings are shown, whatever the level.
-const OURS: [&str; 9] = [
+const OWN_CRATES: [&str; 9] = [
     "session_domain",
     "session_functions",
     "session_lifecycle",
@@ -29,7 +29,7 @@ const OURS: [&str; 9] = [
 /// Starts to log to `writer` at `LOG_LEVEL`, or where that is not set at Lambda's own
 /// `AWS_LAMBDA_LOG_LEVEL`; at INFO where neither is. Only the first leaves the metrics in the log:
 /// at WARN and above, Lambda takes out all lines that do not say their level.
-pub fn start<W>(variables: &Variables, writer: W)
+pub fn start<W>(variables: &Environment, writer: W)
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -65,14 +65,14 @@ fn filter(name: Option<&str>) -> Targets {
         .with_default(level.min(LevelFilter::WARN))
         // The span that carries the request's id.
         .with_target("lambda_runtime::layers::trace", LevelFilter::INFO)
-        .with_targets(OURS.map(|name| (name, level)))
+        .with_targets(OWN_CRATES.map(|name| (name, level)))
 }
 
 /// Runs a function until Lambda ends it. What stops it in its init is logged as one line.
 pub async fn run_function(
-    run: impl AsyncFnOnce(Variables) -> Result<(), Box<dyn Error + Send + Sync>>,
+    run: impl AsyncFnOnce(Environment) -> Result<(), Box<dyn Error + Send + Sync>>,
 ) -> ExitCode {
-    let variables = Variables::of_the_process();
+    let variables = Environment::from_process();
     start(&variables, std::io::stdout);
     match run(variables).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,36 +10,36 @@ use aws_sdk_dynamodb::Client;
 
 /// How long a caller waits for the table.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct CallPolicy {
     /// For one attempt.
-    pub attempt: Duration,
+    pub attempt_timeout: Duration,
     /// For the call, all attempts and the pauses between them together; and for what takes
     /// several calls because the table leaves keys unprocessed.
-    pub call: Duration,
+    pub operation_timeout: Duration,
     /// How many attempts.
-    pub attempts: u32,
+    pub max_attempts: u32,
 }
 
-impl Patience {
+impl CallPolicy {
     /// A user waits. The authorizer has five seconds, and makes two calls at the most: the second
     /// closes an expired session.
-    pub const LOGIN: Self = Self {
-        attempt: Duration::from_secs(1),
-        call: Duration::from_millis(2_200),
-        attempts: 3,
+    pub const INTERACTIVE: Self = Self {
+        attempt_timeout: Duration::from_secs(1),
+        operation_timeout: Duration::from_millis(2_200),
+        max_attempts: 3,
     };
     /// Somebody looks at a page.
-    pub const LOOK: Self = Self {
-        attempt: Duration::from_secs(2),
-        call: Duration::from_secs(5),
-        attempts: 4,
+    pub const MONITORING: Self = Self {
+        attempt_timeout: Duration::from_secs(2),
+        operation_timeout: Duration::from_secs(5),
+        max_attempts: 4,
     };
     /// A run tries again by itself, as long as it has time: only so does it know that the answer to
     /// a write was lost, and is slow where the table throttles.
-    pub const RUN: Self = Self {
-        attempt: Duration::from_secs(2),
-        call: Duration::from_secs(2),
-        attempts: 1,
+    pub const BATCH: Self = Self {
+        attempt_timeout: Duration::from_secs(2),
+        operation_timeout: Duration::from_secs(2),
+        max_attempts: 1,
     };
 
     /// The SDK's configuration from its own variables and what Lambda provides, with this patience.
@@ -57,8 +57,8 @@ impl Patience {
     pub fn timeouts(self) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(1))
-            .operation_attempt_timeout(self.attempt)
-            .operation_timeout(self.call)
+            .operation_attempt_timeout(self.attempt_timeout)
+            .operation_timeout(self.operation_timeout)
             .build()
     }
 
@@ -66,12 +66,12 @@ impl Patience {
     #[must_use]
     pub fn retries(self) -> RetryConfig {
         RetryConfig::standard()
-            .with_max_attempts(self.attempts)
+            .with_max_attempts(self.max_attempts)
             .with_initial_backoff(Duration::from_millis(50))
     }
 }
 
 /// Makes a client from the SDK's own variables and what Lambda provides.
-pub async fn connect(patience: Patience) -> Client {
-    Client::new(&patience.configure().load().await)
+pub async fn connect(policy: CallPolicy) -> Client {
+    Client::new(&policy.configure().load().await)
 }

@@ -20,15 +20,15 @@ pub fn until(time: SystemTime) -> Duration {
 
 /// Measures how long something takes, and tells when its time is up.
 #[derive(Debug, Clone, Copy)]
-pub struct Stopwatch {
+pub struct Deadline {
     start: Instant,
     limit: Duration,
 }
 
-impl Stopwatch {
+impl Deadline {
     /// Starts to measure.
     #[must_use]
-    pub fn start(limit: Duration) -> Self {
+    pub fn after(limit: Duration) -> Self {
         Self {
             start: Instant::now(),
             limit,
@@ -43,7 +43,7 @@ impl Stopwatch {
 
     /// The time that is left.
     #[must_use]
-    pub fn left(&self) -> Duration {
+    pub fn remaining(&self) -> Duration {
         self.limit.saturating_sub(self.elapsed())
     }
 }

@@ -13,11 +13,11 @@
 //!
 //! ```no_run
 //! use session_lifecycle::{
-//!     Days, NewSession, Patience, Reason, SessionId, Sessions, Shards, Table, Timestamp, UserId, connect,
+//!     Days, NewSession, CallPolicy, Reason, SessionId, Sessions, Shards, Table, Timestamp, UserId, connect,
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = connect(Patience::LOGIN).await;
+//! let client = connect(CallPolicy::INTERACTIVE).await;
 //! let sessions = Sessions::new(Table::new(client, "sessions", Shards::default()), Days(30));
 //!
 //! let (user, session) = (UserId::parse("ann")?, SessionId::parse("s-1")?);
@@ -43,8 +43,8 @@ pub mod dynamodb;
 pub mod ports;
 mod sessions;
 
-pub use aws::{Patience, connect};
+pub use aws::{CallPolicy, connect};
 pub use dynamodb::Table;
 pub use ports::{NewSession, StoreError};
 pub use session_domain::{Days, Reason, SessionId, Shards, Timestamp, TokenId, UserId};
-pub use sessions::{Changed, Created, Sessions};
+pub use sessions::{CreateOutcome, Sessions, UpdateOutcome};

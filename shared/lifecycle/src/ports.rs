@@ -8,9 +8,9 @@ use std::num::NonZeroU32;
 use chrono::{DateTime, Utc};
 
 use session_domain::{
-    AdoptionPlace, Change, CleanupReport, Due, DueKey, DueList, ItemKey, MalformedRecord,
-    RecordKey, RefreshTokenHash, SeenSession, SessionId, Shard, StoredRecord, Timestamp, TokenId,
-    Trigger, UserId,
+    AdoptionCheckpoint, CleanupReport, ConditionalWrite, DueEntry, DueKey, DueList, ItemKey,
+    MalformedRecord, Record, RecordKey, RefreshTokenHash, SessionId, SessionSnapshot, Shard,
+    Timestamp, TokenId, Trigger, UserId,
 };
 
 /// Why the store did not do what it was asked.
@@ -70,7 +70,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying again may help.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
+    pub const fn is_retryable(&self) -> bool {
         matches!(
             self,
             Self::Throttled { .. } | Self::Unavailable { .. } | Self::Conflict { .. }
@@ -79,13 +79,13 @@ impl StoreError {
 
     /// Whether what was tried may have taken place all the same: its answer is lost.
     #[must_use]
-    pub const fn may_have_happened(&self) -> bool {
+    pub const fn outcome_unknown(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
     /// What failed and why, down to the first cause, in one line for the log.
     #[must_use]
-    pub fn causes(&self) -> String {
+    pub fn error_chain(&self) -> String {
         session_domain::error_chain(self)
     }
 }
@@ -102,13 +102,13 @@ pub struct Metered<T> {
 }
 
 /// A record that was read: understood or not.
-pub type Found = Result<StoredRecord, MalformedRecord>;
+pub type ParsedRecord = Result<Record, MalformedRecord>;
 
 /// What the table holds about a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lookup {
+pub struct SessionLookup {
     /// The session that it names, of the user that it names; understood or not.
-    pub session: Option<Result<SeenSession, MalformedRecord>>,
+    pub session: Option<Result<SessionSnapshot, MalformedRecord>>,
     /// Whether the token was blacklisted.
     pub blacklisted: bool,
 }
@@ -121,10 +121,10 @@ pub trait LookUpSession {
         user: &UserId,
         session: &SessionId,
         token: &TokenId,
-    ) -> impl Future<Output = Result<Lookup, StoreError>> + Send;
+    ) -> impl Future<Output = Result<SessionLookup, StoreError>> + Send;
 }
 
-/// What became of a [`Change`].
+/// What became of a [`ConditionalWrite`].
 #[derive(Debug)]
 pub enum Outcome {
     /// It took place.
@@ -133,21 +133,21 @@ pub enum Outcome {
     Gone,
     /// Its condition did not hold: the record's own attributes did not allow it, or there is no
     /// such record. Reading the record tells which.
-    Refused,
+    ConditionFailed,
     /// The store did not do it, and says why.
     Failed(StoreError),
 }
 
 /// Writes conditionally.
-pub trait ApplyChanges {
+pub trait ApplyWrites {
     /// The most changes that one call takes.
-    const MOST: NonZeroU32;
+    const MAX_BATCH: NonZeroU32;
 
     /// Applies changes to records that are all different, each on its own; an outcome each, in
     /// their order.
     fn apply(
         &self,
-        changes: &[Change],
+        changes: &[ConditionalWrite],
     ) -> impl Future<Output = Result<Metered<Vec<Outcome>>, StoreError>> + Send;
 }
 
@@ -161,7 +161,7 @@ pub trait WithoutRetries {
 
 /// Where a page ended, for asking on.
 #[derive(Debug, Clone)]
-pub struct Position<T>(pub T);
+pub struct PageToken<T>(pub T);
 
 /// A page of a due list, oldest first.
 #[derive(Debug)]
@@ -173,29 +173,29 @@ pub struct DuePage<P> {
     /// Since when the first session of them is due; nothing on a page without sessions.
     pub oldest: Option<Timestamp>,
     /// Where the next page begins, if there may be one.
-    pub next: Option<Position<P>>,
+    pub next: Option<PageToken<P>>,
 }
 
 /// Reads the work list.
 pub trait ReadDueList {
     /// Where a page ended.
-    type Place: Clone + Send + Sync;
+    type LastKey: Clone + Send + Sync;
 
-    /// Reads what on `list` is due by `due_by`, from `after` on.
+    /// Reads what on `list` is due by `cutoff`, from `start_after` on.
     fn due_page(
         &self,
         list: DueList,
-        due_by: Timestamp,
-        after: Option<Position<Self::Place>>,
-    ) -> impl Future<Output = Result<Metered<DuePage<Self::Place>>, StoreError>> + Send;
+        cutoff: Timestamp,
+        start_after: Option<PageToken<Self::LastKey>>,
+    ) -> impl Future<Output = Result<Metered<DuePage<Self::LastKey>>, StoreError>> + Send;
 
     /// Reads the keys of the malformed records of a shard that were moved off its lists, from
-    /// `after` on.
+    /// `start_after` on.
     fn malformed_page(
         &self,
         shard: Shard,
-        after: Option<Position<Self::Place>>,
-    ) -> impl Future<Output = Result<Metered<MalformedPage<Self::Place>>, StoreError>> + Send;
+        start_after: Option<PageToken<Self::LastKey>>,
+    ) -> impl Future<Output = Result<Metered<MalformedPage<Self::LastKey>>, StoreError>> + Send;
 }
 
 /// A page of the malformed records that were moved off the lists of a shard.
@@ -204,26 +204,26 @@ pub struct MalformedPage<P> {
     /// The records on it.
     pub keys: Vec<ItemKey>,
     /// Where the next page begins, if there may be one.
-    pub next: Option<Position<P>>,
+    pub next: Option<PageToken<P>>,
 }
 
 /// Reads records themselves: what refused a write, and what a dry run looks at.
 pub trait ReadRecords {
     /// The most records that one call takes.
-    const MOST: usize;
+    const MAX_BATCH: usize;
 
     /// Reads records consistently, in any order; those that are gone are left out.
     fn read(
         &self,
         keys: &[ItemKey],
-    ) -> impl Future<Output = Result<Metered<Vec<Found>>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Metered<Vec<ParsedRecord>>, StoreError>> + Send;
 }
 
 /// A page of a scan.
 #[derive(Debug)]
 pub struct ScanPage {
     /// The sessions and tokens on it; what else the table holds is left out.
-    pub records: Vec<Found>,
+    pub records: Vec<ParsedRecord>,
     /// How many items were read for it, all kinds together.
     pub examined: u64,
     /// The item after which the next page begins, if there may be one.
@@ -237,7 +237,7 @@ pub trait ScanTable {
         &self,
         segment: u16,
         segments: u16,
-        after: Option<&ItemKey>,
+        start_after: Option<&ItemKey>,
     ) -> impl Future<Output = Result<Metered<ScanPage>, StoreError>> + Send;
 }
 
@@ -259,24 +259,24 @@ pub trait DescribeTable {
 }
 
 /// Keeps how far an adoption is, so that the next run goes on there.
-pub trait KeepAdoptionPlace {
+pub trait StoreAdoptionCheckpoint {
     /// The place that was last kept.
-    fn adoption_place(
+    fn adoption_checkpoint(
         &self,
-    ) -> impl Future<Output = Result<Option<AdoptionPlace>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<AdoptionCheckpoint>, StoreError>> + Send;
 
     /// Keeps a place until `ttl`.
-    fn keep_adoption_place(
+    fn store_adoption_checkpoint(
         &self,
-        place: &AdoptionPlace,
+        checkpoint: &AdoptionCheckpoint,
         ttl: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// Keeps the reports of the cleanups.
-pub trait KeepReport {
+pub trait StoreReport {
     /// Stores a report until `ttl`.
-    fn keep(
+    fn store(
         &self,
         report: &CleanupReport,
         ttl: Timestamp,
@@ -310,14 +310,14 @@ pub trait ReadReports {
         &self,
     ) -> impl Future<Output = Result<Option<CleanupReport>, StoreError>> + Send;
 
-    /// Up to `limit` reports of those asked for, newest first, after the sort key `after`, which
+    /// Up to `limit` reports of those asked for, newest first, after the sort key `start_after`, which
     /// is the `next` of the page before. It reads a bounded number of reports, so a page with a
     /// `next` may have fewer than `limit`, or none.
     fn reports(
         &self,
         filter: &ReportFilter,
         limit: u8,
-        after: Option<&str>,
+        start_after: Option<&str>,
     ) -> impl Future<Output = Result<ReportPage, StoreError>> + Send;
 
     /// How many items the partition of the reports holds, counted up to `most` at least.
@@ -326,7 +326,7 @@ pub trait ReadReports {
 
 /// Which part of a due list is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Window {
+pub enum DueRange {
     /// What is due by then.
     DueBy(Timestamp),
     /// What is due later.
@@ -337,12 +337,12 @@ pub enum Window {
 
 /// Counts records in the index.
 pub trait CountRecords {
-    /// How many sessions of a work list are due in `window`; of the malformed records, how many
+    /// How many sessions of a work list are due in `range`; of the malformed records, how many
     /// records of all kinds.
     fn count(
         &self,
         due_key: DueKey,
-        window: Window,
+        range: DueRange,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// When the first session on a list is due, as far as it is among the first entries.
@@ -418,7 +418,7 @@ pub trait CreateRecords {
     fn create(
         &self,
         record: &NewRecord,
-        due: &Due,
+        due: &DueEntry,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
@@ -428,5 +428,5 @@ pub trait FindRecord {
     fn find(
         &self,
         key: &RecordKey,
-    ) -> impl Future<Output = Result<Option<StoredRecord>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 }

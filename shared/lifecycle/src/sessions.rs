@@ -6,34 +6,35 @@
 
 use crate::dynamodb::Table;
 use crate::ports::{
-    ApplyChanges, CreateRecords, FindRecord, NewRecord, NewSession, Outcome, StoreError,
+    ApplyWrites, CreateRecords, FindRecord, NewRecord, NewSession, Outcome, StoreError,
 };
 use session_domain::{
-    Change, Days, MalformedRecord, Reason, Record, RecordKey, RefreshTokenHash, Rules, Session,
-    SessionId, StoredRecord, Timestamp, TokenId, UserId, Write,
+    ConditionalWrite, Days, MalformedRecord, Reason, Record, RecordKey, RecordState,
+    RefreshTokenHash, RetentionPolicy, SessionId, SessionState, Timestamp, TokenId, UserId,
+    WriteOp,
 };
 
 /// The sessions of an application.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     table: Table,
-    rules: Rules,
+    policy: RetentionPolicy,
 }
 
 /// What became of a new record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Created {
+pub enum CreateOutcome {
     /// It is stored.
-    Stored,
+    Created,
     /// One with its key was there already, and stays as it is.
-    ExistsAlready,
+    AlreadyExists,
 }
 
 /// What became of a change to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Changed {
+pub enum UpdateOutcome {
     /// It took place.
-    Done,
+    Updated,
     /// The user has no such session.
     NotFound,
     /// The session is inactive or has expired; it never comes back.
@@ -47,7 +48,7 @@ impl Sessions {
     pub const fn new(table: Table, retention: Days) -> Self {
         Self {
             table,
-            rules: Rules::keeping(retention),
+            policy: RetentionPolicy::without_grace(retention),
         }
     }
 
@@ -56,8 +57,12 @@ impl Sessions {
     /// # Errors
     ///
     /// The store's.
-    pub async fn create(&self, new: NewSession, now: Timestamp) -> Result<Created, StoreError> {
-        let state = Session::Active {
+    pub async fn create(
+        &self,
+        new: NewSession,
+        now: Timestamp,
+    ) -> Result<CreateOutcome, StoreError> {
+        let state = SessionState::Active {
             expires_at: new.expires_at,
         };
         self.store(
@@ -65,7 +70,7 @@ impl Sessions {
                 new,
                 created_at: now,
             },
-            Record::Session(state),
+            RecordState::Session(state),
         )
         .await
     }
@@ -81,14 +86,14 @@ impl Sessions {
         session: &SessionId,
         token: &str,
         expires_at: Timestamp,
-    ) -> Result<Created, StoreError> {
+    ) -> Result<CreateOutcome, StoreError> {
         let record = NewRecord::RefreshToken {
             user: user.clone(),
             session: session.clone(),
             token: RefreshTokenHash::of(token),
             expires_at,
         };
-        self.store(record, Record::Token { expires_at }).await
+        self.store(record, RecordState::Token { expires_at }).await
     }
 
     /// Has an access token refused from now on. `expires_at` is that token's own `exp`, after
@@ -102,22 +107,25 @@ impl Sessions {
         user: &UserId,
         token: &TokenId,
         expires_at: Timestamp,
-    ) -> Result<Created, StoreError> {
+    ) -> Result<CreateOutcome, StoreError> {
         let record = NewRecord::BlacklistedToken {
             user: user.clone(),
             token: token.clone(),
             expires_at,
         };
-        self.store(record, Record::Token { expires_at }).await
+        self.store(record, RecordState::Token { expires_at }).await
     }
 
-    async fn store(&self, new: NewRecord, state: Record) -> Result<Created, StoreError> {
-        believable(&new.key(), &state)?;
-        let stored = self.table.create(&new, &self.rules.due(&state)).await?;
+    async fn store(&self, new: NewRecord, state: RecordState) -> Result<CreateOutcome, StoreError> {
+        validate_expiry(&new.key(), &state)?;
+        let stored = self
+            .table
+            .create(&new, &self.policy.due_entry(&state))
+            .await?;
         Ok(if stored {
-            Created::Stored
+            CreateOutcome::Created
         } else {
-            Created::ExistsAlready
+            CreateOutcome::AlreadyExists
         })
     }
 
@@ -132,11 +140,11 @@ impl Sessions {
         session: &SessionId,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Changed, StoreError> {
-        let state = Record::Session(Session::Active { expires_at });
-        believable(&RecordKey::session(user, session), &state)?;
-        let due = self.rules.due(&state);
-        self.change(user, session, |found| Write::Extend {
+    ) -> Result<UpdateOutcome, StoreError> {
+        let state = RecordState::Session(SessionState::Active { expires_at });
+        validate_expiry(&RecordKey::session(user, session), &state)?;
+        let due = self.policy.due_entry(&state);
+        self.change(user, session, |found| WriteOp::Extend {
             live_at: now,
             expires_at,
             shard: found.shard(self.table.shards()),
@@ -156,11 +164,13 @@ impl Sessions {
         session: &SessionId,
         reason: Reason,
         now: Timestamp,
-    ) -> Result<Changed, StoreError> {
-        let due = self.rules.due(&Record::Session(Session::Inactive {
-            deactivated_at: now,
-        }));
-        self.change(user, session, |found| Write::Deactivate {
+    ) -> Result<UpdateOutcome, StoreError> {
+        let due = self
+            .policy
+            .due_entry(&RecordState::Session(SessionState::Inactive {
+                deactivated_at: now,
+            }));
+        self.change(user, session, |found| WriteOp::Deactivate {
             expired_by: None,
             at: now,
             reason,
@@ -176,39 +186,38 @@ impl Sessions {
         &self,
         user: &UserId,
         session: &SessionId,
-        write: impl Fn(&StoredRecord) -> Write,
-    ) -> Result<Changed, StoreError> {
+        op: impl Fn(&Record) -> WriteOp,
+    ) -> Result<UpdateOutcome, StoreError> {
         let key = RecordKey::session(user, session);
         let Some(found) = self.table.find(&key).await? else {
-            return Ok(Changed::NotFound);
+            return Ok(UpdateOutcome::NotFound);
         };
-        let change = Change {
+        let change = ConditionalWrite {
             key: key.item().clone(),
-            write: write(&found),
+            op: op(&found),
         };
         let outcomes = self.table.apply(&[change]).await?.value;
         match outcomes.into_iter().next() {
-            Some(Outcome::Applied) => Ok(Changed::Done),
+            Some(Outcome::Applied) => Ok(UpdateOutcome::Updated),
             // It was changed or deleted since it was read.
-            Some(Outcome::Refused) => Ok(match self.table.find(&key).await? {
-                Some(_) => Changed::Ended,
-                None => Changed::NotFound,
+            Some(Outcome::ConditionFailed) => Ok(match self.table.find(&key).await? {
+                Some(_) => UpdateOutcome::Ended,
+                None => UpdateOutcome::NotFound,
             }),
             Some(Outcome::Failed(error)) => Err(error),
-            Some(Outcome::Gone) | None => Ok(Changed::NotFound),
+            Some(Outcome::Gone) | None => Ok(UpdateOutcome::NotFound),
         }
     }
 }
 
 /// Refuses to write an end that no reader would believe: a time in milliseconds, most probably.
-fn believable(key: &RecordKey, state: &Record) -> Result<(), StoreError> {
+fn validate_expiry(key: &RecordKey, state: &RecordState) -> Result<(), StoreError> {
     let expires_at = match *state {
-        Record::Session(Session::Active { expires_at }) | Record::Token { expires_at } => {
-            expires_at
-        }
-        Record::Session(Session::Inactive { .. }) => return Ok(()),
+        RecordState::Session(SessionState::Active { expires_at })
+        | RecordState::Token { expires_at } => expires_at,
+        RecordState::Session(SessionState::Inactive { .. }) => return Ok(()),
     };
-    if expires_at <= Timestamp::LAST {
+    if expires_at <= Timestamp::MAX_VALID {
         return Ok(());
     }
     let problem = "expires_at is not a time in epoch seconds".to_owned();

@@ -24,7 +24,7 @@ pub fn read_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
 
 /// How names begin that mean something to `serde_json`: it would read the text behind one of them
 /// as JSON in its turn, which nobody has looked through for doubled names.
-const PRIVATE: &str = "$serde_json::private::";
+const RESERVED_PREFIX: &str = "$serde_json::private::";
 
 /// Any JSON in which no object has a name twice.
 struct UniqueNames;
@@ -49,7 +49,7 @@ impl<'de> Visitor<'de> for UniqueNames {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
         let mut names = BTreeSet::new();
         while let Some(Name(name)) = members.next_key()? {
-            if name.starts_with(PRIVATE) {
+            if name.starts_with(RESERVED_PREFIX) {
                 return Err(Error::custom("a name that is not a name to serde_json"));
             }
             if !names.insert(name) {

@@ -13,7 +13,7 @@ use crate::keys::{Keys, KeysUnavailable};
 use session_domain::{SessionId, Timestamp, TokenId, UserId};
 
 /// The longest token that is looked at, in bytes.
-const LONGEST: usize = 8 * 1024;
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// What a token says of its bearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum InvalidToken {
     TooLong,
     /// Not three parts, or not base64url without padding (RFC 7515 §2).
     #[error("the token is not three parts of base64url")]
-    Form,
+    Encoding,
     /// Not a JSON object with an `alg` (RFC 7515 §4.1.1).
     #[error("the header is malformed")]
     Header,
@@ -112,15 +112,15 @@ pub struct TokenVerifier {
 #[derive(Deserialize)]
 struct Header {
     alg: String,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "non_null")]
     kid: Option<String>,
-    #[serde(default, deserialize_with = "is_there")]
+    #[serde(default, deserialize_with = "is_present")]
     crit: bool,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "non_null")]
     b64: Option<bool>,
 }
 
-fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
@@ -132,16 +132,16 @@ struct Payload {
     sid: String,
     jti: String,
     exp: f64,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "non_null")]
     nbf: Option<f64>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "non_null")]
     iat: Option<f64>,
     #[serde(default)]
     scope: String,
 }
 
 /// What may be left out, but not be null.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -177,11 +177,11 @@ impl TokenVerifier {
     ///
     /// The first check that it fails; or that there are no keys to check it with.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, NotVerified> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(InvalidToken::TooLong.into());
         }
-        let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken::Form)?;
-        let (header, payload) = message.split_once('.').ok_or(InvalidToken::Form)?;
+        let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken::Encoding)?;
+        let (header, payload) = message.split_once('.').ok_or(InvalidToken::Encoding)?;
         let signature = decode(signature)?;
 
         let header: Header = read_object(&decode(header)?).ok_or(InvalidToken::Header)?;
@@ -262,5 +262,7 @@ fn unreadable(payload: &[u8]) -> InvalidToken {
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Form)
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| InvalidToken::Encoding)
 }

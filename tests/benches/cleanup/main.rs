@@ -68,10 +68,10 @@ async fn main() {
 /// The same sessions due in tables of each size, and enough of them in the largest.
 async fn measure_growth() -> (Vec<Run>, Run) {
     let world = World::new().await;
-    let mut dice = StdRng::seed_from_u64(1);
+    let mut rng = StdRng::seed_from_u64(1);
     let (mut runs, mut points, mut stored) = (Vec::new(), Vec::new(), 0);
     for live in LIVE {
-        store(&world, live - stored, "live", &mut dice);
+        store(&world, live - stored, "live", &mut rng);
         stored = live;
         store(&world, DUE, "due", &mut StdRng::seed_from_u64(2));
         let run = clean_up(&world, live, DUE).await;
@@ -87,23 +87,23 @@ async fn measure_growth() -> (Vec<Run>, Run) {
 
 async fn measure_million() -> Run {
     let world = World::new().await;
-    let mut dice = StdRng::seed_from_u64(4);
-    store(&world, LIVE[0], "live", &mut dice);
-    store(&world, ALL_DUE, "due", &mut dice);
+    let mut rng = StdRng::seed_from_u64(4);
+    store(&world, LIVE[0], "live", &mut rng);
+    store(&world, ALL_DUE, "due", &mut rng);
     clean_up(&world, LIVE[0], ALL_DUE).await
 }
 
 /// Stores so many active sessions, which will be live for longer than this takes, or are due.
-fn store(world: &World, count: usize, what: &str, dice: &mut StdRng) {
+fn store(world: &World, count: usize, what: &str, rng: &mut StdRng) {
     let started = clock::now();
     let now = started.timestamp();
     let ends = match what {
         "live" => now + 6 * HOUR..now + 30 * DAY,
         _ => now - HOUR..now,
     };
-    let end = |dice: &mut StdRng| dice.random_range(ends.clone());
+    let end = |rng: &mut StdRng| rng.random_range(ends.clone());
     store_in_parts(world, count, |some| {
-        sample::active_sessions(dice, some, SHARDS, end)
+        sample::active_sessions(rng, some, SHARDS, end)
     });
     let seconds = (clock::now() - started).num_seconds();
     println!("{} {what} sessions stored in {seconds} s", grouped(count));

@@ -20,7 +20,7 @@ const AUDIENCE: &str = "api";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// The longest token that is looked at.
-const LONGEST: usize = 8 * 1024;
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// What parts header and claims in an input: no JSON has this byte.
 const BETWEEN: u8 = 0xff;
@@ -47,7 +47,7 @@ pub fn token(input: &[u8]) {
     let claims = object(payload);
     let expected = header.as_ref().is_some_and(header_is_good)
         && claims.as_ref().is_some_and(claims_are_good)
-        && token.len() <= LONGEST;
+        && token.len() <= MAX_TOKEN_BYTES;
     match outcome {
         Ok(read) => {
             assert!(expected, "this must not be let in: {header:?} {claims:?}");
@@ -55,7 +55,7 @@ pub fn token(input: &[u8]) {
         }
         Err(why) => {
             assert!(!expected, "{why}: {header:?} {claims:?}");
-            let impossible = [InvalidToken::Form, InvalidToken::Signature];
+            let impossible = [InvalidToken::Encoding, InvalidToken::Signature];
             assert!(
                 !impossible.contains(&why),
                 "{why}: it was signed right here"

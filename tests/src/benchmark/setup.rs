@@ -8,7 +8,7 @@ use serde_json::Value;
 use session_cleanup_local::template::FunctionName;
 
 use crate::emulator::Emulator;
-use crate::fault_proxy::{Faults, Usage};
+use crate::fault_proxy::{FaultProxy, Usage};
 use crate::process::Process;
 use crate::{World, sample};
 
@@ -49,7 +49,7 @@ pub async fn start<'a>(
 pub struct Metered {
     /// Invokes the function.
     pub emulator: Emulator,
-    meter: Faults,
+    meter: FaultProxy,
     process: Process,
 }
 
@@ -69,7 +69,7 @@ impl Metered {
         variables: &[(&str, &str)],
         first: &Value,
     ) -> (Self, Value) {
-        let meter = Faults::meter(world.dynamodb.address()).await;
+        let meter = FaultProxy::without_faults(world.dynamodb.address()).await;
         let url = meter.url();
         let endpoint = ("AWS_ENDPOINT_URL_DYNAMODB", &*url);
         let variables = variables.iter().copied().chain([endpoint]);

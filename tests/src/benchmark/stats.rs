@@ -8,7 +8,7 @@ pub fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
 }
 
 /// All indices, starting at a different one in each round, so that no subject always runs first.
-pub fn turn(round: usize, length: usize) -> impl Iterator<Item = usize> {
+pub fn rotated(round: usize, length: usize) -> impl Iterator<Item = usize> {
     (0..length).map(move |index| (index + round) % length)
 }
 

@@ -8,12 +8,12 @@
 //!
 //! ```no_run
 //! # use session_cleanup_tests::World;
-//! # use session_cleanup_tests::fault_proxy::{Fault, PATIENT};
+//! # use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT};
 //! # async fn example() {
 //! // A quarter of the reads is throttled, and the response to the first write is lost.
-//! let (world, faults) = World::with_faults(PATIENT, [], |request| {
+//! let (world, faults) = World::with_faults(NO_TIMEOUT, [], |request| {
 //!     match (request.operation.as_str(), request.number) {
-//!         ("BatchGetItem", _) if request.is_among(25) => Fault::THROTTLED,
+//!         ("BatchGetItem", _) if request.hits_percent(25) => Fault::THROTTLED,
 //!         ("BatchExecuteStatement", 1) => Fault::DroppedAfter,
 //!         _ => Fault::None,
 //!     }
@@ -22,12 +22,12 @@
 //! # }
 //! ```
 //!
-//! [`Request::dice`] makes a rule random and repeatable. [`Fault::though_done`] executes the
+//! [`Request::rng`] makes a rule random and repeatable. [`Fault::after_commit`] executes the
 //! request and returns the fault all the same.
 //!
 //! The functions of the world go through the proxy; the test's own client does not. The proxy
-//! records what passes: [`Faults::requests`] by operation, and [`Faults::writes`], the writes that
-//! the table executed, whatever the client was told. [`Faults::meter`] only counts.
+//! records what passes: [`FaultProxy::requests`] by operation, and [`FaultProxy::writes`], the writes that
+//! the table executed, whatever the client was told. [`FaultProxy::without_faults`] only counts.
 
 mod answers;
 mod older_index;
@@ -46,7 +46,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use session_cleanup_local::dynamodb;
-use session_lifecycle::aws::Patience;
+use session_lifecycle::aws::CallPolicy;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -58,26 +58,26 @@ pub use self::rules::{Fault, Request, StatementError};
 
 /// The authorizer's call policy with its number of attempts, and timeouts that no machine is too
 /// slow for.
-pub const PATIENT: Patience = Patience {
-    attempt: Duration::from_mins(2),
-    call: Duration::from_mins(5),
-    attempts: Patience::LOGIN.attempts,
+pub const NO_TIMEOUT: CallPolicy = CallPolicy {
+    attempt_timeout: Duration::from_mins(2),
+    operation_timeout: Duration::from_mins(5),
+    max_attempts: CallPolicy::INTERACTIVE.max_attempts,
 };
 
 /// The cleanup's call policy with the same timeouts: one attempt, because the run itself retries.
-pub const ONCE: Patience = Patience {
-    attempts: Patience::RUN.attempts,
-    ..PATIENT
+pub const NO_TIMEOUT_NO_RETRY: CallPolicy = CallPolicy {
+    max_attempts: CallPolicy::BATCH.max_attempts,
+    ..NO_TIMEOUT
 };
 
 /// A running proxy. Dropping it closes all its connections.
-pub struct Faults {
+pub struct FaultProxy {
     address: SocketAddr,
     proxy: Arc<Proxy>,
     _server: JoinSet<()>,
 }
 
-impl Faults {
+impl FaultProxy {
     /// Starts a proxy in front of the table at `store`, on a free port.
     pub async fn before(
         store: SocketAddr,
@@ -88,7 +88,7 @@ impl Faults {
 
     /// Starts a proxy without faults that counts requests and capacity. It keeps no single
     /// requests, so millions may pass. It asks the table for the capacity of each request.
-    pub async fn meter(store: SocketAddr) -> Self {
+    pub async fn without_faults(store: SocketAddr) -> Self {
         Self::start(store, Box::new(|_| Fault::None), true).await
     }
 
@@ -115,12 +115,12 @@ impl Faults {
 
     /// A client that goes through the proxy, with these timeouts and attempts.
     #[must_use]
-    pub fn client(&self, patience: Patience) -> Client {
+    pub fn client(&self, policy: CallPolicy) -> Client {
         let config = dynamodb::client(self.address)
             .config()
             .to_builder()
-            .timeout_config(patience.timeouts())
-            .retry_config(patience.retries())
+            .timeout_config(policy.timeouts())
+            .retry_config(policy.retries())
             // By default the SDK has one retry budget per process, which all tests would share.
             .retry_partition(RetryPartition::new(self.url()))
             .build();

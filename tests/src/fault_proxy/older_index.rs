@@ -20,8 +20,8 @@ impl OlderIndex {
     pub fn answer(&self, query: &Value) -> Value {
         let values = &query["ExpressionAttributeValues"];
         let list = values[":list"]["S"].as_str().expect("a list");
-        let due_by = values[":bound"]["N"].as_str().expect("a time");
-        let due_by: i64 = due_by.parse().expect("whole seconds");
+        let cutoff = values[":bound"]["N"].as_str().expect("a time");
+        let cutoff: i64 = cutoff.parse().expect("whole seconds");
         let on_list = |item: &&Item| {
             item.get("due_key")
                 .is_some_and(|it| it.as_s().is_ok_and(|it| it == list))
@@ -30,7 +30,7 @@ impl OlderIndex {
             .0
             .iter()
             .filter(on_list)
-            .filter(|item| item.contains_key("due_at") && number(item, "due_at") <= due_by)
+            .filter(|item| item.contains_key("due_at") && number(item, "due_at") <= cutoff)
             .map(|item| {
                 let mut entry = json!({ "due_at": { "N": number(item, "due_at").to_string() } });
                 for name in ["pk", "sk", "due_key"] {

@@ -23,7 +23,7 @@ use super::record::Record;
 use super::rules::{Decide, Fault, StatementError};
 
 /// Maximum size of a DynamoDB request or response: 16 MB.
-const LARGEST_BODY: usize = 16 * 1024 * 1024;
+const MAX_BODY: usize = 16 * 1024 * 1024;
 
 pub(super) struct Proxy {
     store: SocketAddr,
@@ -40,11 +40,11 @@ pub(super) async fn serve(listener: TcpListener, proxy: Arc<Proxy>) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
-        connections.spawn(converse(stream, Arc::clone(&proxy)));
+        connections.spawn(serve_connection(stream, Arc::clone(&proxy)));
     }
 }
 
-async fn converse(stream: TcpStream, proxy: Arc<Proxy>) {
+async fn serve_connection(stream: TcpStream, proxy: Arc<Proxy>) {
     let service = service_fn(move |request: http::Request<_>| {
         let proxy = Arc::clone(&proxy);
         async move {
@@ -78,22 +78,22 @@ impl Proxy {
 
     /// The response to a request, or `None` to close the connection.
     async fn pass(self: Arc<Self>, head: Parts, body: Body) -> Option<Response<Body>> {
-        let body = to_bytes(body, LARGEST_BODY).await.ok()?;
+        let body = to_bytes(body, MAX_BODY).await.ok()?;
         let body = serde_json::from_slice(&body).expect("the SDK sends JSON");
-        let (place, request) = self.record().add_request(operation(&head), body);
+        let (index, request) = self.record().add_request(operation(&head), body);
         let mut fault = if self.over.load(Ordering::SeqCst) {
             Fault::None
         } else {
             (self.decide)(&request)
         };
         let mut delay = Duration::ZERO;
-        while let Fault::Late(by, then) = fault {
+        while let Fault::Delayed(by, then) = fault {
             (delay, fault) = (delay + by, *then);
         }
         let failed = !matches!(fault, Fault::None);
-        self.record().set_failed(place, failed);
+        self.record().set_failed(index, failed);
         // In a separate task, so that the table executes the request even if the client disconnects.
-        let doing = tokio::spawn(self.act(place, head, request.body, fault));
+        let doing = tokio::spawn(self.act(index, head, request.body, fault));
         let answer = doing.await.expect("the task does not panic");
         tokio::time::sleep(delay).await;
         answer
@@ -102,7 +102,7 @@ impl Proxy {
     /// Applies a fault to a request; the response, or `None` to close the connection.
     async fn act(
         self: Arc<Self>,
-        place: usize,
+        index: usize,
         head: Parts,
         body: Value,
         fault: Fault,
@@ -113,9 +113,9 @@ impl Proxy {
                 if body["ReturnConsumedCapacity"].is_null() {
                     body["ReturnConsumedCapacity"] = json!("TOTAL");
                 }
-                self.ask(place, &head, &body).await
+                self.ask(index, &head, &body).await
             }
-            Fault::None => self.ask(place, &head, &body).await,
+            Fault::None => self.ask(index, &head, &body).await,
             Fault::Error { status, code } => (status, error(code)),
             Fault::Answer {
                 status,
@@ -124,23 +124,23 @@ impl Proxy {
             } => return Some(response(status, content_type, body.to_owned())),
             Fault::DroppedBefore => return None,
             Fault::DroppedAfter => {
-                self.ask(place, &head, &body).await;
+                self.ask(index, &head, &body).await;
                 return None;
             }
             Fault::Stale(answer) => (200, answer),
-            Fault::Silence | Fault::Late(..) => std::future::pending().await,
-            Fault::Done(then) => {
-                let answer = self.ask(place, &head, &body).await;
-                return self.mislead(answer, body, *then).await;
+            Fault::Hang | Fault::Delayed(..) => std::future::pending().await,
+            Fault::AfterCommit(then) => {
+                let answer = self.ask(index, &head, &body).await;
+                return self.respond_with_fault(answer, body, *then).await;
             }
-            Fault::Unprocessed(of) => self.ask_in_part(place, &head, body, of).await,
-            Fault::Statements(error) => self.execute_in_part(place, &head, body, &*error).await,
+            Fault::Unprocessed(of) => self.ask_in_part(index, &head, body, of).await,
+            Fault::Statements(error) => self.execute_in_part(index, &head, body, &*error).await,
         };
         Some(json_response(status, &answer))
     }
 
     /// Forwards a request to the table, and records its response.
-    async fn ask(&self, place: usize, head: &Parts, body: &Value) -> (u16, Value) {
+    async fn ask(&self, index: usize, head: &Parts, body: &Value) -> (u16, Value) {
         let mut request = http::Request::post(format!("http://{}/", self.store))
             .body(Body::from(body.to_string()))
             .expect("a valid request");
@@ -150,15 +150,15 @@ impl Proxy {
         }
         let answer = self.client.request(request).await;
         let (parts, body) = answer.expect("the table responds").into_parts();
-        let body = to_bytes(Body::new(body), LARGEST_BODY).await;
+        let body = to_bytes(Body::new(body), MAX_BODY).await;
         let body = serde_json::from_slice(&body.expect("the whole response"));
         let answer: (u16, Value) = (parts.status.as_u16(), body.expect("the table sends JSON"));
-        self.record().add_answer(place, operation(head), &answer);
+        self.record().add_answer(index, operation(head), &answer);
         answer
     }
 
     /// Returns a fault to the caller although the table has executed the request.
-    async fn mislead(
+    async fn respond_with_fault(
         self: Arc<Self>,
         answer: (u16, Value),
         body: Value,
@@ -178,7 +178,7 @@ impl Proxy {
                 return Some(json_response(status, &answer));
             }
             Fault::DroppedBefore | Fault::DroppedAfter => return None,
-            Fault::Silence => std::future::pending().await,
+            Fault::Hang => std::future::pending().await,
             Fault::Statements(error) => {
                 let answers = answer["Responses"]
                     .as_array_mut()
@@ -190,7 +190,7 @@ impl Proxy {
                     }
                 }
             }
-            Fault::None | Fault::Unprocessed(_) | Fault::Done(_) | Fault::Late(..) => {
+            Fault::None | Fault::Unprocessed(_) | Fault::AfterCommit(_) | Fault::Delayed(..) => {
                 panic!("this fault cannot follow an executed request")
             }
         }
@@ -200,7 +200,7 @@ impl Proxy {
     /// Forwards a `BatchGetItem` without the keys that are to stay unprocessed.
     async fn ask_in_part(
         &self,
-        place: usize,
+        index: usize,
         head: &Parts,
         mut body: Value,
         unprocessed: fn(&str) -> bool,
@@ -224,7 +224,7 @@ impl Proxy {
         let (status, mut answer) = if tables.is_empty() {
             (200, json!({ "Responses": {} }))
         } else {
-            self.ask(place, head, &body).await
+            self.ask(index, head, &body).await
         };
         if status == 200 {
             let left_tables = left.as_object_mut().expect("a map of tables");
@@ -237,7 +237,7 @@ impl Proxy {
     /// Forwards a `BatchExecuteStatement` without the statements that are to fail.
     async fn execute_in_part(
         &self,
-        place: usize,
+        index: usize,
         head: &Parts,
         mut body: Value,
         error: &StatementError,
@@ -258,7 +258,7 @@ impl Proxy {
         let (status, mut answer) = if executed.is_empty() {
             (200, json!({ "Responses": [] }))
         } else {
-            self.ask(place, head, &body).await
+            self.ask(index, head, &body).await
         };
         if status == 200 {
             let answers = answer["Responses"].take();

@@ -53,7 +53,7 @@ impl Record {
             number: usage.requests,
             body,
         };
-        let place = self.exchanges.len();
+        let index = self.exchanges.len();
         if !self.only_counts {
             self.exchanges.push(Exchange {
                 request: request.clone(),
@@ -61,21 +61,21 @@ impl Record {
                 failed: false,
             });
         }
-        (place, request)
+        (index, request)
     }
 
     /// Adds the table's response to the request at `place`.
-    pub(super) fn add_answer(&mut self, place: usize, operation: &str, answer: &(u16, Value)) {
+    pub(super) fn add_answer(&mut self, index: usize, operation: &str, answer: &(u16, Value)) {
         let usage = self.usage.entry(operation.to_owned()).or_default();
         usage.units += units(&answer.1["ConsumedCapacity"]);
-        if let Some(exchange) = self.exchanges.get_mut(place) {
+        if let Some(exchange) = self.exchanges.get_mut(index) {
             exchange.answer = Some(answer.clone());
         }
     }
 
     /// Notes whether a fault was injected into the request at `place`.
-    pub(super) fn set_failed(&mut self, place: usize, failed: bool) {
-        if let Some(exchange) = self.exchanges.get_mut(place) {
+    pub(super) fn set_failed(&mut self, index: usize, failed: bool) {
+        if let Some(exchange) = self.exchanges.get_mut(index) {
             exchange.failed = failed;
         }
     }

@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 /// Maximum number of statements in a DynamoDB batch.
-const MOST_STATEMENTS: usize = 25;
+const MAX_STATEMENTS: usize = 25;
 
 /// A request to the table.
 #[derive(Debug, Clone)]
@@ -25,14 +25,14 @@ impl Request {
     /// Whether this request is one of `percent` in each hundred of its operation. The selected
     /// requests are spread out, and are the same in each run.
     #[must_use]
-    pub const fn is_among(&self, percent: usize) -> bool {
+    pub const fn hits_percent(&self, percent: usize) -> bool {
         // 37 and 100 are coprime, so each hundred consecutive numbers yield each remainder once.
         self.number * 37 % 100 < percent
     }
 
     /// Random number generator of this request, determined by seed, operation and number.
     #[must_use]
-    pub fn dice(&self, seed: u64) -> StdRng {
+    pub fn rng(&self, seed: u64) -> StdRng {
         let mut hasher = DefaultHasher::new();
         (seed, &self.operation, self.number).hash(&mut hasher);
         StdRng::seed_from_u64(hasher.finish())
@@ -68,11 +68,11 @@ pub enum Fault {
     /// Forward the request, and close the connection instead of returning the response.
     DroppedAfter,
     /// Never respond; the request is not forwarded.
-    Silence,
+    Hang,
     /// Forward the whole request, and then return this fault to the caller.
-    Done(Box<Fault>),
+    AfterCommit(Box<Fault>),
     /// Apply this fault, and delay the response.
-    Late(Duration, Box<Fault>),
+    Delayed(Duration, Box<Fault>),
     /// Return the keys whose sort key matches as unprocessed keys of a `BatchGetItem`.
     Unprocessed(fn(&str) -> bool),
     /// Fail single statements of a `BatchExecuteStatement`. A statement for which the function
@@ -105,21 +105,21 @@ impl Fault {
 
     /// Delays the response and changes nothing else.
     #[must_use]
-    pub fn late(by: Duration) -> Self {
-        Self::Late(by, Box::new(Self::None))
+    pub fn delayed(by: Duration) -> Self {
+        Self::Delayed(by, Box::new(Self::None))
     }
 
     /// Returns this fault to the caller although the table has executed the request.
     #[must_use]
-    pub fn though_done(self) -> Self {
-        Self::Done(Box::new(self))
+    pub fn after_commit(self) -> Self {
+        Self::AfterCommit(Box::new(self))
     }
 
     /// Fails a random `percent` of the statements of a batch with this error code.
     #[must_use]
-    pub fn of_statements(percent: u32, code: &'static str, mut dice: StdRng) -> Self {
-        let met: Vec<_> = (0..MOST_STATEMENTS)
-            .map(|_| dice.random_ratio(percent, 100))
+    pub fn of_statements(percent: u32, code: &'static str, mut rng: StdRng) -> Self {
+        let met: Vec<_> = (0..MAX_STATEMENTS)
+            .map(|_| rng.random_ratio(percent, 100))
             .collect();
         Self::Statements(Box::new(move |position, _| met[position].then_some(code)))
     }

@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
-use super::{Fault, PATIENT, Request};
+use super::{Fault, NO_TIMEOUT, Request};
 use crate::{NOW, World, active_session, counts, only};
 
 #[test]
@@ -14,7 +14,7 @@ fn the_dice_of_a_request_are_its_own_and_the_same_each_time() {
             number,
             body: Value::Null,
         };
-        request.dice(seed).random::<u64>()
+        request.rng(seed).random::<u64>()
     };
     assert_eq!(roll(1, 1), roll(1, 1));
     assert_ne!(roll(1, 1), roll(2, 1));
@@ -30,7 +30,7 @@ fn of_each_hundred_requests_as_many_are_met_as_the_percentage_says() {
                 number,
                 body: Value::Null,
             };
-            request.is_among(percent)
+            request.hits_percent(percent)
         });
         assert_eq!(met.count(), percent);
     }
@@ -46,7 +46,7 @@ async fn of_a_batch_all_statements_are_executed_but_those_that_are_to_fail() {
         })),
         _ => Fault::None,
     };
-    let (world, faults) = World::with_faults(PATIENT, [], decide).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT, [], decide).await;
     for (user, due) in [("ann", 4), ("ben", 3), ("cleo", 2), ("dana", 1)] {
         world.put(active_session(user, "s", NOW - due)).await;
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::serve;
-use crate::log::{Watch, keep_secret};
+use crate::log::{LogGuard, forbid_in_log};
 
 const STAGES: [&str; 2] = ["AWSCURRENT", "AWSPREVIOUS"];
 
@@ -24,7 +24,7 @@ pub struct SecretsManager {
     vault: Arc<Mutex<Vault>>,
     server: JoinHandle<()>,
     /// There may be no world that watches the log.
-    _log: Watch,
+    _log: LogGuard,
 }
 
 /// A version of the secret: the members of `GetSecretValue`'s answer, and when it was created.
@@ -48,7 +48,7 @@ struct Vault {
 
 impl SecretsManager {
     pub async fn start() -> Self {
-        let log = Watch::start();
+        let log = LogGuard::start();
         let vault = Arc::default();
         let router = Router::new()
             .fallback(secret_value)
@@ -183,6 +183,6 @@ fn id(value: &str) -> String {
 fn keep(version: &SecretVersion) {
     let text = version.value["SecretString"].as_str();
     if let Some(secret) = text.filter(|it| !it.starts_with('{')) {
-        keep_secret(secret);
+        forbid_in_log(secret);
     }
 }

@@ -14,15 +14,15 @@ use session_cleanup_local::gateway::Gateway;
 use session_cleanup_local::template::{FunctionName, Template};
 use session_domain::{Days, Shards};
 use session_functions::authorize::TimeLimits;
-use session_functions::config::Variables;
+use session_functions::config::Environment;
 use session_lifecycle::Sessions;
-use session_lifecycle::aws::Patience;
+use session_lifecycle::aws::CallPolicy;
 use session_lifecycle::dynamodb::Table;
 
 use crate::clock::{NOW, at};
 use crate::database::DynamoDb;
-use crate::fault_proxy::{Fault, Faults, Request};
-use crate::log::{self, Watch};
+use crate::fault_proxy::{Fault, FaultProxy, Request};
+use crate::log::{self, LogGuard};
 use crate::tokens::Tokens;
 
 pub use self::calls::{CLEANUP, CLEANUPS, STATS};
@@ -57,7 +57,7 @@ pub struct World {
     pub gateway: Gateway,
     pub tokens: Tokens,
     pub sessions: Sessions,
-    pub log: Watch,
+    pub log: LogGuard,
 }
 
 impl World {
@@ -74,12 +74,12 @@ impl World {
     /// The same, where the functions meet faults on their way to the table, and wait for it as
     /// long as `patience`. The test's own client goes straight.
     pub async fn with_faults<const N: usize>(
-        patience: Patience,
+        patience: CallPolicy,
         variables: [(&'static str, &str); N],
         decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
-    ) -> (Self, Faults) {
+    ) -> (Self, FaultProxy) {
         let dynamodb = serve_table().await;
-        let faults = Faults::before(dynamodb.address(), decide).await;
+        let faults = FaultProxy::before(dynamodb.address(), decide).await;
         let world = Self::over(dynamodb, variables, |_| faults.client(patience)).await;
         (world, faults)
     }
@@ -100,7 +100,7 @@ impl World {
         variables: [(&'static str, &str); N],
         functions_client: impl FnOnce(&DynamoDb) -> Client,
     ) -> Self {
-        let log = Watch::start();
+        let log = LogGuard::start();
         let template = Template::read().expect("the template can be read");
         let client = dynamodb.client();
         let tokens = Tokens::new();
@@ -108,9 +108,9 @@ impl World {
         all.insert("TABLE_NAME", dynamodb.table_name().to_owned());
         all.extend(variables.map(|(name, value)| (name, value.to_owned())));
         if let Some(secret) = all.get("JWT_SECRET") {
-            log::keep_secret(secret);
+            log::forbid_in_log(secret);
         }
-        let variables: Variables = all.into_iter().collect();
+        let variables: Environment = all.into_iter().collect();
         let functions_client = functions_client(&dynamodb);
         let now = at(NOW);
         let Limits {

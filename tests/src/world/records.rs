@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 use session_domain::{SessionId, Timestamp, TokenId, UserId};
-use session_lifecycle::Created;
+use session_lifecycle::CreateOutcome;
 use session_lifecycle::ports::NewSession;
 
 use super::World;
@@ -26,7 +26,7 @@ impl World {
             .create(new, created_at)
             .await
             .expect("the store takes it");
-        assert_eq!(created, Created::Stored);
+        assert_eq!(created, CreateOutcome::Created);
     }
 
     /// Blacklists a token whose own end is `expires_at`.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::event_with_token;
-use session_cleanup_tests::fault_proxy::{Fault, Faults, Request};
+use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, Request};
 use session_cleanup_tests::{HOUR, World, counts, only};
 
 use crate::{AUTHORIZER_EVENTS, now, sign};
@@ -13,8 +13,8 @@ use crate::{AUTHORIZER_EVENTS, now, sign};
 async fn start(
     world: &World,
     decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
-) -> (Emulator, Faults) {
-    let faults = Faults::before(world.dynamodb.address(), decide).await;
+) -> (Emulator, FaultProxy) {
+    let faults = FaultProxy::before(world.dynamodb.address(), decide).await;
     let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*faults.url())];
     let authorizer = Emulator::start(world, FunctionName::Authorizer, variables).await;
     (authorizer, faults)

@@ -9,7 +9,7 @@ use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::event_with_token;
 use session_cleanup_tests::key_server::{Answer, KeyServer, NamedKey, SecretsManager, Tls};
 use session_cleanup_tests::{HOUR, World};
-use session_lifecycle::clock::Stopwatch;
+use session_lifecycle::clock::Deadline;
 
 use crate::{AUTHORIZER_EVENTS, now};
 
@@ -59,13 +59,13 @@ async fn the_keys_of_a_set_rotate_without_a_new_start() {
     let claims = claims(&world);
     assert!(let_in(&authorizer, &old.sign(&claims)).await);
     server.set(Answer::keys(&[old.jwk(), new.jwk()]));
-    let watch = Stopwatch::start(Duration::from_secs(25));
+    let deadline = Deadline::after(Duration::from_secs(25));
     assert!(let_in(&authorizer, &new.sign(&claims)).await);
     assert!(let_in(&authorizer, &old.sign(&claims)).await);
     assert_eq!(server.requests(), 2);
     assert!(!let_in(&authorizer, &newer.sign(&claims)).await);
     let searched = server.requests();
-    let in_time = !watch.left().is_zero();
+    let in_time = !deadline.remaining().is_zero();
     assert!(!in_time || searched == 0, "thirty seconds have not passed");
 }
 

@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::emulator::Emulator;
-use session_cleanup_tests::fault_proxy::{Exchange, Fault, Faults, Request};
+use session_cleanup_tests::fault_proxy::{Exchange, Fault, FaultProxy, Request};
 use session_cleanup_tests::model::{DONE, Expected, Options, Records, after, moved, records};
 use session_cleanup_tests::process::Process;
 use session_cleanup_tests::{Item, World, number, sample};
@@ -43,8 +43,8 @@ struct Moments {
 }
 
 impl Moments {
-    fn any(dice: &mut StdRng) -> Arc<Self> {
-        let mut moments: Vec<_> = (0..KILLS).map(|_| dice.random_range(1..=LAST)).collect();
+    fn any(rng: &mut StdRng) -> Arc<Self> {
+        let mut moments: Vec<_> = (0..KILLS).map(|_| rng.random_range(1..=LAST)).collect();
         moments.sort_unstable_by(|a, b| b.cmp(a));
         Arc::new(Self {
             emulator: OnceLock::new(),
@@ -66,7 +66,7 @@ impl Moments {
         batches.1.pop();
         let emulator = *self.emulator.get().unwrap();
         Process::child_of(emulator).unwrap().kill();
-        if request.dice(1).random() {
+        if request.rng(1).random() {
             Fault::DroppedBefore
         } else {
             Fault::None
@@ -82,7 +82,7 @@ impl Moments {
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
 async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again() {
     let world = World::new().await;
-    let mut dice = StdRng::seed_from_u64(11);
+    let mut rng = StdRng::seed_from_u64(11);
     // The records are around each second that makes a difference. All of those seconds have
     // passed when the first run begins; the next one is an hour ahead.
     let options = Options {
@@ -92,17 +92,17 @@ async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again(
         shards: 16,
         adopt: false,
     };
-    sample::fill(&world, &mut dice, RECORDS, &options);
-    let due = sample::active_sessions(&mut dice, DUE, options.shards, |_| options.now);
+    sample::fill(&world, &mut rng, RECORDS, &options);
+    let due = sample::active_sessions(&mut rng, DUE, options.shards, |_| options.now);
     sample::store(&world, due);
     let before = records(&world).await;
 
-    let moments = Moments::any(&mut dice);
+    let moments = Moments::any(&mut rng);
     let decide = {
         let moments = Arc::clone(&moments);
         move |request: &Request| moments.meet(request)
     };
-    let passing = Faults::before(world.dynamodb.address(), decide).await;
+    let passing = FaultProxy::before(world.dynamodb.address(), decide).await;
     let variables = [
         ("AWS_ENDPOINT_URL_DYNAMODB", &*passing.url()),
         ("MAX_WRITES_PER_SECOND", "0"),

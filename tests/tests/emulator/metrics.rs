@@ -8,7 +8,7 @@ use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
 use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::{event, event_with_token};
-use session_cleanup_tests::fault_proxy::{Fault, Faults};
+use session_cleanup_tests::fault_proxy::{Fault, FaultProxy};
 use session_cleanup_tests::metrics::{Row, Sample, table};
 use session_cleanup_tests::tokens::Tokens;
 use session_cleanup_tests::{DAY, HOUR, World, active_session, at, inactive_session};
@@ -56,8 +56,8 @@ async fn requests(world: &World) -> Vec<(&'static str, Value)> {
 const UNANSWERED: &str = "unanswered";
 
 /// The way to the table, on which that answer is lost.
-async fn faults(world: &World) -> Faults {
-    Faults::before(world.dynamodb.address(), |request| {
+async fn faults(world: &World) -> FaultProxy {
+    FaultProxy::before(world.dynamodb.address(), |request| {
         let body = request.body.to_string();
         let write = request.operation == "BatchExecuteStatement";
         if write && body.contains(&format!("SESSION#{UNANSWERED}")) {
@@ -244,7 +244,7 @@ async fn a_runs_metrics_are_the_figures_of_its_report_and_a_dry_run_has_none() {
 async fn a_run_that_fails_is_measured_too() {
     let world = World::new().await;
     fill(&world).await;
-    let faults = Faults::before(world.dynamodb.address(), |request| {
+    let faults = FaultProxy::before(world.dynamodb.address(), |request| {
         if request.operation == "BatchExecuteStatement" {
             return Fault::DENIED;
         }

@@ -86,9 +86,9 @@ async fn an_admin_is_answered_in_the_gateways_time_also_where_more_is_due() {
     let timeout = template.timeouts[&FunctionName::ForceCleanup];
     assert!(timeout <= GATEWAY, "{timeout:?}");
     let world = World::new().await;
-    let mut dice = StdRng::seed_from_u64(1);
+    let mut rng = StdRng::seed_from_u64(1);
     let end = now() - 1;
-    sample::store(&world, sample::active_sessions(&mut dice, DUE, 16, |_| end));
+    sample::store(&world, sample::active_sessions(&mut rng, DUE, 16, |_| end));
     let seconds = timeout.as_secs().to_string();
     let variables = [
         ("AWS_LAMBDA_FUNCTION_TIMEOUT", &*seconds),

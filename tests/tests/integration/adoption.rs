@@ -7,13 +7,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::database::needs_embedded;
-use session_cleanup_tests::fault_proxy::{Fault, Faults, ONCE, Request};
+use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, NO_TIMEOUT_NO_RETRY, Request};
 use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, counts, number, only, sample, text,
 };
-use session_domain::{AdoptionPlace, AdoptionSettings, Days, SegmentPlace, Shards, Timestamp};
+use session_domain::{
+    AdoptionCheckpoint, AdoptionSettings, Days, SegmentProgress, Shards, Timestamp,
+};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::KeepAdoptionPlace as _;
+use session_lifecycle::ports::StoreAdoptionCheckpoint as _;
 
 const RECORDS: usize = 3_000;
 
@@ -33,7 +35,7 @@ fn sessions_to_adopt(records: usize) -> Vec<Value> {
 
 /// A world whose table refuses to be scanned once a run has read so many pages: so much of the
 /// table is a run's part, however fast the machine is.
-async fn world_with_runs_of(pages: usize, records: usize) -> (World, Faults, Arc<AtomicUsize>) {
+async fn world_with_runs_of(pages: usize, records: usize) -> (World, FaultProxy, Arc<AtomicUsize>) {
     let left = Arc::new(AtomicUsize::new(pages));
     let of_a_run = Arc::clone(&left);
     let fault = move |request: &Request| {
@@ -45,7 +47,8 @@ async fn world_with_runs_of(pages: usize, records: usize) -> (World, Faults, Arc
             Fault::None
         }
     };
-    let (world, faults) = World::with_faults(ONCE, [("MAX_WRITES_PER_SECOND", "0")], fault).await;
+    let (world, faults) =
+        World::with_faults(NO_TIMEOUT_NO_RETRY, [("MAX_WRITES_PER_SECOND", "0")], fault).await;
     sample::store(&world, sessions_to_adopt(records));
     (world, faults, left)
 }
@@ -86,7 +89,7 @@ async fn adopt_in_parts(world: &World, left: &AtomicUsize, pages: usize) -> Vec<
     runs
 }
 
-fn units(faults: &Faults) -> f64 {
+fn units(faults: &FaultProxy) -> f64 {
     faults.usage().values().map(|it| it.units).sum()
 }
 
@@ -130,9 +133,9 @@ async fn finished_adoption_begins_anew() {
 }
 
 /// The place in the table.
-async fn place(world: &World) -> Item {
-    let place = world.item("CLEANUP", "ADOPTION").await;
-    place.expect("the place is kept")
+async fn checkpoint(world: &World) -> Item {
+    let checkpoint = world.item("CLEANUP", "ADOPTION").await;
+    checkpoint.expect("the place is kept")
 }
 
 /// How many pages a run reads for an adoption of which an earlier run has read two.
@@ -168,9 +171,9 @@ async fn dry_adoption_keeps_no_place_and_uses_none() {
     let whole = pages_after_two(adopt, NOW + 2 * DAY, NOTHING).await;
     let dry = json!({ "adopt": true, "dry_run": true });
     let pages = pages_after_two(dry, NOW + HOUR, async |world: &World| {
-        let place = place(world).await;
-        assert_eq!(text(&place, "sk"), "ADOPTION");
-        assert!(number(&place, "ttl") >= NOW + DAY);
+        let checkpoint = checkpoint(world).await;
+        assert_eq!(text(&checkpoint, "sk"), "ADOPTION");
+        assert!(number(&checkpoint, "ttl") >= NOW + DAY);
     });
     assert_eq!(pages.await, whole, "it reads all of the table");
 }
@@ -180,10 +183,10 @@ async fn place_that_cannot_be_understood_is_none() {
     let adopt = json!({ "adopt": true });
     let whole = pages_after_two(adopt.clone(), NOW + 2 * DAY, NOTHING).await;
     let pages = pages_after_two(adopt, NOW + HOUR, async |world: &World| {
-        let mut place = place(world).await;
-        place.insert("segments".to_owned(), AttributeValue::S("all".to_owned()));
+        let mut checkpoint = checkpoint(world).await;
+        checkpoint.insert("segments".to_owned(), AttributeValue::S("all".to_owned()));
         let put = world.client.put_item().table_name(world.table_name());
-        put.set_item(Some(place)).send().await.unwrap();
+        put.set_item(Some(checkpoint)).send().await.unwrap();
     });
     assert_eq!(pages.await, whole);
 }
@@ -195,7 +198,7 @@ async fn fails_where_place_is_out_of_reach() {
         "GetItem" => Fault::BROKEN,
         _ => Fault::None,
     };
-    let (world, faults) = World::with_faults(ONCE, [], broken).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], broken).await;
     sample::store(&world, sessions_to_adopt(30));
     let event = json!({ "adopt": true });
     let run = world
@@ -220,18 +223,21 @@ async fn adopts_record_repaired_behind_the_place() {
         retention: Days(30),
     };
     // All parts were read but those that are empty.
-    let mut place = AdoptionPlace::beginning(4, settings, Timestamp::from_seconds(NOW));
-    for (segment, at) in (0..4).zip(&mut place.segments) {
+    let mut checkpoint = AdoptionCheckpoint::start(4, settings, Timestamp::from_seconds(NOW));
+    for (segment, at) in (0..4).zip(&mut checkpoint.segments) {
         let scan = world.client.scan().table_name(world.table_name());
         let scan = scan.segment(segment).total_segments(4).send().await;
         if scan.unwrap().count > 0 {
-            *at = SegmentPlace::Done;
+            *at = SegmentProgress::Done;
         }
     }
-    assert!(!place.is_done());
+    assert!(!checkpoint.is_done());
     let table = Table::new(world.client.clone(), world.table_name(), Shards::default());
-    let ttl = place.valid_until();
-    table.keep_adoption_place(&place, ttl).await.unwrap();
+    let ttl = checkpoint.valid_until();
+    table
+        .store_adoption_checkpoint(&checkpoint, ttl)
+        .await
+        .unwrap();
 
     let report = world.clean_up(json!({ "adopt": true }), NOW + 1).await;
     let expected = only([("adopted", 1), ("sessions_deactivated", 1)]);
@@ -245,7 +251,7 @@ async fn adopts_where_size_and_place_cannot_be_read() {
         "DescribeTable" | "GetItem" => Fault::DENIED,
         _ => Fault::None,
     };
-    let (world, _faults) = World::with_faults(ONCE, [], denied).await;
+    let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], denied).await;
     sample::store(&world, sessions_to_adopt(30));
     let report = world.clean_up(json!({ "adopt": true }), NOW).await;
     assert_eq!(counts(&report), only([("adopted", 30)]));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::gateway::{ApiRequest, ApiResponse};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::fault_proxy::{Fault, ONCE, PATIENT};
+use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, HOUR, Item, NOW, World, active_session, at, counts, item_from, only,
 };
@@ -116,7 +116,7 @@ async fn a_report_is_found_behind_many_that_were_not_asked_for() {
 #[tokio::test]
 async fn reads_a_bounded_number_of_reports_a_call() {
     const OTHERS: i64 = 450;
-    let (world, faults) = World::with_faults(PATIENT, [], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT, [], |_| Fault::None).await;
     let reader = world.login("rob", "sessions:read").await;
     let event = scheduled_event(at(NOW - HOUR));
     let run = world
@@ -377,7 +377,7 @@ async fn writes_no_cell_that_a_spreadsheet_runs() {
 
 #[tokio::test]
 async fn the_report_of_a_failed_run_is_there_too_with_its_error() {
-    let (world, _faults) = World::with_faults(ONCE, [], |request| {
+    let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], |request| {
         if request.operation == "BatchExecuteStatement" {
             return Fault::DENIED;
         }

@@ -10,7 +10,7 @@ use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
 use session_cleanup_tests::authorizing::{METHOD, STAGE, authorize, refusal, rest_request, sign};
 use session_cleanup_tests::database::needs_embedded;
-use session_cleanup_tests::fault_proxy::{Fault, PATIENT};
+use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT};
 use session_cleanup_tests::{DAY, HOUR, NOW, STATS, World, active_session, at, number, text};
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn an_expired_session_is_deactivated_on_the_spot_also_when_the_token_has_e
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn validations_of_one_expired_session_at_once_deactivate_it_once_and_refuse_all() {
     const VALIDATIONS: usize = 64;
-    let (world, faults) = World::with_faults(PATIENT, [], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT, [], |_| Fault::None).await;
     let world = Arc::new(world);
     world.open("ann", "s", NOW - 1).await;
     let event = rest_request(&world.token("ann", "s", ""));
@@ -321,7 +321,7 @@ async fn validations_of_one_expired_session_at_once_deactivate_it_once_and_refus
 
 #[tokio::test]
 async fn a_request_that_is_let_in_costs_one_consistent_read_and_no_write() {
-    let (world, faults) = World::with_faults(PATIENT, [], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT, [], |_| Fault::None).await;
     let token = world.login("ann", "").await;
     let before = world.records().await;
     assert_eq!(
@@ -346,7 +346,7 @@ async fn a_request_that_is_let_in_costs_one_consistent_read_and_no_write() {
 
 #[tokio::test]
 async fn a_request_without_a_good_token_costs_no_read() {
-    let (world, faults) = World::with_faults(PATIENT, [], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT, [], |_| Fault::None).await;
     let tampered = format!("{}A", world.login("ann", "").await);
     for token in ["", "nonsense", &tampered] {
         let policy = authorize(&world, &rest_request(token)).await;

@@ -9,9 +9,11 @@ use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, only, session_id,
     text, user_id,
 };
-use session_domain::{Days, Record, RecordKey, Rules, Session, Shards, StoredRecord, Timestamp};
+use session_domain::{
+    Days, Record, RecordKey, RecordState, RetentionPolicy, SessionState, Shards, Timestamp,
+};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::{ApplyChanges as _, Outcome};
+use session_lifecycle::ports::{ApplyWrites as _, Outcome};
 
 fn refresh(id: &str, expires_at: i64) -> Value {
     json!({
@@ -275,35 +277,35 @@ async fn the_index_attributes_of_a_record_that_changed_are_not_overwritten() {
     let table = Table::new(world.client.clone(), world.table_name(), Shards::default());
     let time = Timestamp::from_seconds;
     let truths = [
-        Record::Session(Session::Active {
+        RecordState::Session(SessionState::Active {
             expires_at: time(NOW + 1),
         }),
-        Record::Session(Session::Inactive {
+        RecordState::Session(SessionState::Inactive {
             deactivated_at: time(NOW),
         }),
-        Record::Session(Session::Active {
+        RecordState::Session(SessionState::Active {
             expires_at: time(NOW),
         }),
     ];
     world.put(active_session("ann", "s", NOW)).await;
     let key = RecordKey::session(&user_id("ann"), &session_id("s"));
-    for (seen, applies) in truths.into_iter().zip([false, false, true]) {
-        let stale = StoredRecord {
+    for (observed, applies) in truths.into_iter().zip([false, false, true]) {
+        let stale = Record {
             key: key.clone(),
-            record: seen,
+            state: observed,
             due_key: None,
             due_at: None,
             ttl: None,
             reason: None,
         };
         let change = stale
-            .reindexing(&Rules::keeping(Days(30)), Shards::default())
+            .index_repair(&RetentionPolicy::without_grace(Days(30)), Shards::default())
             .unwrap();
         let outcomes = table.apply(&[change]).await.unwrap().value;
         assert_eq!(
             matches!(outcomes[..], [Outcome::Applied]),
             applies,
-            "{seen:?}: {outcomes:?}"
+            "{observed:?}: {outcomes:?}"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration: what is wrong is named, all of it, in one line.
 
 use session_functions::config::{
-    AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig, Variables,
+    AuthorizerConfig, CleanupConfig, Environment, ForceCleanupConfig, StatsConfig,
 };
 
 use session_functions::metrics::Namespace;
@@ -16,7 +16,7 @@ fn authorizer(changes: &[(&str, &str)]) -> Result<(), String> {
         ("JWT_ISSUER", "https://issuer.example"),
         ("JWT_AUDIENCE", "api"),
     ];
-    let variables: Variables = usual.into_iter().chain(changes.iter().copied()).collect();
+    let variables: Environment = usual.into_iter().chain(changes.iter().copied()).collect();
     AuthorizerConfig::read(&variables)
         .map(|_| ())
         .map_err(|error| error.to_string())
@@ -24,7 +24,7 @@ fn authorizer(changes: &[(&str, &str)]) -> Result<(), String> {
 
 #[test]
 fn all_that_is_wrong_is_named_in_one_line() {
-    let variables: Variables = [("DUE_SHARDS", "abc"), ("SWEEP_GRACE_HOURS", "721")]
+    let variables: Environment = [("DUE_SHARDS", "abc"), ("SWEEP_GRACE_HOURS", "721")]
         .into_iter()
         .collect();
     assert_eq!(
@@ -34,7 +34,7 @@ fn all_that_is_wrong_is_named_in_one_line() {
          DUE_SHARDS is \"abc\" (a whole number from 1 to 100); \
          SWEEP_GRACE_HOURS is \"721\" (a whole number from 0 to 720)"
     );
-    let error = AuthorizerConfig::read(&Variables::default())
+    let error = AuthorizerConfig::read(&Environment::default())
         .unwrap_err()
         .to_string();
     for name in [
@@ -51,7 +51,7 @@ fn all_that_is_wrong_is_named_in_one_line() {
 
 #[test]
 fn the_defaults_are_enough() {
-    let variables: Variables = [("TABLE_NAME", "sessions")].into_iter().collect();
+    let variables: Environment = [("TABLE_NAME", "sessions")].into_iter().collect();
     let config = CleanupConfig::read(&variables).unwrap();
     assert!(config.count_sessions);
     assert_eq!(config.metrics_namespace, Namespace::default());
@@ -73,7 +73,7 @@ fn the_defaults_are_enough() {
 
 #[test]
 fn no_limit_is_written_as_zero() {
-    let variables: Variables = [("TABLE_NAME", "sessions"), ("MAX_WRITES_PER_SECOND", "0")]
+    let variables: Environment = [("TABLE_NAME", "sessions"), ("MAX_WRITES_PER_SECOND", "0")]
         .into_iter()
         .collect();
     assert_eq!(
@@ -106,7 +106,7 @@ fn counting_sessions_is_said_in_one_word() {
 #[test]
 fn an_origin_is_checked_by_the_functions_that_answer_browsers() {
     let variables = [("TABLE_NAME", "sessions"), ("CORS_ORIGIN", "a.example")];
-    let variables: Variables = variables.into_iter().collect();
+    let variables: Environment = variables.into_iter().collect();
     let expected = "invalid configuration: CORS_ORIGIN is \"a.example\" \
                     (an origin such as https://admin.example.com, or *)";
     let stats = StatsConfig::read(&variables).unwrap_err();

@@ -13,12 +13,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};
-use session_cleanup_tests::fault_proxy::{Fault, Faults, PATIENT, Request};
+use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, NO_TIMEOUT, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, World, at, counts, inactive_session, only, serve_table, text,
 };
 use session_functions::authorize::TimeLimits;
-use session_lifecycle::aws::Patience;
+use session_lifecycle::aws::CallPolicy;
 
 const READ: &str = "BatchGetItem";
 const WRITE: &str = "BatchExecuteStatement";
@@ -31,12 +31,12 @@ async fn failing(
     operation: &'static str,
     first: usize,
     fault: impl Fn() -> Fault + Send + Sync + 'static,
-) -> (World, Faults) {
+) -> (World, FaultProxy) {
     let decide = move |request: &Request| {
         let meets = request.operation == operation && request.number <= first;
         if meets { fault() } else { Fault::None }
     };
-    World::with_faults(PATIENT, [], decide).await
+    World::with_faults(NO_TIMEOUT, [], decide).await
 }
 
 async fn ask(world: &World, token: &str) -> Result<Value, String> {
@@ -137,16 +137,16 @@ async fn a_connection_dropped_before_the_answer_for_ever_is_an_error() {
 }
 
 /// An attempt ends after a second. There may be as many as a busy machine needs.
-const QUICK: Patience = Patience {
-    attempt: Duration::from_secs(1),
-    attempts: 1_000,
-    ..PATIENT
+const QUICK: CallPolicy = CallPolicy {
+    attempt_timeout: Duration::from_secs(1),
+    max_attempts: 1_000,
+    ..NO_TIMEOUT
 };
 
 #[tokio::test]
 async fn a_slow_attempt_is_given_up_for_a_quick_one() {
     let decide = |request: &Request| match request.number {
-        1 => Fault::Silence,
+        1 => Fault::Hang,
         _ => Fault::None,
     };
     let (world, faults) = World::with_faults(QUICK, [], decide).await;
@@ -158,27 +158,27 @@ async fn a_slow_attempt_is_given_up_for_a_quick_one() {
 
 #[tokio::test]
 async fn a_store_that_stays_silent_is_an_error() {
-    let (world, faults) = World::with_faults(Patience::LOGIN, [], |_| Fault::Silence).await;
+    let (world, faults) = World::with_faults(CallPolicy::INTERACTIVE, [], |_| Fault::Hang).await;
     let token = world.login("ann", "").await;
     let error = ask(&world, &token).await.unwrap_err();
     assert!(error.starts_with("the table cannot be reached"), "{error}");
-    let attempts = Patience::LOGIN.attempts as usize;
+    let attempts = CallPolicy::INTERACTIVE.max_attempts as usize;
     assert!(faults.requests().values().sum::<usize>() <= attempts);
 }
 
 /// A lookup may take several requests; they have no more time than one.
 #[tokio::test]
 async fn keys_left_unprocessed_slowly_take_no_longer_than_one_call() {
-    let patience = Patience {
-        attempt: Duration::from_millis(300),
-        call: Duration::from_millis(300),
-        ..PATIENT
+    let policy = CallPolicy {
+        attempt_timeout: Duration::from_millis(300),
+        operation_timeout: Duration::from_millis(300),
+        ..NO_TIMEOUT
     };
     let decide = |_: &Request| {
         let unprocessed = Fault::Unprocessed(|_| true);
-        Fault::Late(Duration::from_millis(200), Box::new(unprocessed))
+        Fault::Delayed(Duration::from_millis(200), Box::new(unprocessed))
     };
-    let (world, faults) = World::with_faults(patience, [], decide).await;
+    let (world, faults) = World::with_faults(policy, [], decide).await;
     let token = world.login("ann", "").await;
     ask(&world, &token).await.unwrap_err();
     // The third could not begin before 550 ms.
@@ -191,11 +191,11 @@ async fn keys_left_unprocessed_slowly_take_no_longer_than_one_call() {
 fn the_authorizers_two_calls_fit_into_its_time_and_that_into_the_gateways() {
     let template = Template::read().unwrap();
     let time = template.timeouts[&FunctionName::Authorizer];
-    let TimeLimits { decision, keys } = TimeLimits::LOGIN;
-    assert!(2 * Patience::LOGIN.call + Duration::from_millis(500) <= time);
-    assert!(2 * Patience::LOGIN.call < decision && decision < time);
-    assert!(Patience::LOGIN.attempt < Patience::LOGIN.call);
-    assert!(Patience::LOGIN.call < keys && keys < decision);
+    let TimeLimits { decision, keys } = TimeLimits::INTERACTIVE;
+    assert!(2 * CallPolicy::INTERACTIVE.operation_timeout + Duration::from_millis(500) <= time);
+    assert!(2 * CallPolicy::INTERACTIVE.operation_timeout < decision && decision < time);
+    assert!(CallPolicy::INTERACTIVE.attempt_timeout < CallPolicy::INTERACTIVE.operation_timeout);
+    assert!(CallPolicy::INTERACTIVE.operation_timeout < keys && keys < decision);
     assert!(time < Duration::from_secs(10), "API Gateway's limit");
 }
 
@@ -435,7 +435,7 @@ async fn outcome_is_unknown_once_an_answer_was_lost() {
             (WRITE, _) => second(),
             _ => Fault::None,
         };
-        let (world, faults) = World::with_faults(PATIENT, [], decide).await;
+        let (world, faults) = World::with_faults(NO_TIMEOUT, [], decide).await;
         world.open("ann", session, NOW - 1).await;
         let event = rest_request(&world.token("ann", session, ""));
         assert_eq!(
@@ -453,7 +453,7 @@ async fn outcome_is_unknown_once_an_answer_was_lost() {
 #[tokio::test]
 async fn a_deactivation_that_gets_no_answer_does_not_keep_the_refusal() {
     let decide = |request: &Request| match request.operation.as_str() {
-        WRITE => Fault::Silence,
+        WRITE => Fault::Hang,
         _ => Fault::None,
     };
     let (world, faults) = World::with_faults(QUICK, [], decide).await;

@@ -8,13 +8,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::fault_proxy::{Fault, Faults, ONCE, OlderIndex, Request};
+use session_cleanup_tests::fault_proxy::{
+    Fault, FaultProxy, NO_TIMEOUT_NO_RETRY, OlderIndex, Request,
+};
 use session_cleanup_tests::model::{self, DONE, Expected, Options, after, moved, records, sum};
 use session_cleanup_tests::{
     HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,
 };
 use session_domain::{Reason, Timestamp};
-use session_lifecycle::aws::Patience;
+use session_lifecycle::aws::CallPolicy;
 
 const READ: &str = "Query";
 const WRITE: &str = "BatchExecuteStatement";
@@ -36,22 +38,22 @@ const ADOPTING: Options = Options {
 };
 
 /// A table that fails, and what is to become of it.
-struct Storm {
+struct FaultScenario {
     world: World,
-    faults: Faults,
+    faults: FaultProxy,
     options: Options,
     expected: Expected,
 }
 
-impl Storm {
+impl FaultScenario {
     async fn over(
         options: Options,
-        patience: Patience,
+        policy: CallPolicy,
         decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
     ) -> Self {
-        let (world, faults) = World::with_faults(patience, [("DUE_SHARDS", "3")], decide).await;
-        let mut dice = StdRng::seed_from_u64(7);
-        sample::fill(&world, &mut dice, RECORDS, &options);
+        let (world, faults) = World::with_faults(policy, [("DUE_SHARDS", "3")], decide).await;
+        let mut rng = StdRng::seed_from_u64(7);
+        sample::fill(&world, &mut rng, RECORDS, &options);
         let expected = after(&records(&world).await, &options);
         for name in ["sessions_deactivated", "sessions_deleted", "malformed"] {
             assert!(expected.count(name) > 5, "the sample is poor: {expected:?}");
@@ -133,7 +135,7 @@ fn of_all(
     fault: impl Fn() -> Fault + Send + Sync + 'static,
 ) -> impl Fn(&Request) -> Fault + Send + Sync + 'static {
     move |request| {
-        if request.dice(1).random_ratio(percent, 100) {
+        if request.rng(1).random_ratio(percent, 100) {
             fault()
         } else {
             Fault::None
@@ -147,7 +149,7 @@ fn of_writes(
     fault: impl Fn(&Request) -> Fault + Send + Sync + 'static,
 ) -> impl Fn(&Request) -> Fault + Send + Sync + 'static {
     move |request| {
-        if request.operation == WRITE && request.dice(2).random_ratio(percent, 100) {
+        if request.operation == WRITE && request.rng(2).random_ratio(percent, 100) {
             fault(request)
         } else {
             Fault::None
@@ -158,62 +160,62 @@ fn of_writes(
 #[tokio::test]
 async fn a_table_throttled_now_and_then_is_cleaned_up() {
     let decide = of_all(5, || Fault::THROTTLED);
-    let storm = Storm::over(OPTIONS, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
 async fn a_table_throttled_often_is_cleaned_up_and_adopted() {
     let decide = of_all(30, || Fault::THROTTLED);
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
 async fn what_a_run_leaves_of_a_table_throttled_most_of_the_time_the_next_one_does() {
     let decide = of_all(90, || Fault::THROTTLED);
-    let storm = Storm::over(OPTIONS, ONCE, decide).await;
-    let first = storm.run(5).await;
+    let scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
+    let first = scenario.run(5).await;
     assert_eq!(first["changed_elsewhere"], 0, "{first}");
-    storm.faults.end();
-    let second = storm.run(800).await;
-    storm.end(&[first, second]).await;
+    scenario.faults.end();
+    let second = scenario.run(800).await;
+    scenario.end(&[first, second]).await;
 }
 
 #[tokio::test]
 async fn a_table_that_breaks_now_and_then_is_cleaned_up() {
     let decide = of_all(20, || Fault::BROKEN);
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 /// Attempts are short here, so a busy machine has more of them fail, and that is what it is about.
-const IMPATIENT: Patience = Patience {
-    attempt: Duration::from_millis(700),
-    call: Duration::from_millis(700),
-    attempts: 1,
+const IMPATIENT: CallPolicy = CallPolicy {
+    attempt_timeout: Duration::from_millis(700),
+    operation_timeout: Duration::from_millis(700),
+    max_attempts: 1,
 };
 
 #[tokio::test]
 async fn silence_now_and_then_before_and_after_a_write_loses_no_count() {
-    let decide = |request: &Request| match request.dice(3).random_range(0..10) {
-        0 => Fault::Silence,
-        1 => Fault::Silence.though_done(),
+    let decide = |request: &Request| match request.rng(3).random_range(0..10) {
+        0 => Fault::Hang,
+        1 => Fault::Hang.after_commit(),
         _ => Fault::None,
     };
-    let storm = Storm::over(ADOPTING, IMPATIENT, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(ADOPTING, IMPATIENT, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
 async fn connections_dropped_before_and_after_a_write_lose_no_count() {
-    let decide = |request: &Request| match request.dice(4).random_range(0..5) {
+    let decide = |request: &Request| match request.rng(4).random_range(0..5) {
         0 => Fault::DroppedBefore,
         1 => Fault::DroppedAfter,
         _ => Fault::None,
     };
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
@@ -223,34 +225,34 @@ async fn every_first_answer_to_a_write_that_is_lost_loses_no_count() {
         (WRITE, 1..=8) => Fault::DroppedAfter,
         _ => Fault::None,
     };
-    let storm = Storm::over(OPTIONS, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
 async fn a_write_that_is_done_and_said_to_have_failed_is_counted_once() {
-    let decide = of_writes(50, |_| Fault::BROKEN.though_done());
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let decide = of_writes(50, |_| Fault::BROKEN.after_commit());
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
 async fn statements_that_are_throttled_or_break_are_tried_again() {
     let decide = of_writes(70, |request| {
         let code = ["ThrottlingError", "InternalServerError"][request.number % 2];
-        Fault::of_statements(40, code, request.dice(5))
+        Fault::of_statements(40, code, request.rng(5))
     });
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
 async fn statements_that_are_done_and_said_to_have_failed_are_counted_once() {
     let decide = of_writes(70, |request| {
-        Fault::of_statements(40, "InternalServerError", request.dice(6)).though_done()
+        Fault::of_statements(40, "InternalServerError", request.rng(6)).after_commit()
     });
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 /// A record is read before a refusal of its write is believed. One that asks for just what was refused
@@ -258,17 +260,17 @@ async fn statements_that_are_done_and_said_to_have_failed_are_counted_once() {
 #[tokio::test]
 async fn retries_write_refused_without_reason() {
     let decide = of_writes(70, |request| {
-        Fault::of_statements(40, "ConditionalCheckFailed", request.dice(7))
+        Fault::of_statements(40, "ConditionalCheckFailed", request.rng(7))
     });
-    let storm = Storm::over(OPTIONS, ONCE, decide).await;
-    let first = storm.run(800).await;
+    let scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
+    let first = scenario.run(800).await;
     assert_eq!(first["changed_elsewhere"], 0, "{first}");
     assert!(first["failed"].as_u64() > Some(0), "{first}");
     assert_eq!(first["complete"], true, "{first}");
-    storm.faults.end();
-    let second = storm.run(800).await;
+    scenario.faults.end();
+    let second = scenario.run(800).await;
     assert_eq!(second["changed_elsewhere"], 0, "{second}");
-    storm.end(&[first, second]).await;
+    scenario.end(&[first, second]).await;
 }
 
 /// What a proxy, a captive portal or a half-broken load balancer says in the store's place.
@@ -285,24 +287,24 @@ const GARBAGE: [(u16, &str, &str); 7] = [
 #[tokio::test]
 async fn answers_that_are_none_of_the_stores_are_not_believed() {
     let decide = |request: &Request| {
-        let mut dice = request.dice(8);
-        if request.operation == "PutItem" || dice.random_ratio(60, 100) {
+        let mut rng = request.rng(8);
+        if request.operation == "PutItem" || rng.random_ratio(60, 100) {
             return Fault::None;
         }
-        let (status, content_type, body) = GARBAGE[dice.random_range(0..GARBAGE.len())];
+        let (status, content_type, body) = GARBAGE[rng.random_range(0..GARBAGE.len())];
         let garbage = Fault::Answer {
             status,
             content_type,
             body,
         };
-        if dice.random() {
-            garbage.though_done()
+        if rng.random() {
+            garbage.after_commit()
         } else {
             garbage
         }
     };
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    storm.one_run_comes_through().await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    scenario.one_run_comes_through().await;
 }
 
 /// An empty answer says nothing of the list, whoever gave it.
@@ -316,9 +318,9 @@ async fn a_list_is_not_taken_for_empty_because_an_answer_is() {
             Fault::None
         }
     };
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    let report = storm.run(800).await;
-    storm.end(&[report]).await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let report = scenario.run(800).await;
+    scenario.end(&[report]).await;
 }
 
 /// An index that lags shows what was done, moved, deleted since, and not what is new.
@@ -330,8 +332,8 @@ async fn an_index_that_lags_does_no_harm_and_hides_nothing_for_long() {
         Some(older) if request.operation == READ => Fault::Stale(older.answer(&request.body)),
         _ => Fault::None,
     };
-    let mut storm = Storm::over(OPTIONS, ONCE, decide).await;
-    let world = &storm.world;
+    let mut scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
+    let world = &scenario.world;
     for number in 0..40 {
         open(world, &format!("s{number}"), NOW - 5).await;
     }
@@ -355,10 +357,10 @@ async fn an_index_that_lags_does_no_harm_and_hides_nothing_for_long() {
     assert_eq!(report["complete"], true);
     // The index has caught up.
     *shown.lock().unwrap() = None;
-    storm.expected = after(&found, &OPTIONS);
-    assert_eq!(storm.expected.count("sessions_deactivated"), 20);
-    let report = storm.run(800).await;
-    storm.end(&[report]).await;
+    scenario.expected = after(&found, &OPTIONS);
+    assert_eq!(scenario.expected.count("sessions_deactivated"), 20);
+    let report = scenario.run(800).await;
+    scenario.end(&[report]).await;
 }
 
 /// Opens a session on a shard that the runs here visit.
@@ -412,7 +414,8 @@ async fn sessions_that_are_refreshed_between_the_list_and_the_write_are_kept() {
         }
         Fault::None
     };
-    let (world, _faults) = World::with_faults(ONCE, [("DUE_SHARDS", "3")], decide).await;
+    let (world, _faults) =
+        World::with_faults(NO_TIMEOUT_NO_RETRY, [("DUE_SHARDS", "3")], decide).await;
     sample::store(&world, sessions(NOW - 1));
     let world = Arc::new(world);
     let table = Arc::clone(&world);
@@ -435,15 +438,15 @@ async fn a_run_that_is_refused_half_way_stores_what_it_did_and_says_why() {
         (WRITE, 3) => Fault::DENIED,
         _ => Fault::None,
     };
-    let storm = Storm::over(OPTIONS, ONCE, decide).await;
-    let first = storm.refused().await;
+    let scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
+    let first = scenario.refused().await;
     let failed = first["failed"].as_i64().unwrap();
     assert!((1..=25).contains(&failed), "{first}");
     let done = sum(std::slice::from_ref(&first), "sessions_deactivated");
     assert!(done > 0, "the other batches were done: {first}");
-    storm.faults.end();
-    let second = storm.run(800).await;
-    storm.end(&[first, second]).await;
+    scenario.faults.end();
+    let second = scenario.run(800).await;
+    scenario.end(&[first, second]).await;
 }
 
 #[tokio::test]
@@ -452,14 +455,14 @@ async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
         ("Scan", 2) | (WRITE, 4) => Fault::DENIED,
         _ => Fault::None,
     };
-    let storm = Storm::over(ADOPTING, ONCE, decide).await;
-    let first = storm.refused().await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let first = scenario.refused().await;
     let adopted = first["adopted"].as_u64().unwrap();
-    assert!((1..storm.expected.count("adopted")).contains(&adopted));
-    storm.faults.end();
-    let second = storm.run(800).await;
-    let (Storm { expected, .. }, reports) = (&storm, [first, second]);
-    expected.compare(&records(&storm.world).await, &storm.options);
+    assert!((1..scenario.expected.count("adopted")).contains(&adopted));
+    scenario.faults.end();
+    let second = scenario.run(800).await;
+    let (FaultScenario { expected, .. }, reports) = (&scenario, [first, second]);
+    expected.compare(&records(&scenario.world).await, &scenario.options);
     for name in &DONE[..4] {
         assert_eq!(sum(&reports, name), expected.count(name), "{name}");
     }
@@ -469,28 +472,28 @@ async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
     // Four more are the reports, and the place of the adoption that the first run left and the second
     // one finished.
     let done: u64 = DONE.iter().map(|name| sum(&reports, name)).sum();
-    let moved = moved(&records(&storm.world).await) as u64;
-    assert_eq!(storm.faults.writes() as u64, done + moved + 4);
+    let moved = moved(&records(&scenario.world).await) as u64;
+    assert_eq!(scenario.faults.writes() as u64, done + moved + 4);
 }
 
 #[tokio::test]
 async fn an_adoption_writes_to_no_record_that_is_right() {
-    let storm = Storm::over(ADOPTING, ONCE, |_| Fault::None).await;
-    let first = storm.run(800).await;
+    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, |_| Fault::None).await;
+    let first = scenario.run(800).await;
     let done = |report| {
         let reports = std::slice::from_ref(report);
         let counts = DONE.iter().map(|name| sum(reports, name));
         usize::try_from(counts.sum::<u64>()).unwrap()
     };
-    let before = records(&storm.world).await;
+    let before = records(&scenario.world).await;
     // One more is the report.
     let written = done(&first) + moved(&before) + 1;
-    assert_eq!(storm.faults.writes(), written);
-    let second = storm.run(800).await;
+    assert_eq!(scenario.faults.writes(), written);
+    let second = scenario.run(800).await;
     assert_eq!(done(&second), 0, "{second}");
-    assert_eq!(storm.faults.writes(), written + 1);
-    assert_eq!(records(&storm.world).await, before);
-    storm.end(&[first, second]).await;
+    assert_eq!(scenario.faults.writes(), written + 1);
+    assert_eq!(records(&scenario.world).await, before);
+    scenario.end(&[first, second]).await;
 }
 
 #[tokio::test]
@@ -499,12 +502,15 @@ async fn a_report_that_cannot_be_stored_is_in_the_log_and_what_was_done_stands()
         "PutItem" => Fault::BROKEN,
         _ => Fault::None,
     };
-    let storm = Storm::over(OPTIONS, ONCE, decide).await;
-    let report = storm.run(800).await;
-    assert!(storm.faults.requests()["PutItem"] > 1, "it is tried again");
-    let items = storm.world.items().await;
+    let scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
+    let report = scenario.run(800).await;
+    assert!(
+        scenario.faults.requests()["PutItem"] > 1,
+        "it is tried again"
+    );
+    let items = scenario.world.items().await;
     assert!(items.iter().all(|it| it["pk"].as_s().unwrap() != "CLEANUP"));
-    let log = &storm.world.log;
+    let log = &scenario.world.log;
     assert!(!log.about("could not store the report").is_empty());
     let ended = log.about(report["run_id"].as_str().unwrap());
     let ended = ended.iter().find(|it| it["message"] == "cleanup ended");
@@ -513,5 +519,5 @@ async fn a_report_that_cannot_be_stored_is_in_the_log_and_what_was_done_stands()
     for (name, value) in members.iter().filter(|it| !it.1.is_null()) {
         assert_eq!(&ended[name], value, "{name}");
     }
-    storm.end(&[report]).await;
+    scenario.end(&[report]).await;
 }

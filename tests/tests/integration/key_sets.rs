@@ -306,7 +306,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
     let server = KeyServer::start(Answer::keys(&[key.jwk()])).await;
     let world = loop {
         let mut limits = Limits::patient();
-        limits.authorizer.keys = TimeLimits::LOGIN.keys;
+        limits.authorizer.keys = TimeLimits::INTERACTIVE.keys;
         let world = world_within(limits, &server).await;
         if ask(&world, &key, NOW).await == LET_IN {
             break world;

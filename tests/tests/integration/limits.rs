@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::template::{FunctionName, Template};
 use session_cleanup_tests::cost::{Cost, ENOUGH, READ_UNITS, REQUESTS, WRITE_UNITS};
 use session_cleanup_tests::database::{DynamoDb, needs_embedded};
-use session_cleanup_tests::fault_proxy::{Fault, Faults, ONCE, Request};
+use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, NO_TIMEOUT_NO_RETRY, Request};
 use session_cleanup_tests::{
     CLEANUP, DAY, HOUR, Limits, NOW, World, active_session, at, counts, only, sample, serve_table,
     text,
@@ -41,8 +41,12 @@ async fn limits_write_units_and_not_records() {
         return;
     }
     let limit = RATE.to_string();
-    let (world, faults) =
-        World::with_faults(ONCE, [("MAX_WRITES_PER_SECOND", &*limit)], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(
+        NO_TIMEOUT_NO_RETRY,
+        [("MAX_WRITES_PER_SECOND", &*limit)],
+        |_| Fault::None,
+    )
+    .await;
     let session = |number| {
         let mut item = active_session("ann", &format!("s{number}"), NOW - 1);
         item["data"] = json!({ "S": "x".repeat(390_000) });
@@ -116,10 +120,10 @@ async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
 async fn no_batch_starts_once_the_time_is_up_and_those_under_way_are_counted() {
     // Longer than the run may take.
     let late = |request: &Request| match &*request.operation {
-        "BatchExecuteStatement" => Fault::late(Duration::from_secs(5)),
+        "BatchExecuteStatement" => Fault::delayed(Duration::from_secs(5)),
         _ => Fault::None,
     };
-    let (world, faults) = World::with_faults(ONCE, [], late).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], late).await;
     let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
     sample::store(&world, (0..1_000).map(session).collect());
     let report = world.clean_up(json!({ "max_seconds": 4 }), NOW).await;
@@ -139,7 +143,7 @@ async fn what_the_table_does_not_take_until_the_end_is_counted_as_failed() {
         "BatchExecuteStatement" => Fault::Statements(Box::new(|_, _| Some("ThrottlingError"))),
         _ => Fault::None,
     };
-    let (world, faults) = World::with_faults(ONCE, [], never).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], never).await;
     let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
     sample::store(&world, (0..500).map(session).collect());
     let before = world.records().await;
@@ -249,7 +253,8 @@ async fn a_run_is_slower_than_it_may_be_once_the_table_throttles() {
         _ => Fault::None,
     };
     let variables = [("MAX_WRITES_PER_SECOND", "250")];
-    let (world, _faults) = World::with_faults(ONCE, variables, throttled_first).await;
+    let (world, _faults) =
+        World::with_faults(NO_TIMEOUT_NO_RETRY, variables, throttled_first).await;
     let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
     sample::store(&world, (0..SESSIONS).map(session).collect());
     let report = world.clean_up(json!({}), NOW).await;
@@ -294,13 +299,13 @@ async fn a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size() {
     }
     let costs = [0, LIVE].map(async |live| {
         let dynamodb = serve_table().await;
-        let meter = Faults::meter(dynamodb.address()).await;
+        let meter = FaultProxy::without_faults(dynamodb.address()).await;
         let variables = [("MAX_WRITES_PER_SECOND", "0")];
-        let world = World::over(dynamodb, variables, |_| meter.client(ONCE)).await;
-        let mut dice = StdRng::seed_from_u64(1);
+        let world = World::over(dynamodb, variables, |_| meter.client(NO_TIMEOUT_NO_RETRY)).await;
+        let mut rng = StdRng::seed_from_u64(1);
         for (count, end) in [(ENOUGH, NOW - 1), (live, NOW + HOUR)] {
             let end = |_: &mut StdRng| end;
-            sample::store(&world, sample::active_sessions(&mut dice, count, 16, end));
+            sample::store(&world, sample::active_sessions(&mut rng, count, 16, end));
         }
         let report = world.clean_up(json!({}), NOW).await;
         let cost = Cost {

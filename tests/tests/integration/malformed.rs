@@ -2,13 +2,13 @@
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use session_cleanup_tests::fault_proxy::{Exchange, Fault, ONCE, Request};
+use session_cleanup_tests::fault_proxy::{Exchange, Fault, NO_TIMEOUT_NO_RETRY, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, STATS, World, active_session, counts, only, sample, text, user_id,
 };
-use session_domain::{Action, Change, DueKey, DueList, RecordKey, SessionId, Shards};
+use session_domain::{Action, ConditionalWrite, DueKey, DueList, RecordKey, SessionId, Shards};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::{ApplyChanges as _, Outcome};
+use session_lifecycle::ports::{ApplyWrites as _, Outcome};
 
 /// An expired session of ann's, on the list of shard 07, with a member that is not as it must be.
 fn with(session: &str, name: &str, value: Option<Value>) -> Value {
@@ -131,7 +131,7 @@ async fn leaves_record_that_can_be_understood_on_its_list() {
     let session = SessionId::parse("s").unwrap();
     let key = RecordKey::session(&user_id("ann"), &session).into_item();
     let attempt = async |from| {
-        let change = Change::move_malformed(key.clone(), from);
+        let change = ConditionalWrite::move_malformed(key.clone(), from);
         let mut outcomes = table.apply(&[change]).await.unwrap().value;
         matches!(outcomes.remove(0), Outcome::Applied)
     };
@@ -184,7 +184,8 @@ fn statements(exchange: &Exchange) -> impl Iterator<Item = (&str, &str)> {
 async fn settles_work_behind_malformed_records_first() {
     const MALFORMED: usize = 5_000;
     const WORK: usize = 1_000;
-    let (world, faults) = World::with_faults(ONCE, [], |_: &Request| Fault::None).await;
+    let (world, faults) =
+        World::with_faults(NO_TIMEOUT_NO_RETRY, [], |_: &Request| Fault::None).await;
     let records = (0..MALFORMED + WORK).map(|number| {
         let is_malformed = number < MALFORMED;
         let name = if is_malformed { "bad" } else { "good" };

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use serde_json::json;
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::fault_proxy::{Fault, ONCE};
+use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{DAY, HOUR, NOW, World, at, counts, metrics, only};
 use session_functions::config::StatsConfig;
 use session_functions::metrics::{Metric, Metrics, Namespace};
@@ -30,7 +30,7 @@ fn the_table_of_the_documentation_has_the_metrics_of_the_code_and_no_others() {
 
 #[tokio::test]
 async fn a_scheduled_run_whose_sessions_cannot_be_counted_cleans_up_all_the_same() {
-    let (world, _faults) = World::with_faults(ONCE, [], |request| {
+    let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], |request| {
         if request.body["Select"] == "COUNT" {
             return Fault::Error {
                 status: 400,
@@ -61,7 +61,7 @@ async fn sessions_are_counted_by_scheduled_runs_alone_and_only_if_they_are_to_be
         let variables = [("COUNT_SESSIONS", count_sessions)];
         let counted = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&counted);
-        let (world, _faults) = World::with_faults(ONCE, variables, move |request| {
+        let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, variables, move |request| {
             seen.fetch_or(request.body["Select"] == "COUNT", Ordering::Relaxed);
             Fault::None
         })

@@ -13,13 +13,13 @@ use session_cleanup_local::gateway::{ApiRequest, ApiResponse, Gateway};
 use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::{FunctionName, GatewayResponse, Template};
 use session_cleanup_tests::events::event;
-use session_cleanup_tests::fault_proxy::{Fault, ONCE};
+use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, DAY, HOUR, Item, NOW, STATS, World, active_session, at, counts,
     inactive_session, only, text,
 };
 use session_domain::CleanupReport;
-use session_lifecycle::aws::Patience;
+use session_lifecycle::aws::CallPolicy;
 use sha2::{Digest as _, Sha256};
 
 const PAGE: &str = "/api/v1/monitoring";
@@ -120,7 +120,7 @@ async fn tells_when_the_next_scheduled_cleanup_is_due() {
 
 #[tokio::test]
 async fn gives_statistics_of_a_table_that_it_may_not_describe() {
-    let (world, _faults) = World::with_faults(ONCE, [], |request| {
+    let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], |request| {
         if request.operation == "DescribeTable" {
             return Fault::Error {
                 status: 400,
@@ -183,7 +183,7 @@ async fn stats_at(world: &World, reader: &str, now: i64) -> Value {
 
 #[tokio::test]
 async fn keeps_statistics_for_five_seconds() {
-    let (world, faults) = World::with_faults(Patience::LOOK, [], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(CallPolicy::MONITORING, [], |_| Fault::None).await;
     let reader = world.login("rob", "sessions:read").await;
     let queries = || faults.requests().get("Query").copied().unwrap_or_default();
     assert_eq!(stats_at(&world, &reader, NOW).await["total_sessions"], 1);
@@ -221,7 +221,7 @@ async fn counts_anew_at_once_after_a_cleanup() {
 
 #[tokio::test]
 async fn keeps_no_failure_to_count() {
-    let (world, _faults) = World::with_faults(ONCE, [], |request| {
+    let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], |request| {
         let is_first_count = request.operation == "Query" && request.number == 2;
         if is_first_count {
             Fault::BROKEN
@@ -258,7 +258,7 @@ async fn put_dry_runs(world: &World, count: i64, from: i64) {
 
 #[tokio::test]
 async fn finds_last_cleanup_behind_many_dry_runs() {
-    let (world, faults) = World::with_faults(Patience::LOOK, [], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(CallPolicy::MONITORING, [], |_| Fault::None).await;
     let reader = world.login("rob", "sessions:read").await;
     let last = world.clean_up(json!({}), NOW - HOUR).await;
     put_dry_runs(&world, 300, NOW - HOUR + 1).await;

@@ -13,7 +13,7 @@ use session_cleanup_tests::NOW;
 use session_cleanup_tests::token_factory::{
     ALGORITHMS, Signer, encoded, good_claims, verifier, verify,
 };
-use session_functions::config::Variables;
+use session_functions::config::Environment;
 use session_token::keys::KeySet;
 use session_token::{InvalidToken, TokenVerifier};
 
@@ -278,7 +278,7 @@ fn written_otherwise(token: &str, random: &mut StdRng) -> String {
 }
 
 fn variable(name: &str, usual: u64) -> u64 {
-    let variables = Variables::of_the_process();
+    let variables = Environment::from_process();
     let value = variables.get(name);
     value.map_or(usual, |it| it.parse().unwrap())
 }
@@ -320,7 +320,7 @@ async fn no_token_that_was_changed_is_let_in() {
     }
     // None of the checks is there in vain, nor did one of them hide the others.
     for why in [
-        InvalidToken::Form,
+        InvalidToken::Encoding,
         InvalidToken::Header,
         InvalidToken::Algorithm,
         InvalidToken::Critical,

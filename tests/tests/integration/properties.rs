@@ -17,16 +17,16 @@ use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::model::{self, DONE, Expected, Options, Records};
 use session_cleanup_tests::{NOW, at, sample, serve_table};
 use session_domain::{
-    AdoptionPlace, Change, CleanupReport, Counts, Days, DueList, Hours, ItemKey, Shard, Shards,
-    Timestamp, Trigger, Write,
+    AdoptionCheckpoint, CleanupReport, ConditionalWrite, Counts, Days, DueList, Hours, ItemKey,
+    Shard, Shards, Timestamp, Trigger, WriteOp,
 };
-use session_functions::clean_up::{Order, Settings, adopt_and_clean_up};
-use session_functions::config::Variables;
+use session_functions::clean_up::{CleanupRequest, CleanupSettings, adopt_and_clean_up};
+use session_functions::config::Environment;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
-    ApplyChanges, DescribeTable, DuePage, Found, KeepAdoptionPlace, KeepReport, MalformedPage,
-    Metered, Outcome, Position, ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError,
-    TableDescription,
+    ApplyWrites, DescribeTable, DuePage, MalformedPage, Metered, Outcome, PageToken, ParsedRecord,
+    ReadDueList, ReadRecords, ScanPage, ScanTable, StoreAdoptionCheckpoint, StoreError,
+    StoreReport, TableDescription,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -38,7 +38,7 @@ const USUAL: u64 = 400;
 const FIRST: u64 = 1;
 
 /// A table has fewer records than this.
-const MOST_RECORDS: usize = 40;
+const MAX_RECORDS: usize = 40;
 
 /// Runs are interrupted so often before one goes on to its end.
 const INTERRUPTIONS: usize = 2;
@@ -99,41 +99,47 @@ impl Interrupted {
 }
 
 impl ReadDueList for Interrupted {
-    type Place = <Table as ReadDueList>::Place;
+    type LastKey = <Table as ReadDueList>::LastKey;
 
     async fn due_page(
         &self,
         list: DueList,
-        due_by: Timestamp,
-        after: Option<Position<Self::Place>>,
-    ) -> Result<Metered<DuePage<Self::Place>>, StoreError> {
-        self.call(self.table.due_page(list, due_by, after)).await
+        cutoff: Timestamp,
+        start_after: Option<PageToken<Self::LastKey>>,
+    ) -> Result<Metered<DuePage<Self::LastKey>>, StoreError> {
+        self.call(self.table.due_page(list, cutoff, start_after))
+            .await
     }
 
     async fn malformed_page(
         &self,
         shard: Shard,
-        after: Option<Position<Self::Place>>,
-    ) -> Result<Metered<MalformedPage<Self::Place>>, StoreError> {
-        self.call(self.table.malformed_page(shard, after)).await
+        start_after: Option<PageToken<Self::LastKey>>,
+    ) -> Result<Metered<MalformedPage<Self::LastKey>>, StoreError> {
+        self.call(self.table.malformed_page(shard, start_after))
+            .await
     }
 }
 
 impl ReadRecords for Interrupted {
-    const MOST: usize = <Table as ReadRecords>::MOST;
+    const MAX_BATCH: usize = <Table as ReadRecords>::MAX_BATCH;
 
-    async fn read(&self, keys: &[ItemKey]) -> Result<Metered<Vec<Found>>, StoreError> {
+    async fn read(&self, keys: &[ItemKey]) -> Result<Metered<Vec<ParsedRecord>>, StoreError> {
         self.call(self.table.read(keys)).await
     }
 }
 
-impl ApplyChanges for Interrupted {
-    const MOST: std::num::NonZeroU32 = <Table as ApplyChanges>::MOST;
+impl ApplyWrites for Interrupted {
+    const MAX_BATCH: std::num::NonZeroU32 = <Table as ApplyWrites>::MAX_BATCH;
 
-    async fn apply(&self, changes: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
+    async fn apply(
+        &self,
+        changes: &[ConditionalWrite],
+    ) -> Result<Metered<Vec<Outcome>>, StoreError> {
         let outcomes = self.call(self.table.apply(changes)).await?;
         // A malformed record that is moved is not among the counts of what is done.
-        let counts = |change: &Change| !matches!(change.write, Write::MoveMalformed { .. });
+        let counts =
+            |change: &ConditionalWrite| !matches!(change.op, WriteOp::MoveMalformed { .. });
         let written = changes
             .iter()
             .zip(&outcomes.value)
@@ -149,9 +155,9 @@ impl ScanTable for Interrupted {
         &self,
         segment: u16,
         segments: u16,
-        after: Option<&ItemKey>,
+        start_after: Option<&ItemKey>,
     ) -> Result<Metered<ScanPage>, StoreError> {
-        self.call(self.table.scan_page(segment, segments, after))
+        self.call(self.table.scan_page(segment, segments, start_after))
             .await
     }
 }
@@ -162,23 +168,24 @@ impl DescribeTable for Interrupted {
     }
 }
 
-impl KeepAdoptionPlace for Interrupted {
-    async fn adoption_place(&self) -> Result<Option<AdoptionPlace>, StoreError> {
-        self.call(self.table.adoption_place()).await
+impl StoreAdoptionCheckpoint for Interrupted {
+    async fn adoption_checkpoint(&self) -> Result<Option<AdoptionCheckpoint>, StoreError> {
+        self.call(self.table.adoption_checkpoint()).await
     }
 
-    async fn keep_adoption_place(
+    async fn store_adoption_checkpoint(
         &self,
-        place: &AdoptionPlace,
+        checkpoint: &AdoptionCheckpoint,
         ttl: Timestamp,
     ) -> Result<(), StoreError> {
-        self.call(self.table.keep_adoption_place(place, ttl)).await
+        self.call(self.table.store_adoption_checkpoint(checkpoint, ttl))
+            .await
     }
 }
 
-impl KeepReport for Interrupted {
-    async fn keep(&self, report: &CleanupReport, ttl: Timestamp) -> Result<(), StoreError> {
-        self.call(self.table.keep(report, ttl)).await
+impl StoreReport for Interrupted {
+    async fn store(&self, report: &CleanupReport, ttl: Timestamp) -> Result<(), StoreError> {
+        self.call(self.table.store(report, ttl)).await
     }
 }
 
@@ -254,13 +261,13 @@ impl Case<'_> {
             killed: Notify::new(),
             written: AtomicUsize::new(0),
         };
-        let settings = Settings {
+        let settings = CleanupSettings {
             retention: Days(options.retention_days.try_into().unwrap()),
             report_retention: Days(1),
             max_writes_per_second: None,
             shards,
         };
-        let order = Order {
+        let cleanup_request = CleanupRequest {
             run_id: Uuid::new_v4(),
             trigger: Trigger::Manual,
             requested_by: None,
@@ -275,7 +282,7 @@ impl Case<'_> {
             },
         };
         let report = tokio::select! {
-            report = adopt_and_clean_up(&table, &settings, &order) => report.unwrap(),
+            report = adopt_and_clean_up(&table, &settings, &cleanup_request) => report.unwrap(),
             () = table.killed.notified() => return None,
         };
         let written = table.written.load(Ordering::SeqCst);
@@ -305,16 +312,16 @@ fn count(counts: Counts, name: &str) -> u64 {
 }
 
 async fn check(store: Arc<Store>, number: u64) {
-    let mut dice = StdRng::seed_from_u64(number);
+    let mut rng = StdRng::seed_from_u64(number);
     let options = Options {
         now: NOW,
-        retention_days: [1, 30][dice.random_range(0..2)],
-        grace_hours: [0, 48][dice.random_range(0..2)],
-        shards: dice.random_range(1..=2),
-        adopt: dice.random_ratio(1, 3),
+        retention_days: [1, 30][rng.random_range(0..2)],
+        grace_hours: [0, 48][rng.random_range(0..2)],
+        shards: rng.random_range(1..=2),
+        adopt: rng.random_ratio(1, 3),
     };
-    let records: Vec<_> = (0..dice.random_range(0..MOST_RECORDS))
-        .map(|number| sample::record(&mut dice, number, &options))
+    let records: Vec<_> = (0..rng.random_range(0..MAX_RECORDS))
+        .map(|number| sample::record(&mut rng, number, &options))
         .collect();
     let table = |kind| store.table(format!("{kind}{number}"), options, &records);
 
@@ -323,7 +330,7 @@ async fn check(store: Arc<Store>, number: u64) {
     let expected = model::after(&before, &options);
     a_dry_run_equals_the_run_and_a_second_run_does_nothing(&whole, &before, &expected).await;
 
-    let mut interrupt = |most: usize| dice.random_range(0..most);
+    let mut interrupt = |most: usize| rng.random_range(0..most);
     let split = table("split");
     a_run_split_into_short_ones_equals_one_long_one(&split, &expected, &mut interrupt).await;
 
@@ -398,7 +405,7 @@ async fn a_run_that_is_killed_anywhere_loses_nothing(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cleanup_of_any_table_does_what_the_model_says_however_often_it_is_interrupted() {
-    let variables = Variables::of_the_process();
+    let variables = Environment::from_process();
     let variable = |name, usual| variables.get(name).map_or(usual, |it| it.parse().unwrap());
     let (tables, first) = (variable("TABLES", USUAL), variable("FIRST_TABLE", FIRST));
     let store = Arc::new(Store::start().await);

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::join_all;
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::fault_proxy::{Fault, ONCE};
+use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, text,
 };
 use session_domain::{Reason, Timestamp};
-use session_lifecycle::Changed;
+use session_lifecycle::UpdateOutcome;
 
 const SESSIONS: usize = 300;
 
@@ -152,7 +152,7 @@ async fn a_refresh_during_a_cleanup_keeps_its_session() {
                     .extend(&user, &session, end, now)
                     .await
                     .unwrap();
-                if changed == Changed::Done {
+                if changed == UpdateOutcome::Updated {
                     refreshed.fetch_add(1, Ordering::SeqCst);
                 }
             }
@@ -212,7 +212,7 @@ async fn a_refresh_between_the_list_and_the_write_keeps_its_session() {
         .extend(&user, &session, end, before)
         .await
         .unwrap();
-    assert_eq!(changed, Changed::Done);
+    assert_eq!(changed, UpdateOutcome::Updated);
     let report = world.clean_up(json!({}), NOW).await;
     assert_eq!(
         counts(&report),
@@ -243,7 +243,7 @@ async fn logouts_during_a_cleanup_keep_their_reason() {
                     .sessions
                     .deactivate(&user, &session, Reason::Logout, now)
                     .await;
-                done += u64::from(logout.unwrap() == Changed::Done);
+                done += u64::from(logout.unwrap() == UpdateOutcome::Updated);
             }
             done
         })
@@ -268,7 +268,10 @@ async fn logouts_during_a_cleanup_keep_their_reason() {
 #[tokio::test]
 async fn each_run_takes_the_lists_in_an_order_of_its_own_and_deactivations_first() {
     const LISTS: usize = 100;
-    let (world, faults) = World::with_faults(ONCE, [("DUE_SHARDS", "100")], |_| Fault::None).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [("DUE_SHARDS", "100")], |_| {
+        Fault::None
+    })
+    .await;
     for _ in 0..2 {
         world.clean_up(json!({}), NOW).await;
     }

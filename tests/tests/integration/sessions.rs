@@ -7,7 +7,7 @@ use session_cleanup_tests::{
 };
 use session_domain::{Reason, RefreshTokenHash, Timestamp, TokenId};
 use session_lifecycle::ports::NewSession;
-use session_lifecycle::{Changed, Created};
+use session_lifecycle::{CreateOutcome, UpdateOutcome};
 
 const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)
@@ -25,7 +25,7 @@ async fn a_new_session_has_every_attribute_of_the_contract() {
     };
     assert_eq!(
         world.sessions.create(new.clone(), at(NOW)).await.unwrap(),
-        Created::Stored
+        CreateOutcome::Created
     );
     let row = world.session("ann", "s").await.unwrap();
     assert_eq!(text(&row, "user_id"), "ann");
@@ -46,7 +46,7 @@ async fn a_new_session_has_every_attribute_of_the_contract() {
     };
     assert_eq!(
         world.sessions.create(later, at(NOW)).await.unwrap(),
-        Created::ExistsAlready
+        CreateOutcome::AlreadyExists
     );
     assert_eq!(
         world.session("ann", "s").await.unwrap(),
@@ -117,7 +117,7 @@ async fn tokens_are_stored_by_hash_and_by_id() {
         .blacklist(&user_id("ann"), &token, at(NOW))
         .await
         .unwrap();
-    assert_eq!(again, Created::ExistsAlready);
+    assert_eq!(again, CreateOutcome::AlreadyExists);
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn an_extended_session_is_due_at_its_new_end() {
         .extend(&user, &session, at(NOW + DAY), at(NOW))
         .await
         .unwrap();
-    assert_eq!(extended, Changed::Done);
+    assert_eq!(extended, UpdateOutcome::Updated);
     let row = world.session("ann", "s").await.unwrap();
     assert_eq!(number(&row, "expires_at"), NOW + DAY);
     assert_eq!(number(&row, "due_at"), NOW + DAY);
@@ -154,7 +154,7 @@ async fn what_has_ended_never_comes_back() {
         .deactivate(&user, &closed, Reason::Logout, at(NOW))
         .await
         .unwrap();
-    assert_eq!(logout, Changed::Done);
+    assert_eq!(logout, UpdateOutcome::Updated);
     for session in ["expired", "closed"] {
         let session = session_id(session);
         let extended = world
@@ -162,13 +162,13 @@ async fn what_has_ended_never_comes_back() {
             .extend(&user, &session, at(NOW + DAY), at(NOW))
             .await
             .unwrap();
-        assert_eq!(extended, Changed::Ended, "{session}");
+        assert_eq!(extended, UpdateOutcome::Ended, "{session}");
     }
     let again = world
         .sessions
         .deactivate(&user, &closed, Reason::Revoked, at(NOW + 5))
         .await;
-    assert_eq!(again.unwrap(), Changed::Ended);
+    assert_eq!(again.unwrap(), UpdateOutcome::Ended);
     let row = world.session("ann", "closed").await.unwrap();
     assert_eq!(text(&row, "deactivation_reason"), "logout");
     assert_eq!(number(&row, "deactivated_at"), NOW);
@@ -179,7 +179,7 @@ async fn what_has_ended_never_comes_back() {
         .deactivate(&user, &nobody, Reason::Logout, at(NOW))
         .await
         .unwrap();
-    assert_eq!(logout, Changed::NotFound);
+    assert_eq!(logout, UpdateOutcome::NotFound);
     assert_eq!(
         world.session("ann", "none").await,
         None,

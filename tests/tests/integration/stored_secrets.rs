@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use session_cleanup_tests::key_server::{SecretVersion, SecretsManager};
-use session_cleanup_tests::log::Watch;
+use session_cleanup_tests::log::LogGuard;
 use session_cleanup_tests::{DAY, HOUR, NOW};
 use session_domain::Timestamp;
 use session_functions::key_sources::{SecretReference, StoredSecret};
@@ -37,12 +37,12 @@ async fn verifier(manager: &SecretsManager, arn: &str) -> Result<TokenVerifier, 
     started(manager, arn, NOW, Duration::from_hours(1)).await
 }
 
-/// A verifier that was started at `now`, and waits no longer than `patience`.
+/// A verifier that was started at `now`, and waits no longer than `timeout`.
 async fn started(
     manager: &SecretsManager,
     arn: &str,
     now: i64,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<TokenVerifier, FetchError> {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -55,7 +55,7 @@ async fn started(
     let reference = SecretReference::parse(arn).unwrap();
     let algorithm = Algorithm::HS256;
     let secret = StoredSecret::new(Client::from_conf(config), reference, algorithm);
-    let keys = CachedKeys::load(Box::new(secret), Timestamp::from_seconds(now), patience).await?;
+    let keys = CachedKeys::load(Box::new(secret), Timestamp::from_seconds(now), timeout).await?;
     let rules = TokenRules {
         algorithm,
         issuer: "issuer".to_owned(),
@@ -254,7 +254,7 @@ async fn unreadable_previous_secret_stops_nothing_that_is_known() {
         let manager = SecretsManager::start().await;
         manager.set("AWSCURRENT", text(first), NOW - 9 * DAY);
         let verifier = verifier(&manager, ARN).await.unwrap();
-        let log = Watch::start();
+        let log = LogGuard::start();
         manager.set("AWSCURRENT", text(second), NOW);
         manager.fail_about("AWSPREVIOUS", trouble);
         // The version that was current a moment ago is known.
@@ -313,8 +313,8 @@ async fn silence_about_previous_secret_takes_no_longer_than_a_fetch() {
     let token = token(second);
     let now = Timestamp::from_seconds(NOW);
     loop {
-        let patience = Duration::from_secs(1);
-        let fresh = started(&manager, ARN, NOW, patience).await.unwrap();
+        let timeout = Duration::from_secs(1);
+        let fresh = started(&manager, ARN, NOW, timeout).await.unwrap();
         if fresh.verify(&token, now).await.is_ok() {
             break;
         }
@@ -390,7 +390,7 @@ async fn a_secret_that_cannot_serve_stops_the_init_with_a_sentence() {
     ] {
         manager.set("AWSCURRENT", value, NOW);
         let error = verifier(&manager, arn).await.unwrap_err();
-        assert!(matches!(error, FetchError::Unfit(_)), "{error}");
+        assert!(matches!(error, FetchError::Permanent(_)), "{error}");
         let error = error.to_string();
         assert!(error.starts_with("JWT_SECRET_ARN: the secret "), "{error}");
         assert!(error.contains(problem), "{error}");
@@ -398,7 +398,7 @@ async fn a_secret_that_cannot_serve_stops_the_init_with_a_sentence() {
     for code in ["ResourceNotFoundException", "AccessDeniedException"] {
         manager.fail(Some(code));
         let error = verifier(&manager, ARN).await.unwrap_err();
-        assert!(matches!(error, FetchError::Unfit(_)), "{error}");
+        assert!(matches!(error, FetchError::Permanent(_)), "{error}");
         assert!(error.to_string().contains(code), "{error}");
     }
 }

@@ -26,7 +26,7 @@ use session_cleanup_tests::{
     serve, session_id, text, user_id,
 };
 use session_domain::{Reason, Timestamp};
-use session_lifecycle::Changed;
+use session_lifecycle::UpdateOutcome;
 use tokio::task::JoinSet;
 
 const SESSIONS: usize = 20_000;
@@ -87,14 +87,14 @@ impl Clock {
 }
 
 /// The sessions as they were stored: when each was to end, in that order.
-fn ends(dice: &mut StdRng) -> Vec<i64> {
+fn ends(rng: &mut StdRng) -> Vec<i64> {
     let mut ends: Vec<_> = (0..SESSIONS)
         .map(|number| match number % 20 {
-            0 => NOW - RETENTION - dice.random_range(0..9 * DAY),
-            1..3 => NOW - dice.random_range(0..9 * DAY),
-            3..12 => NOW + dice.random_range(1..=SPAN),
-            12 => END + dice.random_range(0..=1),
-            _ => END + dice.random_range(1..9 * DAY),
+            0 => NOW - RETENTION - rng.random_range(0..9 * DAY),
+            1..3 => NOW - rng.random_range(0..9 * DAY),
+            3..12 => NOW + rng.random_range(1..=SPAN),
+            12 => END + rng.random_range(0..=1),
+            _ => END + rng.random_range(1..9 * DAY),
         })
         .collect();
     ends.sort_unstable();
@@ -117,14 +117,14 @@ fn stored(session: usize, end: i64) -> Value {
 }
 
 /// A record that is due for its deletion somewhere around the span.
-fn other(dice: &mut StdRng, other: usize) -> Value {
+fn other(rng: &mut StdRng, other: usize) -> Value {
     let due = match other % 4 {
-        0 => NOW - dice.random_range(0..9 * DAY),
-        _ => NOW + dice.random_range(0..SPAN * 3 / 2),
+        0 => NOW - rng.random_range(0..9 * DAY),
+        _ => NOW + rng.random_range(0..SPAN * 3 / 2),
     };
     let mut item = inactive_session("crowd", &format!("old{other}"), due - RETENTION);
-    if dice.random_ratio(2, 3) {
-        let kind = ["REFRESH", "BLACKLIST"][dice.random_range(0..2)];
+    if rng.random_ratio(2, 3) {
+        let kind = ["REFRESH", "BLACKLIST"][rng.random_range(0..2)];
         item["sk"] = json!({ "S": format!("{kind}#{other}") });
         item["expires_at"] = json!({ "N": due.to_string() });
         item["ttl"] = item["expires_at"].clone();
@@ -138,7 +138,7 @@ fn other(dice: &mut StdRng, other: usize) -> Value {
 }
 
 /// What all workers share.
-struct Crowd {
+struct Stress {
     world: World,
     clock: Clock,
     ends: Vec<i64>,
@@ -146,7 +146,7 @@ struct Crowd {
 
 /// What a worker knows in the end.
 #[derive(Default)]
-struct Account {
+struct WorkerLog {
     reports: Vec<Value>,
     /// The sessions that were refreshed, and until when, in that order.
     refreshed: Vec<(usize, i64)>,
@@ -158,7 +158,7 @@ struct Account {
     taken: usize,
 }
 
-impl Account {
+impl WorkerLog {
     fn add(&mut self, other: Self) {
         self.reports.extend(other.reports);
         self.refreshed.extend(other.refreshed);
@@ -168,23 +168,23 @@ impl Account {
     }
 }
 
-impl Crowd {
+impl Stress {
     async fn clean_up(&self, grace_hours: i64) -> Value {
         let event = json!({ "sweep_grace_hours": grace_hours });
         self.world.clean_up(event, self.clock.now()).await
     }
 
-    async fn cleanups(self: Arc<Self>, worker: usize) -> Account {
-        let mut account = Account::default();
+    async fn cleanups(self: Arc<Self>, worker: usize) -> WorkerLog {
+        let mut worker_log = WorkerLog::default();
         self.native_ttl_has_begun().await;
         for run in 0..RUNS {
             // Not all at the same second, or they would do little but meet.
             let part = RUN_PARTS * run + i64::try_from(worker).unwrap();
             self.clock.has_come(part, RUN_PARTS * RUNS).await;
             let grace_hours = [0, 48][worker % 2];
-            account.reports.push(self.clean_up(grace_hours).await);
+            worker_log.reports.push(self.clean_up(grace_hours).await);
         }
-        account
+        worker_log
     }
 
     /// Waits until native TTL has taken a part of what it may, so that the rest is raced for.
@@ -196,22 +196,22 @@ impl Crowd {
     }
 
     /// A session that ends about now: where most is to be lost.
-    fn any(&self, dice: &mut StdRng) -> usize {
+    fn any(&self, rng: &mut StdRng) -> usize {
         let now = self.clock.now();
         let next = self.ends.partition_point(|end| *end <= now);
-        let place = match dice.random_range(0..4) {
-            0 => dice.random_range(LONG_EXPIRED..SESSIONS),
-            1 => next + dice.random_range(0..400),
-            _ => (next + dice.random_range(0..60)).saturating_sub(50),
+        let place = match rng.random_range(0..4) {
+            0 => rng.random_range(LONG_EXPIRED..SESSIONS),
+            1 => next + rng.random_range(0..400),
+            _ => (next + rng.random_range(0..60)).saturating_sub(50),
         };
         place.min(SESSIONS - 1)
     }
 
-    async fn authorizers(self: Arc<Self>, worker: usize) -> Account {
-        let mut dice = StdRng::seed_from_u64(100 + worker as u64);
-        let mut account = Account::default();
+    async fn authorizers(self: Arc<Self>, worker: usize) -> WorkerLog {
+        let mut rng = StdRng::seed_from_u64(100 + worker as u64);
+        let mut worker_log = WorkerLog::default();
         for _ in 0..CALLS {
-            let session = self.any(&mut dice);
+            let session = self.any(&mut rng);
             let token = self.world.tokens.sign(Bearer {
                 user: &user(session),
                 session: &name(session),
@@ -228,20 +228,20 @@ impl Crowd {
             let answer = functions.invoke(FunctionName::Authorizer, &event, at(now));
             let answer = answer.await.unwrap();
             let refusal = refusal(&answer).map(str::to_owned);
-            account.answers.push((session, now, refusal));
+            worker_log.answers.push((session, now, refusal));
             self.clock.tick();
         }
-        account
+        worker_log
     }
 
     /// Each session has one client that refreshes it.
-    async fn refreshers(self: Arc<Self>, worker: usize) -> Account {
-        let mut dice = StdRng::seed_from_u64(200 + worker as u64);
-        let mut account = Account::default();
+    async fn refreshers(self: Arc<Self>, worker: usize) -> WorkerLog {
+        let mut rng = StdRng::seed_from_u64(200 + worker as u64);
+        let mut worker_log = WorkerLog::default();
         for _ in 0..CALLS {
-            let session = self.any(&mut dice) / WORKERS * WORKERS + worker;
+            let session = self.any(&mut rng) / WORKERS * WORKERS + worker;
             let now = self.clock.now();
-            let end = now + dice.random_range(1..SPAN);
+            let end = now + rng.random_range(1..SPAN);
             let (of, id) = (user_id(&user(session)), session_id(&name(session)));
             let changed = self.world.sessions.extend(
                 &of,
@@ -249,19 +249,19 @@ impl Crowd {
                 Timestamp::from_seconds(end),
                 Timestamp::from_seconds(now),
             );
-            if changed.await.unwrap() == Changed::Done {
-                account.refreshed.push((session, end));
+            if changed.await.unwrap() == UpdateOutcome::Updated {
+                worker_log.refreshed.push((session, end));
             }
             self.clock.tick();
         }
-        account
+        worker_log
     }
 
-    async fn logouts(self: Arc<Self>, worker: usize) -> Account {
-        let mut dice = StdRng::seed_from_u64(300 + worker as u64);
-        let mut account = Account::default();
+    async fn logouts(self: Arc<Self>, worker: usize) -> WorkerLog {
+        let mut rng = StdRng::seed_from_u64(300 + worker as u64);
+        let mut worker_log = WorkerLog::default();
         for _ in 0..CALLS {
-            let session = self.any(&mut dice);
+            let session = self.any(&mut rng);
             let now = self.clock.now();
             let (of, id) = (user_id(&user(session)), session_id(&name(session)));
             let changed = self.world.sessions.deactivate(
@@ -270,22 +270,22 @@ impl Crowd {
                 Reason::Logout,
                 Timestamp::from_seconds(now),
             );
-            if changed.await.unwrap() == Changed::Done {
-                account.logged_out.push((session, now));
+            if changed.await.unwrap() == UpdateOutcome::Updated {
+                worker_log.logged_out.push((session, now));
             }
             self.clock.tick();
         }
-        account
+        worker_log
     }
 
     /// Native TTL, by the same clock.
-    async fn expire(self: Arc<Self>, ttl: ManualClock) -> Account {
-        let mut account = Account::default();
+    async fn expire(self: Arc<Self>, ttl: ManualClock) -> WorkerLog {
+        let mut worker_log = WorkerLog::default();
         for run in 0..RUNS {
             self.clock.has_come(run, RUNS).await;
-            account.taken += self.take(&ttl).await;
+            worker_log.taken += self.take(&ttl).await;
         }
-        account
+        worker_log
     }
 
     async fn take(&self, ttl: &ManualClock) -> usize {
@@ -342,8 +342,8 @@ fn closed(mut item: Item, since: i64, reason: &str) -> Item {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn everybody_at_once_closes_no_live_session_and_each_expired_one_once() {
-    let mut dice = StdRng::seed_from_u64(11);
-    let ends = ends(&mut dice);
+    let mut rng = StdRng::seed_from_u64(11);
+    let ends = ends(&mut rng);
     let ttl = ManualClock::new(0);
     let database = Database::memory_with_clock(ttl.arc()).unwrap();
     // The functions wait as long as the machine needs, so no outcome is unknown to them.
@@ -351,45 +351,45 @@ async fn everybody_at_once_closes_no_live_session_and_each_expired_one_once() {
     let variables = [("DUE_SHARDS", &*shards), ("MAX_WRITES_PER_SECOND", "0")];
     let world = World::over(serve(database).await, variables, DynamoDb::client).await;
     let sessions = ends.iter().enumerate().map(|it| stored(it.0, *it.1));
-    let others: Vec<_> = (0..OTHERS).map(|number| other(&mut dice, number)).collect();
+    let others: Vec<_> = (0..OTHERS).map(|number| other(&mut rng, number)).collect();
     sample::store(&world, sessions.chain(others.iter().cloned()).collect());
     let clock = Clock(AtomicI64::new(NOW));
-    let crowd = Arc::new(Crowd { world, clock, ends });
+    let stress = Arc::new(Stress { world, clock, ends });
 
     let mut working = JoinSet::new();
     for worker in 0..WORKERS {
-        working.spawn(Arc::clone(&crowd).cleanups(worker));
-        working.spawn(Arc::clone(&crowd).authorizers(worker));
-        working.spawn(Arc::clone(&crowd).refreshers(worker));
-        working.spawn(Arc::clone(&crowd).logouts(worker));
+        working.spawn(Arc::clone(&stress).cleanups(worker));
+        working.spawn(Arc::clone(&stress).authorizers(worker));
+        working.spawn(Arc::clone(&stress).refreshers(worker));
+        working.spawn(Arc::clone(&stress).logouts(worker));
     }
-    working.spawn(Arc::clone(&crowd).expire(ttl.clone()));
-    let mut account = Account::default();
+    working.spawn(Arc::clone(&stress).expire(ttl.clone()));
+    let mut worker_log = WorkerLog::default();
     while let Some(done) = working.join_next().await {
-        account.add(done.unwrap());
+        worker_log.add(done.unwrap());
     }
-    assert_eq!(crowd.clock.now(), END);
+    assert_eq!(stress.clock.now(), END);
     // What came too late for everybody.
-    account.reports.push(crowd.clean_up(0).await);
-    account.taken += crowd.take(&ttl).await;
+    worker_log.reports.push(stress.clean_up(0).await);
+    worker_log.taken += stress.take(&ttl).await;
 
-    let found = model::records(&crowd.world).await;
+    let found = model::records(&stress.world).await;
     // The model finds nothing left to do, and every record as its own state asks for.
     let left = model::after(&found, &OPTIONS);
     assert_eq!(left.counts, BTreeMap::new());
     left.compare(&found, &OPTIONS);
-    compare(&crowd, &account, &others, &found);
+    compare(&stress, &worker_log, &others, &found);
 }
 
 /// Compares each record with what its workers know of it, and all counts with the records.
-fn compare(crowd: &Crowd, account: &Account, others: &[Value], found: &Records) {
-    let refreshed: HashMap<_, _> = account.refreshed.iter().copied().collect();
-    let logged_out: HashMap<_, _> = account.logged_out.iter().copied().collect();
-    let validated = crowd.closed_on_validation();
+fn compare(stress: &Stress, worker_log: &WorkerLog, others: &[Value], found: &Records) {
+    let refreshed: HashMap<_, _> = worker_log.refreshed.iter().copied().collect();
+    let logged_out: HashMap<_, _> = worker_log.logged_out.iter().copied().collect();
+    let validated = stress.closed_on_validation();
     let mut ended = 0;
     let mut closed_by = BTreeMap::<String, u64>::new();
     let mut gone = 0;
-    for (session, stored_end) in crowd.ends.iter().copied().enumerate() {
+    for (session, stored_end) in stress.ends.iter().copied().enumerate() {
         let end = refreshed.get(&session).copied().unwrap_or(stored_end);
         let key = (
             format!("USER#{}", user(session)),
@@ -428,19 +428,19 @@ fn compare(crowd: &Crowd, account: &Account, others: &[Value], found: &Records) 
     }
 
     let by = |who: &str| closed_by.get(who).copied().unwrap_or_default();
-    let reports = &account.reports;
+    let reports = &worker_log.reports;
     assert_eq!(
         sum(reports, "sessions_deactivated"),
         by("expired_by_cleanup")
     );
     assert_eq!(validated.len() as u64, by("expired_on_validation"));
-    let mut unknown = crowd
+    let mut unknown = stress
         .world
         .log
         .about("whether an expired session was deactivated");
     unknown.retain(|line| line.to_string().contains("USER#crowd"));
     assert!(unknown.is_empty(), "{unknown:?}");
-    assert_eq!(account.logged_out.len() as u64, by("logout"));
+    assert_eq!(worker_log.logged_out.len() as u64, by("logout"));
     assert_eq!(closed_by.values().sum::<u64>(), ended, "{closed_by:?}");
     for report in reports {
         assert_eq!(report["complete"], true, "{report}");
@@ -459,9 +459,9 @@ fn compare(crowd: &Crowd, account: &Account, others: &[Value], found: &Records) 
         .iter()
         .map(|kind| sum(reports, &format!("{kind}_deleted")))
         .sum();
-    assert_eq!(deleted + account.taken as u64, gone);
+    assert_eq!(deleted + worker_log.taken as u64, gone);
 
-    check_answers(crowd, account, found);
+    check_answers(stress, worker_log, found);
     // Each had its part in it, or the race was none.
     for who in [
         "expired_by_cleanup",
@@ -475,12 +475,12 @@ fn compare(crowd: &Crowd, account: &Account, others: &[Value], found: &Records) 
 }
 
 /// An authorizer lets in who is live by its clock, and refuses who is not.
-fn check_answers(crowd: &Crowd, account: &Account, found: &Records) {
-    for (session, now, refusal) in &account.answers {
-        let refreshed = account.refreshed.iter().filter(|it| it.0 == *session);
+fn check_answers(stress: &Stress, worker_log: &WorkerLog, found: &Records) {
+    for (session, now, refusal) in &worker_log.answers {
+        let refreshed = worker_log.refreshed.iter().filter(|it| it.0 == *session);
         let ends: Vec<_> = refreshed
             .map(|it| it.1)
-            .chain([crowd.ends[*session]])
+            .chain([stress.ends[*session]])
             .collect();
         let key = (
             format!("USER#{}", user(*session)),

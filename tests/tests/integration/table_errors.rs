@@ -7,7 +7,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::database::needs_embedded;
-use session_cleanup_tests::fault_proxy::{Fault, ONCE, OlderIndex, Request};
+use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT_NO_RETRY, OlderIndex, Request};
 use session_cleanup_tests::{
     CLEANUP, CLEANUPS, HOUR, NOW, STATS, World, active_session, at, counts, only,
 };
@@ -15,7 +15,7 @@ use session_cleanup_tests::{
 const WRITE: &str = "BatchExecuteStatement";
 
 /// The most bytes of an item (names and values of its attributes).
-const LARGEST_ITEM: usize = 400 * 1024;
+const MAX_ITEM: usize = 400 * 1024;
 
 /// The bytes of an active session without the member that fills it up.
 fn size(item: &Value) -> usize {
@@ -35,7 +35,7 @@ fn size(item: &Value) -> usize {
 fn large_session(name: &str, bytes_left: usize) -> Value {
     let mut item = active_session("ann", name, NOW - 1);
     item["data"] = json!({ "S": "" });
-    let data = "x".repeat(LARGEST_ITEM - bytes_left - size(&item));
+    let data = "x".repeat(MAX_ITEM - bytes_left - size(&item));
     item["data"] = json!({ "S": data });
     item
 }
@@ -108,7 +108,7 @@ async fn names_no_more_than_20_records() {
         WRITE => Fault::Statements(Box::new(|_, _| Some("ValidationError"))),
         _ => Fault::None,
     };
-    let (world, _faults) = World::with_faults(ONCE, [], fault).await;
+    let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], fault).await;
     for number in 0..33 {
         world
             .open("ann", &format!("refused-{number}"), NOW - 1)
@@ -127,7 +127,8 @@ async fn run_with_statement_code(code: &'static str) -> Result<Value, String> {
         WRITE => Fault::Statements(Box::new(move |position, _| (position == 0).then_some(code))),
         _ => Fault::None,
     };
-    let (world, _faults) = World::with_faults(ONCE, [("DUE_SHARDS", "1")], fault).await;
+    let (world, _faults) =
+        World::with_faults(NO_TIMEOUT_NO_RETRY, [("DUE_SHARDS", "1")], fault).await;
     for number in 0..20 {
         let mut item = active_session("ann", &format!("s{number}"), NOW - 1);
         item["due_key"] = json!({ "S": "deactivate#00" });
@@ -163,7 +164,7 @@ async fn run_with_first_answers(status: u16, code: &'static str) -> Value {
         (WRITE, 1 | 2) => Fault::Error { status, code },
         _ => Fault::None,
     };
-    let (world, _faults) = World::with_faults(ONCE, [], fault).await;
+    let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], fault).await;
     world.open("ann", "s", NOW - 1).await;
     world.clean_up(json!({}), NOW).await
 }
@@ -197,7 +198,7 @@ async fn goes_on_without_record_that_fails_again_and_again() {
         })),
         _ => Fault::None,
     };
-    let (world, _faults) = World::with_faults(ONCE, [], fault).await;
+    let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], fault).await;
     world.open("ann", "bad", NOW - 1).await;
     world.open("ann", "good", NOW - 1).await;
     let report = world.clean_up(json!({}), NOW).await;
@@ -220,7 +221,8 @@ async fn deletion_by_somebody_else_after(code: &'static str) -> BTreeMap<String,
         }
         _ => Fault::None,
     };
-    let (world, _faults) = World::with_faults(ONCE, [("DUE_SHARDS", "1")], fault).await;
+    let (world, _faults) =
+        World::with_faults(NO_TIMEOUT_NO_RETRY, [("DUE_SHARDS", "1")], fault).await;
     let keys: Vec<Value> = ["a", "b"]
         .map(|id| json!({ "pk": { "S": "USER#ann" }, "sk": { "S": format!("REFRESH#{id}") } }))
         .to_vec();
@@ -269,7 +271,8 @@ async fn settles_record_that_is_on_a_page_twice() {
         ("Query", Some(index)) => Fault::Stale(index.answer(&request.body)),
         _ => Fault::None,
     };
-    let (world, _faults) = World::with_faults(ONCE, [("DUE_SHARDS", "1")], fault).await;
+    let (world, _faults) =
+        World::with_faults(NO_TIMEOUT_NO_RETRY, [("DUE_SHARDS", "1")], fault).await;
     for name in ["a", "b"] {
         let mut item = active_session("ann", name, NOW - 1);
         item["due_key"] = json!({ "S": "deactivate#00" });
@@ -294,7 +297,7 @@ async fn counts_sessions_without_a_filter_where_none_is_taken() {
         },
         _ => Fault::None,
     };
-    let (world, faults) = World::with_faults(ONCE, [], fault).await;
+    let (world, faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], fault).await;
     let reader = world.login("rob", "sessions:read").await;
     world.open("ann", "expired", NOW - 1).await;
     world.refresh_token("ann", "t", NOW - 1).await;

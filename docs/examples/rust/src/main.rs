@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use session_cleanup_local::dynamodb::{EmbeddedDynamoDb, TABLE_NAME, open};
 use session_cleanup_local::template::Template;
 use session_lifecycle::{
-    Changed, Created, Days, NewSession, Reason, SessionId, Sessions, Shards, Table, Timestamp,
-    TokenId, UserId,
+    CreateOutcome, Days, NewSession, Reason, SessionId, Sessions, Shards, Table, Timestamp,
+    TokenId, UpdateOutcome, UserId,
 };
 use tokio::net::TcpListener;
 
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         user_agent: None,
     };
     let created = sessions.create(new, now()?).await?;
-    assert_eq!(created, Created::Stored);
+    assert_eq!(created, CreateOutcome::Created);
     sessions
         .add_refresh_token(&user, &session, "a long random text", now()?.plus(30 * DAY))
         .await?;
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let extended = sessions
         .extend(&user, &session, now()?.plus(16 * HOUR), now()?)
         .await?;
-    assert_eq!(extended, Changed::Done);
+    assert_eq!(extended, UpdateOutcome::Updated);
     tell("refreshed: the session ends eight hours later")?;
 
     // When an access token must not be taken any more although its time is not over.
@@ -61,11 +61,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let closed = sessions
         .deactivate(&user, &session, Reason::Logout, now()?)
         .await?;
-    assert_eq!(closed, Changed::Done);
+    assert_eq!(closed, UpdateOutcome::Updated);
     let late = sessions
         .extend(&user, &session, now()?.plus(DAY), now()?)
         .await?;
-    assert_eq!(late, Changed::Ended);
+    assert_eq!(late, UpdateOutcome::Ended);
     tell("logged out: the session is inactive for good")?;
 
     dynamodb.stop().await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use session_lifecycle::clock::{self, Stopwatch};
+use session_lifecycle::clock::{self, Deadline};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -24,7 +24,7 @@ use crate::sample::{Sample, UserSession};
 use crate::server;
 use crate::stack::Stack;
 use crate::template::Template;
-use crate::terminal::{BAD, BOLD, GOOD, say, styled, table};
+use crate::terminal::{BOLD, ERROR, SUCCESS, out, styled, table};
 use crate::tokens::{Bearer, Tokens};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -45,7 +45,7 @@ struct Demo {
 ///
 /// What keeps it from running at all.
 pub async fn run() -> Result<bool, Failure> {
-    let watch = Stopwatch::start(Duration::MAX);
+    let timer = Deadline::after(Duration::MAX);
     let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let (template, database, tokens) = (Template::read()?, dynamodb::open(None)?, Tokens::new());
     let stack = Stack::start(template, database, loopback().await?, tokens.variables()).await?;
@@ -62,7 +62,7 @@ pub async fn run() -> Result<bool, Failure> {
         },
     ));
 
-    say(styled(
+    out(styled(
         BOLD,
         "Session Cleanup, the whole stack in this process",
     ))?;
@@ -100,25 +100,25 @@ pub async fn run() -> Result<bool, Failure> {
     drop(stop);
     serving.await??;
     stack.dynamodb.stop().await;
-    conclude(&checks, &watch)
+    conclude(&checks, &timer)
 }
 
-fn conclude(checks: &Checks, watch: &Stopwatch) -> Result<bool, Failure> {
-    say("")?;
+fn conclude(checks: &Checks, timer: &Deadline) -> Result<bool, Failure> {
+    out("")?;
     for wrong in &checks.wrong {
-        say(format!("{} {wrong}", styled(BAD, "wrong:")))?;
+        out(format!("{} {wrong}", styled(ERROR, "wrong:")))?;
     }
-    let seconds = watch.elapsed().as_secs_f64();
+    let seconds = timer.elapsed().as_secs_f64();
     if checks.wrong.is_empty() {
         let figures = format!("{} figures checked, all right", checks.right);
-        say(format!("{} in {seconds:.1} s", styled(GOOD, figures)))?;
+        out(format!("{} in {seconds:.1} s", styled(SUCCESS, figures)))?;
     } else {
         let figures = format!(
             "{} of {} figures wrong",
             checks.wrong.len(),
             checks.wrong.len() + checks.right
         );
-        say(styled(BAD, figures))?;
+        out(styled(ERROR, figures))?;
     }
     Ok(checks.wrong.is_empty())
 }

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::terminal::{BOLD, say, styled, table};
+use crate::terminal::{BOLD, out, styled, table};
 
 pub(super) fn heading(number: u8, text: &str) -> std::io::Result<()> {
-    say("")?;
-    say(styled(BOLD, format!("{number}  {text}")))
+    out("")?;
+    out(styled(BOLD, format!("{number}  {text}")))
 }
 
 /// Shows named members of an object.

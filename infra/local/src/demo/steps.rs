@@ -12,7 +12,7 @@ use crate::dynamodb::TABLE_NAME;
 use crate::sample::{self, Sample, UserSession};
 use crate::stack::scheduled_event;
 use crate::template::FunctionName;
-use crate::terminal::{DIM, Progress, say, styled, table};
+use crate::terminal::{DIM, Progress, out, styled, table};
 
 const STATS: &str = "/api/v1/monitoring/sessions/stats";
 const CLEANUP: &str = "/api/v1/monitoring/sessions/cleanup";
@@ -91,7 +91,7 @@ impl Demo {
         let (status, body) = self
             .call(Method::GET, STATS, Some(&self.token(expired, "")))
             .await?;
-        say(format!("    {status} {body}"))?;
+        out(format!("    {status} {body}"))?;
         self.checks
             .equal("the status for an expired session", &json!(status), 401);
         self.checks
@@ -128,7 +128,7 @@ impl Demo {
             &json!(kept),
             30 * 86_400,
         );
-        say(format!(
+        out(format!(
             "    its row: is_active {}, {}",
             json!(is_active),
             json!(reason)
@@ -168,7 +168,7 @@ impl Demo {
             }),
         );
         show_report(&report)?;
-        say(styled(
+        out(styled(
             DIM,
             "    What has been due for less than 48 hours is left to native TTL, which deletes for free.",
         ))?;
@@ -223,14 +223,14 @@ impl Demo {
             ),
         ] {
             let (found, body) = self.call(Method::POST, CLEANUP, token).await?;
-            say(format!("    {who:<16} {found} {body}"))?;
+            out(format!("    {who:<16} {found} {body}"))?;
             self.checks
                 .equal(&format!("the status {who}"), &json!(found), status);
             self.checks
                 .equal(&format!("the answer {who}"), &body, answer);
         }
         let (status, body) = self.call(Method::POST, CLEANUP, Some(&admin)).await?;
-        say(format!("    {:<16} {status}", "as administrator"))?;
+        out(format!("    {:<16} {status}", "as administrator"))?;
         self.checks
             .equal("the status as administrator", &json!(status), 200);
         self.checks.members(

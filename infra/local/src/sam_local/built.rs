@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::process::{command, project, succeed};
-use crate::error::{BoxError, CannotServe, Context as _};
+use super::process::{command, project, run_checked};
+use crate::error::{BoxError, Context as _, ServeError};
 
 /// Build folder. Not SAM's default, which `sam deploy` uses and may hold another architecture.
 const FOLDER: &str = ".aws-sam/local";
@@ -16,7 +16,7 @@ const TEMPLATE: &str = ".aws-sam/local/template.json";
 const VARIABLES: &str = ".aws-sam/local/variables.json";
 
 /// Dummy credentials. Without any, SAM would pass the user's own to the containers.
-pub const NOBODY: [(&str, &str); 5] = [
+pub const DUMMY_CREDENTIALS: [(&str, &str); 5] = [
     ("AWS_ACCESS_KEY_ID", "local"),
     ("AWS_SECRET_ACCESS_KEY", "local"),
     ("AWS_SESSION_TOKEN", ""),
@@ -39,7 +39,7 @@ pub const fn architecture() -> &'static str {
 /// # Errors
 ///
 /// The build fails. Its output is on standard error.
-pub async fn build() -> Result<(), CannotServe> {
+pub async fn build() -> Result<(), ServeError> {
     let architecture = format!("Architecture={}", architecture());
     let arguments = [
         "build",
@@ -48,7 +48,7 @@ pub async fn build() -> Result<(), CannotServe> {
         "--parameter-overrides",
         &architecture,
     ];
-    succeed("sam build", command("sam", arguments)).await
+    run_checked("sam build", command("sam", arguments)).await
 }
 
 /// The built functions, with a template and variables for `sam local`.
@@ -67,8 +67,8 @@ impl Built {
     /// The functions are not built, or the built template cannot be read.
     pub fn with(
         variables: impl IntoIterator<Item = (&'static str, String)>,
-    ) -> Result<Self, CannotServe> {
-        let variables: BTreeMap<_, _> = NOBODY
+    ) -> Result<Self, ServeError> {
+        let variables: BTreeMap<_, _> = DUMMY_CREDENTIALS
             .map(|(name, value)| (name, value.to_owned()))
             .into_iter()
             .chain(variables)
@@ -102,7 +102,7 @@ pub fn programs() -> std::io::Result<Vec<PathBuf>> {
     Ok(programs?.into_iter().filter(|it| it.is_file()).collect())
 }
 
-fn write(path: &str, content: &Value) -> Result<(), CannotServe> {
+fn write(path: &str, content: &Value) -> Result<(), ServeError> {
     let path = project().join(path);
     fs::write(&path, content.to_string()).context(format!("cannot write {}", path.display()))
 }

@@ -2,17 +2,17 @@
 
 use std::net::Ipv4Addr;
 
-use super::process::{answer, command};
-use crate::error::{CannotServe, Context as _};
+use super::process::{command, output};
+use crate::error::{Context as _, ServeError};
 
 /// Checks that the Docker daemon answers.
 ///
 /// # Errors
 ///
 /// The daemon does not answer.
-pub async fn require_daemon() -> Result<(), CannotServe> {
+pub async fn require_daemon() -> Result<(), ServeError> {
     let version = ["version", "--format", "{{.Server.Version}}"];
-    let version = answer(command("docker", version)).await;
+    let version = output(command("docker", version)).await;
     version.context("the Docker daemon does not answer; start Docker, then try again")?;
     Ok(())
 }
@@ -22,13 +22,13 @@ pub async fn require_daemon() -> Result<(), CannotServe> {
 /// # Errors
 ///
 /// The default network `bridge` does not exist.
-pub async fn bridge() -> Result<Ipv4Addr, CannotServe> {
+pub async fn bridge() -> Result<Ipv4Addr, ServeError> {
     let format = "{{range .IPAM.Config}}{{.Gateway}} {{.Subnet}} {{end}}";
     let inspect = ["network", "inspect", "bridge", "--format", format];
-    let networks = answer(command("docker", inspect)).await;
+    let networks = output(command("docker", inspect)).await;
     let networks = networks.context("cannot inspect Docker's network `bridge`")?;
     gateway(&networks).ok_or_else(|| {
-        CannotServe::new(format!(
+        ServeError::new(format!(
             "Docker's network `bridge` has no IPv4 address: {networks:?}"
         ))
     })

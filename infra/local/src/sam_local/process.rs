@@ -11,8 +11,8 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use crate::error::{CannotServe, Context as _};
-use crate::terminal::complain;
+use crate::error::{Context as _, ServeError};
+use crate::terminal::err;
 
 /// Root folder of the project that this program was built from.
 #[must_use]
@@ -26,7 +26,7 @@ pub fn project() -> &'static Path {
 /// # Errors
 ///
 /// The signal handlers cannot be installed.
-pub fn asked_to_end() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -56,8 +56,8 @@ pub fn command(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsS
 /// # Errors
 ///
 /// The program does not run. The message says how to install it.
-pub async fn on_the_path(program: &str, how_to_get_it: &str) -> Result<(), CannotServe> {
-    let version = answer(command(program, ["--version"])).await;
+pub async fn require_program(program: &str, how_to_get_it: &str) -> Result<(), ServeError> {
+    let version = output(command(program, ["--version"])).await;
     version.context(format!(
         "{program} is needed but does not run (to install it: {how_to_get_it})"
     ))?;
@@ -69,7 +69,7 @@ pub async fn on_the_path(program: &str, how_to_get_it: &str) -> Result<(), Canno
 /// # Errors
 ///
 /// The command fails. The error is the last line of its standard error.
-pub async fn answer(mut command: Command) -> Result<String, String> {
+pub async fn output(mut command: Command) -> Result<String, String> {
     let output = command.kill_on_drop(true).output().await;
     let output = output.map_err(|error| error.to_string())?;
     if output.status.success() {
@@ -87,12 +87,12 @@ pub fn last_line(text: &str) -> Option<String> {
 }
 
 /// A child process that runs until it is stopped or dropped.
-pub struct Running {
+pub struct ChildProcess {
     process: Child,
     id: Option<Pid>,
 }
 
-impl Running {
+impl ChildProcess {
     /// Starts a command.
     ///
     /// # Errors
@@ -123,18 +123,21 @@ impl Running {
     /// Sends SIGINT and waits until the process has ended. It stops its own children.
     pub async fn end(mut self) {
         // Removing containers is slow.
-        const PATIENCE: Duration = Duration::from_mins(1);
+        const SHUTDOWN_TIMEOUT: Duration = Duration::from_mins(1);
         if let Some(id) = self.id.filter(|_| !self.has_ended()) {
             let _ = kill_process(id, Signal::INT);
-            if timeout(PATIENCE, self.process.wait()).await.is_err() {
-                complain(format!("process {id:?} does not stop; killing it"));
+            if timeout(SHUTDOWN_TIMEOUT, self.process.wait())
+                .await
+                .is_err()
+            {
+                err(format!("process {id:?} does not stop; killing it"));
                 let _ = self.process.kill().await;
             }
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildProcess {
     /// Sends SIGINT to the process and its children, without waiting.
     fn drop(&mut self) {
         if let Some(id) = self.id.filter(|_| !self.has_ended()) {
@@ -148,14 +151,14 @@ impl Drop for Running {
 /// # Errors
 ///
 /// The command fails.
-pub async fn succeed(what: &str, mut command: Command) -> Result<(), CannotServe> {
+pub async fn run_checked(what: &str, mut command: Command) -> Result<(), ServeError> {
     command.stdout(io::stderr());
-    let running = Running::start(command);
+    let running = ChildProcess::start(command);
     let mut running = running.context(what)?;
     let status = running.process.wait().await.context(what)?;
     if status.success() {
         Ok(())
     } else {
-        Err(CannotServe::new(format!("{what} failed: {status}")))
+        Err(ServeError::new(format!("{what} failed: {status}")))
     }
 }

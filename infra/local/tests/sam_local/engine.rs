@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use session_cleanup_local::sam_local::docker::require_daemon;
-use session_cleanup_local::sam_local::process::{Running, command, last_line, project};
+use session_cleanup_local::sam_local::process::{ChildProcess, command, last_line, project};
 use tokio::time::sleep;
 
 /// The Docker daemon.
 pub(crate) struct Engine {
     /// The daemon, if the test has started it.
-    own: Option<Running>,
+    own: Option<ChildProcess>,
 }
 
 impl Engine {
@@ -39,7 +39,7 @@ pub(crate) async fn answers() -> bool {
     require_daemon().await.is_ok()
 }
 
-async fn start() -> Result<Running, String> {
+async fn start() -> Result<ChildProcess, String> {
     let folder = project().join(".aws-sam");
     let log = folder.join("dockerd.log");
     let describe = |error: std::io::Error| format!("{}: {error}", log.display());
@@ -48,7 +48,7 @@ async fn start() -> Result<Running, String> {
     let both = file.try_clone().map_err(describe)?;
     let mut dockerd = command(dockerd()?, [] as [&str; 0]);
     dockerd.stdout(file).stderr(both);
-    let mut engine = Running::start(dockerd).map_err(|error| error.to_string())?;
+    let mut engine = ChildProcess::start(dockerd).map_err(|error| error.to_string())?;
     loop {
         // Read both before asking Docker, because they may change in between.
         let written = fs::read_to_string(&log).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use session_cleanup_local::sam_local::built::{architecture, build, programs};
-use session_cleanup_local::sam_local::process::{answer, command, project};
+use session_cleanup_local::sam_local::process::{command, output, project};
 
 /// AWS's image of the template's runtime.
 const REAL: &str = "public.ecr.aws/lambda/provided:al2023";
@@ -34,7 +34,7 @@ pub(crate) async fn sam_options() -> Vec<String> {
 }
 
 async fn docker(arguments: &[&str]) -> Result<String, String> {
-    answer(command("docker", arguments)).await
+    output(command("docker", arguments)).await
 }
 
 /// Makes an image from the files of this machine that the functions need, and the tools that SAM
@@ -67,7 +67,7 @@ async fn make(name: &str) -> Result<(), String> {
         symlink(busybox()?, folder.join("bin").join(tool)).map_err(why)?;
     }
     let (from, to) = (folder.to_string_lossy(), archive.to_string_lossy());
-    answer(command(
+    output(command(
         "tar",
         ["--create", "--directory", &from, "--file", &to, "."],
     ))
@@ -108,7 +108,7 @@ fn certificates() -> Option<&'static Path> {
 
 /// The shared libraries of a program, and its loader.
 async fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>, String> {
-    let printed = answer(command("ldd", [program])).await;
+    let printed = output(command("ldd", [program])).await;
     let printed = printed.map_err(|error| format!("ldd {}: {error}", program.display()))?;
     Ok(paths(&printed))
 }

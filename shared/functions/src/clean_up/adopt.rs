@@ -6,104 +6,108 @@
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::AdoptionTable;
-use super::run::{ATTEMPTS, PROGRESS, Run};
-use super::tally::{Purpose, Tally};
+use super::run::{MAX_ATTEMPTS, PROGRESS_INTERVAL, Run};
+use super::tally::{RunTotals, WriteReason};
 use session_domain::{
-    AdoptionPlace, AdoptionSettings, ItemKey, Reason, SegmentPlace, StoredRecord,
+    AdoptionCheckpoint, AdoptionSettings, ItemKey, Reason, Record, SegmentProgress,
 };
-use session_lifecycle::clock::Stopwatch;
-use session_lifecycle::ports::{Found, ReadRecords};
+use session_lifecycle::clock::Deadline;
+use session_lifecycle::ports::{ParsedRecord, ReadRecords};
 
 /// Parts of the table that are read at once.
 const SEGMENTS: u16 = 4;
 
 /// What reading a page of a segment comes to.
-struct Step {
+struct ScanStep {
     segment: usize,
     /// Where the segment's next page begins; nothing where this page has to be read again.
-    place: Option<SegmentPlace>,
+    progress: Option<SegmentProgress>,
     examined: u64,
-    tally: Tally,
+    totals: RunTotals,
 }
 
 /// An adoption under way.
 struct Adoption {
-    place: AdoptionPlace,
+    checkpoint: AdoptionCheckpoint,
     /// Whether the table holds a place.
-    is_kept: bool,
+    is_stored: bool,
     /// Whether a place may be kept: not over one that could not be read.
-    may_keep: bool,
+    may_store: bool,
 }
 
 impl<T: AdoptionTable> Run<'_, T> {
     /// Reads the table from where the last adoption stopped. A record that is right is not written,
     /// so that a page may be read again.
-    pub(super) async fn adopt(&self, tally: &mut Tally) {
+    pub(super) async fn adopt(&self, totals: &mut RunTotals) {
         if self.time_is_up() {
-            tally.time_ran_out = true;
+            totals.time_ran_out = true;
             return;
         }
-        let Some(mut adoption) = self.begin_adoption(tally).await else {
+        let Some(mut adoption) = self.start_adoption(totals).await else {
             return;
         };
-        if !self.order.dry_run {
+        if !self.request.dry_run {
             // One that was repaired may be in a part that an earlier run has read.
-            self.adopt_malformed(tally).await;
+            self.adopt_malformed(totals).await;
         }
         let items = self.item_count().await;
-        let mut kept = Stopwatch::start(PROGRESS);
-        let place = &adoption.place;
-        let count = u16::try_from(place.segments.len()).unwrap_or(u16::MAX);
-        let segments: Vec<_> = (0..count).zip(place.segments.clone()).collect();
+        let mut store_deadline = Deadline::after(PROGRESS_INTERVAL);
+        let checkpoint = &adoption.checkpoint;
+        let count = u16::try_from(checkpoint.segments.len()).unwrap_or(u16::MAX);
+        let segments: Vec<_> = (0..count).zip(checkpoint.segments.clone()).collect();
         let segments = stream::iter(segments)
             .map(|(segment, from)| self.adopt_segment(segment, count, from).boxed());
         let mut steps = segments.flatten_unordered(usize::from(SEGMENTS));
         while let Some(step) = steps.next().await {
-            let place = &mut adoption.place;
-            place.examined += step.examined;
-            if let (Some(at), Some(next)) = (place.segments.get_mut(step.segment), step.place) {
+            let checkpoint = &mut adoption.checkpoint;
+            checkpoint.examined += step.examined;
+            if let (Some(at), Some(next)) =
+                (checkpoint.segments.get_mut(step.segment), step.progress)
+            {
                 *at = next;
             }
-            tally.add(step.tally);
-            tally.adoption_percent = items.map(|items| place.percent(items));
-            self.log_progress(tally);
-            if kept.left().is_zero() {
-                self.keep_place(&mut adoption).await;
-                kept = Stopwatch::start(PROGRESS);
+            totals.add(step.totals);
+            totals.adoption_percent = items.map(|items| checkpoint.percent(items));
+            self.log_progress(totals);
+            if store_deadline.remaining().is_zero() {
+                self.store_checkpoint(&mut adoption).await;
+                store_deadline = Deadline::after(PROGRESS_INTERVAL);
             }
         }
-        tally.adoption_percent = items.map(|items| adoption.place.percent(items));
-        self.keep_place(&mut adoption).await;
+        totals.adoption_percent = items.map(|items| adoption.checkpoint.percent(items));
+        self.store_checkpoint(&mut adoption).await;
     }
 
     /// Looks at each record again that was moved off the lists as malformed.
-    async fn adopt_malformed(&self, tally: &mut Tally) {
+    async fn adopt_malformed(&self, totals: &mut RunTotals) {
         for shard in self.settings.shards.all() {
-            let mut after = None;
+            let mut start_after = None;
             loop {
-                if self.time_is_up_for(Purpose::Adoption) {
-                    tally.time_ran_out = true;
+                if self.time_is_up_for(WriteReason::Adoption) {
+                    totals.time_ran_out = true;
                     return;
                 }
-                let before = tally.capacity_units;
-                let read = || self.table.malformed_page(shard, after.clone());
-                let Some(page) = self.retry(tally, read).await else {
+                let before = totals.capacity_units;
+                let read = || self.table.malformed_page(shard, start_after.clone());
+                let Some(page) = self.retry(totals, read).await else {
                     return;
                 };
                 // What is no record of ours by its key is somebody else's, as in the scan.
                 let mut keys = page.keys;
                 keys.retain(|key| key.kind().is_some());
-                for keys in keys.chunks(<T as ReadRecords>::MOST) {
+                for keys in keys.chunks(<T as ReadRecords>::MAX_BATCH) {
                     let read = || self.table.read(keys);
-                    let Some(records) = self.retry(tally, read).await else {
+                    let Some(records) = self.retry(totals, read).await else {
                         return;
                     };
-                    self.adopt_records(records, tally).await;
+                    self.adopt_records(records, totals).await;
                 }
-                let units = tally.capacity_units - before;
-                self.scan_pace.admit_units(units, &self.watch).await;
-                after = page.next;
-                if after.is_none() {
+                let units = totals.capacity_units - before;
+                self.scan_rate_limiter
+                    .acquire_units(units, &self.deadline)
+                    .await;
+                start_after = page.next;
+                if start_after.is_none() {
                     break;
                 }
             }
@@ -116,7 +120,7 @@ impl<T: AdoptionTable> Run<'_, T> {
         described
             .map(|table| table.items)
             .inspect_err(|error| {
-                let error = error.causes();
+                let error = error.error_chain();
                 tracing::warn!(error, "the size of the table is unknown");
             })
             .ok()
@@ -124,50 +128,50 @@ impl<T: AdoptionTable> Run<'_, T> {
 
     /// The place of the last adoption, if it is not done, or the beginning of a new one. Nothing
     /// where the place is out of reach: an adoption that began anew would overwrite it.
-    async fn begin_adoption(&self, tally: &mut Tally) -> Option<Adoption> {
+    async fn start_adoption(&self, totals: &mut RunTotals) -> Option<Adoption> {
         let settings = AdoptionSettings {
             shards: self.settings.shards,
             retention: self.settings.retention,
         };
-        let beginning = Adoption {
-            place: AdoptionPlace::beginning(SEGMENTS, settings, self.now),
-            is_kept: false,
-            may_keep: true,
+        let start = Adoption {
+            checkpoint: AdoptionCheckpoint::start(SEGMENTS, settings, self.now),
+            is_stored: false,
+            may_store: true,
         };
-        if self.order.dry_run {
+        if self.request.dry_run {
             // It writes nothing, a place included; so it begins where it can count all.
-            return Some(beginning);
+            return Some(start);
         }
         let mut attempt = 1;
         loop {
-            match self.table.adoption_place().await {
-                Ok(Some(place)) if place.is_valid(settings, self.now) => {
+            match self.table.adoption_checkpoint().await {
+                Ok(Some(checkpoint)) if checkpoint.is_valid(settings, self.now) => {
                     return Some(Adoption {
-                        place,
-                        is_kept: true,
-                        ..beginning
+                        checkpoint,
+                        is_stored: true,
+                        ..start
                     });
                 }
-                Ok(place) => {
+                Ok(checkpoint) => {
                     return Some(Adoption {
-                        is_kept: place.is_some(),
-                        ..beginning
+                        is_stored: checkpoint.is_some(),
+                        ..start
                     });
                 }
-                Err(error) if error.may_pass() && attempt < ATTEMPTS => {
+                Err(error) if error.is_retryable() && attempt < MAX_ATTEMPTS => {
                     self.back_off(attempt).await;
                     attempt += 1;
                 }
-                Err(error) if error.may_pass() => {
-                    tally.note(Some(error));
+                Err(error) if error.is_retryable() => {
+                    totals.record_error(Some(error));
                     return None;
                 }
                 Err(error) => {
-                    let error = error.causes();
+                    let error = error.error_chain();
                     tracing::warn!(error, "the adoption begins anew: its place cannot be read");
                     return Some(Adoption {
-                        may_keep: false,
-                        ..beginning
+                        may_store: false,
+                        ..start
                     });
                 }
             }
@@ -175,27 +179,27 @@ impl<T: AdoptionTable> Run<'_, T> {
     }
 
     /// Keeps the place for the next run. Where that fails, the next one reads more again.
-    async fn keep_place(&self, adoption: &mut Adoption) {
+    async fn store_checkpoint(&self, adoption: &mut Adoption) {
         let Adoption {
-            place,
-            is_kept,
-            may_keep,
+            checkpoint,
+            is_stored,
+            may_store,
         } = adoption;
         // An adoption that one run finishes needs none.
-        if self.order.dry_run || !*may_keep || place.is_done() && !*is_kept {
+        if self.request.dry_run || !*may_store || checkpoint.is_done() && !*is_stored {
             return;
         }
-        *is_kept = true;
-        let seconds = i64::try_from(self.watch.elapsed().as_secs()).unwrap_or(i64::MAX);
-        place.kept_at = self.now.plus(seconds);
+        *is_stored = true;
+        let seconds = i64::try_from(self.deadline.elapsed().as_secs()).unwrap_or(i64::MAX);
+        checkpoint.kept_at = self.now.plus(seconds);
         let mut attempt = 1;
         while let Err(error) = self
             .table
-            .keep_adoption_place(place, place.valid_until())
+            .store_adoption_checkpoint(checkpoint, checkpoint.valid_until())
             .await
         {
-            if attempt == ATTEMPTS || !error.may_pass() || self.time_is_up() {
-                let error = error.causes();
+            if attempt == MAX_ATTEMPTS || !error.is_retryable() || self.time_is_up() {
+                let error = error.error_chain();
                 tracing::warn!(error, "the place of the adoption could not be kept");
                 return;
             }
@@ -209,80 +213,86 @@ impl<T: AdoptionTable> Run<'_, T> {
         &self,
         segment: u16,
         segments: u16,
-        from: SegmentPlace,
-    ) -> impl Stream<Item = Step> {
+        from: SegmentProgress,
+    ) -> impl Stream<Item = ScanStep> {
         let from = match from {
-            SegmentPlace::NotBegun => Some(None),
-            SegmentPlace::After(key) => Some(Some(key)),
-            SegmentPlace::Done => None,
+            SegmentProgress::NotStarted => Some(None),
+            SegmentProgress::After(key) => Some(Some(key)),
+            SegmentProgress::Done => None,
         };
         stream::unfold(from, move |from| async move {
-            let after: Option<ItemKey> = from?;
-            let mut step = Step {
+            let start_after: Option<ItemKey> = from?;
+            let mut step = ScanStep {
                 segment: segment.into(),
-                place: None,
+                progress: None,
                 examined: 0,
-                tally: Tally::default(),
+                totals: RunTotals::default(),
             };
-            if self.watch.left() <= self.time_for_the_place() {
-                step.tally.time_ran_out = true;
+            if self.deadline.remaining() <= self.time_for_checkpoint() {
+                step.totals.time_ran_out = true;
                 return Some((step, None));
             }
-            let scan = || self.table.scan_page(segment, segments, after.as_ref());
-            let Some(page) = self.retry(&mut step.tally, scan).await else {
+            let scan = || {
+                self.table
+                    .scan_page(segment, segments, start_after.as_ref())
+            };
+            let Some(page) = self.retry(&mut step.totals, scan).await else {
                 return Some((step, None));
             };
             // What a page costs is known only now: the next one waits for it.
-            let units = step.tally.capacity_units;
-            let paid = self.scan_pace.admit_units(units, &self.watch).await;
+            let units = step.totals.capacity_units;
+            let paid = self
+                .scan_rate_limiter
+                .acquire_units(units, &self.deadline)
+                .await;
             // A pause of the run's own is no silence of the table's.
-            self.table_answered();
-            self.adopt_records(page.records, &mut step.tally).await;
-            if step.tally.time_ran_out || step.tally.error.is_some() {
+            self.mark_responsive();
+            self.adopt_records(page.records, &mut step.totals).await;
+            if step.totals.time_ran_out || step.totals.error.is_some() {
                 return Some((step, None));
             }
             step.examined = page.examined;
             let next = page.next;
-            step.place = Some(match &next {
-                Some(key) => SegmentPlace::After(key.clone()),
-                None => SegmentPlace::Done,
+            step.progress = Some(match &next {
+                Some(key) => SegmentProgress::After(key.clone()),
+                None => SegmentProgress::Done,
             });
             if next.is_some() && !paid {
-                step.tally.time_ran_out = true;
+                step.totals.time_ran_out = true;
                 return Some((step, None));
             }
             Some((step, next.map(Some)))
         })
     }
 
-    async fn adopt_records(&self, records: Vec<Found>, tally: &mut Tally) {
+    async fn adopt_records(&self, records: Vec<ParsedRecord>, totals: &mut RunTotals) {
         let mut changes = Vec::new();
         for record in records {
             match record {
                 Ok(record) => {
-                    changes.extend(record.reindexing(&self.rules, self.settings.shards));
-                    if self.order.dry_run {
-                        self.predict_after_adoption(&record, tally);
+                    changes.extend(record.index_repair(&self.policy, self.settings.shards));
+                    if self.request.dry_run {
+                        self.predict_after_adoption(&record, totals);
                     }
                 }
-                Err(malformed) => tally.counts.malformed += self.malformed.note(&malformed),
+                Err(malformed) => totals.counts.malformed += self.malformed.record(&malformed),
             }
         }
-        if self.order.dry_run {
+        if self.request.dry_run {
             for change in &changes {
-                tally.credit(change, Purpose::Adoption);
+                totals.record_applied(change, WriteReason::Adoption);
             }
         } else {
-            tally.add(self.write(changes, Purpose::Adoption).await);
+            totals.add(self.write_all(changes, WriteReason::Adoption).await);
         }
     }
 
     /// Counts what the run would do to a record once the index is right about it.
-    fn predict_after_adoption(&self, record: &StoredRecord, tally: &mut Tally) {
+    fn predict_after_adoption(&self, record: &Record, totals: &mut RunTotals) {
         let shards = self.settings.shards;
         let reason = Reason::ExpiredByCleanup;
-        if let Some(change) = record.next_change(&self.rules, shards, reason, self.now) {
-            tally.credit(&change, Purpose::Adoption);
+        if let Some(change) = record.next_write(&self.policy, shards, reason, self.now) {
+            totals.record_applied(&change, WriteReason::Adoption);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::CleanupTable;
 use super::run::Run;
-use super::tally::Tally;
+use super::tally::RunTotals;
 use session_domain::{Action, DueList, RecordKey};
 use session_lifecycle::ports::ReadRecords;
 
@@ -15,15 +15,15 @@ use session_lifecycle::ports::ReadRecords;
 const LISTS_AT_ONCE: usize = 8;
 
 /// What reading a due list yields.
-enum Piece {
+enum WorkItem {
     /// Records to settle.
-    Records(DueList, Vec<RecordKey>),
+    Batch(DueList, Vec<RecordKey>),
     /// What the reading itself amounted to.
-    Reading(Tally),
+    PageTotals(RunTotals),
 }
 
 /// Pieces that are settled at once.
-const fn pieces_at_once(action: Action) -> usize {
+const fn items_at_once(action: Action) -> usize {
     match action {
         Action::Deactivate => 8,
         // The answer to a deletion is the record, up to 400 KB of it, for only that tells who has
@@ -34,63 +34,63 @@ const fn pieces_at_once(action: Action) -> usize {
 
 impl<T: CleanupTable> Run<'_, T> {
     /// Settles what is due, and moves the malformed records that it met off the lists.
-    pub(super) async fn work(&self, tally: &mut Tally) {
+    pub(super) async fn process_due_lists(&self, totals: &mut RunTotals) {
         loop {
             // Deactivations first, for until then an expired session is open.
             for action in [Action::Deactivate, Action::Delete] {
-                self.work_lists(action, tally).await;
+                self.process_lists(action, totals).await;
             }
-            let all_moved = self.move_malformed(tally).await;
-            if all_moved || self.time_is_up() || tally.error.is_some() {
+            let all_moved = self.move_malformed(totals).await;
+            if all_moved || self.time_is_up() || totals.error.is_some() {
                 return;
             }
         }
     }
 
     /// Settles what is due on the lists of an action.
-    async fn work_lists(&self, action: Action, tally: &mut Tally) {
+    async fn process_lists(&self, action: Action, totals: &mut RunTotals) {
         let shards = self.settings.shards.all();
         let mut lists: Vec<_> = shards.map(|shard| DueList { action, shard }).collect();
         // Runs at the same time help each other: each takes the lists in an order of its own.
         lists.shuffle(&mut rand::rng());
-        let pieces = stream::iter(lists)
+        let items = stream::iter(lists)
             .map(|list| self.read_list(list).boxed())
             .flatten_unordered(LISTS_AT_ONCE);
-        let mut done = pieces
-            .map(|piece| match piece {
-                Piece::Records(list, keys) => self.settle(list, keys).boxed(),
-                Piece::Reading(tally) => future::ready(tally).boxed(),
+        let mut done = items
+            .map(|item| match item {
+                WorkItem::Batch(list, keys) => self.process_batch(list, keys).boxed(),
+                WorkItem::PageTotals(totals) => future::ready(totals).boxed(),
             })
-            .buffer_unordered(pieces_at_once(action));
+            .buffer_unordered(items_at_once(action));
         while let Some(part) = done.next().await {
-            tally.add(part);
-            self.log_progress(tally);
+            totals.add(part);
+            self.log_progress(totals);
         }
     }
 
     /// Reads a list page by page, oldest first, and cuts the pages into pieces.
-    fn read_list(&self, list: DueList) -> impl Stream<Item = Piece> {
-        let due_by = self.rules.due_by(list.action, self.now);
-        stream::unfold(Some(None), move |place| async move {
-            let after: Option<_> = place?;
-            let mut tally = Tally::default();
+    fn read_list(&self, list: DueList) -> impl Stream<Item = WorkItem> {
+        let cutoff = self.policy.cutoff(list.action, self.now);
+        stream::unfold(Some(None), move |page_token| async move {
+            let start_after: Option<_> = page_token?;
+            let mut totals = RunTotals::default();
             if self.time_is_up() {
-                tally.time_ran_out = true;
-                return Some((vec![Piece::Reading(tally)], None));
+                totals.time_ran_out = true;
+                return Some((vec![WorkItem::PageTotals(totals)], None));
             }
             let page = self
-                .retry(&mut tally, || {
-                    self.table.due_page(list, due_by, after.clone())
+                .retry(&mut totals, || {
+                    self.table.due_page(list, cutoff, start_after.clone())
                 })
                 .await;
             let Some(page) = page else {
-                return Some((vec![Piece::Reading(tally)], None));
+                return Some((vec![WorkItem::PageTotals(totals)], None));
             };
             if list.action == Action::Deactivate {
-                tally.oldest_expired = page.oldest;
+                totals.oldest_expired = page.oldest;
             }
             for malformed in &page.malformed {
-                tally.counts.malformed += self.note_malformed(malformed, list);
+                totals.counts.malformed += self.record_malformed(malformed, list);
             }
             // An entry that moves while the page is read may be on it twice, and a batch that names a
             // record twice is refused whole.
@@ -98,17 +98,17 @@ impl<T: CleanupTable> Run<'_, T> {
             let mut keys = page.keys;
             keys.retain(|key| seen.insert(key.clone()));
             // What is written on trust goes in small pieces, so that the oldest go first.
-            let size = if self.reads_before_it_writes() {
-                <T as ReadRecords>::MOST
+            let size = if self.reads_first() {
+                <T as ReadRecords>::MAX_BATCH
             } else {
-                self.pace.batch()
+                self.rate_limiter.batch_size()
             };
-            let pieces = keys
+            let items = keys
                 .chunks(size)
-                .map(|keys| Piece::Records(list, keys.to_vec()))
-                .chain([Piece::Reading(tally)])
+                .map(|keys| WorkItem::Batch(list, keys.to_vec()))
+                .chain([WorkItem::PageTotals(totals)])
                 .collect();
-            Some((pieces, page.next.map(Some)))
+            Some((items, page.next.map(Some)))
         })
         .flat_map(stream::iter)
     }

@@ -11,18 +11,18 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::CleanupTable;
 use super::run::Run;
-use super::tally::{Purpose, Tally};
-use session_domain::{Change, CleanupReport, DueList, ItemKey, MalformedRecord};
+use super::tally::{RunTotals, WriteReason};
+use session_domain::{CleanupReport, ConditionalWrite, DueList, ItemKey, MalformedRecord};
 
 /// The most memory for the moves that are still to be made, in bytes. A run that meets more malformed
 /// records reads the lists again once it has moved those.
-const MOST_BYTES: usize = 24 * 1024 * 1024;
+const MAX_BYTES: usize = 24 * 1024 * 1024;
 
 /// What a move takes beside the bytes of its key: the change itself, and two allocations.
-const BYTES_OF_A_MOVE: usize = size_of::<Change>() + 64;
+const BYTES_OF_A_MOVE: usize = size_of::<ConditionalWrite>() + 64;
 
 /// The most records that are told apart. Of more than that, one that is met twice counts twice.
-const MOST_MET: usize = 1_000_000;
+const MAX_TRACKED: usize = 1_000_000;
 
 /// Batches of moves that are written at once.
 const MOVES_AT_ONCE: usize = 8;
@@ -43,7 +43,7 @@ pub(super) struct MalformedRecords {
 struct State {
     met: HashSet<u64>,
     queued: HashSet<u64>,
-    queue: Vec<Change>,
+    queue: Vec<ConditionalWrite>,
     bytes: usize,
     overflowed: bool,
 }
@@ -54,9 +54,9 @@ impl MalformedRecords {
     }
 
     /// Counts and names a record: one where it was not met before, or none.
-    pub(super) fn note(&self, record: &MalformedRecord) -> u64 {
+    pub(super) fn record(&self, record: &MalformedRecord) -> u64 {
         let mut state = self.state();
-        if state.met.len() >= MOST_MET {
+        if state.met.len() >= MAX_TRACKED {
             return 1;
         }
         if !state.met.insert(self.hasher.hash_one(&record.key)) {
@@ -73,16 +73,18 @@ impl MalformedRecords {
     fn queue(&self, key: &ItemKey, list: DueList) {
         let mut state = self.state();
         let bytes = key.partition.len() + key.sort.len() + BYTES_OF_A_MOVE;
-        if state.bytes + bytes > MOST_BYTES {
+        if state.bytes + bytes > MAX_BYTES {
             state.overflowed = true;
         } else if state.queued.insert(self.hasher.hash_one(key)) {
             state.bytes += bytes;
-            state.queue.push(Change::move_malformed(key.clone(), list));
+            state
+                .queue
+                .push(ConditionalWrite::move_malformed(key.clone(), list));
         }
     }
 
     /// Takes the moves that are to be made; also, whether there were more than are remembered.
-    fn take(&self) -> (Vec<Change>, bool) {
+    fn take(&self) -> (Vec<ConditionalWrite>, bool) {
         let mut state = self.state();
         state.bytes = 0;
         state.queued.clear();
@@ -105,7 +107,7 @@ impl MalformedRecords {
     }
 
     /// Notes that a record was not moved.
-    pub(super) fn note_not_moved(&self) {
+    pub(super) fn record_not_moved(&self) {
         self.not_moved.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -126,27 +128,27 @@ impl MalformedRecords {
 impl<T: CleanupTable> Run<'_, T> {
     /// Counts and names a malformed record on a list, and remembers to move it. What is not in a
     /// user's partition stays: the cleanup may not write there.
-    pub(super) fn note_malformed(&self, record: &MalformedRecord, list: DueList) -> u64 {
-        if !self.order.dry_run && record.key.is_of_a_user() {
+    pub(super) fn record_malformed(&self, record: &MalformedRecord, list: DueList) -> u64 {
+        if !self.request.dry_run && record.key.is_of_a_user() {
             self.malformed.queue(&record.key, list);
         }
-        self.malformed.note(record)
+        self.malformed.record(record)
     }
 
     /// Moves the malformed records off the lists. Whether those are all that the run met.
-    pub(super) async fn move_malformed(&self, tally: &mut Tally) -> bool {
+    pub(super) async fn move_malformed(&self, totals: &mut RunTotals) -> bool {
         let (mut changes, overflowed) = self.malformed.take();
         let batches = std::iter::from_fn(|| {
-            let batch = self.pace.batch().min(changes.len());
+            let batch = self.rate_limiter.batch_size().min(changes.len());
             // From the end, so that no change is copied twice.
             (batch > 0).then(|| changes.split_off(changes.len() - batch))
         });
         let mut done = stream::iter(batches)
-            .map(|batch| self.write(batch, Purpose::Malformed))
+            .map(|batch| self.write_all(batch, WriteReason::Malformed))
             .buffer_unordered(MOVES_AT_ONCE);
         while let Some(part) = done.next().await {
-            tally.add(part);
-            self.log_progress(tally);
+            totals.add(part);
+            self.log_progress(totals);
         }
         !overflowed
     }

@@ -31,16 +31,16 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use self::run::Run;
-use self::tally::Tally;
+use self::tally::RunTotals;
 use session_domain::{CleanupReport, Days, Hours, Shards, Trigger};
 use session_lifecycle::ports::{
-    ApplyChanges, DescribeTable, KeepAdoptionPlace, KeepReport, ReadDueList, ReadRecords,
-    ScanTable, StoreError,
+    ApplyWrites, DescribeTable, ReadDueList, ReadRecords, ScanTable, StoreAdoptionCheckpoint,
+    StoreError, StoreReport,
 };
 
 /// What is the same for all runs.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct CleanupSettings {
     /// How long inactive sessions are kept.
     pub retention: Days,
     /// How long reports are kept.
@@ -53,9 +53,9 @@ pub struct Settings {
 }
 
 /// How long a run may take up work when its invocation has `left`: the rest is for the batches
-/// that are under way then (a call takes [`Patience::RUN`] at the most) and for the report.
+/// that are under way then (a call takes [`CallPolicy::BATCH`] at the most) and for the report.
 ///
-/// [`Patience::RUN`]: session_lifecycle::aws::Patience::RUN
+/// [`CallPolicy::BATCH`]: session_lifecycle::aws::CallPolicy::BATCH
 #[must_use]
 pub fn time_limit(left: Duration) -> Duration {
     const MARGIN: Duration = Duration::from_secs(11);
@@ -64,7 +64,7 @@ pub fn time_limit(left: Duration) -> Duration {
 
 /// What one run is to do.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct CleanupRequest {
     /// Names the run.
     pub run_id: Uuid,
     /// What started it.
@@ -85,7 +85,7 @@ pub struct Order {
 
 /// A run that could not do all its work for another reason than time.
 #[derive(Debug, thiserror::Error)]
-#[error("the cleanup {} could not finish: {}", report.run_id, source.causes())]
+#[error("the cleanup {} could not finish: {}", report.run_id, source.error_chain())]
 pub struct CleanupFailed {
     /// What it did all the same; stored as every report is.
     pub report: Box<CleanupReport>,
@@ -103,14 +103,17 @@ impl CleanupFailed {
 }
 
 /// Everything that a cleanup may do to a table.
-pub trait CleanupTable: ReadDueList + ReadRecords + ApplyChanges + KeepReport + Sync {}
+pub trait CleanupTable: ReadDueList + ReadRecords + ApplyWrites + StoreReport + Sync {}
 
-impl<T: ReadDueList + ReadRecords + ApplyChanges + KeepReport + Sync> CleanupTable for T {}
+impl<T: ReadDueList + ReadRecords + ApplyWrites + StoreReport + Sync> CleanupTable for T {}
 
 /// Everything that a cleanup may do to a table that it adopts.
-pub trait AdoptionTable: CleanupTable + ScanTable + DescribeTable + KeepAdoptionPlace {}
+pub trait AdoptionTable:
+    CleanupTable + ScanTable + DescribeTable + StoreAdoptionCheckpoint
+{
+}
 
-impl<T: CleanupTable + ScanTable + DescribeTable + KeepAdoptionPlace> AdoptionTable for T {}
+impl<T: CleanupTable + ScanTable + DescribeTable + StoreAdoptionCheckpoint> AdoptionTable for T {}
 
 /// Runs an order, without `adopt`, for which a scan is needed.
 ///
@@ -122,14 +125,14 @@ impl<T: CleanupTable + ScanTable + DescribeTable + KeepAdoptionPlace> AdoptionTa
 /// What kept it from doing all its work, with the report of what it did.
 pub fn clean_up<'a, T: CleanupTable>(
     table: &'a T,
-    settings: &'a Settings,
-    order: &'a Order,
+    settings: &'a CleanupSettings,
+    request: &'a CleanupRequest,
 ) -> BoxFuture<'a, Result<CleanupReport, CleanupFailed>> {
-    let run = Run::new(table, settings, order);
+    let run = Run::new(table, settings, request);
     Box::pin(async move {
-        let mut tally = Tally::default();
-        run.work(&mut tally).await;
-        run.finish(tally).await
+        let mut totals = RunTotals::default();
+        run.process_due_lists(&mut totals).await;
+        run.finish(totals).await
     })
 }
 
@@ -140,20 +143,20 @@ pub fn clean_up<'a, T: CleanupTable>(
 /// What kept it from doing all its work, with the report of what it did.
 pub fn adopt_and_clean_up<'a, T: AdoptionTable>(
     table: &'a T,
-    settings: &'a Settings,
-    order: &'a Order,
+    settings: &'a CleanupSettings,
+    request: &'a CleanupRequest,
 ) -> BoxFuture<'a, Result<CleanupReport, CleanupFailed>> {
-    let run = Run::new(table, settings, order);
+    let run = Run::new(table, settings, request);
     Box::pin(async move {
-        let mut tally = Tally::default();
-        if order.adopt {
-            run.adopt(&mut tally).await;
+        let mut totals = RunTotals::default();
+        if request.adopt {
+            run.adopt(&mut totals).await;
         }
         // An adoption stops a little before the run's end. What it has not reached yet is not settled
         // in that time: it would count as something else.
-        if !tally.time_ran_out {
-            run.work(&mut tally).await;
+        if !totals.time_ran_out {
+            run.process_due_lists(&mut totals).await;
         }
-        run.finish(tally).await
+        run.finish(totals).await
     })
 }

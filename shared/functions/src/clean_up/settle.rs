@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use super::CleanupTable;
 use super::run::Run;
-use super::tally::{Purpose, Tally};
-use session_domain::{Change, DueList, ItemKey, Reason, RecordKey, StoredRecord, Write};
-use session_lifecycle::ports::{Found, Outcome, StoreError};
+use super::tally::{RunTotals, WriteReason};
+use session_domain::{ConditionalWrite, DueList, ItemKey, Reason, Record, RecordKey, WriteOp};
+use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError};
 
 /// A change that is still to be made.
 struct Pending {
-    change: Change,
+    change: ConditionalWrite,
     /// An earlier attempt may have made it, for its answer is lost. What a refusal means is then to
     /// be seen from the record.
     uncertain: bool,
@@ -22,10 +22,10 @@ struct Pending {
 
 /// How often the table may fail to make a change, for another reason than throttling, before the run
 /// goes on without it.
-const MOST_FAILURES: u32 = 12;
+const MAX_FAILURES: u32 = 12;
 
 impl Pending {
-    const fn new(change: Change) -> Self {
+    const fn new(change: ConditionalWrite) -> Self {
         Self {
             change,
             uncertain: false,
@@ -36,51 +36,51 @@ impl Pending {
 
     /// Whether a record that is gone was most probably deleted by the attempt whose answer is lost.
     const fn may_have_deleted(&self) -> bool {
-        self.uncertain && matches!(self.change.write, Write::Delete { .. })
+        self.uncertain && matches!(self.change.op, WriteOp::Delete { .. })
     }
 }
 
 /// What is left of a batch after an attempt.
 #[derive(Default)]
-struct Unsettled {
+struct Unfinished {
     pending: Vec<Pending>,
     /// Whether to wait before the next attempt.
-    pause: bool,
+    should_back_off: bool,
 }
 
 impl<T: CleanupTable> Run<'_, T> {
     /// Settles records on `list`.
-    pub(super) async fn settle(&self, list: DueList, keys: Vec<RecordKey>) -> Tally {
-        let mut tally = Tally::default();
+    pub(super) async fn process_batch(&self, list: DueList, keys: Vec<RecordKey>) -> RunTotals {
+        let mut totals = RunTotals::default();
         if self.time_is_up() {
-            tally.time_ran_out = true;
-            return tally;
+            totals.time_ran_out = true;
+            return totals;
         }
-        if self.order.dry_run && self.order.adopt {
+        if self.request.dry_run && self.request.adopt {
             // A dry adoption leaves the index as it is: the scan has counted what a run would
             // find there. Only what is on the lists and is no record was not in the scan.
-            return tally;
+            return totals;
         }
-        let changes = if self.reads_before_it_writes() {
-            self.read_and_decide(list, keys, &mut tally).await
+        let changes = if self.reads_first() {
+            self.read_and_decide(list, keys, &mut totals).await
         } else {
             keys.into_iter()
-                .map(|key| Change::expected(key, list, &self.rules, self.now))
+                .map(|key| ConditionalWrite::for_due_entry(key, list, &self.policy, self.now))
                 .collect()
         };
-        if self.order.dry_run {
+        if self.request.dry_run {
             for change in &changes {
-                tally.credit(change, Purpose::Work(list));
+                totals.record_applied(change, WriteReason::Due(list));
             }
         } else {
-            tally.add(self.write(changes, Purpose::Work(list)).await);
+            totals.add(self.write_all(changes, WriteReason::Due(list)).await);
         }
-        tally
+        totals
     }
 
     /// Whether records are read first: to write none, or because many of them are malformed.
-    pub(super) fn reads_before_it_writes(&self) -> bool {
-        self.order.dry_run || self.malformed.are_frequent()
+    pub(super) fn reads_first(&self) -> bool {
+        self.request.dry_run || self.malformed.are_frequent()
     }
 
     /// The changes that records on `list` need, by their own truth.
@@ -88,198 +88,219 @@ impl<T: CleanupTable> Run<'_, T> {
         &self,
         list: DueList,
         keys: Vec<RecordKey>,
-        tally: &mut Tally,
-    ) -> Vec<Change> {
+        totals: &mut RunTotals,
+    ) -> Vec<ConditionalWrite> {
         let keys: Vec<_> = keys.into_iter().map(RecordKey::into_item).collect();
-        let Some(records) = self.retry(tally, || self.table.read(&keys)).await else {
-            if !tally.time_ran_out {
-                tally.counts.failed += keys.len() as u64;
+        let Some(records) = self.retry(totals, || self.table.read(&keys)).await else {
+            if !totals.time_ran_out {
+                totals.counts.failed += keys.len() as u64;
             }
             return Vec::new();
         };
-        tally.counts.changed_elsewhere += (keys.len() - records.len()) as u64;
+        totals.counts.changed_elsewhere += (keys.len() - records.len()) as u64;
         let mut changes = Vec::new();
         for record in records {
             match record {
-                Ok(record) => match self.decide(&record, Purpose::Work(list)) {
+                Ok(record) => match self.next_write(&record, WriteReason::Due(list)) {
                     Some(change) => changes.push(change),
-                    None => tally.counts.changed_elsewhere += 1,
+                    None => totals.counts.changed_elsewhere += 1,
                 },
-                Err(record) => tally.counts.malformed += self.note_malformed(&record, list),
+                Err(record) => totals.counts.malformed += self.record_malformed(&record, list),
             }
         }
         changes
     }
 
     /// Writes changes to records that are all different, batch by batch, as long as there is time.
-    pub(super) async fn write(&self, mut changes: Vec<Change>, purpose: Purpose) -> Tally {
-        let mut tally = Tally::default();
-        while !changes.is_empty() && !tally.time_ran_out {
-            let rest = changes.split_off(self.pace.batch().min(changes.len()));
-            self.write_batch(changes, purpose, &mut tally).await;
+    pub(super) async fn write_all(
+        &self,
+        mut changes: Vec<ConditionalWrite>,
+        reason: WriteReason,
+    ) -> RunTotals {
+        let mut totals = RunTotals::default();
+        while !changes.is_empty() && !totals.time_ran_out {
+            let rest = changes.split_off(self.rate_limiter.batch_size().min(changes.len()));
+            self.write_until_done(changes, reason, &mut totals).await;
             changes = rest;
         }
-        tally
+        totals
     }
 
     /// Writes until each change is settled, or the run's time is up.
-    async fn write_batch(&self, changes: Vec<Change>, purpose: Purpose, tally: &mut Tally) {
+    async fn write_until_done(
+        &self,
+        changes: Vec<ConditionalWrite>,
+        reason: WriteReason,
+        totals: &mut RunTotals,
+    ) {
         let mut pending: Vec<_> = changes.into_iter().map(Pending::new).collect();
         let mut attempt = 0;
         while !pending.is_empty() {
-            let before = self.watch.elapsed();
-            let admission = self.pace.admit(pending.len(), &self.watch).await;
+            let before = self.deadline.elapsed();
+            let permit = self
+                .rate_limiter
+                .acquire(pending.len(), &self.deadline)
+                .await;
             // A pause of the run's own is no silence of the table's.
-            self.table_is_not_asked_for(self.watch.elapsed().saturating_sub(before));
-            let in_time = admission.filter(|_| !self.time_is_up_for(purpose));
-            let Some(admission) = in_time else {
-                tally.time_ran_out = true;
-                if attempt > 0 && purpose != Purpose::Malformed {
-                    tally.counts.failed += pending.len() as u64;
+            self.exclude_idle_time(self.deadline.elapsed().saturating_sub(before));
+            let in_time = permit.filter(|_| !self.time_is_up_for(reason));
+            let Some(permit) = in_time else {
+                totals.time_ran_out = true;
+                if attempt > 0 && reason != WriteReason::Malformed {
+                    totals.counts.failed += pending.len() as u64;
                 }
                 return;
             };
             attempt += 1;
             let changes: Vec<_> = pending.iter().map(|it| it.change.clone()).collect();
             let answer = self.table.apply(&changes).await;
-            self.pace
-                .charge(admission, answer.as_ref().map_or(0.0, |it| it.table_units));
-            let unsettled = match answer {
+            self.rate_limiter
+                .charge(permit, answer.as_ref().map_or(0.0, |it| it.table_units));
+            let unfinished = match answer {
                 Ok(outcomes) => {
-                    self.table_answered();
-                    let outcomes = tally.meter(outcomes);
-                    self.sort_out(pending, outcomes, purpose, tally).await
+                    self.mark_responsive();
+                    let outcomes = totals.add_capacity(outcomes);
+                    self.handle_outcomes(pending, outcomes, reason, totals)
+                        .await
                 }
-                Err(error) => self.retry_batch(pending, error, tally),
+                Err(error) => self.retry_failed_call(pending, error, totals),
             };
-            if unsettled.pause && !unsettled.pending.is_empty() {
+            if unfinished.should_back_off && !unfinished.pending.is_empty() {
                 self.back_off(attempt).await;
             }
-            pending = unsettled.pending;
+            pending = unfinished.pending;
         }
     }
 
     /// What is left of a batch whose call failed.
-    fn retry_batch(
+    fn retry_failed_call(
         &self,
         mut pending: Vec<Pending>,
         error: StoreError,
-        tally: &mut Tally,
-    ) -> Unsettled {
-        if !self.is_worth_a_retry(&error) {
-            tally.counts.failed += pending.len() as u64;
-            tally.note(Some(error));
-            return Unsettled::default();
+        totals: &mut RunTotals,
+    ) -> Unfinished {
+        if !self.should_retry(&error) {
+            totals.counts.failed += pending.len() as u64;
+            totals.record_error(Some(error));
+            return Unfinished::default();
         }
-        tracing::debug!(error = error.causes(), "a batch failed");
+        tracing::debug!(error = error.error_chain(), "a batch failed");
         self.slow_down_if_throttled(&error);
         for it in &mut pending {
-            it.uncertain |= error.may_have_happened();
+            it.uncertain |= error.outcome_unknown();
         }
-        let pause = true;
-        Unsettled { pending, pause }
+        let should_back_off = true;
+        Unfinished {
+            pending,
+            should_back_off,
+        }
     }
 
     /// Counts what was done, and decides again about what was not.
-    async fn sort_out(
+    async fn handle_outcomes(
         &self,
         pending: Vec<Pending>,
         outcomes: Vec<Outcome>,
-        purpose: Purpose,
-        tally: &mut Tally,
-    ) -> Unsettled {
-        let mut unsettled = Unsettled::default();
+        reason: WriteReason,
+        totals: &mut RunTotals,
+    ) -> Unfinished {
+        let mut unfinished = Unfinished::default();
         let (written, mut refused) = (pending.len(), Vec::new());
         for (mut it, outcome) in pending.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Applied => tally.credit(&it.change, purpose),
-                Outcome::Gone if it.may_have_deleted() => tally.credit(&it.change, purpose),
-                Outcome::Gone => tally.counts.changed_elsewhere += 1,
+                Outcome::Applied => totals.record_applied(&it.change, reason),
+                Outcome::Gone if it.may_have_deleted() => totals.record_applied(&it.change, reason),
+                Outcome::Gone => totals.counts.changed_elsewhere += 1,
                 // It can be understood by now, or is on another list, or gone.
-                Outcome::Refused if purpose == Purpose::Malformed => {
-                    self.malformed.note_not_moved();
+                Outcome::ConditionFailed if reason == WriteReason::Malformed => {
+                    self.malformed.record_not_moved();
                 }
-                Outcome::Refused => refused.push(it),
-                Outcome::Failed(error) if error.may_pass() && it.failures < MOST_FAILURES => {
+                Outcome::ConditionFailed => refused.push(it),
+                Outcome::Failed(error) if error.is_retryable() && it.failures < MAX_FAILURES => {
                     self.slow_down_if_throttled(&error);
                     it.failures += u32::from(!matches!(error, StoreError::Throttled { .. }));
-                    it.uncertain |= error.may_have_happened();
-                    unsettled.pending.push(it);
-                    unsettled.pause = true;
+                    it.uncertain |= error.outcome_unknown();
+                    unfinished.pending.push(it);
+                    unfinished.should_back_off = true;
                 }
-                Outcome::Failed(error) => self.note_failed(&it.change, error, purpose, tally),
+                Outcome::Failed(error) => self.record_failed(&it.change, error, reason, totals),
             }
         }
         let malformed = self
-            .sort_out_refused(refused, purpose, &mut unsettled, tally)
+            .handle_rejected(refused, reason, &mut unfinished, totals)
             .await;
-        if let Purpose::Work(_) = purpose {
+        if let WriteReason::Due(_) = reason {
             self.malformed.observe(malformed, written);
         }
-        unsettled
+        unfinished
     }
 
     /// Reads the records whose changes were refused, and decides by what they say. How many of them
     /// are malformed.
-    async fn sort_out_refused(
+    async fn handle_rejected(
         &self,
         refused: Vec<Pending>,
-        purpose: Purpose,
-        unsettled: &mut Unsettled,
-        tally: &mut Tally,
+        reason: WriteReason,
+        unfinished: &mut Unfinished,
+        totals: &mut RunTotals,
     ) -> usize {
         if refused.is_empty() {
             return 0;
         }
         let keys: Vec<_> = refused.iter().map(|it| it.change.key.clone()).collect();
-        let mut found: HashMap<ItemKey, Found> = match self.table.read(&keys).await {
-            Ok(records) => tally
-                .meter(records)
+        let mut found: HashMap<ItemKey, ParsedRecord> = match self.table.read(&keys).await {
+            Ok(records) => totals
+                .add_capacity(records)
                 .into_iter()
                 .map(|found| (key_of(&found).clone(), found))
                 .collect(),
             // A write that was refused did not take place, and may be sent again.
-            Err(error) if self.is_worth_a_retry(&error) => {
-                tracing::debug!(error = error.causes(), "refused records could not be read");
+            Err(error) if self.should_retry(&error) => {
+                tracing::debug!(
+                    error = error.error_chain(),
+                    "refused records could not be read"
+                );
                 self.slow_down_if_throttled(&error);
-                unsettled.pending.extend(refused);
-                unsettled.pause = true;
+                unfinished.pending.extend(refused);
+                unfinished.should_back_off = true;
                 return 0;
             }
             Err(error) => {
-                tally.counts.failed += refused.len() as u64;
-                tally.note(Some(error));
+                totals.counts.failed += refused.len() as u64;
+                totals.record_error(Some(error));
                 return 0;
             }
         };
         let mut malformed = 0;
         for mut it in refused {
             match found.remove(&it.change.key) {
-                None => tally.counts.changed_elsewhere += 1,
+                None => totals.counts.changed_elsewhere += 1,
                 Some(Err(record)) => {
                     malformed += 1;
-                    tally.counts.malformed += match purpose {
-                        Purpose::Work(list) => self.note_malformed(&record, list),
-                        Purpose::Adoption | Purpose::Malformed => self.malformed.note(&record),
+                    totals.counts.malformed += match reason {
+                        WriteReason::Due(list) => self.record_malformed(&record, list),
+                        WriteReason::Adoption | WriteReason::Malformed => {
+                            self.malformed.record(&record)
+                        }
                     };
                 }
-                Some(Ok(record)) if it.uncertain && it.change.is_seen_in(&record) => {
-                    tally.credit(&it.change, purpose);
+                Some(Ok(record)) if it.uncertain && it.change.is_reflected_in(&record) => {
+                    totals.record_applied(&it.change, reason);
                 }
-                Some(Ok(record)) => match self.decide(&record, purpose) {
+                Some(Ok(record)) => match self.next_write(&record, reason) {
                     // The record may have changed between the write and the read, and once more. If the
                     // same change is refused twice although the record needs it, the run gives up.
                     Some(change) if change == it.change && it.refused => {
                         tracing::error!(record = %change.key, "a change was refused that the record asks for");
-                        tally.counts.failed += 1;
+                        totals.counts.failed += 1;
                     }
                     Some(change) => {
                         it.refused = change == it.change;
                         it.uncertain = false;
                         it.change = change;
-                        unsettled.pending.push(it);
+                        unfinished.pending.push(it);
                     }
-                    None => tally.counts.changed_elsewhere += 1,
+                    None => totals.counts.changed_elsewhere += 1,
                 },
             }
         }
@@ -288,34 +309,40 @@ impl<T: CleanupTable> Run<'_, T> {
 
     /// Counts a change that the table refuses for good, or has failed to make again and again, and
     /// names its record.
-    fn note_failed(&self, change: &Change, error: StoreError, purpose: Purpose, tally: &mut Tally) {
-        if !error.may_pass() && !matches!(error, StoreError::RecordRejected { .. }) {
-            tally.counts.failed += 1;
-            return tally.note(Some(error));
+    fn record_failed(
+        &self,
+        change: &ConditionalWrite,
+        error: StoreError,
+        reason: WriteReason,
+        totals: &mut RunTotals,
+    ) {
+        if !error.is_retryable() && !matches!(error, StoreError::RecordRejected { .. }) {
+            totals.counts.failed += 1;
+            return totals.record_error(Some(error));
         }
-        if purpose == Purpose::Malformed {
+        if reason == WriteReason::Malformed {
             // It was counted as malformed.
-            return self.malformed.note_not_moved();
+            return self.malformed.record_not_moved();
         }
-        tally.counts.failed += 1;
-        tally.failed_records.push(change.key.to_string());
+        totals.counts.failed += 1;
+        totals.failed_records.push(change.key.to_string());
         self.log_failed(&change.key, &error);
     }
 
     /// What a record needs, by its own truth: its next step, or the right index attributes.
-    fn decide(&self, record: &StoredRecord, purpose: Purpose) -> Option<Change> {
+    fn next_write(&self, record: &Record, reason: WriteReason) -> Option<ConditionalWrite> {
         let shards = self.settings.shards;
-        let step = || record.next_change(&self.rules, shards, Reason::ExpiredByCleanup, self.now);
-        let reindexing = || record.reindexing(&self.rules, shards);
-        match purpose {
-            Purpose::Work(_) => step().or_else(reindexing),
-            Purpose::Adoption => reindexing(),
-            Purpose::Malformed => None,
+        let step = || record.next_write(&self.policy, shards, Reason::ExpiredByCleanup, self.now);
+        let index_repair = || record.index_repair(&self.policy, shards);
+        match reason {
+            WriteReason::Due(_) => step().or_else(index_repair),
+            WriteReason::Adoption => index_repair(),
+            WriteReason::Malformed => None,
         }
     }
 }
 
-fn key_of(found: &Found) -> &ItemKey {
+fn key_of(found: &ParsedRecord) -> &ItemKey {
     match found {
         Ok(record) => record.key.item(),
         Err(malformed) => &malformed.key,

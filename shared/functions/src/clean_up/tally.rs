@@ -1,13 +1,13 @@
 //! What a part of a run did.
 
-use session_domain::{Change, CleanupReport, Counts, DueList, Kind, Timestamp, Write};
+use session_domain::{CleanupReport, ConditionalWrite, Counts, DueList, Kind, Timestamp, WriteOp};
 use session_lifecycle::ports::{Metered, StoreError};
 
 /// Why changes are written, and so how they are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum WriteReason {
     /// Their records are on this list.
-    Work(DueList),
+    Due(DueList),
     /// A scan found that their records' index attributes are not right.
     Adoption,
     /// Their records cannot be understood and are moved off the work list.
@@ -16,7 +16,7 @@ pub(super) enum Purpose {
 
 /// What a part of a run did.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct RunTotals {
     pub(super) counts: Counts,
     pub(super) capacity_units: f64,
     /// When the oldest expired session expired.
@@ -31,7 +31,7 @@ pub(super) struct Tally {
     pub(super) error: Option<StoreError>,
 }
 
-impl Tally {
+impl RunTotals {
     /// Adds what another part of the run did.
     pub(super) fn add(&mut self, other: Self) {
         self.counts.add(other.counts);
@@ -42,38 +42,38 @@ impl Tally {
         self.failed_records.extend(other.failed_records);
         self.failed_records.truncate(CleanupReport::NAMED_RECORDS);
         self.adoption_percent = other.adoption_percent.or(self.adoption_percent);
-        self.note(other.error);
+        self.record_error(other.error);
     }
 
     /// Keeps an error, if it is the first.
-    pub(super) fn note(&mut self, error: Option<StoreError>) {
+    pub(super) fn record_error(&mut self, error: Option<StoreError>) {
         if self.error.is_none() {
             self.error = error;
         }
     }
 
     /// Keeps the capacity of an answer, and gives the answer.
-    pub(super) fn meter<V>(&mut self, answer: Metered<V>) -> V {
+    pub(super) fn add_capacity<V>(&mut self, answer: Metered<V>) -> V {
         self.capacity_units += answer.capacity_units;
         answer.value
     }
 
     /// Counts a change that took place.
-    pub(super) const fn credit(&mut self, change: &Change, purpose: Purpose) {
+    pub(super) const fn record_applied(&mut self, change: &ConditionalWrite, reason: WriteReason) {
         let counts = &mut self.counts;
-        let count = match (&change.write, purpose) {
-            (Write::Deactivate { .. }, _) => &mut counts.sessions_deactivated,
-            (Write::Delete { kind, .. }, _) => match kind {
+        let count = match (&change.op, reason) {
+            (WriteOp::Deactivate { .. }, _) => &mut counts.sessions_deactivated,
+            (WriteOp::Delete { kind, .. }, _) => match kind {
                 Kind::Session => &mut counts.sessions_deleted,
                 Kind::RefreshToken => &mut counts.refresh_tokens_deleted,
                 Kind::BlacklistedToken => &mut counts.blacklisted_tokens_deleted,
             },
-            (Write::Reindex { .. } | Write::Extend { .. }, Purpose::Adoption) => {
+            (WriteOp::Reindex { .. } | WriteOp::Extend { .. }, WriteReason::Adoption) => {
                 &mut counts.adopted
             }
-            (Write::Reindex { .. } | Write::Extend { .. }, _) => &mut counts.reindexed,
+            (WriteOp::Reindex { .. } | WriteOp::Extend { .. }, _) => &mut counts.reindexed,
             // The record was counted when it was met.
-            (Write::MoveMalformed { .. }, _) => return,
+            (WriteOp::MoveMalformed { .. }, _) => return,
         };
         *count += 1;
     }

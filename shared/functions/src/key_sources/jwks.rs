@@ -12,21 +12,21 @@ use http::Uri;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jsonwebtoken::Algorithm;
 use session_domain::{Timestamp, error_chain};
-use session_lifecycle::clock::Stopwatch;
+use session_lifecycle::clock::Deadline;
 use session_token::keys::{Fetch, FetchError, FetchKeys, Fetched, read_jwks};
 
 /// The largest document that is read, in bytes.
-const LARGEST: usize = 256 * 1024;
+const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 
 /// For how long a set is believed where its server says nothing of it.
-const USUAL_FRESH_SECONDS: i64 = 300;
+const DEFAULT_TTL_SECONDS: i64 = 300;
 
 /// For how long at the most, whatever its server says.
-const LONGEST_FRESH_SECONDS: i64 = 3_600;
+const MAX_TTL_SECONDS: i64 = 3_600;
 
 /// For how long where its server forbids to keep it at all: a fetch for each request would be slow,
 /// and hard on the server.
-const LEAST_FRESH_SECONDS: i64 = 30;
+const MIN_TTL_SECONDS: i64 = 30;
 
 /// Where a JWK Set is served: over HTTPS, or on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,23 +79,19 @@ impl JwksEndpoint {
         }
     }
 
-    async fn fetch_set(&self, patience: Duration) -> Result<Fetched, FetchError> {
-        let unavailable = |why: &str| FetchError::Unavailable(format!("{}: {why}", self.url.0));
-        let fetched = tokio::time::timeout(patience, self.document()).await;
-        let (document, fresh_seconds) = fetched
-            .map_err(|_| unavailable("no answer in time"))?
-            .map_err(|why| unavailable(&why))?;
-        let keys =
-            read_jwks(&document, self.algorithm).map_err(|it| unavailable(&it.to_string()))?;
+    async fn fetch_set(&self, timeout: Duration) -> Result<Fetched, FetchError> {
+        let transient = |why: &str| FetchError::Transient(format!("{}: {why}", self.url.0));
+        let fetched = tokio::time::timeout(timeout, self.document()).await;
+        let (document, ttl_seconds) = fetched
+            .map_err(|_| transient("no answer in time"))?
+            .map_err(|why| transient(&why))?;
+        let keys = read_jwks(&document, self.algorithm).map_err(|it| transient(&it.to_string()))?;
         // A provider that loses its keys for a moment must not log everybody out.
         if keys.is_empty() {
             let why = format!("the JWK Set has no usable key for {:?}", self.algorithm);
-            return Err(unavailable(&why));
+            return Err(transient(&why));
         }
-        Ok(Fetched {
-            keys,
-            fresh_seconds,
-        })
+        Ok(Fetched { keys, ttl_seconds })
     }
 
     /// The document, and for how many seconds it may be kept.
@@ -115,16 +111,21 @@ impl JwksEndpoint {
                 "the document is compressed (content-encoding: {coding}), although that was not asked for"
             ));
         }
-        let fresh_seconds = fresh_seconds(&response);
-        let body = Limited::new(response.into_body(), LARGEST).collect().await;
+        let ttl_seconds = freshness_lifetime(&response);
+        let body = Limited::new(response.into_body(), MAX_DOCUMENT_BYTES)
+            .collect()
+            .await;
         let body = body.map_err(|error| {
             if error.is::<LengthLimitError>() {
-                format!("the document is larger than {} KiB", LARGEST / 1024)
+                format!(
+                    "the document is larger than {} KiB",
+                    MAX_DOCUMENT_BYTES / 1024
+                )
             } else {
                 error_chain(&*error)
             }
         })?;
-        Ok((body.to_bytes().into(), fresh_seconds))
+        Ok((body.to_bytes().into(), ttl_seconds))
     }
 }
 
@@ -132,19 +133,19 @@ impl FetchKeys for JwksEndpoint {
     fn fetch(
         &self,
         _: Timestamp,
-        patience: Duration,
+        timeout: Duration,
     ) -> Pin<Box<dyn Future<Output = Fetch> + Send + '_>> {
         Box::pin(async move {
-            let watch = Stopwatch::start(patience);
-            let outcome = self.fetch_set(patience).await;
-            let took = watch.elapsed();
+            let deadline = Deadline::after(timeout);
+            let outcome = self.fetch_set(timeout).await;
+            let took = deadline.elapsed();
             Fetch { outcome, took }
         })
     }
 }
 
 /// For how long an answer is fresh (RFC 9111 §4.2, §5.2.2), within our own limits.
-fn fresh_seconds(response: &HttpResponse) -> i64 {
+fn freshness_lifetime(response: &HttpResponse) -> i64 {
     let headers = response.headers();
     let mut said = None;
     for directive in headers
@@ -153,7 +154,7 @@ fn fresh_seconds(response: &HttpResponse) -> i64 {
     {
         let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
         match name.trim().to_ascii_lowercase().as_str() {
-            "no-store" | "no-cache" => return LEAST_FRESH_SECONDS,
+            "no-store" | "no-cache" => return MIN_TTL_SECONDS,
             "max-age" => said = value.trim().trim_matches('"').parse::<u32>().ok(),
             _ => {}
         }
@@ -162,10 +163,10 @@ fn fresh_seconds(response: &HttpResponse) -> i64 {
         .get("age")
         .and_then(|age| age.trim().parse::<u32>().ok());
     match said {
-        None => USUAL_FRESH_SECONDS,
+        None => DEFAULT_TTL_SECONDS,
         Some(max_age) => match i64::from(max_age) - i64::from(age.unwrap_or(0)) {
-            ..=0 => LEAST_FRESH_SECONDS,
-            left => left.min(LONGEST_FRESH_SECONDS),
+            ..=0 => MIN_TTL_SECONDS,
+            left => left.min(MAX_TTL_SECONDS),
         },
     }
 }

@@ -25,7 +25,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// The keys of this source, fetched where they have to be; a fetch may take `patience`. Where
+    /// The keys of this source, fetched where they have to be; a fetch may take `timeout`. Where
     /// the first one fails and may pass, it is logged, and tried again after a short pause.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl KeySource {
         self,
         algorithm: Algorithm,
         now: Timestamp,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Keys, FetchError> {
         let source: Box<dyn FetchKeys> = match self {
             Self::Configured(key) => {
@@ -44,7 +44,7 @@ impl KeySource {
             Self::StoredSecret(secret) => Box::new(StoredSecret::connect(secret, algorithm).await),
             Self::Jwks(url) => Box::new(JwksEndpoint::new(url, algorithm)),
         };
-        let keys = CachedKeys::load(source, now, patience).await;
+        let keys = CachedKeys::load(source, now, timeout).await;
         keys.map(Keys::Cached)
     }
 }

@@ -15,14 +15,14 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use session_domain::Timestamp;
-use session_lifecycle::aws::Patience;
-use session_lifecycle::clock::Stopwatch;
+use session_lifecycle::aws::CallPolicy;
+use session_lifecycle::clock::Deadline;
 use session_token::json::read_object;
 use session_token::keys::{Fetch, FetchError, FetchKeys, Fetched, KeySet, VerifyingKey};
 
 /// How long a secret is believed before it is fetched again. A new one is known everywhere after
 /// that long.
-const FRESH_SECONDS: i64 = 300;
+const TTL_SECONDS: i64 = 300;
 
 /// For how long the previous version verifies once an instance has seen another one take its place.
 /// Secrets Manager never takes the name `AWSPREVIOUS` away by itself: without an end, a secret that
@@ -37,10 +37,10 @@ const GRACE_SECONDS: i64 = 24 * 3_600;
 const UNSEEN_CHANGE_SECONDS: i64 = 7 * 24 * 3_600;
 
 /// For how long the previous version verifies while it cannot be read again.
-const LAST_RESORT_SECONDS: i64 = 24 * 3_600;
+const MAX_STALE_SECONDS: i64 = 24 * 3_600;
 
 /// For how long keys are believed of which one could not be read.
-const INCOMPLETE_FRESH_SECONDS: i64 = 30;
+const INCOMPLETE_TTL_SECONDS: i64 = 30;
 
 const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
@@ -91,7 +91,7 @@ pub struct StoredSecret {
     client: Client,
     reference: SecretReference,
     algorithm: Algorithm,
-    seen: Mutex<Seen>,
+    state: Mutex<SecretState>,
 }
 
 /// A version of the secret.
@@ -99,12 +99,12 @@ pub struct StoredSecret {
 struct Version {
     id: String,
     key: VerifyingKey,
-    made: Option<Timestamp>,
+    created_at: Option<Timestamp>,
 }
 
 /// What this instance has seen of the secret.
 #[derive(Debug, Default)]
-struct Seen {
+struct SecretState {
     current: Option<Version>,
     /// The version that was the current one before, and when that was seen to have changed.
     replaced: Option<(String, Timestamp)>,
@@ -130,13 +130,13 @@ enum Unread {
     /// It cannot be had now.
     Failed(FetchError),
     /// It is there, and no key.
-    Unfit(FetchError),
+    Unsuitable(FetchError),
 }
 
 impl From<Unread> for FetchError {
     fn from(unread: Unread) -> Self {
         match unread {
-            Unread::Missing(error) | Unread::Failed(error) | Unread::Unfit(error) => error,
+            Unread::Missing(error) | Unread::Failed(error) | Unread::Unsuitable(error) => error,
         }
     }
 }
@@ -149,14 +149,18 @@ impl StoredSecret {
             client,
             reference,
             algorithm,
-            seen: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
     /// The secret, in the region that its ARN names.
     pub async fn connect(reference: SecretReference, algorithm: Algorithm) -> Self {
         let region = Region::new(reference.region.clone());
-        let config = Patience::LOGIN.configure().region(region).load().await;
+        let config = CallPolicy::INTERACTIVE
+            .configure()
+            .region(region)
+            .load()
+            .await;
         Self::new(Client::new(&config), reference, algorithm)
     }
 
@@ -169,47 +173,48 @@ impl StoredSecret {
             .send();
         let answer = timeout(left, asked).await.map_err(|_| {
             let message = format!("JWT_SECRET_ARN: no answer in time about {stage}");
-            Unread::Failed(FetchError::Unavailable(message))
+            Unread::Failed(FetchError::Transient(message))
         })?;
         let answer = answer.map_err(|error| {
             if is_missing(&error) {
-                Unread::Missing(failure(&error))
+                Unread::Missing(fetch_error(&error))
             } else {
-                Unread::Failed(failure(&error))
+                Unread::Failed(fetch_error(&error))
             }
         })?;
         Ok(Version {
-            key: self.key(&answer).map_err(Unread::Unfit)?,
-            made: answer
+            key: self.key(&answer).map_err(Unread::Unsuitable)?,
+            created_at: answer
                 .created_date()
-                .map(|made| Timestamp::from_seconds(made.secs())),
+                .map(|created_at| Timestamp::from_seconds(created_at.secs())),
             id: answer.version_id.unwrap_or_default(),
         })
     }
 
     /// The key of a version: its text or its bytes, or a field of the JSON object in them.
     fn key(&self, version: &GetSecretValueOutput) -> Result<VerifyingKey, FetchError> {
-        let unfit =
-            |problem: String| FetchError::Unfit(format!("JWT_SECRET_ARN: the secret {problem}"));
+        let permanent = |problem: String| {
+            FetchError::Permanent(format!("JWT_SECRET_ARN: the secret {problem}"))
+        };
         let text = version.secret_string().map(str::as_bytes);
         let bytes = text
             .or_else(|| version.secret_binary().map(AsRef::as_ref))
-            .ok_or_else(|| unfit("has no value".to_owned()))?;
+            .ok_or_else(|| permanent("has no value".to_owned()))?;
         let mut object;
         let secret = match &self.reference.field {
             None => bytes,
             Some(field) => {
                 object = read_object::<Map<String, Value>>(bytes).ok_or_else(|| {
-                    unfit("is no JSON object in which each name stands once".to_owned())
+                    permanent("is no JSON object in which each name stands once".to_owned())
                 })?;
                 object
                     .get_mut(field)
                     .and_then(|value| value.as_str())
-                    .ok_or_else(|| unfit(format!("has no text in its field {field:?}")))?
+                    .ok_or_else(|| permanent(format!("has no text in its field {field:?}")))?
                     .as_bytes()
             }
         };
-        VerifyingKey::from_secret(self.algorithm, secret).map_err(|it| unfit(it.to_string()))
+        VerifyingKey::from_secret(self.algorithm, secret).map_err(|it| permanent(it.to_string()))
     }
 
     /// Reads the current version, and then the previous one. In the other order, or at once, a
@@ -217,18 +222,18 @@ impl StoredSecret {
     async fn fetch_versions(
         &self,
         now: Timestamp,
-        watch: &Stopwatch,
+        deadline: &Deadline,
     ) -> Result<Fetched, FetchError> {
-        let current = self.version(CURRENT, watch.left()).await?;
-        let previous = self.version(PREVIOUS, watch.left()).await;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(seen.take(current, previous, now))
+        let current = self.version(CURRENT, deadline.remaining()).await?;
+        let previous = self.version(PREVIOUS, deadline.remaining()).await;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(state.update(current, previous, now))
     }
 }
 
-impl Seen {
+impl SecretState {
     /// Takes what was read of the secret; the keys that verify by it.
-    fn take(
+    fn update(
         &mut self,
         current: Version,
         previous: Result<Version, Unread>,
@@ -243,14 +248,14 @@ impl Seen {
             Ok(previous) => {
                 self.previous = match self.verifies_until(&current, &previous) {
                     Some(until) => {
-                        let until = until.min(now.plus(LAST_RESORT_SECONDS));
+                        let until = until.min(now.plus(MAX_STALE_SECONDS));
                         Previous::Until(until, previous.key)
                     }
                     None => Previous::None,
                 };
             }
             Err(Unread::Missing(_)) => self.previous = Previous::None,
-            Err(Unread::Unfit(error)) => {
+            Err(Unread::Unsuitable(error)) => {
                 tracing::warn!(%error, "the previous secret cannot be used as a key");
                 self.previous = Previous::None;
             }
@@ -258,33 +263,33 @@ impl Seen {
             Err(Unread::Failed(error)) => {
                 tracing::warn!(%error, "the previous secret could not be read");
                 match error {
-                    FetchError::Unavailable(why) => unread = Some(why),
-                    FetchError::Unfit(_) if matches!(self.previous, Previous::Unread) => {
+                    FetchError::Transient(why) => unread = Some(why),
+                    FetchError::Permanent(_) if matches!(self.previous, Previous::Unread) => {
                         self.previous = Previous::None;
                     }
-                    FetchError::Unfit(_) => {}
+                    FetchError::Permanent(_) => {}
                 }
             }
         }
         let mut keys = vec![current.key.clone()];
-        let mut fresh_seconds = FRESH_SECONDS;
+        let mut ttl_seconds = TTL_SECONDS;
         self.current = Some(current);
         match (&self.previous, unread) {
             (Previous::Unread, Some(why)) => {
                 return Fetched {
                     keys: KeySet::Incomplete { keys, why },
-                    fresh_seconds: INCOMPLETE_FRESH_SECONDS,
+                    ttl_seconds: INCOMPLETE_TTL_SECONDS,
                 };
             }
             (Previous::Until(until, key), _) if now < *until => {
                 keys.push(key.clone());
-                fresh_seconds = fresh_seconds.min(until.since(now));
+                ttl_seconds = ttl_seconds.min(until.since(now));
             }
             _ => {}
         }
         Fetched {
             keys: KeySet::Any(keys),
-            fresh_seconds,
+            ttl_seconds,
         }
     }
 
@@ -293,7 +298,7 @@ impl Seen {
         match &self.replaced {
             Some((id, seen_at)) if *id == previous.id => Some(seen_at.plus(GRACE_SECONDS)),
             _ => {
-                let younger = current.made.max(previous.made)?;
+                let younger = current.created_at.max(previous.created_at)?;
                 Some(younger.plus(UNSEEN_CHANGE_SECONDS))
             }
         }
@@ -304,12 +309,12 @@ impl FetchKeys for StoredSecret {
     fn fetch(
         &self,
         now: Timestamp,
-        patience: Duration,
+        timeout: Duration,
     ) -> Pin<Box<dyn Future<Output = Fetch> + Send + '_>> {
         Box::pin(async move {
-            let watch = Stopwatch::start(patience);
-            let outcome = self.fetch_versions(now, &watch).await;
-            let took = watch.elapsed();
+            let deadline = Deadline::after(timeout);
+            let outcome = self.fetch_versions(now, &deadline).await;
+            let took = deadline.elapsed();
             Fetch { outcome, took }
         })
     }
@@ -321,8 +326,8 @@ fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {
 }
 
 /// No secret, no permission or a wrong request do not pass by themselves; all else may.
-fn failure(error: &SdkError<GetSecretValueError>) -> FetchError {
-    const LASTING: [&str; 6] = [
+fn fetch_error(error: &SdkError<GetSecretValueError>) -> FetchError {
+    const PERMANENT: [&str; 6] = [
         "AccessDeniedException",
         "DecryptionFailure",
         "InvalidParameterException",
@@ -338,7 +343,7 @@ fn failure(error: &SdkError<GetSecretValueError>) -> FetchError {
         DisplayErrorContext(error)
     );
     match code {
-        Some(code) if LASTING.contains(&code) => FetchError::Unfit(message),
-        _ => FetchError::Unavailable(message),
+        Some(code) if PERMANENT.contains(&code) => FetchError::Permanent(message),
+        _ => FetchError::Transient(message),
     }
 }

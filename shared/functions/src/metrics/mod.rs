@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use self::document::Document;
-use crate::authorize::{Deactivation, Decision, Undecided};
+use crate::authorize::{AuthorizeError, Deactivation, Decision};
 use crate::schedule::ScheduledRuns;
-use session_domain::{CleanupReport, Refusal, Statistics};
+use session_domain::{CleanupReport, DenyReason, Statistics};
 
 /// A metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +199,7 @@ impl Metrics {
 
     /// The metrics of `function`, written to where Lambda reads the log.
     #[must_use]
-    pub fn to_log(namespace: Namespace, function: &'static str) -> Self {
+    pub fn to_stdout(namespace: Namespace, function: &'static str) -> Self {
         Self::new(namespace, function, |line| {
             // Who cannot write a line cannot say so either.
             let _ = std::io::stdout().lock().write_all(line);
@@ -207,23 +207,27 @@ impl Metrics {
     }
 
     /// Notes that an event came: the first one of an instance is a cold start.
-    pub fn event(&self, now: DateTime<Utc>) {
+    pub fn record_invocation(&self, now: DateTime<Utc>) {
         if !self.warm.swap(true, Ordering::Relaxed) {
-            self.put(now, self.function, &[(Metric::ColdStarts, 1.0)]);
+            self.emit(now, self.function, &[(Metric::ColdStarts, 1.0)]);
         }
     }
 
     /// Notes what became of a request, or that it could not be decided about.
-    pub fn validation(&self, decision: &Result<Decision, Undecided>, now: DateTime<Utc>) {
+    pub fn record_validation(
+        &self,
+        decision: &Result<Decision, AuthorizeError>,
+        now: DateTime<Utc>,
+    ) {
         const VALIDATION: (Metric, f64) = (Metric::Validations, 1.0);
         const DONE: (Metric, f64) = (Metric::DeactivationsOnValidation, 1.0);
         const UNKNOWN: (Metric, f64) = (Metric::DeactivationsOnValidationUnknown, 1.0);
         let (outcome, deactivation) = match decision {
             Ok(Decision::Allow(_)) => ("Allowed", None),
-            Ok(Decision::Refuse {
-                refusal,
+            Ok(Decision::Deny {
+                reason,
                 deactivation,
-            }) => (outcome(*refusal), *deactivation),
+            }) => (outcome(*reason), *deactivation),
             Err(_) => ("Error", None),
         };
         let values: &[_] = match deactivation {
@@ -231,7 +235,7 @@ impl Metrics {
             Some(Deactivation::Unknown) => &[VALIDATION, UNKNOWN],
             Some(Deactivation::ChangedElsewhere | Deactivation::Failed) | None => &[VALIDATION],
         };
-        self.put(now, outcome, values);
+        self.emit(now, outcome, values);
     }
 
     /// Notes what a run did; of a dry run nothing, for it did nothing.
@@ -239,14 +243,14 @@ impl Metrics {
         clippy::cast_precision_loss,
         reason = "CloudWatch's numbers are floating"
     )]
-    pub fn run(&self, report: &CleanupReport) {
+    pub fn record_run(&self, report: &CleanupReport) {
         if report.dry_run {
             return;
         }
         let counts = report.counts;
         let oldest = report.oldest_expired_age_seconds.unwrap_or_default();
         let took = TimeDelta::milliseconds(report.duration_ms.try_into().unwrap_or_default());
-        self.put(
+        self.emit(
             report.started_at + took,
             report.trigger.as_str(),
             &[
@@ -281,8 +285,8 @@ impl Metrics {
         clippy::cast_precision_loss,
         reason = "CloudWatch's numbers are floating"
     )]
-    pub fn sessions(&self, statistics: &Statistics, now: DateTime<Utc>) {
-        self.put(
+    pub fn record_session_counts(&self, statistics: &Statistics, now: DateTime<Utc>) {
+        self.emit(
             now,
             "",
             &[
@@ -298,7 +302,7 @@ impl Metrics {
     }
 
     /// Notes how the scheduled cleanups do; how late they are only where that is known.
-    pub fn scheduled_runs(
+    pub fn record_scheduled_runs(
         &self,
         runs: &ScheduledRuns,
         overdue: Option<TimeDelta>,
@@ -310,11 +314,11 @@ impl Metrics {
             (Metric::RunsWithFailures, f64::from(runs.with_failures)),
         ];
         values.extend(overdue);
-        self.put(now, "", &values);
+        self.emit(now, "", &values);
     }
 
     /// Writes a line. `dimension` is the value for those of the metrics that have a dimension.
-    fn put(&self, time: DateTime<Utc>, dimension: &str, values: &[(Metric, f64)]) {
+    fn emit(&self, time: DateTime<Utc>, dimension: &str, values: &[(Metric, f64)]) {
         let document = Document {
             namespace: &self.namespace.0,
             time,
@@ -335,15 +339,15 @@ impl fmt::Debug for Metrics {
     }
 }
 
-const fn outcome(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::MissingBearerToken => "MissingBearerToken",
-        Refusal::InvalidToken => "InvalidToken",
-        Refusal::TokenExpired => "TokenExpired",
-        Refusal::TokenRevoked => "TokenRevoked",
-        Refusal::SessionNotFound => "SessionNotFound",
-        Refusal::SessionInactive => "SessionInactive",
-        Refusal::SessionExpired => "SessionExpired",
+const fn outcome(reason: DenyReason) -> &'static str {
+    match reason {
+        DenyReason::MissingBearerToken => "MissingBearerToken",
+        DenyReason::InvalidToken => "InvalidToken",
+        DenyReason::TokenExpired => "TokenExpired",
+        DenyReason::TokenRevoked => "TokenRevoked",
+        DenyReason::SessionNotFound => "SessionNotFound",
+        DenyReason::SessionInactive => "SessionInactive",
+        DenyReason::SessionExpired => "SessionExpired",
     }
 }
 
@@ -382,12 +386,12 @@ mod tests {
             let metrics = Metrics::new(Namespace::default(), "authorizer", move |line| {
                 written.send(line.to_vec()).unwrap();
             });
-            let refusal = Refusal::SessionExpired;
-            let decision = Decision::Refuse {
-                refusal,
+            let reason = DenyReason::SessionExpired;
+            let decision = Decision::Deny {
+                reason,
                 deactivation,
             };
-            metrics.validation(&Ok(decision), DateTime::UNIX_EPOCH);
+            metrics.record_validation(&Ok(decision), DateTime::UNIX_EPOCH);
             let line: serde_json::Value = serde_json::from_slice(&lines.recv().unwrap()).unwrap();
             for metric in [
                 Metric::DeactivationsOnValidation,

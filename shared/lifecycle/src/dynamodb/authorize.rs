@@ -4,9 +4,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedC
 
 use super::Table;
 use super::item::{DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key};
-use crate::ports::{LookUpSession, Lookup, StoreError};
+use crate::ports::{LookUpSession, SessionLookup, StoreError};
 use session_domain::{
-    MalformedRecord, Record, RecordKey, SeenSession, Session, SessionId, TokenId, UserId,
+    MalformedRecord, RecordKey, RecordState, SessionId, SessionSnapshot, SessionState, TokenId,
+    UserId,
 };
 
 const WHAT: &str = "looking up a session";
@@ -17,7 +18,7 @@ impl LookUpSession for Table {
         user: &UserId,
         session: &SessionId,
         token: &TokenId,
-    ) -> Result<Lookup, StoreError> {
+    ) -> Result<SessionLookup, StoreError> {
         let session = RecordKey::session(user, session);
         let entry = RecordKey::blacklisted_token(user, token);
         let keys = KeysAndAttributes::builder()
@@ -28,14 +29,14 @@ impl LookUpSession for Table {
         let (items, _) = self
             .batch_get(keys, ReturnConsumedCapacity::None, WHAT)
             .await?;
-        let mut lookup = Lookup {
+        let mut lookup = SessionLookup {
             session: None,
             blacklisted: false,
         };
         for mut item in items {
             let key = take_key(&mut item)?;
             if key == session {
-                lookup.session = Some(self.seen(key, &item));
+                lookup.session = Some(self.snapshot(key, &item));
             } else if key == entry {
                 // That it is there is enough, whatever else it says.
                 lookup.blacklisted = true;
@@ -52,18 +53,18 @@ impl LookUpSession for Table {
 }
 
 impl Table {
-    fn seen(&self, key: RecordKey, item: &Item) -> Result<SeenSession, MalformedRecord> {
+    fn snapshot(&self, key: RecordKey, item: &Item) -> Result<SessionSnapshot, MalformedRecord> {
         if matches!(item.get(IS_ACTIVE), Some(AttributeValue::Bool(false))) {
-            return Ok(SeenSession::Inactive);
+            return Ok(SessionSnapshot::Inactive);
         }
         let record = read_keyed(key, item, self.shards)?;
         let shard = record.shard(self.shards);
-        match record.record {
-            Record::Session(Session::Active { expires_at }) => {
-                Ok(SeenSession::Active { expires_at, shard })
+        match record.state {
+            RecordState::Session(SessionState::Active { expires_at }) => {
+                Ok(SessionSnapshot::Active { expires_at, shard })
             }
-            Record::Session(Session::Inactive { .. }) | Record::Token { .. } => {
-                Ok(SeenSession::Inactive)
+            RecordState::Session(SessionState::Inactive { .. }) | RecordState::Token { .. } => {
+                Ok(SessionSnapshot::Inactive)
             }
         }
     }

@@ -12,7 +12,7 @@ use super::item::{
 };
 use super::{Table, items, metered};
 use crate::ports::{
-    CountRecords, DuePage, MalformedPage, Metered, Position, ReadDueList, StoreError, Window,
+    CountRecords, DuePage, DueRange, MalformedPage, Metered, PageToken, ReadDueList, StoreError,
 };
 use session_domain::{DueKey, DueList, Kind, Shard, Timestamp};
 
@@ -33,17 +33,17 @@ const OLDEST_PAGE: i32 = 25;
 
 impl Table {
     /// A query of a part of the index.
-    fn query_due(&self, due_key: DueKey, window: Window) -> QueryFluentBuilder {
+    fn query_due(&self, due_key: DueKey, range: DueRange) -> QueryFluentBuilder {
         let query = self
             .client
             .query()
             .table_name(&self.name)
             .index_name(DUE_INDEX)
             .expression_attribute_values(":list", text(due_key.to_string()));
-        let (comparison, bound) = match window {
-            Window::DueBy(bound) => ("<=", bound),
-            Window::DueAfter(bound) => (">", bound),
-            Window::All => return query.key_condition_expression(format!("{DUE_KEY} = :list")),
+        let (comparison, bound) = match range {
+            DueRange::DueBy(bound) => ("<=", bound),
+            DueRange::DueAfter(bound) => (">", bound),
+            DueRange::All => return query.key_condition_expression(format!("{DUE_KEY} = :list")),
         };
         query
             .key_condition_expression(format!(
@@ -84,17 +84,17 @@ struct CountError {
 }
 
 impl ReadDueList for Table {
-    type Place = Item;
+    type LastKey = Item;
 
     async fn due_page(
         &self,
         list: DueList,
-        due_by: Timestamp,
-        after: Option<Position<Item>>,
+        cutoff: Timestamp,
+        start_after: Option<PageToken<Item>>,
     ) -> Result<Metered<DuePage<Item>>, StoreError> {
         let answer = self
-            .query_due(DueKey::List(list), Window::DueBy(due_by))
-            .set_exclusive_start_key(after.map(|position| position.0))
+            .query_due(DueKey::List(list), DueRange::DueBy(cutoff))
+            .set_exclusive_start_key(start_after.map(|token| token.0))
             .limit(PAGE)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -106,7 +106,7 @@ impl ReadDueList for Table {
             keys: Vec::with_capacity(entries.len()),
             malformed: Vec::new(),
             oldest: oldest_session(&entries),
-            next: answer.last_evaluated_key.map(Position),
+            next: answer.last_evaluated_key.map(PageToken),
         };
         for mut entry in entries {
             match take_key(&mut entry) {
@@ -120,11 +120,11 @@ impl ReadDueList for Table {
     async fn malformed_page(
         &self,
         shard: Shard,
-        after: Option<Position<Item>>,
+        start_after: Option<PageToken<Item>>,
     ) -> Result<Metered<MalformedPage<Item>>, StoreError> {
         let answer = self
-            .query_due(DueKey::Malformed(shard), Window::All)
-            .set_exclusive_start_key(after.map(|position| position.0))
+            .query_due(DueKey::Malformed(shard), DueRange::All)
+            .set_exclusive_start_key(start_after.map(|token| token.0))
             .limit(PAGE)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -133,15 +133,15 @@ impl ReadDueList for Table {
         let consumed = answer.consumed_capacity.as_slice();
         let page = MalformedPage {
             keys: items(answer.items, READING)?.iter().map(item_key).collect(),
-            next: answer.last_evaluated_key.map(Position),
+            next: answer.last_evaluated_key.map(PageToken),
         };
         Ok(metered(page, consumed))
     }
 }
 
 impl CountRecords for Table {
-    async fn count(&self, due_key: DueKey, window: Window) -> Result<u64, StoreError> {
-        let query = self.query_due(due_key, window).limit(COUNTED_PAGE);
+    async fn count(&self, due_key: DueKey, range: DueRange) -> Result<u64, StoreError> {
+        let query = self.query_due(due_key, range).limit(COUNTED_PAGE);
         let by_service = |query: QueryFluentBuilder| {
             Self::count_pages(query.select(Select::Count), |answer| {
                 Ok(u64::try_from(answer.count).unwrap_or_default())
@@ -163,7 +163,7 @@ impl CountRecords for Table {
                 // The filter goes by the table's key, which is in the index, but not its key. Should
                 // the service not take that, the keys are read and counted here.
                 Err(failed) if failed.is_invalid => {
-                    let error = failed.error.causes();
+                    let error = failed.error.error_chain();
                     tracing::warn!(error, "the index cannot be filtered; counting its keys");
                     self.filters_index.store(false, Ordering::Relaxed);
                 }
@@ -182,7 +182,7 @@ impl CountRecords for Table {
 
     async fn oldest(&self, list: DueList) -> Result<Option<Timestamp>, StoreError> {
         let answer = self
-            .query_due(DueKey::List(list), Window::All)
+            .query_due(DueKey::List(list), DueRange::All)
             .limit(OLDEST_PAGE)
             .send()
             .await

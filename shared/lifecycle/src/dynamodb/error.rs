@@ -42,7 +42,7 @@ impl StoreError {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let is_refusal = match &error {
+        let is_client_error = match &error {
             SdkError::ServiceError(answer) => answer.raw().status().as_u16() < 500,
             // Anything but an answer of the service (no connection, no answer in time) may pass.
             SdkError::ConstructionFailure(_)
@@ -56,7 +56,7 @@ impl StoreError {
         match code {
             Some(code) if THROTTLED.contains(&code.as_str()) => Self::Throttled { what, source },
             // The service's own failure, whatever its name (HTTP status 500 or more).
-            _ if !is_refusal => Self::Unavailable { what, source },
+            _ if !is_client_error => Self::Unavailable { what, source },
             code => Self::from_code(what, code.as_deref(), source),
         }
     }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::ports::Found;
+use crate::ports::ParsedRecord;
 use session_domain::{
-    Due, DueKey, DueList, ItemKey, Kind, MalformedRecord, Reason, Record, RecordKey, Session,
-    Shard, Shards, StoredRecord, Timestamp,
+    DueEntry, DueKey, DueList, ItemKey, Kind, MalformedRecord, Reason, Record, RecordKey,
+    RecordState, SessionState, Shard, Shards, Timestamp,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -40,7 +40,7 @@ pub(super) fn key_item(key: &ItemKey) -> Item {
 }
 
 /// The attributes that the index and native TTL go by.
-pub(super) fn due_attributes(due: &Due, shard: Shard) -> [(&'static str, AttributeValue); 3] {
+pub(super) fn due_attributes(due: &DueEntry, shard: Shard) -> [(&'static str, AttributeValue); 3] {
     let list = DueList {
         action: due.action,
         shard,
@@ -107,15 +107,15 @@ pub(super) const READ_ATTRIBUTES: [&str; 9] = [
 pub(super) const TTL_NAME: (&str, &str) = ("#ttl", TTL);
 
 /// Reads a record: its key, its truth, and what the index is told of it.
-pub(super) fn read_record(mut item: Item, shards: Shards) -> Found {
+pub(super) fn read_record(mut item: Item, shards: Shards) -> ParsedRecord {
     let key = take_key(&mut item)?;
     read_keyed(key, &item, shards)
 }
 
 /// Reads a record whose key was taken out of its item.
-pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
-    match read_truth(key.kind(), item) {
-        Ok(record) => Ok(StoredRecord {
+pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> ParsedRecord {
+    match read_state(key.kind(), item) {
+        Ok(state) => Ok(Record {
             due_key: item
                 .get(DUE_KEY)
                 .and_then(|due_key| due_key.as_s().ok())
@@ -126,7 +126,7 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
                 .get(DEACTIVATION_REASON)
                 .and_then(|reason| Reason::parse(reason.as_s().ok()?)),
             key,
-            record,
+            state,
         }),
         Err(problem) => Err(MalformedRecord {
             key: key.into_item(),
@@ -137,9 +137,9 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> Found {
 
 /// Reads exactly the attributes that the conditions of the writes compare: what is understood
 /// here is what those writes take, and the other way round.
-fn read_truth(kind: Kind, item: &Item) -> Result<Record, String> {
+fn read_state(kind: Kind, item: &Item) -> Result<RecordState, String> {
     match kind {
-        Kind::RefreshToken | Kind::BlacklistedToken => Ok(Record::Token {
+        Kind::RefreshToken | Kind::BlacklistedToken => Ok(RecordState::Token {
             expires_at: read_time(item, EXPIRES_AT)?,
         }),
         Kind::Session => {
@@ -148,12 +148,12 @@ fn read_truth(kind: Kind, item: &Item) -> Result<Record, String> {
                 .ok_or_else(|| format!("{IS_ACTIVE} is missing"))?
                 .as_bool()
                 .map_err(|_| format!("{IS_ACTIVE} is not a boolean"))?;
-            Ok(Record::Session(if *is_active {
-                Session::Active {
+            Ok(RecordState::Session(if *is_active {
+                SessionState::Active {
                     expires_at: read_time(item, EXPIRES_AT)?,
                 }
             } else {
-                Session::Inactive {
+                SessionState::Inactive {
                     deactivated_at: read_time(item, DEACTIVATED_AT)?,
                 }
             }))

@@ -10,17 +10,17 @@ use tokio::time::{sleep, timeout};
 
 use super::item::{Item, READ_ATTRIBUTES, TTL_NAME, key_item, read_record};
 use super::{Table, metered};
-use crate::clock::Stopwatch;
-use crate::ports::{Found, Metered, ReadRecords, StoreError};
+use crate::clock::Deadline;
+use crate::ports::{Metered, ParsedRecord, ReadRecords, StoreError};
 use session_domain::ItemKey;
 
 /// How often keys that the service leaves unprocessed, all of them, are asked for.
-const ATTEMPTS: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 
 impl ReadRecords for Table {
-    const MOST: usize = 100;
+    const MAX_BATCH: usize = 100;
 
-    async fn read(&self, keys: &[ItemKey]) -> Result<Metered<Vec<Found>>, StoreError> {
+    async fn read(&self, keys: &[ItemKey]) -> Result<Metered<Vec<ParsedRecord>>, StoreError> {
         let (ttl, attribute) = TTL_NAME;
         let keys = KeysAndAttributes::builder()
             .set_keys(Some(keys.iter().map(key_item).collect()))
@@ -52,7 +52,7 @@ impl Table {
         })?;
         let timeouts = self.client.config().timeout_config();
         let limit = timeouts.and_then(TimeoutConfig::operation_timeout);
-        let watch = Stopwatch::start(limit.unwrap_or(Duration::MAX));
+        let deadline = Deadline::after(limit.unwrap_or(Duration::MAX));
         let mut left = keys.keys().len();
         let mut wanted = HashMap::from([(self.name.clone(), keys)]);
         let (mut items, mut consumed) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ impl Table {
                 // The client ends it in time by itself.
                 asked.await
             } else {
-                timeout(watch.left(), asked).await.map_err(|_| {
+                timeout(deadline.remaining(), asked).await.map_err(|_| {
                     let source = "not all was read in time".into();
                     StoreError::Unavailable { what, source }
                 })?
@@ -94,7 +94,7 @@ impl Table {
             if left < before {
                 continue;
             }
-            if attempt == ATTEMPTS {
+            if attempt == MAX_ATTEMPTS {
                 return Err(StoreError::Throttled {
                     what,
                     source: "keys were left unprocessed".into(),

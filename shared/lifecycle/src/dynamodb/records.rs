@@ -6,10 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::Table;
 use super::item::{EXPIRES_AT, IS_ACTIVE, PK, due_attributes, key_item, read_record, text, time};
 use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
-use session_domain::{Due, RecordKey, StoredRecord};
+use session_domain::{DueEntry, Record, RecordKey};
 
 impl CreateRecords for Table {
-    async fn create(&self, record: &NewRecord, due: &Due) -> Result<bool, StoreError> {
+    async fn create(&self, record: &NewRecord, due: &DueEntry) -> Result<bool, StoreError> {
         let key = record.key();
         let shard = self.shards.assign(&key);
         let attributes = attributes(record)
@@ -38,7 +38,7 @@ impl CreateRecords for Table {
 }
 
 impl FindRecord for Table {
-    async fn find(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+    async fn find(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
         let answer = self
             .client
             .get_item()

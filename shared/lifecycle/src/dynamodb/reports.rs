@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Table;
 use super::item::{Item, PK, SK, TTL, text, time};
-use crate::ports::{KeepReport, ReadReports, ReportFilter, ReportPage, StoreError};
+use crate::ports::{ReadReports, ReportFilter, ReportPage, StoreError, StoreReport};
 use session_domain::{CleanupReport, Counts, Timestamp, Trigger};
 
 pub(super) const PARTITION: &str = "CLEANUP";
@@ -19,13 +19,13 @@ const PREFIXES_END: &str = "RUN$";
 /// Items of one page where a filter drops some of them.
 const PAGE: i32 = 50;
 /// Most pages that one call reads where a filter may drop all of their items.
-const MOST_PAGES: usize = 4;
+const MAX_PAGES: usize = 4;
 /// Most pages that the search for the last run reads. Dry runs alone may come so often.
 const LAST_RUN_PAGES: usize = 20;
 const READING: &str = "reading the reports";
 
-impl KeepReport for Table {
-    async fn keep(&self, report: &CleanupReport, ttl: Timestamp) -> Result<(), StoreError> {
+impl StoreReport for Table {
+    async fn store(&self, report: &CleanupReport, ttl: Timestamp) -> Result<(), StoreError> {
         self.client
             .put_item()
             .table_name(&self.name)
@@ -44,17 +44,17 @@ impl ReadReports for Table {
             .filter_expression("dry_run = :false")
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .limit(PAGE);
-        let mut place = None;
+        let mut start_key = None;
         for _ in 0..LAST_RUN_PAGES {
             let answer = query
                 .clone()
-                .set_exclusive_start_key(place)
+                .set_exclusive_start_key(start_key)
                 .send()
                 .await
                 .map_err(|error| StoreError::from_call(READING, error))?;
             let report = answer.items().iter().find_map(understood);
-            place = answer.last_evaluated_key;
-            if report.is_some() || place.is_none() {
+            start_key = answer.last_evaluated_key;
+            if report.is_some() || start_key.is_none() {
                 return Ok(report);
             }
         }
@@ -65,7 +65,7 @@ impl ReadReports for Table {
         &self,
         filter: &ReportFilter,
         limit: u8,
-        after: Option<&str>,
+        start_after: Option<&str>,
     ) -> Result<ReportPage, StoreError> {
         let mut query = self.reports_between(filter.from, filter.to).limit(PAGE);
         query = match filter.trigger {
@@ -77,23 +77,23 @@ impl ReadReports for Table {
             // One more than asked for tells whether there is a next page.
             None => query.limit(i32::from(limit) + 1),
         };
-        let mut place = after.map(|sort| {
+        let mut start_key = start_after.map(|sort| {
             HashMap::from([
                 (PK.to_owned(), text(PARTITION)),
                 (SK.to_owned(), text(sort)),
             ])
         });
         let mut items = Vec::new();
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let answer = query
                 .clone()
-                .set_exclusive_start_key(place)
+                .set_exclusive_start_key(start_key)
                 .send()
                 .await
                 .map_err(|error| StoreError::from_call(READING, error))?;
             items.extend(answer.items.unwrap_or_default());
-            place = answer.last_evaluated_key;
-            if items.len() > usize::from(limit) || place.is_none() {
+            start_key = answer.last_evaluated_key;
+            if items.len() > usize::from(limit) || start_key.is_none() {
                 break;
             }
         }
@@ -101,7 +101,7 @@ impl ReadReports for Table {
             items.truncate(limit.into());
             items.last()
         } else {
-            place.as_ref()
+            start_key.as_ref()
         };
         let next = end.and_then(|item| item.get(SK)?.as_s().ok()).cloned();
         Ok(ReportPage {

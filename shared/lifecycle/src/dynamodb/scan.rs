@@ -9,19 +9,19 @@ use super::item::{
 };
 use super::reports::PARTITION;
 use super::{Table, items, metered};
-use crate::ports::{KeepAdoptionPlace, Metered, ScanPage, ScanTable, StoreError};
+use crate::ports::{Metered, ScanPage, ScanTable, StoreAdoptionCheckpoint, StoreError};
 use session_domain::{
-    AdoptionPlace, AdoptionSettings, Days, ItemKey, SegmentPlace, Shards, Timestamp,
+    AdoptionCheckpoint, AdoptionSettings, Days, ItemKey, SegmentProgress, Shards, Timestamp,
 };
 
 const SCANNING: &str = "scanning the table";
-const KEEPING: &str = "keeping the place of an adoption";
+const STORING: &str = "keeping the place of an adoption";
 
 /// The most items of a page. DynamoDB ends a page at 1 MB in any case.
 const PAGE: i32 = 250;
 
 /// The sort key of the place, in the partition of the reports.
-const PLACE: &str = "ADOPTION";
+const CHECKPOINT: &str = "ADOPTION";
 
 const SEGMENTS: &str = "segments";
 const EXAMINED: &str = "examined";
@@ -34,7 +34,7 @@ impl ScanTable for Table {
         &self,
         segment: u16,
         segments: u16,
-        after: Option<&ItemKey>,
+        start_after: Option<&ItemKey>,
     ) -> Result<Metered<ScanPage>, StoreError> {
         let (ttl, attribute) = TTL_NAME;
         let answer = self
@@ -43,7 +43,7 @@ impl ScanTable for Table {
             .table_name(&self.name)
             .segment(segment.into())
             .total_segments(segments.into())
-            .set_exclusive_start_key(after.map(key_item))
+            .set_exclusive_start_key(start_after.map(key_item))
             .projection_expression(READ_ATTRIBUTES.join(","))
             .expression_attribute_names(ttl, attribute)
             .consistent_read(true)
@@ -68,60 +68,60 @@ impl ScanTable for Table {
     }
 }
 
-impl KeepAdoptionPlace for Table {
-    async fn adoption_place(&self) -> Result<Option<AdoptionPlace>, StoreError> {
+impl StoreAdoptionCheckpoint for Table {
+    async fn adoption_checkpoint(&self) -> Result<Option<AdoptionCheckpoint>, StoreError> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.name)
-            .set_key(Some(key_item(&place_key())))
+            .set_key(Some(key_item(&checkpoint_key())))
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| StoreError::from_call(KEEPING, error))?;
+            .map_err(|error| StoreError::from_call(STORING, error))?;
         // A place that cannot be understood is none: the adoption begins anew.
         Ok(answer.item.as_ref().and_then(from_item))
     }
 
-    async fn keep_adoption_place(
+    async fn store_adoption_checkpoint(
         &self,
-        place: &AdoptionPlace,
+        checkpoint: &AdoptionCheckpoint,
         ttl: Timestamp,
     ) -> Result<(), StoreError> {
         self.client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(to_item(place, ttl)))
+            .set_item(Some(to_item(checkpoint, ttl)))
             .send()
             .await
-            .map_err(|error| StoreError::from_call(KEEPING, error))?;
+            .map_err(|error| StoreError::from_call(STORING, error))?;
         Ok(())
     }
 }
 
-fn place_key() -> ItemKey {
+fn checkpoint_key() -> ItemKey {
     ItemKey {
         partition: PARTITION.to_owned(),
-        sort: PLACE.to_owned(),
+        sort: CHECKPOINT.to_owned(),
     }
 }
 
 /// A segment is true where it is done, a key where it was read up to there, and null where it has
 /// not begun.
-fn to_item(place: &AdoptionPlace, ttl: Timestamp) -> Item {
-    let segments = place.segments.iter().map(|segment| match segment {
-        SegmentPlace::NotBegun => AttributeValue::Null(true),
-        SegmentPlace::After(key) => AttributeValue::M(key_item(key)),
-        SegmentPlace::Done => AttributeValue::Bool(true),
+fn to_item(checkpoint: &AdoptionCheckpoint, ttl: Timestamp) -> Item {
+    let segments = checkpoint.segments.iter().map(|segment| match segment {
+        SegmentProgress::NotStarted => AttributeValue::Null(true),
+        SegmentProgress::After(key) => AttributeValue::M(key_item(key)),
+        SegmentProgress::Done => AttributeValue::Bool(true),
     });
     let number = |value: &dyn ToString| AttributeValue::N(value.to_string());
-    let AdoptionSettings { shards, retention } = place.settings;
-    let mut item = key_item(&place_key());
+    let AdoptionSettings { shards, retention } = checkpoint.settings;
+    let mut item = key_item(&checkpoint_key());
     item.extend(
         [
             (SEGMENTS, AttributeValue::L(segments.collect())),
-            (EXAMINED, number(&place.examined)),
-            (KEPT_AT, time(place.kept_at)),
+            (EXAMINED, number(&checkpoint.examined)),
+            (KEPT_AT, time(checkpoint.kept_at)),
             (DUE_SHARDS, number(&shards.count())),
             (RETENTION_DAYS, number(&retention.0)),
             (TTL, time(ttl)),
@@ -131,19 +131,19 @@ fn to_item(place: &AdoptionPlace, ttl: Timestamp) -> Item {
     item
 }
 
-fn from_item(item: &Item) -> Option<AdoptionPlace> {
+fn from_item(item: &Item) -> Option<AdoptionCheckpoint> {
     let number = |name: &str| item.get(name)?.as_n().ok();
     let segment = |value: &AttributeValue| {
         if value.is_null() {
-            Some(SegmentPlace::NotBegun)
+            Some(SegmentProgress::NotStarted)
         } else if value.as_bool() == Ok(&true) {
-            Some(SegmentPlace::Done)
+            Some(SegmentProgress::Done)
         } else {
-            after(value.as_m().ok()?).map(SegmentPlace::After)
+            after(value.as_m().ok()?).map(SegmentProgress::After)
         }
     };
     let segments = item.get(SEGMENTS)?.as_l().ok()?;
-    Some(AdoptionPlace {
+    Some(AdoptionCheckpoint {
         segments: segments.iter().map(segment).collect::<Option<_>>()?,
         examined: number(EXAMINED)?.parse().ok()?,
         kept_at: Timestamp::parse(number(KEPT_AT)?).ok()?,

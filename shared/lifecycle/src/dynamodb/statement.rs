@@ -13,7 +13,9 @@ use super::item::{
     DEACTIVATED_AT, DEACTIVATION_REASON, DUE_KEY, EXPIRES_AT, IS_ACTIVE, PK, SK, due_attributes,
     text, time,
 };
-use session_domain::{Change, DueKey, Kind, Record, Session, Timestamp, Write};
+use session_domain::{
+    ConditionalWrite, DueKey, Kind, RecordState, SessionState, Timestamp, WriteOp,
+};
 
 /// A statement under construction: `set` and `require` keep text and parameters in step.
 #[derive(Default)]
@@ -33,7 +35,7 @@ impl Statement {
         self.parameters.push(value);
     }
 
-    fn of(&mut self, change: &Change) {
+    fn of(&mut self, change: &ConditionalWrite) {
         self.write(format_args!(" WHERE \"{PK}\"=? AND \"{SK}\"=?"));
         self.parameters
             .extend([text(&change.key.partition), text(&change.key.sort)]);
@@ -53,17 +55,17 @@ impl Statement {
         self.require(name, "<=", time(value));
     }
 
-    fn require_truth(&mut self, record: &Record) {
-        match *record {
-            Record::Session(Session::Active { expires_at }) => {
+    fn require_state(&mut self, state: &RecordState) {
+        match *state {
+            RecordState::Session(SessionState::Active { expires_at }) => {
                 self.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
                 self.require_time(EXPIRES_AT, expires_at);
             }
-            Record::Session(Session::Inactive { deactivated_at }) => {
+            RecordState::Session(SessionState::Inactive { deactivated_at }) => {
                 self.require(IS_ACTIVE, "=", AttributeValue::Bool(false));
                 self.require_time(DEACTIVATED_AT, deactivated_at);
             }
-            Record::Token { expires_at } => self.require_time(EXPIRES_AT, expires_at),
+            RecordState::Token { expires_at } => self.require_time(EXPIRES_AT, expires_at),
         }
     }
 
@@ -95,7 +97,7 @@ impl Statement {
     fn no_time(&mut self, name: &str) {
         let lacks_number = lacks(name, "N");
         self.write(format_args!("({lacks_number} OR \"{name}\">?)"));
-        self.parameters.push(time(Timestamp::LAST));
+        self.parameters.push(time(Timestamp::MAX_VALID));
     }
 }
 
@@ -109,10 +111,13 @@ fn lacks(name: &str, data_type: &str) -> String {
 /// # Errors
 ///
 /// None in practice: building fails only without a statement.
-pub(super) fn statement(table: &str, change: &Change) -> Result<BatchStatementRequest, BuildError> {
+pub(super) fn statement(
+    table: &str,
+    change: &ConditionalWrite,
+) -> Result<BatchStatementRequest, BuildError> {
     let mut made = Statement::default();
-    match &change.write {
-        Write::Deactivate {
+    match &change.op {
+        WriteOp::Deactivate {
             expired_by,
             at,
             reason,
@@ -132,7 +137,7 @@ pub(super) fn statement(table: &str, change: &Change) -> Result<BatchStatementRe
                 made.require(EXPIRES_AT, "<=", time(*expired_by));
             }
         }
-        Write::Extend {
+        WriteOp::Extend {
             live_at,
             expires_at,
             shard,
@@ -147,15 +152,19 @@ pub(super) fn statement(table: &str, change: &Change) -> Result<BatchStatementRe
             made.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
             made.require(EXPIRES_AT, ">", time(*live_at));
         }
-        Write::Reindex { seen, shard, due } => {
+        WriteOp::Reindex {
+            observed,
+            shard,
+            due,
+        } => {
             made.text = format!("UPDATE \"{table}\"");
             for (name, value) in due_attributes(due, *shard) {
                 made.set(name, value);
             }
             made.of(change);
-            made.require_truth(seen);
+            made.require_state(observed);
         }
-        Write::MoveMalformed { kind, from } => {
+        WriteOp::MoveMalformed { kind, from } => {
             made.text = format!("UPDATE \"{table}\"");
             made.set(DUE_KEY, text(DueKey::Malformed(from.shard).to_string()));
             made.of(change);
@@ -164,7 +173,7 @@ pub(super) fn statement(table: &str, change: &Change) -> Result<BatchStatementRe
                 made.require_malformed(*kind);
             }
         }
-        Write::Delete { kind, ended_by } => {
+        WriteOp::Delete { kind, ended_by } => {
             made.text = format!("DELETE FROM \"{table}\"");
             made.of(change);
             match kind {

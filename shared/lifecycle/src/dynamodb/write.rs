@@ -8,15 +8,18 @@ use aws_sdk_dynamodb::types::{
 
 use super::statement::statement;
 use super::{Table, metered};
-use crate::ports::{ApplyChanges, Metered, Outcome, StoreError};
-use session_domain::{Change, Write};
+use crate::ports::{ApplyWrites, Metered, Outcome, StoreError};
+use session_domain::{ConditionalWrite, WriteOp};
 
 const WRITING: &str = "writing";
 
-impl ApplyChanges for Table {
-    const MOST: NonZeroU32 = NonZeroU32::new(25).unwrap();
+impl ApplyWrites for Table {
+    const MAX_BATCH: NonZeroU32 = NonZeroU32::new(25).unwrap();
 
-    async fn apply(&self, changes: &[Change]) -> Result<Metered<Vec<Outcome>>, StoreError> {
+    async fn apply(
+        &self,
+        changes: &[ConditionalWrite],
+    ) -> Result<Metered<Vec<Outcome>>, StoreError> {
         let statements = changes
             .iter()
             .map(|change| statement(&self.name, change))
@@ -43,14 +46,14 @@ impl ApplyChanges for Table {
     }
 }
 
-fn outcome(change: &Change, answer: Option<BatchStatementResponse>) -> Outcome {
+fn outcome(change: &ConditionalWrite, answer: Option<BatchStatementResponse>) -> Outcome {
     let Some(answer) = answer else {
         return Outcome::Failed(StoreError::Unavailable {
             what: WRITING,
             source: "the answer is shorter than the request".into(),
         });
     };
-    let deletes = matches!(change.write, Write::Delete { .. });
+    let deletes = matches!(change.op, WriteOp::Delete { .. });
     match (answer.error, answer.item) {
         (None, None) if deletes => Outcome::Gone,
         (None, _) => Outcome::Applied,
@@ -59,7 +62,7 @@ fn outcome(change: &Change, answer: Option<BatchStatementResponse>) -> Outcome {
         {
             // Whether the service sends the record along differs by documentation, by region and
             // by emulator, and it may be large: whoever needs it reads it.
-            Outcome::Refused
+            Outcome::ConditionFailed
         }
         (Some(error), _) => {
             let code = error.code.as_ref().map(BatchStatementErrorCodeEnum::as_str);

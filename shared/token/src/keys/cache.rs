@@ -11,23 +11,23 @@ use super::{FetchError, KeySet, KeysUnavailable};
 use session_domain::Timestamp;
 
 /// The pause between two fetches for keys that are not there, and after a fetch that failed.
-const PAUSE_SECONDS: i64 = 30;
+const REFETCH_COOLDOWN_SECONDS: i64 = 30;
 
 /// The pause after the first failure where no keys are at hand, so that the function recovers soon.
-/// Each further failure doubles it, up to [`PAUSE_SECONDS`]. It is long enough for the request that
+/// Each further failure doubles it, up to [`REFETCH_COOLDOWN_SECONDS`]. It is long enough for the request that
 /// waits for an init that has failed to be answered at once, not by another fetch.
-const FIRST_PAUSE_SECONDS: i64 = 2;
+const FIRST_COOLDOWN_SECONDS: i64 = 2;
 
 /// For how long keys are believed while no newer ones can be fetched.
-const LAST_RESORT_SECONDS: i64 = 24 * 3_600;
+const MAX_STALE_SECONDS: i64 = 24 * 3_600;
 
 /// Where keys are fetched from.
 pub trait FetchKeys: fmt::Debug + Send + Sync {
-    /// Fetches the keys as they are at `now`. It may take `patience`.
+    /// Fetches the keys as they are at `now`. It may take `timeout`.
     fn fetch(
         &self,
         now: Timestamp,
-        patience: Duration,
+        timeout: Duration,
     ) -> Pin<Box<dyn Future<Output = Fetch> + Send + '_>>;
 }
 
@@ -46,7 +46,7 @@ pub struct Fetched {
     /// The keys.
     pub keys: KeySet,
     /// For how long they need not be fetched again.
-    pub fresh_seconds: i64,
+    pub ttl_seconds: i64,
 }
 
 /// Keys that are fetched when they are needed, by one request for all that wait.
@@ -54,68 +54,68 @@ pub struct Fetched {
 pub struct CachedKeys {
     source: Box<dyn FetchKeys>,
     /// How long a fetch may take.
-    patience: Duration,
+    timeout: Duration,
     state: RwLock<State>,
     fetching: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    held: Option<Held>,
+    cached: Option<CachedKeySet>,
     /// How many fetches have ended.
     fetches: u64,
     /// The last fetch, if it failed.
-    failed: Option<Failure>,
+    failed: Option<FailedFetch>,
     /// When keys were last fetched because one was not among them.
-    searched_at: Option<Timestamp>,
+    last_kid_miss: Option<Timestamp>,
 }
 
 /// A fetch that failed.
 #[derive(Debug)]
-struct Failure {
+struct FailedFetch {
     at: Timestamp,
     why: String,
     /// Until then it is not tried again.
-    pauses_until: Timestamp,
+    retry_at: Timestamp,
     /// How many fetches have failed since the last one that did not.
-    in_a_row: u32,
+    consecutive: u32,
 }
 
-impl Failure {
-    fn pauses(&self, now: Timestamp) -> bool {
+impl FailedFetch {
+    fn is_cooling_down(&self, now: Timestamp) -> bool {
         // A clock that was set back makes no pause longer.
-        self.at <= now && now < self.pauses_until
+        self.at <= now && now < self.retry_at
     }
 }
 
 #[derive(Debug)]
-struct Held {
+struct CachedKeySet {
     keys: Arc<KeySet>,
     fetched_at: Timestamp,
     fresh_until: Timestamp,
 }
 
 impl CachedKeys {
-    /// Fetches the first keys; each fetch may take `patience`. Where the first one fails and may
+    /// Fetches the first keys; each fetch may take `timeout`. Where the first one fails and may
     /// pass, it is logged, and tried again after a short pause.
     ///
     /// # Errors
     ///
-    /// [`FetchError::Unfit`].
+    /// [`FetchError::Permanent`].
     pub async fn load(
         source: Box<dyn FetchKeys>,
         now: Timestamp,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, FetchError> {
-        let first = source.fetch(now, patience).await;
-        if let Err(unfit @ FetchError::Unfit(_)) = first.outcome {
-            return Err(unfit);
+        let first = source.fetch(now, timeout).await;
+        if let Err(permanent @ FetchError::Permanent(_)) = first.outcome {
+            return Err(permanent);
         }
         let mut state = State::default();
-        state.take(first, now);
+        state.store_result(first, now);
         Ok(Self {
             source,
-            patience,
+            timeout,
             state: RwLock::new(state),
             fetching: Mutex::new(()),
         })
@@ -126,22 +126,22 @@ impl CachedKeys {
         now: Timestamp,
         kid: Option<&str>,
     ) -> Result<Arc<KeySet>, KeysUnavailable> {
-        let seen = {
+        let fetches_before = {
             let state = self.state();
-            if !state.wants(kid, now) {
+            if !state.needs_fetch(kid, now) {
                 return state.answer(kid, now);
             }
             state.fetches
         };
         let _one_at_a_time = self.fetching.lock().await;
         // Who has waited for somebody else's fetch takes what it brought.
-        if self.state().fetches == seen {
-            let fetched = self.source.fetch(now, self.patience).await;
+        if self.state().fetches == fetches_before {
+            let fetched = self.source.fetch(now, self.timeout).await;
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            if state.lacks(kid, now) {
-                state.searched_at = Some(now);
+            if state.misses(kid, now) {
+                state.last_kid_miss = Some(now);
             }
-            state.take(fetched, now);
+            state.store_result(fetched, now);
         }
         self.state().answer(kid, now)
     }
@@ -153,18 +153,15 @@ impl CachedKeys {
 
 impl State {
     /// Takes what a fetch brought that began at `now`.
-    fn take(&mut self, fetch: Fetch, now: Timestamp) {
+    fn store_result(&mut self, fetch: Fetch, now: Timestamp) {
         self.fetches += 1;
         match fetch.outcome {
-            Ok(Fetched {
-                keys,
-                fresh_seconds,
-            }) => {
+            Ok(Fetched { keys, ttl_seconds }) => {
                 self.failed = None;
-                self.held = Some(Held {
+                self.cached = Some(CachedKeySet {
                     keys: Arc::new(keys),
                     fetched_at: now,
-                    fresh_until: now.plus(fresh_seconds),
+                    fresh_until: now.plus(ttl_seconds),
                 });
             }
             Err(error) => self.fail(&error, now, fetch.took),
@@ -172,59 +169,63 @@ impl State {
     }
 
     fn fail(&mut self, error: &FetchError, now: Timestamp, took: Duration) {
-        let before = self.failed.as_ref().map_or(0, |failed| failed.in_a_row);
-        let pauses_until = if self.believed(now).is_some() {
+        let before = self.failed.as_ref().map_or(0, |failed| failed.consecutive);
+        let retry_at = if self.usable(now).is_some() {
             tracing::error!(%error, "the keys could not be fetched; the cached ones are used");
-            now.plus(PAUSE_SECONDS)
+            now.plus(REFETCH_COOLDOWN_SECONDS)
         } else {
             tracing::error!(%error, "the keys could not be fetched, and none are cached");
-            let pause = FIRST_PAUSE_SECONDS << before.min(8);
+            let cooldown = FIRST_COOLDOWN_SECONDS << before.min(8);
             // The pause begins as the fetch ends, which may have taken longer than the pause.
             let ended_at = now.plus(took.as_secs().try_into().unwrap_or_default());
-            ended_at.plus(pause.min(PAUSE_SECONDS))
+            ended_at.plus(cooldown.min(REFETCH_COOLDOWN_SECONDS))
         };
-        self.failed = Some(Failure {
+        self.failed = Some(FailedFetch {
             at: now,
             why: error.to_string(),
-            pauses_until,
-            in_a_row: before.saturating_add(1),
+            retry_at,
+            consecutive: before.saturating_add(1),
         });
     }
 
     /// The keys, unless they are too old.
-    fn believed(&self, now: Timestamp) -> Option<&Held> {
-        let recent = |held: &&Held| now.since(held.fetched_at) < LAST_RESORT_SECONDS;
-        self.held.as_ref().filter(recent)
+    fn usable(&self, now: Timestamp) -> Option<&CachedKeySet> {
+        let recent = |cached: &&CachedKeySet| now.since(cached.fetched_at) < MAX_STALE_SECONDS;
+        self.cached.as_ref().filter(recent)
     }
 
     /// Whether the keys that are believed have none for `kid`.
-    fn lacks(&self, kid: Option<&str>, now: Timestamp) -> bool {
-        let held = self.believed(now);
-        held.is_some_and(|held| held.keys.of(kid).next().is_none())
+    fn misses(&self, kid: Option<&str>, now: Timestamp) -> bool {
+        let cached = self.usable(now);
+        cached.is_some_and(|cached| cached.keys.of(kid).next().is_none())
     }
 
     /// Whether keys have to be fetched for a token with this `kid`.
-    fn wants(&self, kid: Option<&str>, now: Timestamp) -> bool {
-        let pauses = self.failed.as_ref().map(|failed| failed.pauses(now));
-        let Some(held) = self.believed(now) else {
-            return pauses != Some(true);
+    fn needs_fetch(&self, kid: Option<&str>, now: Timestamp) -> bool {
+        let cooling_down = self
+            .failed
+            .as_ref()
+            .map(|failed| failed.is_cooling_down(now));
+        let Some(cached) = self.usable(now) else {
+            return cooling_down != Some(true);
         };
         // A clock that was set back makes no pause longer.
-        let rested = |since: Timestamp| !(0..PAUSE_SECONDS).contains(&now.since(since));
-        if self.lacks(kid, now) && self.searched_at.is_none_or(rested) {
+        let cooled_down =
+            |since: Timestamp| !(0..REFETCH_COOLDOWN_SECONDS).contains(&now.since(since));
+        if self.misses(kid, now) && self.last_kid_miss.is_none_or(cooled_down) {
             return true;
         }
-        match pauses {
-            Some(pauses) => !pauses,
-            None => held.fresh_until <= now || now < held.fetched_at,
+        match cooling_down {
+            Some(cooling_down) => !cooling_down,
+            None => cached.fresh_until <= now || now < cached.fetched_at,
         }
     }
 
     fn answer(&self, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, KeysUnavailable> {
-        match (self.believed(now), &self.failed) {
+        match (self.usable(now), &self.failed) {
             // Only while fetching works is a key that is not there a key that does not exist.
-            (Some(held), failed) if failed.is_none() || !self.lacks(kid, now) => {
-                Ok(Arc::clone(&held.keys))
+            (Some(cached), failed) if failed.is_none() || !self.misses(kid, now) => {
+                Ok(Arc::clone(&cached.keys))
             }
             (_, failed) => {
                 let why = failed.as_ref().map(|failed| failed.why.clone());
@@ -245,7 +246,7 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-    const PATIENCE: Duration = Duration::from_secs(3);
+    const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
     /// What a source does, seen from outside.
     #[derive(Debug, Default)]
@@ -262,21 +263,21 @@ mod tests {
         fn fetch(
             &self,
             _: Timestamp,
-            patience: Duration,
+            timeout: Duration,
         ) -> Pin<Box<dyn Future<Output = Fetch> + Send + '_>> {
             Box::pin(async move {
                 self.0.fetches.fetch_add(1, Ordering::SeqCst);
                 if !self.0.is_back.load(Ordering::SeqCst) {
-                    sleep(patience).await;
+                    sleep(timeout).await;
                     return Fetch {
-                        outcome: Err(FetchError::Unavailable("silence".to_owned())),
-                        took: patience,
+                        outcome: Err(FetchError::Transient("silence".to_owned())),
+                        took: timeout,
                     };
                 }
                 Fetch {
                     outcome: Ok(Fetched {
                         keys: KeySet::Any(Vec::new()),
-                        fresh_seconds: 300,
+                        ttl_seconds: 300,
                     }),
                     took: Duration::ZERO,
                 }
@@ -286,33 +287,35 @@ mod tests {
 
     /// A cache whose init met silence, its source, and what measures the time since the start.
     async fn started() -> (CachedKeys, Arc<Source>, Instant) {
-        let (source, watch) = (Arc::default(), Instant::now());
+        let (source, timer) = (Arc::default(), Instant::now());
         let silent = Box::new(Silent(Arc::clone(&source)));
-        let keys = CachedKeys::load(silent, START, PATIENCE).await.unwrap();
-        (keys, source, watch)
+        let keys = CachedKeys::load(silent, START, FETCH_TIMEOUT)
+            .await
+            .unwrap();
+        (keys, source, timer)
     }
 
-    fn now(watch: &Instant) -> Timestamp {
-        START.plus(watch.elapsed().as_secs().try_into().unwrap())
+    fn now(timer: &Instant) -> Timestamp {
+        START.plus(timer.elapsed().as_secs().try_into().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn first_request_after_a_silent_init_is_answered_at_once() {
-        let (keys, source, watch) = started().await;
+        let (keys, source, timer) = started().await;
         for _ in 0..10 {
-            let error = keys.at(now(&watch), None).await.unwrap_err();
+            let error = keys.at(now(&timer), None).await.unwrap_err();
             assert_eq!(error.to_string(), "the keys cannot be fetched: silence");
         }
-        assert_eq!(watch.elapsed(), PATIENCE, "the time of one fetch");
+        assert_eq!(timer.elapsed(), FETCH_TIMEOUT, "the time of one fetch");
         assert_eq!(source.fetches.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn pause_without_keys_grows_and_has_a_limit() {
-        let (keys, source, watch) = started().await;
+        let (keys, source, timer) = started().await;
         let mut fetched_at = Vec::new();
         while fetched_at.len() < 7 {
-            let (before, asked_at) = (source.fetches.load(Ordering::SeqCst), now(&watch));
+            let (before, asked_at) = (source.fetches.load(Ordering::SeqCst), now(&timer));
             keys.at(asked_at, None).await.unwrap_err();
             if source.fetches.load(Ordering::SeqCst) > before {
                 fetched_at.push(asked_at.since(START));
@@ -324,18 +327,18 @@ mod tests {
         // One that is met ends the growth.
         source.is_back.store(true, Ordering::SeqCst);
         sleep(Duration::from_secs(30)).await;
-        keys.at(now(&watch), None).await.unwrap();
+        keys.at(now(&timer), None).await.unwrap();
         let state = keys.state();
         assert!(state.failed.is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn requests_during_a_silent_fetch_wait_for_that_one() {
-        let (keys, source, watch) = started().await;
-        let asked_at = now(&watch).plus(60);
+        let (keys, source, timer) = started().await;
+        let asked_at = now(&timer).plus(60);
         let answers = join_all((0..20).map(|_| keys.at(asked_at, None))).await;
         assert!(answers.iter().all(Result::is_err));
-        assert_eq!(watch.elapsed(), 2 * PATIENCE);
+        assert_eq!(timer.elapsed(), 2 * FETCH_TIMEOUT);
         assert_eq!(source.fetches.load(Ordering::SeqCst), 2);
     }
 

@@ -13,25 +13,25 @@ use super::{KeySet, VerifyingKey};
 use crate::json::read_object;
 
 /// The most keys of a set that are read. Each is checked, which takes time for which a request waits.
-const MOST_KEYS: usize = 500;
+const MAX_KEYS: usize = 500;
 
 /// The most keys that a line of the log names.
-const MOST_NAMED: usize = 20;
+const MAX_LOGGED_KEYS: usize = 20;
 
 /// The most characters of a `kid` that a line of the log repeats.
-const LONGEST_NAME: usize = 64;
+const MAX_KID_CHARS: usize = 64;
 
 /// The members of a JWK that only a private or a symmetric key has (RFC 7518 §6.2.2, §6.3.2, §6.4).
-const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// Why a document is not read as a JWK Set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwks {
     /// It has another form.
     #[error("not a JWK Set: no JSON object with the array \"keys\", or a name stands twice in it")]
-    Form,
+    Malformed,
     /// It has too many keys.
-    #[error("the JWK Set has {0} keys, and no more than {MOST_KEYS} are read")]
+    #[error("the JWK Set has {0} keys, and no more than {MAX_KEYS} are read")]
     TooManyKeys(usize),
 }
 
@@ -44,11 +44,11 @@ pub enum InvalidJwks {
 ///
 /// What is no JWK Set, or a set of more than 500 keys.
 pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<KeySet, InvalidJwks> {
-    let mut document: Map<String, Value> = read_object(document).ok_or(InvalidJwks::Form)?;
+    let mut document: Map<String, Value> = read_object(document).ok_or(InvalidJwks::Malformed)?;
     let Some(Value::Array(keys)) = document.remove("keys") else {
-        return Err(InvalidJwks::Form);
+        return Err(InvalidJwks::Malformed);
     };
-    if keys.len() > MOST_KEYS {
+    if keys.len() > MAX_KEYS {
         return Err(InvalidJwks::TooManyKeys(keys.len()));
     }
     let kid_of = |key: &Value| Some(key.get("kid")?.as_str()?.to_owned());
@@ -94,7 +94,7 @@ fn read_key(
     use Unused::{PassedOver, Refused};
 
     let member = |name| key.get(name).and_then(Value::as_str);
-    if PRIVATE.iter().any(|name| key.get(name).is_some()) {
+    if PRIVATE_MEMBERS.iter().any(|name| key.get(name).is_some()) {
         return Err(Refused("is private or symmetric"));
     }
     if shared {
@@ -135,12 +135,12 @@ fn read_key(
 /// The first of these keys, each with its `kid` and why it is not used.
 fn list(keys: &[(Option<String>, &str)]) -> String {
     let mut list = String::new();
-    for (kid, why) in keys.iter().take(MOST_NAMED) {
+    for (kid, why) in keys.iter().take(MAX_LOGGED_KEYS) {
         let separator = if list.is_empty() { "" } else { "; " };
         // Writing to a string cannot fail.
         let _ = match kid {
             Some(kid) => {
-                let kid: String = kid.chars().take(LONGEST_NAME).collect();
+                let kid: String = kid.chars().take(MAX_KID_CHARS).collect();
                 write!(list, "{separator}the key {kid:?} {why}")
             }
             None => write!(list, "{separator}the key without kid {why}"),

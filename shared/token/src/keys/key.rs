@@ -32,7 +32,7 @@ enum Verification {
 /// What is wrong with a key; the words follow the name of where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} for {algorithm:?}")]
-pub struct UnfitKey {
+pub struct UnsuitableKey {
     problem: String,
     algorithm: Algorithm,
 }
@@ -65,20 +65,23 @@ impl VerifyingKey {
     ///
     /// An algorithm that takes none; a secret shorter than the algorithm's hash (RFC 7518 §3.2); a
     /// public key, which everybody may know and so everybody could sign with.
-    pub fn from_secret(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, UnfitKey> {
+    pub fn from_secret(
+        algorithm: Algorithm,
+        secret: impl AsRef<[u8]>,
+    ) -> Result<Self, UnsuitableKey> {
         const PUBLIC: [&[u8]; 2] = [b"PUBLIC KEY-----", b"CERTIFICATE-----"];
         let secret = secret.as_ref();
-        let unfit = |problem: &str| UnfitKey::new(problem, algorithm);
+        let unsuitable = |problem: &str| UnsuitableKey::new(problem, algorithm);
         let Some(Method::Hmac(hash)) = method(algorithm) else {
-            return Err(unfit("is a secret, and a public key is needed"));
+            return Err(unsuitable("is a secret, and a public key is needed"));
         };
         let bytes = hash.digest_algorithm().output_len();
         if secret.len() < bytes {
-            return Err(unfit(&format!("must have {bytes} bytes or more")));
+            return Err(unsuitable(&format!("must have {bytes} bytes or more")));
         }
         let holds = |part: &[u8]| secret.windows(part.len()).any(|it| it == part);
         if PUBLIC.into_iter().any(holds) {
-            return Err(unfit("holds a public key, and a secret is needed"));
+            return Err(unsuitable("holds a public key, and a secret is needed"));
         }
         let key = hmac::Key::new(hash, secret);
         Ok(Self(Verification::Hmac(Box::new(key))))
@@ -89,15 +92,17 @@ impl VerifyingKey {
     /// # Errors
     ///
     /// An algorithm that takes none; what is no public key for the algorithm.
-    pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, UnfitKey> {
-        let unfit = |problem: &str| UnfitKey::new(problem, algorithm);
+    pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, UnsuitableKey> {
+        let unsuitable = |problem: &str| UnsuitableKey::new(problem, algorithm);
         if pem.contains("PRIVATE KEY") {
-            return Err(unfit("holds a private key, and the public one is needed"));
+            return Err(unsuitable(
+                "holds a private key, and the public one is needed",
+            ));
         }
         let pem = pem.as_bytes();
         let key = match method(algorithm) {
             None | Some(Method::Hmac(_)) => {
-                return Err(unfit("is a public key, and a secret is needed"));
+                return Err(unsuitable("is a public key, and a secret is needed"));
             }
             Some(Method::Rsa(_)) => DecodingKey::from_rsa_pem(pem),
             Some(Method::Ec(..)) => DecodingKey::from_ec_pem(pem),
@@ -105,9 +110,9 @@ impl VerifyingKey {
         };
         let jwk = key
             .and_then(|key| Jwk::from_decoding_key(&key, None))
-            .map_err(|_| unfit("must be the PEM of a public key"))?;
+            .map_err(|_| unsuitable("must be the PEM of a public key"))?;
         Self::from_parameters(algorithm, &jwk.algorithm)
-            .map_err(|flaw| unfit(&format!("{flaw}, and cannot serve")))
+            .map_err(|flaw| unsuitable(&format!("{flaw}, and cannot serve")))
     }
 
     /// The key of a JWK (RFC 7518 §6, RFC 8037 §2), where it is one for the algorithm.
@@ -129,7 +134,7 @@ impl VerifyingKey {
                     n: without_leading_zeros(&n),
                     e: without_leading_zeros(&e),
                 };
-                check(&key)?;
+                check_rsa_key(&key)?;
                 let parsed = key.to_parsed_public_key(method);
                 parsed.map_err(|_| "is no sound RSA key")?
             }
@@ -170,7 +175,7 @@ impl VerifyingKey {
     }
 }
 
-impl UnfitKey {
+impl UnsuitableKey {
     pub(super) fn new(problem: &str, algorithm: Algorithm) -> Self {
         Self {
             problem: problem.to_owned(),
@@ -211,7 +216,7 @@ pub(super) fn kind(algorithm: Algorithm) -> (&'static str, Option<&'static str>)
 /// Checks whether an RSA key is worth anything: 2,048 to 8,192 bits (RFC 7518 §3.3), an exponent with
 /// which a signature is more than the message itself, and a generator whose keys cannot be broken.
 /// Reading a key says nothing of these.
-fn check(key: &PublicKeyComponents<&[u8]>) -> Result<(), Flaw> {
+fn check_rsa_key(key: &PublicKeyComponents<&[u8]>) -> Result<(), Flaw> {
     let bits = match key.n {
         [first, rest @ ..] => rest.len() * 8 + (u8::BITS - first.leading_zeros()) as usize,
         [] => 0,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub use cache::{CachedKeys, Fetch, FetchKeys, Fetched};
 pub use jwks::{InvalidJwks, read_jwks};
-pub use key::{UnfitKey, VerifyingKey};
+pub use key::{UnsuitableKey, VerifyingKey};
 
 use session_domain::Timestamp;
 
@@ -72,10 +72,10 @@ pub struct KeysUnavailable(String);
 pub enum FetchError {
     /// Not reached, too slow, or not what was expected: it may pass.
     #[error("{0}")]
-    Unavailable(String),
+    Transient(String),
     /// It will not pass before somebody acts.
     #[error("{0}")]
-    Unfit(String),
+    Permanent(String),
 }
 
 /// The keys of a verifier.

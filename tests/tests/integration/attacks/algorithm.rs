@@ -94,7 +94,7 @@ async fn a_token_without_its_signature_is_refused() {
                 InvalidToken::Signature,
             ),
             // Its claims are taken for a signature.
-            (format!("{header}.{payload}"), InvalidToken::Form),
+            (format!("{header}.{payload}"), InvalidToken::Encoding),
         ] {
             target.refuses(&token, why).await;
         }

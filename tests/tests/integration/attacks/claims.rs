@@ -2,7 +2,7 @@
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use session_cleanup_tests::log::Watch;
+use session_cleanup_tests::log::LogGuard;
 use session_cleanup_tests::token_factory::{Signer, Target, claims_with, good_claims, usual};
 use session_cleanup_tests::{HOUR, NOW, authorizing};
 use session_token::InvalidToken;
@@ -421,7 +421,7 @@ async fn log_names_the_bad_claim_and_never_its_value() {
         ),
         ("scope", json!(null), "the claim scope is malformed"),
     ] {
-        let lines = Watch::start();
+        let lines = LogGuard::start();
         let token = signer.sign(signer.header(), claims_with(name, value).to_string());
         target.answers(&token, "Invalid token").await;
         assert!(!lines.about(why).is_empty(), "{why}: {:?}", lines.lines());

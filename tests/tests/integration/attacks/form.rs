@@ -56,7 +56,7 @@ async fn base64_that_is_not_base64url_without_padding_is_refused() {
             let why = match at {
                 // What is signed is the text, so a changed one is refused before it is read.
                 1 => InvalidToken::Signature,
-                _ => InvalidToken::Form,
+                _ => InvalidToken::Encoding,
             };
             target.refuses(&token, why).await;
         }
@@ -101,7 +101,7 @@ async fn base64_whose_unused_bits_are_not_zero_is_refused() {
                     parts[at] = &changed;
                     let why = match at {
                         1 => InvalidToken::Signature,
-                        _ => InvalidToken::Form,
+                        _ => InvalidToken::Encoding,
                     };
                     target.refuses(&parts.join("."), why).await;
                     seen += 1;
@@ -133,7 +133,7 @@ async fn a_payload_that_is_not_base64url_is_refused_also_where_it_is_well_signed
         let token = format!("{message}.{}", encoded(signer.signature(&message)));
         let why = match payload.as_str() {
             "" => InvalidToken::Payload,
-            _ => InvalidToken::Form,
+            _ => InvalidToken::Encoding,
         };
         target.refuses(&token, why).await;
     }
@@ -149,12 +149,12 @@ async fn a_token_that_is_not_three_parts_is_refused() {
     let encrypted = encoded(json!({ "alg": "dir", "enc": "A256GCM" }).to_string());
     let disguised = encoded(json!({ "alg": "HS256", "enc": "A256GCM" }).to_string());
     for (bad, why) in [
-        ("x".to_owned(), InvalidToken::Form),
-        (".".to_owned(), InvalidToken::Form),
+        ("x".to_owned(), InvalidToken::Encoding),
+        (".".to_owned(), InvalidToken::Encoding),
         ("..".to_owned(), InvalidToken::Header),
         ("...".to_owned(), InvalidToken::Header),
-        ("a.b.c".to_owned(), InvalidToken::Form),
-        (header.to_owned(), InvalidToken::Form),
+        ("a.b.c".to_owned(), InvalidToken::Encoding),
+        (header.to_owned(), InvalidToken::Encoding),
         (format!("{header}..{signature}"), InvalidToken::Signature),
         (format!(".{payload}.{signature}"), InvalidToken::Header),
         (format!(".{token}"), InvalidToken::Header),
@@ -181,8 +181,8 @@ async fn a_token_that_is_not_three_parts_is_refused() {
         ),
         (format!("{token}x"), InvalidToken::Signature),
         (format!("{token}AAAA"), InvalidToken::Signature),
-        (format!("{token};"), InvalidToken::Form),
-        (format!("\"{token}\""), InvalidToken::Form),
+        (format!("{token};"), InvalidToken::Encoding),
+        (format!("\"{token}\""), InvalidToken::Encoding),
         // A JWE (RFC 7516 §7.1), and one that says what is expected.
         (
             format!("{encrypted}..{key}.{payload}.{signature}"),
@@ -207,9 +207,11 @@ async fn a_token_that_is_not_three_parts_is_refused() {
             "signatures": [{ "protected": header, "signature": signature }],
         }),
     ] {
-        target.refuses(&json.to_string(), InvalidToken::Form).await;
         target
-            .refuses(&encoded(json.to_string()), InvalidToken::Form)
+            .refuses(&json.to_string(), InvalidToken::Encoding)
+            .await;
+        target
+            .refuses(&encoded(json.to_string()), InvalidToken::Encoding)
             .await;
     }
     target.lets_in(&token).await;

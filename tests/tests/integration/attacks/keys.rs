@@ -7,7 +7,7 @@ use num_bigint::BigUint;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use session_cleanup_tests::log::Watch;
+use session_cleanup_tests::log::LogGuard;
 use session_cleanup_tests::token_factory::{Signer, decoded, encoded, good_claims};
 use session_token::InvalidToken;
 use session_token::keys::{InvalidJwks, VerifyingKey, read_jwks};
@@ -299,7 +299,7 @@ fn a_document_that_is_no_set_or_has_a_name_twice_is_refused_whole() {
         json!({ "keys": [{ "$serde_json::private::RawValue": doubled(&jwk, "x") }] }).to_string(),
     ] {
         let read = read_jwks(document.as_bytes(), Algorithm::EdDSA);
-        assert_eq!(read.unwrap_err(), InvalidJwks::Form, "{document}");
+        assert_eq!(read.unwrap_err(), InvalidJwks::Malformed, "{document}");
     }
     for (keys, found) in [
         (json!([]), 0),
@@ -380,7 +380,7 @@ async fn rejects_rsa_key_of_weak_generator() {
     for algorithm in [Algorithm::RS256, Algorithm::PS512] {
         each_is_refused(algorithm, vec![weak.clone()]).await;
         let set = json!({ "keys": [weak] }).to_string();
-        let log = Watch::start();
+        let log = LogGuard::start();
         assert!(read_jwks(set.as_bytes(), algorithm).unwrap().is_empty());
         let lines = log.about("the key \\\"weak\\\" has an RSA modulus of the weak generator ROCA");
         assert!(!lines.is_empty(), "{:?}", log.lines());
@@ -391,10 +391,10 @@ async fn rejects_rsa_key_of_weak_generator() {
 #[test]
 fn accepts_rsa_moduli_of_other_generators() {
     let jwk = Signer::of(Algorithm::RS256).jwk();
-    let mut dice = StdRng::seed_from_u64(12);
+    let mut rng = StdRng::seed_from_u64(12);
     let keys: Vec<_> = (0..500)
         .map(|kid| {
-            let mut n: [u8; 256] = dice.random();
+            let mut n: [u8; 256] = rng.random();
             (n[0], n[255]) = (n[0] | 0x80, n[255] | 1);
             with(&jwk, json!({ "n": encoded(n), "kid": kid.to_string() }))
         })
@@ -461,7 +461,7 @@ fn log_has_one_line_about_all_unused_keys_of_a_kind() {
         "the key \"one-no-x\" is of another type or lacks a member",
         "the key without kid has a kid that is no string",
     ];
-    let log = Watch::start();
+    let log = LogGuard::start();
     let set = json!({ "keys": keys }).to_string();
     let read = read_jwks(set.as_bytes(), Algorithm::EdDSA).unwrap();
     assert_eq!(read.of(Some("one-good")).count(), 1);
@@ -480,7 +480,7 @@ fn log_has_one_line_about_all_unused_keys_of_a_kind() {
     }
 
     keys.extend(vec![json!({ "kid": "many".repeat(1_000) }); 400]);
-    let log = Watch::start();
+    let log = LogGuard::start();
     let set = json!({ "keys": keys }).to_string();
     read_jwks(set.as_bytes(), Algorithm::EdDSA).unwrap();
     let lines = log.about("manymany");
