@@ -350,7 +350,7 @@ def test_the_dashboard_lists_the_last_reports_by_fields_that_are_logged():
     query = widget["properties"]["query"]
     assert query.startswith("SOURCE 'CleanupLogs' | SOURCE 'ForceCleanupLogs' | fields ")
     assert "filter message = 'cleanup ended'" in query
-    source = "".join(it.read_text() for it in (ROOT / "shared/src/clean_up").glob("*.rs"))
+    source = "".join(it.read_text() for it in (ROOT / "shared/functions/src/clean_up").glob("*.rs"))
     before, _ = source.split('"cleanup ended"')
     logged = before[before.rindex("fn log(") :]
     for field in re.search(r"fields ([^|]+) \|", query)[1].split(", "):

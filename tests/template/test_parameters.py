@@ -208,7 +208,7 @@ def test_the_document_has_the_right_defaults_and_variables():
 
 def test_the_variables_of_the_source_are_those_of_the_template():
     """Each variable that the functions read is set by the template, or is Lambda's own."""
-    source = (ROOT / "shared/src/config.rs").read_text().split("#[cfg(test)]")[0]
+    source = (ROOT / "shared/functions/src/config.rs").read_text().split("#[cfg(test)]")[0]
     read_by_functions = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', source))
     assert len(read_by_functions) > 10
     assert read_by_functions <= set(VARIABLES)

@@ -1,9 +1,9 @@
 //! The statistics and the list of reports, over HTTP; the page that shows them, and the API's
 //! description. By a schedule: whether the scheduled cleanup is late.
 
-mod audit;
 mod page;
 mod recent;
+mod report_list;
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{DescribeTable as _, ReadReports as _, StoreError};
 use tokio::time::timeout;
 
-use self::audit::ReportQuery;
 use self::recent::Recent;
+use self::report_list::ReportQuery;
 
 /// The function.
 #[derive(Debug)]
@@ -264,7 +264,7 @@ impl Stats {
             .await
             .map_err(|error| ApiError::from_store(&error))?;
         if report_query.csv {
-            return audit::csv(page).map(ResponseBody::Raw);
+            return report_list::csv(page).map(ResponseBody::Raw);
         }
         Ok(ResponseBody::Reports(page))
     }

@@ -1,20 +1,36 @@
-//! Pure decisions: no I/O, no clock, no AWS types.
+//! Sessions and tokens as data, and the decisions about them. No I/O, no clock, no AWS types.
 //!
-//! The heart is [`RetentionPolicy::next_action`]: given a record and the time, what happens to it next.
-//! The authorizer, the cleanup, its dry run, the repair of the index and the models in the tests
-//! all ask it and nothing else.
+//! [`RetentionPolicy::next_action`] decides what happens to a record next. The authorizer, the cleanup,
+//! its dry run, the repair of the index and the model of the tests all use it.
+//!
+//! ```
+//! use session_domain::{Days, NextAction, RecordState, RetentionPolicy, SessionState, Timestamp};
+//!
+//! let policy = RetentionPolicy::without_grace(Days(30));
+//! let expires_at = Timestamp::from_seconds(1_800_000_000);
+//! let session = RecordState::Session(SessionState::Active { expires_at });
+//!
+//! let before = policy.next_action(&session, expires_at.minus(1));
+//! assert_eq!(before, NextAction::KeepUntil(expires_at));
+//! assert_eq!(policy.next_action(&session, expires_at), NextAction::Deactivate);
+//! ```
+//!
+//! - [`Record`], [`ConditionalWrite`]: a record as it was read, and the write that changes it.
+//! - [`check_access`], [`DenyReason`]: whether a session allows a request.
+//! - [`CleanupReport`], [`Statistics`]: what a run did, and what the table holds.
 
+mod access;
 mod adoption;
 mod change;
 mod error;
 mod id;
 mod key;
 mod lifecycle;
-mod refusal;
 mod report;
 mod statistics;
 mod time;
 
+pub use access::{DenyReason, SessionSnapshot, check_access};
 pub use adoption::{AdoptionCheckpoint, AdoptionSettings, SegmentProgress};
 pub use change::{ConditionalWrite, MalformedRecord, Record, WriteOp};
 pub use error::error_chain;
@@ -24,7 +40,6 @@ pub use lifecycle::{
     Action, DueEntry, DueKey, DueList, InvalidShard, NextAction, Reason, RecordState,
     RetentionPolicy, SessionState, Shard, Shards,
 };
-pub use refusal::{DenyReason, SessionSnapshot, check_access};
 pub use report::{CleanupReport, Counts, Trigger};
 pub use statistics::{Counted, Statistics};
 pub use time::{Days, Hours, InvalidTimestamp, Timestamp};

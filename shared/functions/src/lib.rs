@@ -1,4 +1,26 @@
-//! What the Lambda functions share: their use cases, configuration, HTTP, logs and metrics.
+//! What the Lambda functions share. Each function turns an event into a call of one use case.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`authorize`] | use case of the authorizer: allow a request, or deny it with a reason |
+//! | [`clean_up`] | use case of the cleanup: process what is due, and report |
+//! | [`statistics`], [`schedule`], [`reports`] | use cases of the monitoring API |
+//! | [`key_sources`] | where the keys of tokens come from: JWK Set, Secrets Manager, configuration |
+//! | [`config`] | the environment variables, read once |
+//! | [`http`], [`metrics`], [`telemetry`] | HTTP requests and responses, metrics, logs |
+//!
+//! ```
+//! use session_functions::config::{CleanupConfig, Environment};
+//!
+//! let environment = Environment::from_iter([("TABLE_NAME", "sessions"), ("DUE_SHARDS", "0")]);
+//! let error = CleanupConfig::read(&environment).unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "invalid configuration: DUE_SHARDS is \"0\" (a whole number from 1 to 100)",
+//! );
+//! ```
+//!
+//! The decisions are in `session_domain`, tokens in `session_token`, the table in `session_lifecycle`.
 
 pub mod authorize;
 pub mod clean_up;

@@ -1,19 +1,12 @@
-//! The life of a session in DynamoDB.
+//! Sessions in DynamoDB, for applications: create them, extend them, close them.
 //!
-//! - [`domain`]: pure decisions; what is due, who is let in.
-//! - [`ports`]: what the use cases need of the world, one trait per capability.
-//! - The use cases, a file each: [`sessions`] for applications that log users in and out; with
-//!   the feature `functions`, `authorize`, `clean_up`, `statistics`, `schedule` and `reports` for the
-//!   Lambda functions.
-//! - [`dynamodb`]: the table behind the ports.
-//! - With the feature `functions`: `config`, `keys`, `token`, `http`, `telemetry`, `metrics`, for the
-//!   functions.
-//!
-//! # For applications
+//! A login service opens a session, stores its refresh token, and closes it at sign-out. Each record
+//! is written with the attributes that the authorizer, the cleanup and native TTL expect.
 //!
 //! ```no_run
 //! use session_lifecycle::{
-//!     Days, NewSession, CallPolicy, Reason, SessionId, Sessions, Shards, Table, Timestamp, UserId, connect,
+//!     CallPolicy, Days, NewSession, Reason, SessionId, Sessions, Shards, Table, Timestamp, UserId,
+//!     connect,
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,11 +15,10 @@
 //!
 //! let (user, session) = (UserId::parse("ann")?, SessionId::parse("s-1")?);
 //! let now = Timestamp::from_seconds(1_800_000_000);
-//! let expires_at = now.plus(3_600);
 //! let new = NewSession {
 //!     user: user.clone(),
 //!     session: session.clone(),
-//!     expires_at,
+//!     expires_at: now.plus(3_600),
 //!     ip_address: None,
 //!     user_agent: None,
 //! };
@@ -36,6 +28,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What an application needs is at the root. The modules are for the Lambda functions:
+//!
+//! - [`ports`]: the interfaces that the use cases depend on, one trait per capability.
+//! - [`dynamodb`]: the adapter that implements them for one table.
+//! - [`aws`]: timeouts and retry limits for calls to AWS.
+//! - [`clock`]: the only place that reads a clock.
+//!
+//! The decisions about records are in `session_domain`; tokens and keys are in `session_token`.
 
 pub mod aws;
 pub mod clock;

@@ -1,4 +1,36 @@
 //! JSON Web Tokens: form, signature and claims, and the keys that verify them.
+//!
+//! A [`TokenVerifier`] checks everything about a token except its expiry and its revocation: an expired
+//! token still names its session. It accepts one algorithm, one issuer and one audience.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use jsonwebtoken::Algorithm;
+//! use session_domain::Timestamp;
+//! use session_token::keys::{KeySet, Keys, VerifyingKey};
+//! use session_token::{TokenRules, TokenVerifier};
+//!
+//! # async fn example(token: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let rules = TokenRules {
+//!     algorithm: Algorithm::HS256,
+//!     issuer: "https://login.example.com".to_owned(),
+//!     audience: "api".to_owned(),
+//!     leeway_seconds: 0,
+//! };
+//! let key = VerifyingKey::from_secret(rules.algorithm, "a secret of at least 32 bytes, please")?;
+//! let verifier = TokenVerifier::new(rules, Keys::Fixed(Arc::new(KeySet::Any(vec![key]))));
+//! let claims = verifier.verify(token, Timestamp::from_seconds(1_800_000_000)).await?;
+//! println!("{:?}", claims.session);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`keys`]: keys, JWK Sets (RFC 7517), and a cache of keys that are fetched through
+//!   [`keys::FetchKeys`].
+//! - [`json`]: strict JSON objects, which reject duplicate names.
+//!
+//! There is no network access and no clock here. The sources of keys are in `session_functions`.
 
 pub mod json;
 pub mod keys;

@@ -7,7 +7,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::AdoptionTable;
 use super::run::{MAX_ATTEMPTS, PROGRESS_INTERVAL, Run};
-use super::tally::{RunTotals, WriteReason};
+use super::totals::{RunTotals, WriteReason};
 use session_domain::{
     AdoptionCheckpoint, AdoptionSettings, ItemKey, Reason, Record, SegmentProgress,
 };

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::CleanupTable;
 use super::run::Run;
-use super::tally::RunTotals;
+use super::totals::RunTotals;
 use session_domain::{Action, DueList, RecordKey};
 use session_lifecycle::ports::ReadRecords;
 

@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::CleanupTable;
 use super::run::Run;
-use super::tally::{RunTotals, WriteReason};
+use super::totals::{RunTotals, WriteReason};
 use session_domain::{CleanupReport, ConditionalWrite, DueList, ItemKey, MalformedRecord};
 
 /// The most memory for the moves that are still to be made, in bytes. A run that meets more malformed

@@ -1,28 +1,33 @@
-//! The use case of the cleanup: read from the index what is due, write it, report.
+//! Use case of the cleanup: read from the due index what is due, write it, report.
 //!
 //! ```text
-//!   due lists ──pages──▶ pieces ──conditional writes──▶ outcomes ──▶ tally ──▶ report
-//!   (a shard each,       (several at once,                │
-//!    several at once)     rate limited)                   └─ refused: read the record,
-//!                                                            decide again, write again
+//!   due lists ──pages──▶ work items ──conditional writes──▶ outcomes ──▶ totals ──▶ report
+//!   (one per shard,      (several at once,                  │
+//!    several at once)     rate limited)                     └─ condition failed: read the record,
+//!                                                              decide again, write again
 //! ```
 //!
-//! The index is believed only as far as the conditions of the writes go: each compares the record's
-//! own attributes. A run keeps counts, and the keys of malformed records until it has moved them, so
-//! that its memory does not grow with the list. It may end at any point: what is left is still on
-//! the list.
+//! The index is only a hint: every write checks the record's own attributes in its condition. A run
+//! keeps counts, and the keys of malformed records until it has moved them, so its memory use does not
+//! grow with the due list. A run can stop at any point; the remaining work stays on the due list.
 //!
-//! `run`: one run, its time and its report. `lists`: reading what is due. `settle`: writing it.
-//! `malformed`: records that cannot be understood. `adopt`: reading the whole table. `pace`: the rate
-//! limit. `tally`: what is counted.
+//! | module | what it is |
+//! | --- | --- |
+//! | `run` | one run: its deadline, its retries, its report |
+//! | `lists` | reading the due lists |
+//! | `batch` | writing a batch of records |
+//! | `malformed` | records that cannot be interpreted |
+//! | `adopt` | the scan of the whole table |
+//! | `rate` | the rate limiter |
+//! | `totals` | what a run has counted so far |
 
 mod adopt;
+mod batch;
 mod lists;
 mod malformed;
-mod pace;
+mod rate;
 mod run;
-mod settle;
-mod tally;
+mod totals;
 
 use std::time::Duration;
 
@@ -31,7 +36,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use self::run::Run;
-use self::tally::RunTotals;
+use self::totals::RunTotals;
 use session_domain::{CleanupReport, Days, Hours, Shards, Trigger};
 use session_lifecycle::ports::{
     ApplyWrites, DescribeTable, ReadDueList, ReadRecords, ScanTable, StoreAdoptionCheckpoint,

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::malformed::MalformedRecords;
-use super::pace::AdaptiveRateLimiter;
-use super::tally::{RunTotals, WriteReason};
+use super::rate::AdaptiveRateLimiter;
+use super::totals::{RunTotals, WriteReason};
 use super::{CleanupFailed, CleanupRequest, CleanupSettings, CleanupTable};
 use session_domain::{CleanupReport, Counts, ItemKey, RetentionPolicy, Timestamp};
 use session_lifecycle::aws::CallPolicy;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::CleanupTable;
 use super::run::Run;
-use super::tally::{RunTotals, WriteReason};
+use super::totals::{RunTotals, WriteReason};
 use session_domain::{ConditionalWrite, DueList, ItemKey, Reason, Record, RecordKey, WriteOp};
 use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError};
 
