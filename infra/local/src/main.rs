@@ -1,4 +1,4 @@
-//! The commands.
+//! The command line of the local stack.
 
 use std::error::Error;
 use std::process::{ExitCode, exit};
@@ -15,11 +15,11 @@ use session_functions::config::Environment;
 use session_functions::telemetry;
 use tokio::time::timeout;
 
-/// Session Cleanup on one machine, without an AWS account
+/// Run Session Cleanup on this machine, without an AWS account
 #[derive(Parser)]
 #[command(
     name = "session-cleanup",
-    // It is started by cargo's aliases.
+    // Users start it with cargo's aliases.
     bin_name = "cargo",
     version,
     propagate_version = true,
@@ -33,22 +33,22 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Run {
-    /// Run the main job once, and check every figure
+    /// Run the cleanup on sample data once, and check every figure
     Demo,
-    /// Serve the stack until Ctrl-C
+    /// Run the stack until Ctrl-C
     #[command(name = "local")]
     Serve(Box<serve::Options>),
-    /// Build the functions, and serve them in Docker by `sam local` until Ctrl-C
+    /// Build the functions, and run them in Docker with `sam local` until Ctrl-C
     #[cfg(unix)]
     SamLocal(sam_local::Options),
 }
 
-/// A command that was used wrongly, or cannot be carried out as it was given.
+/// Exit code for a wrong usage, or a command that cannot be executed.
 const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What is used wrongly ends here, with clap's own words and the same code.
+    // On wrong usage, clap prints its own message and exits with the same code.
     let done = match Command::parse().run {
         Run::Demo => {
             return match demo::run().await {
@@ -73,16 +73,16 @@ async fn main() -> ExitCode {
 async fn serve_until_interrupted(options: &serve::Options) -> Result<(), ServeError> {
     telemetry::start(&Environment::from_process(), std::io::stderr);
     let mut interrupt = Box::pin(tokio::signal::ctrl_c());
-    // Waits for it from now on: before, the signal would end the process as it is.
+    // The first poll installs the handler. Until then, the signal would kill the process.
     let _ = futures_util::poll!(&mut interrupt);
     let farewell = serve::farewell(options);
     let stop = async {
-        // Where the signal can't be waited for, it ends the process.
+        // If the handler cannot be installed, the signal kills the process.
         let _ = interrupt.await;
-        // A request that never ends must not keep the stack up.
+        // A request that never ends must not block the shutdown.
         tokio::spawn(async move {
             let _ = timeout(Duration::from_secs(3), tokio::signal::ctrl_c()).await;
-            // Where nobody listens, there is nobody to tell.
+            // Ignore errors: stdout may be closed.
             let _ = out(farewell);
             exit(0);
         });

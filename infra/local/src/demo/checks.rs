@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Compares figures with what the contract says they must be.
+/// Compares figures with those that the contract requires.
 #[derive(Default)]
 pub(super) struct Checks {
     pub(super) right: usize,
@@ -16,7 +16,7 @@ impl Checks {
             self.right += 1;
         } else {
             self.wrong
-                .push(format!("{what} is {found}, and must be {expected}"));
+                .push(format!("{what} is {found}, but must be {expected}"));
         }
     }
 

@@ -29,7 +29,7 @@ use crate::tokens::{Bearer, Tokens};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// The running demonstration.
+/// The running demo.
 struct Demo {
     stack: Stack,
     tokens: Tokens,
@@ -39,11 +39,11 @@ struct Demo {
     checks: Checks,
 }
 
-/// Runs it; whether every figure was right.
+/// Runs the demo. Returns whether all figures are right.
 ///
 /// # Errors
 ///
-/// What keeps it from running at all.
+/// The demo cannot run.
 pub async fn run() -> Result<bool, Failure> {
     let timer = Deadline::after(Duration::MAX);
     let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
@@ -84,11 +84,11 @@ pub async fn run() -> Result<bool, Failure> {
     };
     let sample = demo.fill().await?;
     demo.statistics_before(&sample).await?;
-    demo.meet_an_expired_session(&sample.expired).await?;
-    demo.hourly_cleanup().await?;
+    demo.deny_expired_session(&sample.expired).await?;
+    demo.scheduled_cleanup().await?;
     demo.statistics_after(&sample).await?;
     demo.forced_cleanup(&sample).await?;
-    demo.look_at_the_table().await?;
+    demo.remaining_records().await?;
 
     let Demo {
         checks,
@@ -137,7 +137,7 @@ impl Demo {
         })
     }
 
-    /// Calls the API over HTTP; the status and the body.
+    /// Calls the API over HTTP. Returns status and body.
     async fn call(
         &self,
         method: Method,

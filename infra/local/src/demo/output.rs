@@ -9,7 +9,7 @@ pub(super) fn heading(number: u8, text: &str) -> std::io::Result<()> {
     out(styled(BOLD, format!("{number}  {text}")))
 }
 
-/// Shows named members of an object.
+/// Prints the named members of an object.
 fn show(object: &Value, names: &[&str]) -> std::io::Result<()> {
     let rows: Vec<_> = names
         .iter()

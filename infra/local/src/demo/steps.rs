@@ -1,4 +1,4 @@
-//! The steps of the demonstration.
+//! The steps of the demo.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::Method;
@@ -20,7 +20,10 @@ const CLEANUPS: &str = "/api/v1/monitoring/sessions/cleanups";
 
 impl Demo {
     pub(super) async fn fill(&self) -> Result<Sample, Failure> {
-        heading(1, "A service whose sessions nobody closes")?;
+        heading(
+            1,
+            "Sample data: a service that never cleans up its sessions",
+        )?;
         let progress = Progress::new(sample::RECORDS, "filling the table");
         let filled =
             sample::fill(&self.stack.sessions(), self.now.into(), || progress.step()).await?;
@@ -34,7 +37,7 @@ impl Demo {
                 sample::OLD_INACTIVE_SESSIONS,
             ),
             row(
-                "sessions inactive for less",
+                "sessions inactive for less than 30 days",
                 sample::YOUNG_INACTIVE_SESSIONS,
             ),
             row("refresh tokens, expired", sample::EXPIRED_REFRESH_TOKENS),
@@ -80,13 +83,13 @@ impl Demo {
         Ok(statistics(&body["data"])?)
     }
 
-    pub(super) async fn meet_an_expired_session(
+    pub(super) async fn deny_expired_session(
         &mut self,
         expired: &UserSession,
     ) -> Result<(), Failure> {
         heading(
             3,
-            "An expired session meets the authorizer, with a token that is still good",
+            "An expired session reaches the authorizer, with a token that is still valid",
         )?;
         let (status, body) = self
             .call(Method::GET, STATS, Some(&self.token(expired, "")))
@@ -95,7 +98,7 @@ impl Demo {
         self.checks
             .equal("the status for an expired session", &json!(status), 401);
         self.checks
-            .equal("the answer", &body, json!({ "error": "Session expired" }));
+            .equal("the response", &body, json!({ "error": "Session expired" }));
 
         let key = RecordKey::session(&expired.user, &expired.session);
         let row = self
@@ -114,7 +117,7 @@ impl Demo {
         let reason = row.get("deactivation_reason").and_then(|it| it.as_s().ok());
         let number = |name: &str| row.get(name)?.as_n().ok()?.parse::<i64>().ok();
         self.checks
-            .equal("is_active of its row", &json!(is_active), false);
+            .equal("is_active of its record", &json!(is_active), false);
         self.checks.equal(
             "deactivation_reason",
             &json!(reason),
@@ -124,20 +127,20 @@ impl Demo {
             .zip(number("deactivated_at"))
             .map(|(due, at)| due - at);
         self.checks.equal(
-            "the seconds that its row is kept",
+            "the retention of its record in seconds",
             &json!(kept),
             30 * 86_400,
         );
         out(format!(
-            "    its row: is_active {}, {}",
+            "    its record: is_active {}, {}",
             json!(is_active),
             json!(reason)
         ))?;
         Ok(())
     }
 
-    pub(super) async fn hourly_cleanup(&mut self) -> Result<(), Failure> {
-        heading(4, "The hourly event of EventBridge")?;
+    pub(super) async fn scheduled_cleanup(&mut self) -> Result<(), Failure> {
+        heading(4, "The scheduled event of EventBridge")?;
         let event = scheduled_event(self.now);
         let report = self
             .stack
@@ -145,14 +148,14 @@ impl Demo {
             .invoke(FunctionName::Cleanup, &event, clock::now())
             .await?;
         self.checks.members(
-            "the hourly report",
+            "the scheduled report",
             &report,
             &json!({
                 "trigger": "schedule",
                 "requested_by": null,
                 "dry_run": false,
                 "complete": true,
-                // One less: the authorizer met it first.
+                // One less, because the authorizer has deactivated it.
                 "sessions_deactivated": sample::EXPIRED_SESSIONS - 1,
                 "sessions_deleted":
                     sample::OLD_INACTIVE_SESSIONS - sample::OLD_INACTIVE_SESSIONS_IN_GRACE,
@@ -170,13 +173,13 @@ impl Demo {
         show_report(&report)?;
         out(styled(
             DIM,
-            "    What has been due for less than 48 hours is left to native TTL, which deletes for free.",
+            "    Records that have been due for less than 48 hours are left to native TTL, which deletes for free.",
         ))?;
         Ok(())
     }
 
     pub(super) async fn statistics_after(&mut self, sample: &Sample) -> Result<(), Failure> {
-        heading(5, "The statistics after it")?;
+        heading(5, "The statistics after the cleanup")?;
         let (_, body) = self
             .call(Method::GET, STATS, Some(&self.reader(sample)))
             .await?;
@@ -227,7 +230,7 @@ impl Demo {
             self.checks
                 .equal(&format!("the status {who}"), &json!(found), status);
             self.checks
-                .equal(&format!("the answer {who}"), &body, answer);
+                .equal(&format!("the response {who}"), &body, answer);
         }
         let (status, body) = self.call(Method::POST, CLEANUP, Some(&admin)).await?;
         out(format!("    {:<16} {status}", "as administrator"))?;
@@ -265,9 +268,9 @@ impl Demo {
         Ok(())
     }
 
-    /// Counts what is left in the table, with another client than the functions use.
-    pub(super) async fn look_at_the_table(&mut self) -> Result<(), Failure> {
-        heading(7, "What is left in the table")?;
+    /// Counts the remaining records, with a client that the functions do not use.
+    pub(super) async fn remaining_records(&mut self) -> Result<(), Failure> {
+        heading(7, "The records that remain in the table")?;
         let items = self
             .stack
             .dynamodb
@@ -298,7 +301,7 @@ impl Demo {
                 .filter(|sort| sort.starts_with(prefix))
                 .count();
             self.checks.equal(
-                &format!("the number of {what} left"),
+                &format!("the number of remaining {what}"),
                 &json!(found),
                 expected,
             );

@@ -1,4 +1,4 @@
-//! Commands that are used wrongly, and those that only say something.
+//! Help, version, wrong usage, and missing files, ports and programs.
 
 use std::net::TcpListener;
 
@@ -13,7 +13,7 @@ fn the_demonstration_finds_every_figure_right() {
     assert!(text.contains("figures checked, all right"), "{text}");
     assert!(
         !text.contains('\u{1b}'),
-        "no colour where there is no terminal"
+        "no colours without a terminal"
     );
 }
 
@@ -130,7 +130,7 @@ fn sam_local_fails_when_docker_does_not_answer() {
     assert_one_line(&output, expected);
 }
 
-/// Makes a program in a folder.
+/// Writes a shell script to a folder.
 #[cfg(unix)]
 fn script(folder: &std::path::Path, name: &str, commands: &str) {
     use std::os::unix::fs::PermissionsExt as _;
@@ -140,7 +140,7 @@ fn script(folder: &std::path::Path, name: &str, commands: &str) {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A proxy is for other hosts than this one.
+/// A proxy of the environment must not get requests to this machine.
 #[test]
 fn a_proxy_of_the_environment_is_left_alone() {
     let output = command(&["demo"])

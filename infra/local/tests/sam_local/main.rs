@@ -5,7 +5,7 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
+    reason = "test code: a panic fails the test"
 )]
 
 mod engine;
