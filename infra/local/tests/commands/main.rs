@@ -65,7 +65,10 @@ fn ended(mut command: Command) -> Output {
         std::thread::sleep(Duration::from_millis(50));
     }
     process.kill().unwrap();
-    panic!("the command has not ended: {:?}", process.wait_with_output());
+    panic!(
+        "the command has not ended: {:?}",
+        process.wait_with_output()
+    );
 }
 
 /// Standard error of a command that ends with code 2 and prints nothing to standard output.

@@ -11,10 +11,7 @@ fn the_demonstration_finds_every_figure_right() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("figures checked, all right"), "{text}");
-    assert!(
-        !text.contains('\u{1b}'),
-        "no colours without a terminal"
-    );
+    assert!(!text.contains('\u{1b}'), "no colours without a terminal");
 }
 
 #[test]
