@@ -263,8 +263,8 @@ async fn logouts_during_a_cleanup_keep_their_reason() {
     assert_eq!(logout.count() as u64, logged_out);
 }
 
-/// With a hundred lists, two runs begin with the same eight by chance less often than once in a
-/// hundred thousand million times.
+/// With a hundred lists, two runs start with the same eight by chance less than once in 10^11
+/// times.
 #[tokio::test]
 async fn each_run_takes_the_lists_in_an_order_of_its_own_and_deactivations_first() {
     const LISTS: usize = 100;
