@@ -568,7 +568,7 @@ async fn a_wrong_query_is_a_400_that_says_what_is_wrong() {
         ),
         (
             Method::GET,
-            // "USER#ann": a cursor leads to reports and nowhere else.
+            // "USER#ann": a cursor can only point to a report.
             format!("{CLEANUPS}?cursor=VVNFUiNhbm4"),
             "cursor must be the next of an earlier answer",
         ),
@@ -625,7 +625,7 @@ async fn the_reports_come_newest_first_and_page_by_page() {
     assert_eq!(
         (found, pages),
         (expected, 5),
-        "and the last page says that it is the last"
+        "the last page has no next cursor"
     );
 }
 
@@ -679,7 +679,7 @@ async fn asks_for_tls_with_every_answer() {
 #[tokio::test]
 async fn the_page_needs_no_token_and_may_reach_nothing_but_this_api() {
     let world = World::new().await;
-    // What API Gateway takes for the same resource.
+    // Paths that API Gateway treats as the same resource.
     for path in [PAGE, "/api/v1/monitoring/"] {
         let response = answer(&world, request(Method::GET, path, None)).await;
         assert_eq!(response.status, 200);
@@ -750,8 +750,12 @@ async fn a_token_at_a_path_without_authorizer_opens_nothing() {
         }
     }
     let row = world.session("ann", "s").await.unwrap();
-    assert_eq!(row["is_active"].as_bool(), Ok(&true), "nobody was asked");
-    // The functions themselves let nobody in whom no authorizer has named.
+    assert_eq!(
+        row["is_active"].as_bool(),
+        Ok(&true),
+        "no function was invoked"
+    );
+    // The functions themselves reject requests without an authorizer's context.
     for (function, name) in [
         (FunctionName::Stats, "stats"),
         (FunctionName::ForceCleanup, "cleanup"),
