@@ -6,7 +6,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`mod@world`], [`clock`], [`database`] | the world of a test, its time, its DynamoDB |
-//! | [`items`], [`sample`], [`counts`] | items in DynamoDB JSON, random records, the counts of a report |
+//! | [`items`], [`sample`], [`counts`](mod@counts) | items in DynamoDB JSON, random records, the counts of a report |
 //! | [`model`] | an independent model of the table, which the tests compare with |
 //! | [`fault_proxy`] | a proxy in front of the table that injects faults |
 //! | [`key_server`] | servers of keys: a JWK Set over HTTP or HTTPS, and Secrets Manager |

@@ -13,6 +13,7 @@ use serde::de::{
 };
 
 /// Reads a JSON object in which no name stands twice.
+#[must_use]
 pub fn read_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     // A struct would be read from an array, too.
     if !json.trim_ascii_start().starts_with(b"{") {
