@@ -1,17 +1,16 @@
-//! What the authorizer costs, beside an otherwise empty function with one DynamoDB call: the
-//! release binaries of both in AWS's emulator, over the embedded DynamoDB.
+//! Benchmark of the authorizer, compared with a function that only makes one DynamoDB call: the
+//! release binaries of both in AWS's emulator, with the embedded DynamoDB.
 //!
-//! Other builds of the authorizer can be given as arguments, by their full paths. They are then
-//! measured instead of `target/release/authorizer`, all in one run.
+//! Arguments are full paths of other builds of the authorizer, which are then measured instead of
+//! `target/release/authorizer`, all in one run.
 //!
-//! A machine that has other things to do makes all figures larger. So all take turns, round by
-//! round, and what counts is the ratio of their medians. A goal that is missed is shown, but fails
-//! nothing: that is for people to judge.
+//! On a busy machine all figures are larger. Therefore all subjects take turns in each round, and
+//! the ratio of their medians counts. A missed goal is printed but does not fail the benchmark.
 #![allow(
     clippy::cast_precision_loss,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "this is a program for developers: it prints, and stops where something is wrong"
+    reason = "a program for developers, which prints, and panics on errors"
 )]
 
 use std::collections::BTreeMap;
@@ -39,15 +38,15 @@ const ALGORITHMS: [Algorithm; 4] = [
     Algorithm::EdDSA,
 ];
 
-/// How often each is started.
+/// Number of starts of each subject.
 const STARTS: usize = 40;
-/// How often each is sent requests when it is warm, and how many at a time.
+/// Number of rounds with a warm subject, and requests per round.
 const ROUNDS: usize = 40;
 const REQUESTS: u32 = 50;
-/// How many requests to DynamoDB's are counted for.
+/// Number of invocations whose requests to DynamoDB are counted.
 const COUNTED: u32 = 10;
 
-/// A function that is measured.
+/// A measured function.
 struct Subject {
     name: String,
     binary: PathBuf,
@@ -59,28 +58,28 @@ struct Subject {
 /// Requests by operation.
 type Counts = BTreeMap<String, u32>;
 
-/// What was measured.
+/// The measured figures.
 #[derive(Default)]
 struct Figures {
-    /// From the first invocation, with which the init begins; a value for each start.
+    /// Time from the first invocation, which starts the init; one value per start.
     milliseconds_to_first_answer: Vec<f64>,
     milliseconds_of_cpu_to_first_answer: Vec<f64>,
-    /// Of one request; a value for each round.
+    /// CPU time of one request; one value per round.
     microseconds_of_cpu: Vec<f64>,
     mebibytes_at_most: f64,
     mebibytes_of_binary: f64,
-    /// Until the first answer, and for [`COUNTED`] answers after it.
+    /// Requests until the first answer, and for [`COUNTED`] answers after it.
     requests: [Counts; 2],
 }
 
-/// A figure of each, to be printed under a title.
+/// A figure of all subjects, printed under a title.
 struct Section {
     title: &'static str,
     goal: Goal,
     values: fn(&Figures) -> Vec<f64>,
 }
 
-/// What a figure should be at most.
+/// The maximum of a figure.
 enum Goal {
     TimesTheBaseline(f64),
     Of(f64),
@@ -136,7 +135,7 @@ async fn main() {
     measure_requests(&world, &mut subjects).await;
     for subject in &mut subjects {
         count_requests(&world, subject).await;
-        let binary = fs::metadata(&subject.binary).expect("it was started");
+        let binary = fs::metadata(&subject.binary).expect("the binary exists");
         subject.figures.mebibytes_of_binary = mebibytes(binary.len());
     }
 
@@ -148,7 +147,7 @@ async fn main() {
 
 /// The baseline, and the authorizer with each algorithm.
 fn subjects(world: &World, end: i64) -> Vec<Subject> {
-    // Cargo itself adds `--bench`.
+    // Cargo adds `--bench`.
     let given = env::args().skip(1).filter(|it| !it.starts_with("--"));
     let mut builds: Vec<(String, PathBuf)> = given.map(|it| (it.clone(), it.into())).collect();
     if builds.is_empty() {
@@ -185,7 +184,7 @@ fn subjects(world: &World, end: i64) -> Vec<Subject> {
             subjects.push(subject(name, binary.clone(), variables, &token(&signer)));
         }
     }
-    // The baseline is sent the same event, for both have it to receive.
+    // The baseline gets the same event, because both must receive it.
     let token = token(&Signer::of(ALGORITHMS[0]));
     let baseline = subject(
         "baseline".to_owned(),
@@ -202,14 +201,11 @@ async fn measure_starts(world: &World, subjects: &mut [Subject]) {
         for index in rotated(round, subjects.len()) {
             let subject = &mut subjects[index];
             let emulator = subject.emulator(world, None).await;
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "it is real time that is measured"
-            )]
+            #[expect(clippy::disallowed_methods, reason = "real time is measured")]
             let started = Instant::now();
             subject.ask(&emulator).await;
             let time = started.elapsed();
-            let cpu = emulator.function().expect("it has answered").cpu();
+            let cpu = emulator.function().expect("a running function").cpu();
             let figures = &mut subject.figures;
             figures
                 .milliseconds_to_first_answer
@@ -229,7 +225,7 @@ async fn measure_requests(world: &World, subjects: &mut [Subject]) {
         for _ in 0..REQUESTS {
             subject.ask(&emulator).await;
         }
-        let process = emulator.function().expect("it has answered");
+        let process = emulator.function().expect("a running function");
         running.push((emulator, process));
     }
     for round in 0..ROUNDS {
@@ -253,7 +249,7 @@ async fn measure_requests(world: &World, subjects: &mut [Subject]) {
 }
 
 async fn count_requests(world: &World, subject: &mut Subject) {
-    // No faults: it is only to see what passes.
+    // Without faults, only to record the requests.
     let passing = FaultProxy::before(world.dynamodb.address(), |_| Fault::None).await;
     let emulator = subject.emulator(world, Some(&passing)).await;
     subject.ask(&emulator).await;
@@ -284,7 +280,7 @@ impl Subject {
         Emulator::start_binary(world, &self.binary, variables).await
     }
 
-    /// One invocation. Another answer than the right one would cost something else.
+    /// Invokes the subject once and checks the answer, because other answers have other costs.
     async fn ask(&self, emulator: &Emulator) {
         let answer = emulator.invoke(&self.event).await.expect("an answer");
         if answer != json!({ "items": 1 }) {
@@ -293,7 +289,7 @@ impl Subject {
     }
 }
 
-/// Prints a figure of each; how many of them miss its goal.
+/// Prints a figure of all subjects. Returns how many miss the goal.
 fn print(section: &Section, subjects: &[Subject]) -> usize {
     println!("\n{}{}", section.title, section.goal);
     let mut missed = 0;
@@ -322,9 +318,10 @@ fn print(section: &Section, subjects: &[Subject]) -> usize {
     missed
 }
 
-/// Prints what each asks of DynamoDB; how many ask for more than one read a request.
+/// Prints the requests to DynamoDB. Returns how many subjects make more than one read per
+/// invocation.
 fn print_requests(subjects: &[Subject]) -> usize {
-    println!("\nrequests to DynamoDB (goal: one a request, a read)");
+    println!("\nrequests to DynamoDB (goal: one read per request)");
     let mut missed = 0;
     for subject in subjects {
         let [first, later] = subject.figures.requests.each_ref().map(|counts| {

@@ -1,15 +1,13 @@
-//! What a conditional update costs by itself, and in PartiQL batches of several sizes: the
-//! cleanup's own statements over the embedded DynamoDB, eight requests under way at once, as in a
-//! run.
+//! Benchmark of conditional updates, single and in PartiQL batches of several sizes: the cleanup's
+//! own statements with the embedded DynamoDB, and eight concurrent requests, as in a run.
 //!
-//! The client has a thread of its own, whose CPU time is what counts. The time of all together is
-//! mostly the embedded DynamoDB's, which is on the same machine: a network would make more of each
-//! request.
+//! The client runs on its own thread, whose CPU time counts. Most of the elapsed time is that of
+//! the embedded DynamoDB on the same machine. With a network, each request would take longer.
 #![allow(
     clippy::cast_precision_loss,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "this is a program for developers: it prints, and stops where something is wrong"
+    reason = "a program for developers, which prints, and panics on errors"
 )]
 
 use std::net::SocketAddr;
@@ -36,19 +34,19 @@ use session_domain::{
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyWrites as _, Outcome};
 
-/// How many sessions are deactivated each time.
+/// Number of sessions that are deactivated in each round.
 const SESSIONS: usize = 5_000;
-/// How often each way is taken.
+/// Number of rounds of each method.
 const ROUNDS: usize = 12;
-/// Requests that are under way at once.
+/// Number of concurrent requests.
 const AT_ONCE: usize = 8;
 
 /// How sessions are deactivated.
 #[derive(Clone, Copy)]
 enum Way {
-    /// Each by an `UpdateItem`.
+    /// An `UpdateItem` per session.
     Single,
-    /// By a `BatchExecuteStatement` for so many.
+    /// A `BatchExecuteStatement` for this number of sessions.
     Batches(usize),
 }
 
@@ -59,7 +57,7 @@ const WAYS: [(&str, Way); 4] = [
     ("batches of 25", Way::Batches(25)),
 ];
 
-/// What deactivating all sessions once has taken.
+/// The cost of deactivating all sessions once.
 struct Taken {
     requests: usize,
     units: f64,
@@ -79,16 +77,16 @@ async fn main() {
             sample::store(&world, items);
             let way = WAYS[index].1;
             let client = thread::spawn(move || deactivate(address, way, &changes));
-            // The thread that waits is none of those that serve the table.
+            // The waiting thread must not be one that serves the table.
             let waiting = tokio::task::spawn_blocking(|| client.join());
-            let result = waiting.await.expect("it does not panic");
-            taken[index].push(result.expect("all are deactivated"));
+            let result = waiting.await.expect("the thread does not panic");
+            taken[index].push(result.expect("all sessions are deactivated"));
         }
     }
     print(&taken);
 }
 
-/// The same sessions each time, active again.
+/// The same active sessions in each round.
 fn due_sessions() -> Vec<Value> {
     let mut rng = StdRng::seed_from_u64(5);
     sample::active_sessions(&mut rng, SESSIONS, SHARDS, |_| NOW - HOUR)
@@ -98,7 +96,7 @@ fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item[name]["S"].as_str().expect("text")
 }
 
-/// The change that the cleanup would make.
+/// The cleanup's write for a session.
 fn change(item: &Value) -> ConditionalWrite {
     let key = RecordKey::parse(ItemKey {
         partition: text(item, "pk").to_owned(),
@@ -119,7 +117,7 @@ fn shard(list: &str) -> Shard {
     Shards::default().all().nth(number).expect("a shard")
 }
 
-/// Deactivates all, on this thread alone.
+/// Deactivates all sessions on this thread.
 fn deactivate(address: SocketAddr, way: Way, changes: &[ConditionalWrite]) -> Taken {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -127,15 +125,12 @@ fn deactivate(address: SocketAddr, way: Way, changes: &[ConditionalWrite]) -> Ta
         .expect("a runtime");
     let client = client(address);
     let table = Table::new(client.clone(), TABLE_NAME, Shards::default());
-    // So that making the client is not measured, nor its first connection.
+    // Creates the client and its first connection before the measurement.
     runtime
         .block_on(client.describe_table().table_name(TABLE_NAME).send())
-        .expect("the store answers");
+        .expect("the table responds");
     let cpu = cpu_of_this_thread();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it is real time that is measured"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "real time is measured")]
     let started = Instant::now();
     let (requests, units) = runtime.block_on(async {
         match way {
@@ -165,12 +160,13 @@ async fn add((requests, units): (usize, f64), more: f64) -> (usize, f64) {
     (requests + 1, units + more)
 }
 
-/// Deactivates one session, with the conditions of the cleanup's statement; its capacity units.
+/// Deactivates one session with the conditions of the cleanup's statement. Returns the capacity
+/// units.
 async fn update(client: &Client, change: &ConditionalWrite) -> f64 {
     let number = |value: i64| AttributeValue::N(value.to_string());
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let WriteOp::Deactivate { shard, .. } = &change.op else {
-        unreachable!("a session is deactivated here");
+        unreachable!("the write is a deactivation");
     };
     let list = DueList {
         action: Action::Delete,
@@ -198,13 +194,13 @@ async fn update(client: &Client, change: &ConditionalWrite) -> f64 {
         .send()
         .await
         .expect("the condition holds");
-    let capacity = answer.consumed_capacity.expect("it was asked for");
+    let capacity = answer.consumed_capacity.expect("the requested capacity");
     capacity.capacity_units.expect("units")
 }
 
-/// Deactivates a batch as the cleanup does; its capacity units.
+/// Deactivates a batch as the cleanup does. Returns the capacity units.
 async fn execute(table: &Table, changes: &[ConditionalWrite]) -> f64 {
-    let answer = table.apply(changes).await.expect("the store answers");
+    let answer = table.apply(changes).await.expect("the table responds");
     for outcome in answer.value {
         assert!(matches!(outcome, Outcome::Applied), "{outcome:?}");
     }

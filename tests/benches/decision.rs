@@ -1,8 +1,9 @@
-//! What a decision costs by itself: no event, no logs, no network. The table answers at once.
+//! Benchmark of the authorizer's decision alone, without event, logs and network. The table answers
+//! at once.
 #![allow(
     clippy::expect_used,
     missing_docs,
-    reason = "this is a program for developers: it stops where something is wrong"
+    reason = "a program for developers, which panics on errors"
 )]
 
 use std::hint::black_box;
@@ -22,7 +23,7 @@ use session_lifecycle::ports::{
     ApplyWrites, LookUpSession, Metered, Outcome, SessionLookup, StoreError, WithoutRetries,
 };
 
-/// Answers all questions alike.
+/// A table that always returns the same answer.
 #[derive(Debug, Clone)]
 struct Answers {
     session: Option<SessionSnapshot>,
@@ -65,7 +66,7 @@ impl ApplyWrites for Answers {
 }
 
 fn active(expires_at: i64) -> Answers {
-    let shard = Shards::default().all().next().expect("there are shards");
+    let shard = Shards::default().all().next().expect("a shard");
     let expires_at = Timestamp::from_seconds(expires_at);
     Answers {
         session: Some(SessionSnapshot::Active { expires_at, shard }),
@@ -73,7 +74,7 @@ fn active(expires_at: i64) -> Answers {
     }
 }
 
-/// Measures one decision, and that it is the one that was meant.
+/// Measures a decision, and checks it.
 fn decide(
     criterion: &mut Criterion,
     name: &str,
@@ -86,7 +87,7 @@ fn decide(
     let verifier = signer.verifier();
     let authorize = Authorize::new(table.clone(), verifier, Days(30), limit);
     let decide = |header| {
-        // Nothing in it waits.
+        // The decision never waits.
         let decision = authorize.decide(header, at(NOW)).now_or_never();
         decision.expect("an answer").expect("a decision")
     };

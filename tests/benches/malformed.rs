@@ -1,13 +1,13 @@
-//! What malformed records cost: the release binary of the cleanup in AWS's emulator, over the embedded
-//! DynamoDB, with the usual rate limit.
+//! Benchmark of malformed records: the release binary of the cleanup in AWS's emulator, with the
+//! embedded DynamoDB and the default rate limit.
 //!
-//! The same sessions are due twice: alone, and behind five times as many malformed records. The second
-//! cleanup gets 1.2 times the time of the first one, and must settle all of them. Later runs
-//! move the malformed records off the lists; the last run must cost as much as one without them.
+//! The same sessions are due twice: alone, and behind five times as many malformed records. The
+//! second cleanup gets 1.2 times the time of the first and must deactivate all of them. Later runs
+//! move the malformed records off the lists. The last run must cost as much as one without them.
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "this is a program for developers: it prints, and stops where something is wrong"
+    reason = "a program for developers, which prints, and panics on errors"
 )]
 
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use session_lifecycle::clock;
 const DUE: usize = 20_000;
 const MALFORMED: usize = 100_000;
 
-/// How much of the time without malformed records the work may take behind them.
+/// Maximum time behind malformed records, relative to the time without them.
 const MOST: f64 = 1.2;
 
 #[tokio::main]
@@ -40,7 +40,7 @@ async fn main() {
     let seconds = (milliseconds * MOST / 1000.0).ceil();
     let behind = run(&emulator, &json!({ "max_seconds": whole_number(seconds) })).await;
     let settled = &behind["sessions_deactivated"];
-    println!("settled within {seconds} s, behind malformed records: {settled} of {DUE}");
+    println!("deactivated within {seconds} s, behind malformed records: {settled} of {DUE}");
 
     let mut moving = run(&emulator, &json!({})).await;
     while moving["complete"] == false {
@@ -53,14 +53,18 @@ async fn main() {
         "units of a run after the malformed records were moved: {}",
         units(&last)
     );
-    assert_eq!(*settled, DUE, "the work waits for the malformed records");
-    assert_eq!(units(&last), units(&idle), "they cost something still");
+    assert_eq!(*settled, DUE, "malformed records delay the run");
+    assert_eq!(
+        units(&last),
+        units(&idle),
+        "moved records still cost something"
+    );
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "it is small and not negative"
+    reason = "the number is small and not negative"
 )]
 const fn whole_number(seconds: f64) -> u64 {
     seconds as u64
@@ -85,7 +89,7 @@ async fn run(emulator: &Emulator, event: &Value) -> Value {
     report
 }
 
-/// Stores expired sessions, malformed ones in front of the others.
+/// Stores expired sessions. The malformed ones are due first.
 fn store(world: &World, what: &str, count: usize) {
     let now = clock::now().timestamp();
     let sessions = (0..count).map(|number| {

@@ -1,13 +1,13 @@
-//! What the statistics cost: the release binary in AWS's emulator, over the embedded DynamoDB, whose
-//! capacity counts as AWS's does, in tables that grow to a million sessions.
+//! Benchmark of the statistics: the release binary in AWS's emulator, with the embedded DynamoDB,
+//! which counts capacity as AWS does, in tables of up to a million sessions.
 //!
-//! Requests and capacity are the same on each machine, times are not. A goal that is missed is
-//! shown, but fails nothing: that is for people to judge.
+//! Requests and capacity are the same on each machine; times are not. A missed goal is printed but
+//! does not fail the benchmark.
 #![allow(
     clippy::cast_precision_loss,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "this is a program for developers: it prints, and stops where something is wrong"
+    reason = "a program for developers, which prints, and panics on errors"
 )]
 
 use std::time::Duration;
@@ -23,30 +23,30 @@ use session_cleanup_tests::{DAY, HOUR, World, sample};
 use session_lifecycle::clock;
 use session_lifecycle::clock::Deadline;
 
-/// The sizes of the table, in sessions.
+/// Table sizes in sessions.
 const SESSIONS: [usize; 3] = [10_000, 100_000, 1_000_000];
-/// Of 20 sessions, so many are live and so many have expired; the others are inactive.
+/// Numbers of live and of expired sessions of each 20; the others are inactive.
 const LIVE: usize = 13;
 const EXPIRED: usize = 1;
 const OF: usize = 20;
-/// How often each table is counted. The least time is shown beside the median, for others may use this
-/// machine too.
+/// Number of counts of each table. The minimum is shown beside the median, because other processes
+/// may use the machine.
 const TIMES: usize = 9;
 
-/// After this time, the function gives no earlier count again.
+/// Time after which the function does not return an earlier count again.
 const KEPT_FOR: Duration = Duration::from_secs(6);
 
-/// How long an answer may take.
+/// Goal: maximum time of an answer.
 const SECONDS: f64 = 2.0;
-/// How much memory of the function's it may take, in MiB.
+/// Goal: maximum memory of the function, in MiB.
 const MEMORY: f64 = 16.0;
 
-/// The answers over one table.
+/// The answers for one table.
 struct Counted {
     sessions: usize,
     requests: usize,
     units: f64,
-    /// The least, and the median.
+    /// Minimum and median.
     seconds: [f64; 2],
     cpu: Duration,
     mebibytes_at_most: f64,
@@ -89,7 +89,7 @@ fn items(count: usize, rng: &mut StdRng) -> Vec<Value> {
     items
 }
 
-/// Asks for the statistics several times.
+/// Requests the statistics several times.
 async fn count(world: &World, sessions: usize) -> Counted {
     let question = event(FunctionName::Stats, "stats");
     let (metered, answer) = Metered::start(world, FunctionName::Stats, &[], &question).await;
@@ -113,7 +113,7 @@ async fn count(world: &World, sessions: usize) -> Counted {
         requests: requests / TIMES,
         units: units / TIMES as f64,
         seconds: [least, quartiles(seconds)[1]],
-        cpu: cpu / u32::try_from(TIMES).expect("it is small"),
+        cpu: cpu / u32::try_from(TIMES).expect("a small number"),
         mebibytes_at_most,
     }
 }

@@ -1,4 +1,4 @@
-//! Asking the authorizer, and reading its answers.
+//! Authorizer requests and their answers.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub fn rest_request(token: &str) -> Value {
     })
 }
 
-/// The refusal that a policy carries; nothing where it allows.
+/// The error of a Deny policy, or `None` for an Allow policy.
 #[must_use]
 pub fn refusal(policy: &Value) -> Option<&str> {
     let statement = &policy["policyDocument"]["Statement"][0];
@@ -44,7 +44,7 @@ pub fn refusal(policy: &Value) -> Option<&str> {
     }
 }
 
-/// Claims of a token with the usual issuer and audience, signed with the world's secret.
+/// Signs claims with the world's secret, after adding the default issuer and audience.
 #[must_use]
 pub fn sign(world: &World, claims: Value) -> String {
     let secret = &world.tokens.variables()[1].1;
@@ -54,7 +54,7 @@ pub fn sign(world: &World, claims: Value) -> String {
     token
 }
 
-/// Claims with the usual issuer and audience where they have none.
+/// Adds the default issuer and audience to claims that have none.
 #[must_use]
 pub fn issued(world: &World, mut claims: Value) -> Value {
     let variables: BTreeMap<_, _> = world.tokens.variables().into_iter().collect();

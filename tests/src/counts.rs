@@ -25,7 +25,7 @@ pub fn counts(report: &Value) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// Expected counts, for comparing with [`counts`].
+/// Expected counts, to compare with [`counts`].
 #[must_use]
 pub fn only<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
     expected

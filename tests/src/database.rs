@@ -1,5 +1,5 @@
-//! The DynamoDB of a world: the embedded one, or another that the variable `DYNAMODB_ENDPOINT` names, such as
-//! `http://127.0.0.1:4566`. There each world has a table of its own.
+//! The DynamoDB of a world: the embedded one, or the endpoint in the variable `DYNAMODB_ENDPOINT`,
+//! such as `http://127.0.0.1:4566`, where each world creates its own table.
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,13 +21,13 @@ use uuid::Uuid;
 
 use crate::item_from;
 
-/// DynamoDB takes no more items in a batch.
+/// Maximum number of items in a DynamoDB batch.
 const MAX_ITEMS: usize = 25;
 
-/// What `CreateTable` takes of the template's table.
+/// The properties of the template's table that `CreateTable` accepts.
 ///
-/// Not its TTL, where the database is not embedded: a service deletes by its own clock, and the tests stand at
-/// [`NOW`](crate::NOW).
+/// Without its TTL if the database is not embedded: a service deletes by its own clock, and the
+/// tests run at [`NOW`](crate::NOW).
 const PROPERTIES: [&str; 4] = [
     "AttributeDefinitions",
     "KeySchema",
@@ -39,13 +39,13 @@ const PROPERTIES: [&str; 4] = [
 pub struct DynamoDb {
     address: SocketAddr,
     table_name: String,
-    /// The template's.
+    /// Properties of the template's table.
     properties: Value,
     embedded: Option<EmbeddedDynamoDb>,
 }
 
 impl DynamoDb {
-    /// The table, empty.
+    /// Starts a DynamoDB with an empty table.
     pub async fn start() -> Self {
         let Some(address) = endpoint() else {
             return Self::embedded(dynamodb::open(None).expect("a database in memory")).await;
@@ -53,16 +53,16 @@ impl DynamoDb {
         let this = Self {
             address,
             table_name: format!("sessions-{}", Uuid::new_v4()),
-            properties: Template::read().expect("the template can be read").table,
+            properties: Template::read().expect("a valid template").table,
             embedded: None,
         };
         create_table(&this.client(), &this.definition(&this.table_name)).await;
         this
     }
 
-    /// The table in this database, whatever `DYNAMODB_ENDPOINT` says.
+    /// Serves the table in this database, regardless of `DYNAMODB_ENDPOINT`.
     pub async fn embedded(database: Database) -> Self {
-        let template = Template::read().expect("the template can be read");
+        let template = Template::read().expect("a valid template");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
@@ -76,7 +76,7 @@ impl DynamoDb {
         }
     }
 
-    /// Where it listens.
+    /// Address of the endpoint.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -87,26 +87,26 @@ impl DynamoDb {
         &self.table_name
     }
 
-    /// A client of it.
+    /// A client of this DynamoDB.
     #[must_use]
     pub fn client(&self) -> Client {
         dynamodb::client(self.address)
     }
 
-    /// The embedded database. A test that asks for it is not for others: [`needs_embedded`].
+    /// The embedded database. A test that uses it must check [`needs_embedded`] first.
     #[must_use]
     pub fn database(&self) -> Database {
         let embedded = self.embedded.as_ref();
         embedded
-            .expect("this test needs the embedded one")
+            .expect("this test needs the embedded database")
             .database()
     }
 
-    /// Makes another table like the template's. It blocks.
+    /// Creates another table like the template's. Blocks the thread.
     pub fn create_table(&self, name: &str) {
         let definition = self.definition(name);
         if let Some(embedded) = &self.embedded {
-            let request = serde_json::from_value(definition).expect("it is a table's");
+            let request = serde_json::from_value(definition).expect("a table definition");
             let created = embedded.database().create_table(request);
             created.expect("the template's table can be created");
         } else {
@@ -115,7 +115,8 @@ impl DynamoDb {
         }
     }
 
-    /// The template's table under this name. Its properties bear the API's own names.
+    /// The request that creates the template's table with this name. Its properties have the names
+    /// of the API.
     fn definition(&self, name: &str) -> Value {
         let mut request = json!({ "TableName": name });
         for property in PROPERTIES {
@@ -124,11 +125,11 @@ impl DynamoDb {
         request
     }
 
-    /// Deletes a table. It blocks.
+    /// Deletes a table. Blocks the thread.
     pub fn delete_table(&self, name: &str) {
         let is_gone = if let Some(embedded) = &self.embedded {
             let request = serde_json::from_value(json!({ "TableName": name }));
-            let request = request.expect("it is a table's name");
+            let request = request.expect("a table name");
             embedded.database().delete_table(request).is_ok()
         } else {
             let request = self.client().delete_table().table_name(name);
@@ -138,34 +139,36 @@ impl DynamoDb {
         assert!(is_gone || thread::panicking(), "{name} is not deleted");
     }
 
-    /// Stores items in a table. It blocks.
+    /// Stores items in a table. Blocks the thread.
     pub fn import(&self, table: &str, items: Vec<Value>) {
         if let Some(embedded) = &self.embedded {
             let items = serde_json::from_value(items.into()).expect("items in DynamoDB JSON");
             let options = ImportOptions::default();
             let done = embedded.database().import_items(table, items, options);
-            done.expect("the table takes them");
+            done.expect("the table accepts them");
         } else {
             let client = self.client();
             wait_for(write(&client, table, &items));
         }
     }
 
-    /// Stops to listen, and waits for the requests under way.
+    /// Stops listening, and waits for the requests in progress.
     pub async fn stop(self) {
-        let embedded = self.embedded.expect("this test needs the embedded one");
+        let embedded = self
+            .embedded
+            .expect("this test needs the embedded database");
         embedded.stop().await;
     }
 }
 
-/// Whether a test has to be left out because the database is not embedded. Says so.
+/// Whether a test must be skipped because the database is not embedded. Prints a line if so.
 #[must_use]
 pub fn needs_embedded(test: &str, why: &str) -> bool {
     let other = endpoint().is_some();
     if other {
-        // Past the test harness, which keeps what a good test prints.
+        // Bypass the test harness, which hides the output of passed tests.
         let told = writeln!(io::stderr(), "SKIPPED {test}: {why}");
-        told.expect("there is somebody to tell");
+        told.expect("stderr is open");
     }
     other
 }
@@ -175,11 +178,11 @@ fn endpoint() -> Option<SocketAddr> {
     let endpoint = variables.get("DYNAMODB_ENDPOINT")?;
     let address = endpoint.strip_prefix("http://").map(str::parse);
     Some(address.and_then(Result::ok).unwrap_or_else(|| {
-        panic!("DYNAMODB_ENDPOINT is {endpoint:?}, and not as http://127.0.0.1:4566")
+        panic!("DYNAMODB_ENDPOINT must be like http://127.0.0.1:4566, but is {endpoint:?}")
     }))
 }
 
-/// Waits for something from code that is not asynchronous, also inside a runtime.
+/// Runs a future from synchronous code, also inside a runtime.
 fn wait_for<T: Send>(doing: impl Future<Output = T> + Send) -> T {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -191,7 +194,7 @@ fn wait_for<T: Send>(doing: impl Future<Output = T> + Send) -> T {
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Makes a table of this definition.
+/// Creates a table with this definition.
 async fn create_table(client: &Client, table: &Value) {
     let name = text(table, "TableName");
     let attributes = list(&table["AttributeDefinitions"], |it| {
@@ -199,7 +202,7 @@ async fn create_table(client: &Client, table: &Value) {
             .attribute_name(text(it, "AttributeName"))
             .attribute_type(text(it, "AttributeType").into())
             .build()
-            .expect("it is whole")
+            .expect("a complete definition")
     });
     let indexes = list(&table["GlobalSecondaryIndexes"], |it| {
         let projection = text(&it["Projection"], "ProjectionType").into();
@@ -208,7 +211,7 @@ async fn create_table(client: &Client, table: &Value) {
             .set_key_schema(Some(keys(&it["KeySchema"])))
             .projection(Projection::builder().projection_type(projection).build())
             .build()
-            .expect("it is whole")
+            .expect("a complete definition")
     });
     let create = client
         .create_table()
@@ -223,7 +226,10 @@ async fn create_table(client: &Client, table: &Value) {
         .expect("the template's table can be created");
     loop {
         let table = client.describe_table().table_name(name).send().await;
-        let table = table.expect("it is there").table.expect("it is described");
+        let table = table
+            .expect("the table exists")
+            .table
+            .expect("a description");
         if table.table_status == Some(TableStatus::Active) {
             break;
         }
@@ -237,7 +243,7 @@ fn keys(schema: &Value) -> Vec<KeySchemaElement> {
             .attribute_name(text(it, "AttributeName"))
             .key_type(text(it, "KeyType").into())
             .build()
-            .expect("it is whole")
+            .expect("a complete definition")
     })
 }
 
@@ -262,7 +268,7 @@ async fn write(client: &Client, table: &str, items: &[Value]) {
         let mut left = Some(requests.collect::<Vec<_>>());
         while let Some(requests) = left {
             let request = client.batch_write_item().request_items(table, requests);
-            let answer = request.send().await.expect("the table takes them");
+            let answer = request.send().await.expect("the table accepts them");
             left = answer.unprocessed_items.and_then(|mut it| it.remove(table));
         }
     }

@@ -1,5 +1,5 @@
-//! The release binaries in AWS's own Runtime Interface Emulator: what Lambda does with them,
-//! without an account. Time is real here.
+//! Release binaries in AWS's Runtime Interface Emulator, which runs them as Lambda does. Uses real
+//! time.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -26,24 +26,24 @@ use crate::log::{forbid_headers, forbid_in_log, leaks};
 use crate::metrics::{self, Sample};
 use crate::process::Process;
 
-/// The variables whose values no line may hold.
+/// The variables whose values must not appear in the output.
 const SECRETS: [&str; 2] = ["JWT_SECRET", "AWS_SECRET_ACCESS_KEY"];
 
-/// An emulator with one function in it.
+/// An emulator that runs one function.
 pub struct Emulator {
     process: Child,
     address: SocketAddr,
     client: Client<HttpConnector, Body>,
-    /// What the function writes, between the emulator's notes of its invocations. In a file: what
-    /// the function has written before it answers is there when the answer is.
+    /// Output of the function, and the emulator's START, END and REPORT lines. In a file, because
+    /// then all that the function wrote before its answer can be read after the answer.
     output: NamedTempFile,
-    /// What the emulator says of itself.
+    /// Messages of the emulator itself.
     notes: NamedTempFile,
 }
 
 impl Emulator {
-    /// Starts the release binary of `function` over the world's table, with these variables
-    /// beside or instead of those it has on Lambda. Its init begins with the first invocation.
+    /// Starts the release binary of a function with the world's table. `variables` add to those
+    /// that it has on Lambda, or replace them. The first invocation starts its init.
     pub async fn start<'a>(
         world: &World,
         function: FunctionName,
@@ -60,8 +60,8 @@ impl Emulator {
         Self::run(&binary, all).await
     }
 
-    /// Starts any binary over the world's table, with these variables beside or instead of those
-    /// that every function has.
+    /// Starts any binary with the world's table. `variables` add to those that every function has,
+    /// or replace them.
     pub async fn start_binary(
         world: &World,
         binary: &Path,
@@ -90,7 +90,7 @@ impl Emulator {
             .stdin(Stdio::null())
             .stdout(to(&output))
             .stderr(to(&notes))
-            // The function, a process of the emulator's, ends when it loses the emulator.
+            // The function is a child of the emulator and ends with it.
             .kill_on_drop(true)
             .spawn()
             .expect("the emulator can be started");
@@ -111,17 +111,17 @@ impl Emulator {
 
     async fn listens_on(&mut self, address: SocketAddr) {
         while TcpStream::connect(address).await.is_err() {
-            let ended = self.process.try_wait().expect("a process of ours");
+            let ended = self.process.try_wait().expect("a child process");
             assert_eq!(ended, None, "the emulator ended: {}", contents(&self.notes));
             sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Invokes the function; its answer.
+    /// Invokes the function. Returns its answer.
     ///
     /// # Errors
     ///
-    /// What the function says that it failed of, or that it ended without an answer.
+    /// The function's error message, or that it ended without an answer.
     pub async fn invoke(&self, event: &Value) -> Result<Value, String> {
         forbid_headers(event);
         let address = self.address;
@@ -129,7 +129,7 @@ impl Emulator {
         let request = Request::post(format!("http://{address}/{path}"))
             .body(Body::from(event.to_string()))
             .expect("a request");
-        // The emulator ends with a function that ends before the emulator has noted that it began.
+        // If a function ends before the emulator has seen its start, the emulator ends, too.
         let Ok(response) = self.client.request(request).await else {
             return Err("the function ended, and the emulator with it".to_owned());
         };
@@ -146,34 +146,36 @@ impl Emulator {
         }
     }
 
-    /// The emulator's own process id. The function is its child.
+    /// Process ID of the emulator, the parent of the function.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.process.id().expect("it was not waited for")
+        self.process
+            .id()
+            .expect("the emulator has not been waited for")
     }
 
-    /// The function's own process. There is none before the first invocation.
+    /// Process of the function. There is none before the first invocation.
     #[must_use]
     pub fn function(&self) -> Option<Process> {
         Process::child_of(self.process.id()?)
     }
 
-    /// Ends emulator and function, and waits until both are gone.
+    /// Stops emulator and function, and waits until both have ended.
     pub async fn stop(mut self) {
         let function = self.function();
-        self.process.kill().await.expect("a process of ours");
+        self.process.kill().await.expect("a child process");
         while function.as_ref().is_some_and(Process::is_there) {
             sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// All that the function has written, and the emulator's notes of its invocations.
+    /// All output of the function, and the emulator's START, END and REPORT lines.
     #[must_use]
     pub fn output(&self) -> String {
         contents(&self.output)
     }
 
-    /// The lines that the function has logged, but for the metrics.
+    /// The log lines of the function, without metrics.
     #[must_use]
     pub fn log(&self) -> Vec<Value> {
         let lines = self.lines().into_iter();
@@ -199,7 +201,7 @@ impl Emulator {
             .collect()
     }
 
-    /// The ids of the requests that the function was given.
+    /// The request IDs of the invocations.
     #[must_use]
     pub fn request_ids(&self) -> Vec<String> {
         self.output()
@@ -212,13 +214,16 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        #[expect(clippy::print_stderr, reason = "it tells why a test failed")]
+        #[expect(clippy::print_stderr, reason = "shows why a test failed")]
         if thread::panicking() {
             eprintln!("{}\n{}", contents(&self.notes), self.output());
             return;
         }
         let leaks = leaks(&self.output()).join("\n");
-        assert!(leaks.is_empty(), "the function has written:\n{leaks}");
+        assert!(
+            leaks.is_empty(),
+            "the function's output has secrets:\n{leaks}"
+        );
     }
 }
 
@@ -236,16 +241,16 @@ fn on_lambda(world: &World) -> [(&'static str, String); 7] {
             format!("http://{}", world.dynamodb.address()),
         ),
         ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "nobody".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "dummy".to_owned()),
         (
             "AWS_SECRET_ACCESS_KEY",
-            "no secret, for nobody checks it".to_owned(),
+            "a dummy that nothing checks".to_owned(),
         ),
         ("TABLE_NAME", world.table_name().to_owned()),
     ]
 }
 
-/// The emulator itself.
+/// Path of the emulator.
 fn program() -> PathBuf {
     let variables = Environment::from_process();
     let program = variables.get("LAMBDA_RIE").map(PathBuf::from);
@@ -255,8 +260,8 @@ fn program() -> PathBuf {
     )
 }
 
-/// The release binary of this name: the one that `sam build` has left in the folder `SAM_BUILD`, or
-/// else cargo's own, beside the profile that this test was built with.
+/// Path of a release binary: in the folder `SAM_BUILD`, the output of `sam build`, or else in
+/// cargo's target folder.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the test's own path");
@@ -276,7 +281,7 @@ pub fn binary(name: &str) -> PathBuf {
                 .join("bootstrap"),
             "sam build".to_owned(),
         ),
-        // What is not deployed is built in the same way, by what SAM builds with.
+        // `cargo lambda`, which SAM uses, builds the binaries that are not deployed.
         (Some(_), None) => (
             target.join("lambda").join(name).join("bootstrap"),
             format!("cargo lambda build --release -p {name}"),
@@ -284,18 +289,18 @@ pub fn binary(name: &str) -> PathBuf {
     };
     assert!(
         binary.is_file(),
-        "there is no {}: {makes_it} makes it",
+        "{} does not exist: build it with {makes_it}",
         binary.display(),
     );
     binary
 }
 
-/// Two addresses that nobody listens on. Of all that lead back to this machine, for the ports of
-/// 127.0.0.1 come and go: somebody else might have them by the time the emulator listens.
+/// Two free addresses. They use a random loopback address: ports of 127.0.0.1 are in demand, and
+/// another process might take them before the emulator listens.
 fn free_addresses() -> [SocketAddr; 2] {
     let [a, b] = rand::random();
     let host = Ipv4Addr::new(127, 1, a, b);
     let listen = |()| TcpListener::bind((host, 0)).expect("a free port");
     let listeners = [(); 2].map(listen);
-    listeners.map(|it| it.local_addr().expect("its address"))
+    listeners.map(|it| it.local_addr().expect("a bound address"))
 }

@@ -1,4 +1,5 @@
-//! The events beside each function (`functions/*/events`), as the services send them.
+//! The sample events of each function (`functions/*/events`), in the form that the AWS services
+//! send.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use session_cleanup_local::template::FunctionName;
 
-/// An event of `function`, by its file's name.
+/// An event of a function, by its file name.
 #[must_use]
 pub fn event(function: FunctionName, name: &str) -> Value {
     event_with_token(function, name, "<token>")
 }
 
-/// The same, with a token where the file has `<token>`.
+/// An event with a token in place of `<token>`.
 #[must_use]
 pub fn event_with_token(function: FunctionName, name: &str, token: &str) -> Value {
     let file = folder(function).join(format!("{name}.json"));
@@ -20,7 +21,7 @@ pub fn event_with_token(function: FunctionName, name: &str, token: &str) -> Valu
     serde_json::from_str(&text.replace("<token>", token)).expect("an event is JSON")
 }
 
-/// The names of all events of `function`.
+/// The names of all events of a function.
 #[must_use]
 pub fn names(function: FunctionName) -> Vec<String> {
     let files = fs::read_dir(folder(function)).expect("each function has events");

@@ -11,7 +11,7 @@ use crate::clock::{DAY, HOUR};
 /// An item in DynamoDB JSON, as `{"pk": {"S": "…"}, …}`.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// Reads an item in DynamoDB JSON.
+/// Parses an item in DynamoDB JSON.
 #[must_use]
 pub fn item_from(json: &Value) -> Item {
     let attributes = json.as_object().expect("an item is an object");
@@ -52,11 +52,11 @@ fn attribute(json: &Value) -> AttributeValue {
                 .collect(),
         ),
         "M" => AttributeValue::M(item_from(value)),
-        other => panic!("no type of DynamoDB: {other}"),
+        other => panic!("not a DynamoDB type: {other}"),
     }
 }
 
-/// An active session as a writer in any language stores it, by the contract.
+/// An active session, as the contract requires a writer in any language to store it.
 #[must_use]
 pub fn active_session(user: &str, session: &str, expires_at: i64) -> Value {
     json!({
@@ -73,7 +73,7 @@ pub fn active_session(user: &str, session: &str, expires_at: i64) -> Value {
     })
 }
 
-/// An inactive session likewise.
+/// An inactive session, as the contract requires a writer to store it.
 #[must_use]
 pub fn inactive_session(user: &str, session: &str, deactivated_at: i64) -> Value {
     let end = (deactivated_at + 30 * DAY).to_string();
@@ -87,7 +87,7 @@ pub fn inactive_session(user: &str, session: &str, deactivated_at: i64) -> Value
     item
 }
 
-/// A number attribute.
+/// The value of a number attribute.
 #[must_use]
 pub fn number(item: &Item, name: &str) -> i64 {
     item[name]
@@ -97,7 +97,7 @@ pub fn number(item: &Item, name: &str) -> i64 {
         .expect("a whole number")
 }
 
-/// A text attribute.
+/// The value of a string attribute.
 #[must_use]
 pub fn text<'a>(item: &'a Item, name: &str) -> &'a str {
     item[name].as_s().expect("text")

@@ -22,7 +22,7 @@
     clippy::unwrap_used,
     missing_docs,
     clippy::missing_panics_doc,
-    reason = "this is test code: what fails here fails the test"
+    reason = "test code: a panic fails the test"
 )]
 
 pub mod authorizing;

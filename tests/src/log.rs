@@ -1,13 +1,13 @@
-//! The log of all worlds of a process, and the watch over it: no line may hold a token or a part
-//! of one, a secret, or the value of a header.
+//! Checks the log of the process for leaks: no line may contain a token or a part of one, a secret,
+//! or the value of a header.
 //!
-//! Each world starts the log, in the functions' own form and at the finest level, and has a
-//! [`LogGuard`] that fails its test where such a line was written. Tests of one program run side by
-//! side and have one log, so a bad line fails each test that has a world at that moment. What a
-//! test reads of the log is what its own thread has written.
+//! Each world starts the log, in the functions' own format and at the finest level, and has a
+//! [`LogGuard`] that fails the test if such a line was written. The tests of one program run in
+//! parallel and share one log, so a leak fails each test that has a world at that moment. A test
+//! reads only the lines of its own thread.
 //!
-//! Whatever looks like a token is found without more ado. What else is secret has to be known:
-//! [`forbid_in_log`] and [`forbid_header_value`] are told by those who make it up.
+//! Anything that looks like a token is detected. Tests register other secrets with
+//! [`forbid_in_log`] and [`forbid_header_value`].
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,13 +19,13 @@ use session_functions::config::Environment;
 use session_functions::telemetry;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// So many characters in a row of a secret are as bad as all of it.
+/// Number of consecutive characters of a secret that count as a leak.
 const PIECE: usize = 12;
 
-/// Shorter values of headers are words that a log may well use.
+/// Minimum length of a forbidden header value. Shorter values are common words.
 const MIN_VALUE: usize = 8;
 
-/// A key of 256 bits, or a signature with one, has no fewer characters of base64.
+/// Minimum length of a key of 256 bits, or of a signature with one, in base64.
 const MIN_KEY: usize = 40;
 
 static LOG: Mutex<Log> = Mutex::new(Log {
@@ -43,31 +43,31 @@ struct Log {
     hidden: Hidden,
 }
 
-/// What no line may hold.
+/// What no line may contain.
 struct Hidden {
     pieces: BTreeSet<[u8; PIECE]>,
     values: BTreeSet<String>,
 }
 
 fn log() -> MutexGuard<'static, Log> {
-    // A test that fails with it leaves it as good as it was.
+    // A test that panics while it holds the lock leaves a consistent state.
     LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Watches the log as long as it lives.
+/// Checks the log until it is dropped.
 ///
 /// # Panics
 ///
-/// When it is dropped, where a line held what it must not.
+/// On drop, if a line contains a secret.
 pub struct LogGuard {
     lines: usize,
     leaks: usize,
-    /// The one thread that its test runs on; nothing where that has several.
+    /// Thread of the test, or `None` if the test has several.
     thread: Option<ThreadId>,
 }
 
 impl LogGuard {
-    /// Starts to watch.
+    /// Starts checking the log.
     #[must_use]
     pub fn start() -> Self {
         static START: Once = Once::new();
@@ -85,14 +85,14 @@ impl LogGuard {
         }
     }
 
-    /// The lines since then that the test's own thread has written. A test with several threads gets those of the tests
-    /// beside it as well.
+    /// The lines that the test's thread has written since. A test with several threads also gets
+    /// the lines of parallel tests.
     #[must_use]
     pub fn lines(&self) -> Vec<Value> {
         self.about("")
     }
 
-    /// Those of them that hold this text.
+    /// The lines that contain this text.
     #[must_use]
     pub fn about(&self, text: &str) -> Vec<Value> {
         let is_own = |thread: &ThreadId| self.thread.is_none_or(|own| own == *thread);
@@ -109,12 +109,12 @@ impl Drop for LogGuard {
         let leaks = log().leaks[self.leaks..].join("\n");
         assert!(
             leaks.is_empty() || thread::panicking(),
-            "the log of this program holds what it must not:\n{leaks}"
+            "the log has secrets:\n{leaks}"
         );
     }
 }
 
-/// From now on, no line may hold as much as a piece of this.
+/// Forbids each part of a secret in the log, from now on.
 pub fn forbid_in_log(secret: &str) {
     log()
         .hidden
@@ -122,14 +122,14 @@ pub fn forbid_in_log(secret: &str) {
         .extend(secret.as_bytes().array_windows());
 }
 
-/// From now on, no line may hold this value of a header.
+/// Forbids the value of a header in the log, from now on.
 pub fn forbid_header_value(value: &str) {
     if value.len() >= MIN_VALUE {
         log().hidden.values.insert(value.to_owned());
     }
 }
 
-/// From now on, no line may hold the value of a header of this event.
+/// Forbids the values of an event's headers in the log, from now on.
 pub fn forbid_headers(event: &Value) {
     const OF_HEADERS: [&str; 4] = [
         "headers",
@@ -151,7 +151,7 @@ fn forbid_header_values(values: &Value) {
     }
 }
 
-/// The lines of `output` that hold what they must not, each with what that is.
+/// The lines of `output` that contain a secret, each with that secret.
 #[must_use]
 pub fn leaks(output: &str) -> Vec<String> {
     let log = log();
@@ -159,7 +159,7 @@ pub fn leaks(output: &str) -> Vec<String> {
     output.lines().filter_map(leak).collect()
 }
 
-/// The log's writer: a whole line each time.
+/// Writer of the log. Each write is a whole line.
 struct Lines;
 
 impl io::Write for Lines {
@@ -202,12 +202,13 @@ impl Hidden {
     }
 }
 
-/// The longest parts that could be base64url (RFC 4648 §5).
+/// The longest parts of a line that could be base64url (RFC 4648 §5).
 fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|it: char| !(it.is_ascii_alphanumeric() || it == '-' || it == '_'))
 }
 
-/// Whether a word looks random: ids are UUIDs or hexadecimal, names have no digits or no capitals.
+/// Whether a word looks like a random key. IDs are UUIDs or hexadecimal; names have no digits or no
+/// upper case.
 fn is_like_a_key(word: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
     word.len() >= MIN_KEY
@@ -243,7 +244,7 @@ mod tests {
                 "ItemCollectionSizeLimitExceededExceptionUnmarshaller",
                 false,
             ),
-            // A request's id, as DynamoDB gives it.
+            // A request ID of DynamoDB.
             ("KQ3RBP4S1C2E6V8H0J5L7N9T3W1Y4A6D8F0G2M5Q7S9U1X3Z5V", false),
             ("it was correct horse battery", true),
             ("it was correct", false),

@@ -1,5 +1,5 @@
-//! Metrics as CloudWatch reads them out of a log: by the rules of its Embedded Metric Format, and
-//! nothing let pass. And the table that describes them.
+//! Parser of metrics in CloudWatch's Embedded Metric Format, which rejects any deviation, and of
+//! the table that documents them.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// Where the metrics are described.
+/// The document with the table of metrics.
 const TABLE: &str = include_str!("../../docs/reference/metrics.md");
 
-/// The units that CloudWatch knows (`StandardUnit` of `PutMetricData`), of those without a rate.
+/// CloudWatch's units (`StandardUnit` of `PutMetricData`), except rates.
 const UNITS: [&str; 15] = [
     "Seconds",
     "Microseconds",
@@ -32,37 +32,37 @@ const UNITS: [&str; 15] = [
 /// A value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// When, in milliseconds since the epoch.
+    /// Time in milliseconds since the epoch.
     pub time: i64,
     pub namespace: String,
     pub name: String,
     pub unit: String,
-    /// The dimension's name and value, where there is one.
+    /// Name and value of the dimension, if there is one.
     pub dimension: Option<(String, String)>,
     pub value: f64,
 }
 
-/// A row of the table of the documentation.
+/// A row of the documented table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
     pub name: String,
     pub unit: String,
     pub dimension: Option<String>,
-    /// The functions that write it.
+    /// The functions that write the metric.
     pub functions: BTreeSet<String>,
 }
 
-/// Whether a line is for CloudWatch to make metrics of.
+/// Whether a line is a metrics document.
 #[must_use]
 pub fn is_document(line: &Value) -> bool {
     line.get("_aws").is_some()
 }
 
-/// The values in a document.
+/// The metric values in a document.
 ///
 /// # Panics
 ///
-/// Where it breaks a rule of the format, or says something of no use.
+/// If the document violates the format or has superfluous members.
 #[must_use]
 pub fn samples(document: &Value) -> Vec<Sample> {
     read(document).unwrap_or_else(|rule| panic!("{rule}: {document}"))
@@ -135,7 +135,7 @@ fn read(document: &Value) -> Result<Vec<Sample>, &'static str> {
     Ok(samples)
 }
 
-/// An object with exactly these members.
+/// Checks that an object has exactly these members.
 fn members<'a>(value: &'a Value, names: &[&str]) -> Result<&'a Map<String, Value>, &'static str> {
     let object = value.as_object().ok_or("an object")?;
     let all = names.iter().all(|name| object.contains_key(*name));
@@ -151,11 +151,11 @@ fn text(value: &Value, most: usize) -> Result<String, &'static str> {
         .ok_or("text is not empty, not too long, and ASCII")
 }
 
-/// The table of the documentation.
+/// Reads the documented table.
 ///
 /// # Panics
 ///
-/// Where it has no such table.
+/// If the document has no table.
 #[must_use]
 pub fn table() -> Vec<Row> {
     let rows = TABLE.lines().skip_while(|line| !line.starts_with("| ---"));
@@ -165,7 +165,7 @@ pub fn table() -> Vec<Row> {
         .map(|line| {
             let cells: Vec<_> = line.split('|').map(str::trim).collect();
             let [name, unit, dimension, functions, ..] = cells[..] else {
-                panic!("a row has its cells: {line}");
+                panic!("a row with missing cells: {line}");
             };
             let quoted = |cell: &str| cell.trim_matches('`').to_owned();
             Row {
@@ -243,11 +243,14 @@ mod tests {
             ("/M".to_owned(), json!("1")),
         ] {
             let mut document = document();
-            *document.pointer_mut(&place).expect("it is there") = wrong.clone();
+            *document.pointer_mut(&place).expect("the member exists") = wrong.clone();
             assert!(read(&document).is_err(), "{place}: {wrong}");
         }
         let mut more = document();
         more["X"] = json!(1);
-        assert!(read(&more).is_err(), "a member that is neither");
+        assert!(
+            read(&more).is_err(),
+            "a member that is neither a metric nor a dimension"
+        );
     }
 }

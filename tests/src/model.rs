@@ -1,6 +1,6 @@
-//! What a cleanup makes of a table, written down once more from the contract alone: the work list,
-//! the transitions, the index attributes. It knows nothing of the code under test, and compares
-//! whole items, so that what belongs to others is compared, too.
+//! A model of the cleanup, written from the contract alone: the due list, the transitions and the
+//! index attributes. It shares no code with the cleanup. It compares whole items, so that it also
+//! notices changes of foreign attributes.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::{DAY, HOUR, Item, World, text};
 
-/// The last second of the year 9999: a later time is not believed.
+/// The last second of the year 9999. A later time is malformed.
 const LAST: i64 = 253_402_300_799;
 
-/// Stands for any shard, in a `due_key` that the model expects.
+/// Stands for any shard in an expected `due_key`.
 const ANY: &str = "*";
 
-/// The records of a table but the reports, by their keys.
+/// The records of a table by key, without reports.
 pub type Records = BTreeMap<(String, String), Item>;
 
-/// What a run is told.
+/// The parameters of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub now: i64,
@@ -28,14 +28,14 @@ pub struct Options {
     pub adopt: bool,
 }
 
-/// What a run leaves behind.
+/// The expected result of a run.
 #[derive(Debug, Clone)]
 pub struct Expected {
     pub records: Records,
     pub counts: BTreeMap<String, u64>,
 }
 
-/// What a record says of itself.
+/// The state of a record.
 #[derive(Clone, Copy)]
 enum State {
     Active { end: i64 },
@@ -43,18 +43,18 @@ enum State {
     Token { end: i64 },
 }
 
-/// What becomes of a record, and the counts in which that shows.
+/// The expected outcome for a record, and the counts that include it.
 struct ExpectedOutcome {
     item: Option<Item>,
     counts: Vec<&'static str>,
 }
 
-/// The table as it is.
+/// The records of a world's table.
 pub async fn records(world: &World) -> Records {
     keyed(world.items().await)
 }
 
-/// These items by their keys, without the reports.
+/// Items by key, without reports.
 #[must_use]
 pub fn keyed(items: Vec<Item>) -> Records {
     items
@@ -64,7 +64,7 @@ pub fn keyed(items: Vec<Item>) -> Records {
         .collect()
 }
 
-/// How many malformed records were moved off their lists.
+/// Number of malformed records that were moved off their lists.
 #[must_use]
 pub fn moved(records: &Records) -> usize {
     let is_moved = |item: &&Item| {
@@ -78,13 +78,13 @@ fn key(item: &Item) -> (String, String) {
     (text(item, "pk").to_owned(), text(item, "sk").to_owned())
 }
 
-/// What a run makes of these records, where the index shows them as they are.
+/// The expected result for these records if the index is up to date.
 #[must_use]
 pub fn after(records: &Records, options: &Options) -> Expected {
     after_with_index(records, records, options)
 }
 
-/// What a run makes of these records, where the index shows them as they were at another time.
+/// The expected result for these records if the index shows an older state of them.
 #[must_use]
 pub fn after_with_index(records: &Records, index: &Records, options: &Options) -> Expected {
     let mut expected = Expected {
@@ -114,7 +114,7 @@ pub fn after_with_index(records: &Records, index: &Records, options: &Options) -
     expected
 }
 
-/// `entry` is the record as the index shows it on a list that is due.
+/// `entry` is the record as the index shows it on a due list.
 fn expected_outcome(item: &Item, entry: Option<&Item>, options: &Options) -> ExpectedOutcome {
     let listed = entry.is_some();
     let same = |counts| ExpectedOutcome {
@@ -187,21 +187,21 @@ fn expected_outcome(item: &Item, entry: Option<&Item>, options: &Options) -> Exp
     }
 }
 
-/// A malformed record as a run leaves it: on the list of the malformed ones, in its shard, if it is
-/// in a user's partition and on the list where the run met it.
+/// A malformed record after a run: on the list of malformed records, in the same shard, if it is in
+/// a user's partition and on the list where the run found it.
 fn moved_off_its_list(item: &Item, entry: Option<&Item>, options: &Options) -> Item {
     let mut item = item.clone();
     let is_there = entry.is_some_and(|entry| entry.get("due_key") == item.get("due_key"));
     let user = text(&item, "pk").strip_prefix("USER#").unwrap_or_default();
     if is_there && !user.is_empty() {
-        let (_, shard) = place(&item, options).expect("it is on a list");
+        let (_, shard) = place(&item, options).expect("a record on a list");
         let due_key = AttributeValue::S(format!("malformed#{shard}"));
         item.insert("due_key".to_owned(), due_key);
     }
     item
 }
 
-/// What a record of ours is, by its key.
+/// The kind of a record by its key, or `None` for a foreign item.
 fn kind(item: &Item) -> Option<&'static str> {
     let (pk, sk) = (text(item, "pk"), text(item, "sk"));
     let user = pk.strip_prefix("USER#").unwrap_or_default();
@@ -227,7 +227,7 @@ fn state(kind: &str, item: &Item) -> Option<State> {
     }
 }
 
-/// A stored time; what has a fraction is due with the next whole second.
+/// A stored time, rounded up to a whole second.
 fn time(item: &Item, name: &str) -> Option<i64> {
     let number = item.get(name)?.as_n().ok()?;
     let (seconds, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -236,7 +236,7 @@ fn time(item: &Item, name: &str) -> Option<i64> {
     (seconds <= LAST).then_some(seconds)
 }
 
-/// The list, the time and the `ttl` that a state asks for.
+/// The list, the due time and the `ttl` of a state.
 fn due(state: State, options: &Options) -> (&'static str, i64, i64) {
     let retention = options.retention_days * DAY;
     match state {
@@ -246,7 +246,7 @@ fn due(state: State, options: &Options) -> (&'static str, i64, i64) {
     }
 }
 
-/// The list and the shard that a record stands on, where it is one of the stack's.
+/// The list and the shard of a record, if it is on a list of the stack.
 fn place<'a>(item: &'a Item, options: &Options) -> Option<(&'a str, &'a str)> {
     let (list, shard) = item.get("due_key")?.as_s().ok()?.split_once('#')?;
     let number: u8 = shard.parse().ok()?;
@@ -275,7 +275,7 @@ fn agrees(item: &Item, state: State, options: &Options) -> bool {
         && item.get("ttl") == Some(&whole(ttl))
 }
 
-/// Gives an item the index attributes of a state. It keeps its shard, or gets any.
+/// Sets the index attributes of a state. The shard stays, or may be any.
 fn index(item: &mut Item, state: State, options: &Options) {
     let (list, at, ttl) = due(state, options);
     let shard = place(item, options).map_or(ANY, |it| it.1);
@@ -290,7 +290,7 @@ fn whole(number: i64) -> AttributeValue {
 }
 
 impl Expected {
-    /// How often something is counted.
+    /// The expected value of a count.
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or_default()
@@ -300,16 +300,16 @@ impl Expected {
     ///
     /// # Panics
     ///
-    /// Where one differs.
+    /// If a record differs.
     pub fn compare(&self, found: &Records, options: &Options) {
         for (key, expected) in &self.records {
             let Some(found) = found.get(key) else {
-                panic!("{key:?} is gone, but should be {expected:?}");
+                panic!("{key:?} does not exist, but should be {expected:?}");
             };
             let mut expected = expected.clone();
             let any = expected.get("due_key").and_then(|it| it.as_s().ok());
             if let Some(list) = any.and_then(|it| it.strip_suffix(ANY)) {
-                let (_, shard) = place(found, options).expect("a list that is visited");
+                let (_, shard) = place(found, options).expect("a list that the run reads");
                 let list = AttributeValue::S(format!("{list}{shard}"));
                 expected.insert("due_key".to_owned(), list);
             }
@@ -321,12 +321,12 @@ impl Expected {
             }
         }
         for key in found.keys() {
-            assert!(self.records.contains_key(key), "{key:?} should be gone");
+            assert!(self.records.contains_key(key), "{key:?} should not exist");
         }
     }
 }
 
-/// What is done, of all that a report counts; the rest says how it went.
+/// The counts of a report that count changes.
 pub const DONE: [&str; 6] = [
     "sessions_deactivated",
     "sessions_deleted",
@@ -336,7 +336,7 @@ pub const DONE: [&str; 6] = [
     "adopted",
 ];
 
-/// How often the reports together count something.
+/// The sum of a count over several reports.
 #[must_use]
 pub fn sum(reports: &[Value], name: &str) -> u64 {
     let count = |report: &Value| report[name].as_u64().expect("a count");

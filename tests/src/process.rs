@@ -1,4 +1,4 @@
-//! What a process has used, as Linux tells it in `/proc`.
+//! CPU time and memory of a process, from `/proc`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The CPU time of the thread that asks, to the nanosecond.
+/// CPU time of the current thread, in nanosecond resolution.
 #[must_use]
 pub fn cpu_of_this_thread() -> Duration {
     on_cpu(Path::new("/proc/thread-self/schedstat"))
@@ -19,21 +19,21 @@ fn on_cpu(schedstat: &Path) -> Duration {
     Duration::from_nanos(on_cpu.expect("nanoseconds"))
 }
 
-/// A process, by its id.
+/// A process, by its ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     id: u32,
 }
 
 impl Process {
-    /// The first child found of the process `parent` that has not ended.
+    /// The first child of a process that has not ended.
     #[must_use]
     pub fn child_of(parent: u32) -> Option<Self> {
         let children = fs::read_dir("/proc").expect("Linux").filter_map(|entry| {
             let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-            // After the program's name in parentheses, which may hold spaces: state, parent. What
-            // has ended, and was not asked for its status yet, is a zombie.
+            // State and parent follow the program's name in parentheses, which may contain spaces.
+            // A child that has ended but was not waited for is a zombie.
             let (_, fields) = stat.rsplit_once(')')?;
             let mut fields = fields.split_whitespace();
             let (state, its_parent) = (fields.next()?, fields.next()?);
@@ -42,21 +42,21 @@ impl Process {
         children.min_by_key(|child| child.id)
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        // What has ended, but was not asked for its status yet, has no memory.
+        // A zombie has no memory.
         fs::read_to_string(self.file("status")).is_ok_and(|status| status.contains("VmRSS:"))
     }
 
-    /// Ends it at whatever instruction it is (SIGKILL). It may have ended by itself.
+    /// Sends SIGKILL. Does nothing if the process has ended.
     pub fn kill(&self) {
         let id = i32::try_from(self.id).ok().and_then(Pid::from_raw);
         let _ = kill_process(id.expect("the id of a process"), Signal::KILL);
     }
 
-    /// The CPU time of its threads, to the nanosecond. Threads that have ended are not counted:
-    /// the functions have one thread, and end none.
+    /// CPU time of the running threads, in nanosecond resolution. The functions have a single
+    /// thread, so ended threads do not matter.
     #[must_use]
     pub fn cpu(&self) -> Duration {
         let threads = fs::read_dir(self.file("task")).expect("a process that runs");
@@ -66,7 +66,7 @@ impl Process {
         threads.map(of_thread).sum()
     }
 
-    /// The most memory that it ever had in RAM, in bytes.
+    /// Peak resident memory in bytes.
     #[must_use]
     pub fn most_resident(&self) -> u64 {
         let status = fs::read_to_string(self.file("status")).expect("a process that runs");

@@ -1,5 +1,4 @@
-//! Random records of all kinds, in all states, at all times; some of which no writer should have
-//! written.
+//! Random records of all kinds, states and times, including invalid ones.
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -9,8 +8,8 @@ use serde_json::{Value, json};
 use crate::model::Options;
 use crate::{DAY, HOUR, World, active_session};
 
-/// Around each second that makes a difference: the end, the end of the grace, long before, long
-/// after.
+/// Distances from now around each second that matters: the expiry, the end of the grace, long
+/// before and long after.
 const DISTANCES: [i64; 13] = [
     -400 * DAY,
     -9 * DAY,
@@ -27,7 +26,7 @@ const DISTANCES: [i64; 13] = [
     -3 * DAY,
 ];
 
-/// Stores so many random records.
+/// Stores `count` random records.
 pub fn fill(world: &World, rng: &mut StdRng, count: usize, options: &Options) {
     let items: Vec<Value> = (0..count)
         .map(|number| record(rng, number, options))
@@ -35,8 +34,8 @@ pub fn fill(world: &World, rng: &mut StdRng, count: usize, options: &Options) {
     store(world, items);
 }
 
-/// Active sessions, as a service with many users has them: ids of 36 characters, for the size of an
-/// item is what a read costs; on any shard; each with the end that `end` gives.
+/// Active sessions of many users, on random shards. IDs have 36 characters, because the size of an
+/// item determines the cost of a read. `end` returns the expiry of each session.
 pub fn active_sessions(
     rng: &mut StdRng,
     count: usize,
@@ -55,7 +54,7 @@ pub fn active_sessions(
     (0..count).map(session).collect()
 }
 
-/// An id in the form of a UUID.
+/// A random ID in the form of a UUID.
 fn id(rng: &mut StdRng) -> String {
     let hex = format!("{:032x}", rng.random::<u128>());
     let parts = [
@@ -68,19 +67,19 @@ fn id(rng: &mut StdRng) -> String {
     parts.join("-")
 }
 
-/// Stores items as they are, all at once.
+/// Stores items unchanged, all at once.
 pub fn store(world: &World, items: Vec<Value>) {
     world.dynamodb.import(world.table_name(), items);
 }
 
-/// A random record, one of so many.
+/// A random record. `number` makes its key unique.
 pub fn record(rng: &mut StdRng, number: usize, options: &Options) -> Value {
     let user = format!("u{}", number % 7);
-    let distance = *DISTANCES.choose(rng).expect("there are some");
+    let distance = *DISTANCES.choose(rng).expect("a choice");
     let mut end = options.now + distance;
     let retention = options.retention_days * DAY;
     let kind = ["SESSION", "SESSION", "SESSION", "REFRESH", "BLACKLIST"];
-    let kind = *kind.choose(rng).expect("there are some");
+    let kind = *kind.choose(rng).expect("a choice");
     let mut item = json!({
         "pk": { "S": format!("USER#{user}") },
         "sk": { "S": format!("{kind}#{number}") },
@@ -108,7 +107,7 @@ pub fn record(rng: &mut StdRng, number: usize, options: &Options) -> Value {
     let shard = rng.random_range(0..options.shards);
     let mut list = format!("{list}#{shard:02}");
     let mut ttl = ttl;
-    // What a writer forgot, or got wrong.
+    // Mistakes of a writer.
     match rng.random_range(0..20) {
         0 => end -= 500 * DAY,
         1 => end += 500 * DAY,
@@ -141,7 +140,7 @@ pub fn record(rng: &mut StdRng, number: usize, options: &Options) -> Value {
     item
 }
 
-/// Attributes that we know nothing of.
+/// Adds foreign attributes.
 fn add_what_is_others(item: &mut Value, rng: &mut StdRng) {
     let theirs = [
         (
@@ -152,7 +151,7 @@ fn add_what_is_others(item: &mut Value, rng: &mut StdRng) {
             "small",
             json!({ "N": "-0.000000000012345678901234567890123456789" }),
         ),
-        // Of 0, 255 and 16, in base64.
+        // The bytes 0, 255 and 16 in base64.
         ("bytes", json!({ "B": "AP8Q" })),
         ("names", json!({ "SS": ["a", "b"] })),
         ("numbers", json!({ "NS": ["1", "2.5"] })),

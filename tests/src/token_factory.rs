@@ -1,5 +1,5 @@
-//! Tokens as their issuer signs them, and as an attacker would: any header, any claims, any
-//! signature; and the authorizer that they are shown to.
+//! Tokens with any header, claims and signature, as an issuer or an attacker makes them, and an
+//! authorizer that receives them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::EdDSA,
 ];
 
-/// The pair of keys in these files.
+/// The key pair in these files.
 macro_rules! pair {
     ($algorithm:expr, $read:expr, $name:literal) => {
         Signer {
@@ -44,18 +44,18 @@ macro_rules! pair {
     };
 }
 
-/// A pair of keys, made for the tests alone.
+/// A key pair or secret that signs tokens. The keys are for these tests only.
 pub struct Signer {
     pub algorithm: Algorithm,
-    /// The variable that takes the public key or the secret.
+    /// Environment variable for the public key or the secret.
     pub variable: &'static str,
-    /// The public key in PEM, or the secret.
+    /// Public key in PEM, or the secret.
     pub public: String,
     key: EncodingKey,
 }
 
 impl Signer {
-    /// The issuer of tokens with this algorithm.
+    /// The issuer's keys for an algorithm.
     #[must_use]
     pub fn of(algorithm: Algorithm) -> Self {
         match algorithm.family() {
@@ -69,7 +69,7 @@ impl Signer {
         }
     }
 
-    /// Somebody who signs just so, with keys that no authorizer has.
+    /// Keys for an algorithm that no authorizer trusts.
     #[must_use]
     pub fn stranger(algorithm: Algorithm) -> Self {
         match algorithm.family() {
@@ -95,14 +95,14 @@ impl Signer {
         }
     }
 
-    /// The signature of a message.
+    /// Signs a message.
     #[must_use]
     pub fn signature(&self, message: &str) -> Vec<u8> {
         let signed = jsonwebtoken::crypto::sign(message.as_bytes(), &self.key, self.algorithm);
-        decoded(&signed.expect("the key is one for the algorithm"))
+        decoded(&signed.expect("a key for the algorithm"))
     }
 
-    /// A token of this header and these claims, whatever they are.
+    /// Signs a token with any header and any payload.
     #[must_use]
     pub fn sign(&self, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
         let message = format!("{}.{}", encoded(header), encoded(payload));
@@ -110,19 +110,19 @@ impl Signer {
         format!("{message}.{}", encoded(signature))
     }
 
-    /// A header that names the algorithm and nothing else.
+    /// A header with the algorithm only.
     #[must_use]
     pub fn header(&self) -> String {
         json!({ "alg": self.algorithm }).to_string()
     }
 
-    /// A token that there is nothing wrong with.
+    /// A valid token.
     #[must_use]
     pub fn good_token(&self) -> String {
         self.sign(self.header(), good_claims().to_string())
     }
 
-    /// What verifies these tokens.
+    /// The key that verifies these tokens.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
         let key = match self.variable {
@@ -137,7 +137,7 @@ impl Signer {
     pub fn jwk(&self) -> Value {
         let pem = self.public.as_bytes();
         let key = match self.algorithm.family() {
-            AlgorithmFamily::Hmac => panic!("a secret is no public key"),
+            AlgorithmFamily::Hmac => panic!("a secret has no public key"),
             AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
             AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
             AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
@@ -147,13 +147,13 @@ impl Signer {
         serde_json::to_value(jwk).expect("a JWK is JSON")
     }
 
-    /// What verifies the tokens of these keys, for the usual issuer and audience.
+    /// A verifier of these tokens, with the default issuer and audience.
     #[must_use]
     pub fn verifier(&self) -> TokenVerifier {
         verifier(self.algorithm, KeySet::Any(vec![self.verifying_key()]))
     }
 
-    /// An authorizer that has this key.
+    /// An authorizer with this key.
     pub async fn target(&self) -> Target {
         let algorithm = format!("{:?}", self.algorithm);
         let variables = [
@@ -165,7 +165,7 @@ impl Signer {
     }
 }
 
-/// A verifier for the usual issuer and audience.
+/// A verifier with the default issuer and audience.
 #[must_use]
 pub fn verifier(algorithm: Algorithm, keys: KeySet) -> TokenVerifier {
     let rules = TokenRules {
@@ -177,7 +177,7 @@ pub fn verifier(algorithm: Algorithm, keys: KeySet) -> TokenVerifier {
     TokenVerifier::new(rules, Keys::Fixed(Arc::new(keys)))
 }
 
-/// Claims that there is nothing wrong with, of ann in her session s.
+/// Valid claims of user ann and session s.
 #[must_use]
 pub fn good_claims() -> Value {
     json!({
@@ -186,7 +186,7 @@ pub fn good_claims() -> Value {
     })
 }
 
-/// The same, with one of them set.
+/// Valid claims with one claim replaced.
 #[must_use]
 pub fn claims_with(name: &str, value: impl Into<Value>) -> Value {
     let mut claims = good_claims();
@@ -194,37 +194,37 @@ pub fn claims_with(name: &str, value: impl Into<Value>) -> Value {
     claims
 }
 
-/// The value that a variable has in all worlds.
+/// The value of an environment variable in all worlds.
 #[must_use]
 pub fn usual(variable: &str) -> String {
     let variables: BTreeMap<_, _> = Tokens::new().variables().into_iter().collect();
     variables[variable].clone()
 }
 
-/// Base64url without padding.
+/// Encodes as base64url without padding.
 #[must_use]
 pub fn encoded(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What base64url without padding stands for.
+/// Decodes base64url without padding.
 #[must_use]
 pub fn decoded(part: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(part).expect("base64url")
 }
 
-/// Header, claims and signature of a token, each still encoded.
+/// Header, claims and signature of a token, still encoded.
 #[must_use]
 pub fn parts(token: &str) -> [&str; 3] {
     let parts: Vec<_> = token.split('.').collect();
     parts.try_into().expect("three parts")
 }
 
-/// What a token says at [`NOW`].
+/// Verifies a token at [`NOW`]. Returns its claims.
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// The token is invalid.
 pub async fn verify(verifier: &TokenVerifier, token: &str) -> Result<Claims, InvalidToken> {
     let claims = verifier.verify(token, Timestamp::from_seconds(NOW)).await;
     claims.map_err(|error| match error {
@@ -233,15 +233,15 @@ pub async fn verify(verifier: &TokenVerifier, token: &str) -> Result<Claims, Inv
     })
 }
 
-/// An authorizer, with ann's live session s behind it.
+/// An authorizer and a table with ann's live session s.
 pub struct Target {
     pub world: World,
     verifier: TokenVerifier,
 }
 
 impl Target {
-    /// An authorizer with these variables; `verifier` has the same keys, and says what the
-    /// authorizer keeps to itself: why a token is refused.
+    /// Starts an authorizer with these variables. `verifier` has the same keys and tells the reason
+    /// of a denial, which the authorizer does not reveal.
     pub async fn new<const N: usize>(
         variables: [(&'static str, &str); N],
         verifier: TokenVerifier,
@@ -251,7 +251,7 @@ impl Target {
         Self { world, verifier }
     }
 
-    /// The token is refused for this reason, and the answer gives away no more than that the token
+    /// Asserts that the token is rejected for this reason, and that the answer reveals only that it
     /// is invalid.
     pub async fn refuses(&self, token: &str, why: InvalidToken) {
         let verified = verify(&self.verifier, token).await;
@@ -263,7 +263,7 @@ impl Target {
         );
     }
 
-    /// The token lets ann in.
+    /// Asserts that the authorizer allows the token as ann's.
     pub async fn lets_in(&self, token: &str) {
         let answer = authorize(&self.world, &rest_request(token)).await;
         let statement = &answer["policyDocument"]["Statement"][0];
@@ -272,14 +272,14 @@ impl Target {
         assert_eq!(answer["context"]["session_id"], "s", "{token}");
     }
 
-    /// The token is the issuer's own, and still refused with this sentence.
+    /// Asserts that the authorizer denies a validly signed token with this error.
     pub async fn answers(&self, token: &str, error: &str) {
         let answer = authorize(&self.world, &rest_request(token)).await;
         assert_eq!(answer, deny(error), "{token}");
     }
 }
 
-/// The whole answer to a refused request.
+/// The complete answer to a denied request.
 fn deny(error: &str) -> Value {
     json!({
         "principalId": "anonymous",

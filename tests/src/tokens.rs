@@ -1,4 +1,4 @@
-//! The local stack's tokens, which the log must not show.
+//! The local stack's tokens, which must not appear in the log.
 
 use session_cleanup_local::tokens::{self, Bearer};
 
@@ -9,7 +9,7 @@ use crate::log::forbid_in_log;
 pub struct Tokens(tokens::Tokens);
 
 impl Tokens {
-    /// With a new secret.
+    /// Signs with a new random secret.
     #[must_use]
     pub fn new() -> Self {
         let tokens = Self::default();
@@ -17,11 +17,11 @@ impl Tokens {
             .variables()
             .into_iter()
             .find(|it| it.0 == "JWT_SECRET");
-        forbid_in_log(&secret.expect("they are signed with one").1);
+        forbid_in_log(&secret.expect("the tokens have a secret").1);
         tokens
     }
 
-    /// The variables that make an authorizer take these tokens.
+    /// The environment variables of an authorizer that accepts these tokens.
     #[must_use]
     pub fn variables(&self) -> [(&'static str, String); 4] {
         self.0.variables()

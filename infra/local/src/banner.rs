@@ -1,5 +1,5 @@
-//! What a stack that stays up prints first: what runs where, tokens, short `curl` lines; and at
-//! last its page, where the eye is when it has printed all. It fits on a terminal's 24 rows.
+//! The text that a running stack prints at its start: addresses, tokens, `curl` commands, and last
+//! the address of the page. It fits on a terminal with 24 rows.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,32 +11,32 @@ use crate::sample::UserSession;
 use crate::terminal::{BOLD, DIM, out, styled};
 use crate::tokens::{Bearer, Tokens};
 
-/// How long the printed tokens are good.
+/// Lifetime of the printed tokens.
 const TOKEN_LIFE: TimeDelta = TimeDelta::hours(12);
 
-/// What is printed before and between the tokens, which are the same everywhere.
+/// The parts of the banner that differ between the commands.
 pub struct Banner<'a> {
-    /// What this is.
+    /// Title, the first line.
     pub title: &'a str,
-    /// What runs where: names, and what is to be said of each.
+    /// What runs where: name and description.
     pub rows: Vec<(&'static str, String)>,
-    /// Who may call, and who may not.
+    /// The tokens.
     pub sample_tokens: &'a SampleTokens,
-    /// More commands, each with what it does.
+    /// Further commands, each with a title.
     pub commands: Vec<(&'static str, String)>,
 }
 
-/// Those who may call, and where there is one, somebody who may not.
+/// Tokens of an administrator and of a reader, and optionally one whose session has expired.
 pub struct SampleTokens {
     admin: Credentials,
     reader: Credentials,
     expired: Option<String>,
 }
 
-/// What somebody shows, or needs to.
+/// A token, or the claims of one.
 enum Credentials {
     Token(String),
-    /// Somebody else has to sign these.
+    /// Another program has to sign these.
     Claims(Value),
 }
 
@@ -53,7 +53,7 @@ const ADMIN: &str = "sessions:admin";
 const READER: &str = "sessions:read";
 
 impl SampleTokens {
-    /// Signs their tokens.
+    /// Signs the tokens of the administrator and the reader.
     #[must_use]
     pub fn new(
         tokens: &Tokens,
@@ -69,7 +69,7 @@ impl SampleTokens {
         }
     }
 
-    /// With the claims that others have to sign for them.
+    /// The claims of both tokens, for another program to sign.
     #[must_use]
     pub fn unsigned(
         claims: impl Fn(Bearer<'_>) -> Value,
@@ -85,7 +85,7 @@ impl SampleTokens {
         }
     }
 
-    /// Beside them, somebody whose session has expired.
+    /// Adds a token whose session has expired.
     #[must_use]
     pub fn and_expired(
         mut self,
@@ -99,11 +99,11 @@ impl SampleTokens {
 }
 
 impl Banner<'_> {
-    /// Prints it, for an API at this address.
+    /// Prints the banner for an API at this address.
     ///
     /// # Errors
     ///
-    /// The system's.
+    /// Standard output cannot be written.
     pub fn print(&self, api: SocketAddr) -> io::Result<()> {
         out(styled(BOLD, self.title))?;
         let rows = self.rows.iter().map(|(name, _)| name.len());
@@ -125,7 +125,7 @@ impl Banner<'_> {
                     to_sign = true;
                     out(styled(
                         DIM,
-                        format!("# {name} is these claims, signed elsewhere:"),
+                        format!("# {name} is these claims, signed by another program:"),
                     ))?;
                     out(claims)?;
                 }
@@ -152,7 +152,7 @@ impl Banner<'_> {
             "the token"
         };
         out(format!(
-            "Open the page, and paste {token} of ADMIN or READER:"
+            "Open the page and paste {token} of ADMIN or READER:"
         ))?;
         out(styled(BOLD, monitoring))
     }

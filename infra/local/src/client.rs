@@ -1,4 +1,4 @@
-//! A client of JSON over HTTP, for the demonstration and the tests.
+//! An HTTP client for JSON, for the demo and the tests.
 
 use axum::body::Bytes;
 use axum::http::header::AUTHORIZATION;
@@ -9,7 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// The client.
+/// An HTTP client for JSON.
 #[derive(Debug, Clone)]
 pub struct JsonClient(Client<HttpConnector, Full<Bytes>>);
 
@@ -20,11 +20,11 @@ impl Default for JsonClient {
 }
 
 impl JsonClient {
-    /// Sends a request, with a bearer token where there is one; the status and the body.
+    /// Sends a request, with a bearer token if given. Returns status and body.
     ///
     /// # Errors
     ///
-    /// A server that is not reached, or whose answer is not JSON.
+    /// The server cannot be reached, or its response is not JSON.
     pub async fn call(
         &self,
         method: Method,

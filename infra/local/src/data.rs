@@ -1,36 +1,36 @@
-//! What `--data` keeps: the table in its file, and beside it the secret that tokens are signed
-//! with, so that tokens stay good across runs.
+//! The files of `--data`: the table, and the secret that tokens are signed with, so that tokens
+//! stay valid across runs.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::serve::{Context, ServeError};
+use crate::error::{Context as _, ServeError};
 use crate::tokens::{SECRET_LENGTH, random_secret};
 
-/// How each file of `SQLite` begins.
+/// The first bytes of each `SQLite` file.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// The two files. Nobody else opens them as long as this lives.
+/// The two files, locked for other processes until this is dropped.
 pub struct DataFiles {
-    /// The table's.
+    /// File of the table.
     pub table: PathBuf,
-    /// The secret's.
+    /// File of the secret.
     pub secret_file: PathBuf,
     /// The secret.
     pub secret: String,
-    /// Whether there was no table yet.
+    /// Whether the table is new.
     pub is_new: bool,
-    /// Holds the lock. Not the table's own file, whose locks are the database's business.
+    /// Holds the lock. The table's own file has the locks of the database.
     _locked: File,
 }
 
 impl DataFiles {
-    /// Opens the files, or makes them.
+    /// Opens the files, or creates them.
     ///
     /// # Errors
     ///
-    /// A file that holds something else, cannot be opened or is in use: a sentence.
+    /// A file cannot be opened, is in use, or is not a file of `cargo local`.
     pub fn open(table: &Path) -> Result<Self, ServeError> {
         let what = format!("--data {}", table.display());
         let is_new = match File::open(table) {
@@ -40,15 +40,14 @@ impl DataFiles {
                     .read_to_end(&mut start)
                     .context(&what)?;
                 if !start.is_empty() && start != MAGIC {
-                    return Err(ServeError::failed(
-                        &what,
-                        "this file holds something else than a table of `cargo local`",
-                    ));
+                    return Err(ServeError::new(format!(
+                        "{what}: this file is not a table of `cargo local`"
+                    )));
                 }
                 start.is_empty()
             }
             Err(error) if error.kind() == ErrorKind::NotFound => true,
-            Err(error) => return Err(ServeError::failed(&what, error)),
+            Err(error) => return Err(error).context(&what),
         };
 
         let mut secret_file = table.as_os_str().to_owned();
@@ -59,21 +58,18 @@ impl DataFiles {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(ServeError::failed(
-                    &what,
-                    "another `cargo local` is using this file",
-                ));
+                return Err(ServeError::new(format!(
+                    "{what}: another `cargo local` is using this file"
+                )));
             }
-            Err(TryLockError::Error(error)) => {
-                return Err(ServeError::failed(&what_of_secret, error));
-            }
+            Err(TryLockError::Error(error)) => return Err(error).context(&what_of_secret),
         }
         let secret = kept(&mut file).context(&what_of_secret)?;
         if secret.len() < SECRET_LENGTH {
-            let shorter = format!(
-                "it holds no secret of {SECRET_LENGTH} characters; without this file, a new one is made"
-            );
-            return Err(ServeError::failed(&what_of_secret, shorter));
+            return Err(ServeError::new(format!(
+                "{what_of_secret}: the secret must have {SECRET_LENGTH} characters or more; \
+                 delete the file to get a new one"
+            )));
         }
         Ok(Self {
             table: table.to_owned(),
@@ -85,9 +81,9 @@ impl DataFiles {
     }
 }
 
-/// The secret in a file, which a new file is given.
+/// Reads the secret of a file. Writes a new secret to a new file.
 fn kept(file: &mut File) -> std::io::Result<String> {
-    // Also of a file that was there already.
+    // Also for an existing file.
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     let mut secret = String::new();
@@ -101,7 +97,7 @@ fn kept(file: &mut File) -> std::io::Result<String> {
     Ok(secret.trim_end().to_owned())
 }
 
-/// How a file is opened or made that nobody but its owner may read.
+/// Options for a file that only its owner can read.
 fn for_me_alone() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

@@ -1,11 +1,11 @@
-//! How often: as a person writes it, and as `EventBridge` does.
+//! Intervals, as the user writes them and as `EventBridge` does.
 
 use std::time::Duration;
 
 use humantime::parse_duration;
 
-/// The variable that tells the statistics of the schedule. `EventBridge` knows no seconds: a part of
-/// a minute counts as a whole one.
+/// The variable that tells the statistics the schedule. `EventBridge` has no seconds, so the interval
+/// is rounded up to minutes.
 pub(crate) fn schedule(every: Duration) -> (&'static str, String) {
     let rate = match every.as_secs().div_ceil(60) {
         1 => "rate(1 minute)".to_owned(),
@@ -14,13 +14,13 @@ pub(crate) fn schedule(every: Duration) -> (&'static str, String) {
     ("CLEANUP_SCHEDULE", rate)
 }
 
-/// Reads `10s`, `5m`, `1h` and the like.
+/// Parses an interval such as `10s`, `5m` or `1h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .ok()
         .filter(|it| *it >= Duration::from_secs(1))
         .ok_or_else(|| {
-            "a duration is a number and a unit, one second or more, as in 10s, 5m or 1h".to_owned()
+            "must be a number and a unit, one second or more, as in 10s, 5m or 1h".to_owned()
         })
 }
 

@@ -1,4 +1,4 @@
-//! The embedded DynamoDB, with its endpoint for any AWS client.
+//! The embedded DynamoDB, and its endpoint for any AWS client.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,10 +21,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// The table's name in the local stack.
+/// Name of the table in the local stack.
 pub const TABLE_NAME: &str = "sessions";
 
-/// An embedded DynamoDB that is being served.
+/// A running embedded DynamoDB.
 pub struct EmbeddedDynamoDb {
     database: Database,
     address: SocketAddr,
@@ -32,16 +32,16 @@ pub struct EmbeddedDynamoDb {
     server: JoinHandle<Result<(), String>>,
 }
 
-/// What keeps the embedded DynamoDB from starting or from doing something.
+/// Error of the embedded DynamoDB.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// The database says so.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DynoxideError),
-    /// The template's table is not one that `CreateTable` takes.
-    #[error("the table of template.yaml cannot be created: {0}")]
+    /// `CreateTable` rejects the template's table.
+    #[error("cannot create the table of template.yaml")]
     Table(#[from] serde_json::Error),
-    /// The system says so.
+    /// An I/O error.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -50,7 +50,7 @@ pub enum EmbeddedError {
 ///
 /// # Errors
 ///
-/// A file that cannot be opened, or is no database.
+/// The file cannot be opened, or is not a database.
 pub fn open(file: Option<&Path>) -> Result<Database, DynoxideError> {
     match file {
         Some(file) => Database::new(&file.to_string_lossy()),
@@ -59,11 +59,11 @@ pub fn open(file: Option<&Path>) -> Result<Database, DynoxideError> {
 }
 
 impl EmbeddedDynamoDb {
-    /// Serves `database` on `listener`, and creates the template's table where it is missing.
+    /// Serves `database` on `listener`. Creates the template's table if it is missing.
     ///
     /// # Errors
     ///
-    /// A table that cannot be created.
+    /// The table cannot be created.
     pub fn start(
         database: Database,
         listener: TcpListener,
@@ -75,7 +75,7 @@ impl EmbeddedDynamoDb {
         }
         let (stop, stopped) = oneshot::channel();
         let serving = dynoxide::server::serve_with_shutdown(listener, database.clone(), async {
-            // A sender that is gone stops the server too.
+            // A dropped sender stops the server, too.
             let _ = stopped.await;
         });
         Ok(Self {
@@ -86,58 +86,58 @@ impl EmbeddedDynamoDb {
         })
     }
 
-    /// Where it listens.
+    /// Address of the endpoint.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A client of it.
+    /// A client of this endpoint.
     #[must_use]
     pub fn client(&self) -> Client {
         client(self.address)
     }
 
-    /// An application's access to the sessions in it.
+    /// The sessions in the table, as an application uses them.
     #[must_use]
     pub fn sessions(&self) -> Sessions {
         let table = Table::new(self.client(), TABLE_NAME, Shards::default());
         Sessions::new(table, Days(30))
     }
 
-    /// Deletes what native TTL would have deleted by now; how many records that were.
+    /// Deletes the records whose TTL has passed, as native TTL does. Returns their number.
     ///
     /// # Errors
     ///
-    /// The database's.
+    /// The database failed.
     pub fn sweep_ttl(&self) -> Result<usize, DynoxideError> {
         self.database.sweep_ttl()
     }
 
-    /// Stores items, all or none; how many.
+    /// Stores all items, or none. Returns their number.
     ///
     /// # Errors
     ///
-    /// An item that the table does not take.
+    /// The table rejects an item.
     pub fn import(&self, items: Vec<Item>) -> Result<usize, DynoxideError> {
         import(&self.database, items)
     }
 
-    /// Handles for what runs beside it.
+    /// A handle of the database.
     #[must_use]
     pub fn database(&self) -> Database {
         self.database.clone()
     }
 
-    /// Stops to listen, and waits for the requests under way.
+    /// Stops listening, and waits for the requests in progress.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
     }
 }
 
-/// A client of a local endpoint. Its credentials are no secret: nobody checks them there. A proxy
-/// that the environment names is for other hosts than this one.
+/// A client of a local endpoint, with dummy credentials. It ignores the proxy that environment
+/// variables may name.
 #[must_use]
 pub fn client(address: SocketAddr) -> Client {
     let http = http_client::Builder::new().build_with_connector_fn(|_, _| {
@@ -151,20 +151,20 @@ pub fn client(address: SocketAddr) -> Client {
         .endpoint_url(format!("http://{address}"))
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"))
-        // The SDK's own limits are for a network: a busy machine may be slower than that.
+        // The SDK's defaults are for a network. A busy machine may be slower.
         .timeout_config(TimeoutConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
     Client::from_conf(config)
 }
 
-/// Stores items, all or none; how many.
+/// Stores all items, or none. Returns their number.
 pub(crate) fn import(database: &Database, items: Vec<Item>) -> Result<usize, DynoxideError> {
     let done = database.import_items(TABLE_NAME, items, ImportOptions::default())?;
     Ok(done.items_imported)
 }
 
-/// Makes the table as the template describes it: its properties bear the API's own names.
+/// Creates the template's table. Its properties have the names of the DynamoDB API.
 pub(crate) fn create_table(database: &Database, properties: &Value) -> Result<(), EmbeddedError> {
     fn request<T: DeserializeOwned>(properties: &Value, names: &[&str]) -> serde_json::Result<T> {
         let mut request = serde_json::json!({ "TableName": TABLE_NAME });

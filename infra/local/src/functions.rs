@@ -1,4 +1,4 @@
-//! The four functions, invoked with JSON and answering with JSON, as Lambda does it.
+//! The four functions, invoked with JSON as on Lambda.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -39,24 +39,23 @@ pub struct Functions {
     timeouts: BTreeMap<FunctionName, Duration>,
 }
 
-/// What stops a function in its init.
+/// Error of a function's init.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A variable.
+    /// The environment variables are invalid.
     #[error(transparent)]
     Configuration(#[from] InvalidConfiguration),
-    /// The authorizer's keys.
+    /// The authorizer's keys cannot be loaded.
     #[error(transparent)]
     Keys(#[from] FetchError),
 }
 
 impl Functions {
-    /// The functions as these variables configure them, started at `now`. The authorizer waits no
-    /// longer than `limits`.
+    /// Starts the functions at `now` with these variables. `limits` are the authorizer's timeouts.
     ///
     /// # Errors
     ///
-    /// What is wrong with the variables, or the keys.
+    /// The variables are invalid, or the keys cannot be loaded.
     pub async fn start(
         variables: &Environment,
         client: &Client,
@@ -64,7 +63,7 @@ impl Functions {
         now: DateTime<Utc>,
         limits: TimeLimits,
     ) -> Result<Self, StartError> {
-        // There is no CloudWatch here to read them.
+        // Nothing reads the metrics here.
         let metrics = |function| Metrics::new(Namespace::default(), function, |_| {});
         let client = || client.clone();
         let authorizer = AuthorizerConfig::read(variables)?;
@@ -85,7 +84,7 @@ impl Functions {
     ///
     /// # Errors
     ///
-    /// The function's, an event that it cannot read among them.
+    /// The function's error, for instance if it cannot read the event.
     pub async fn invoke(
         &self,
         function: FunctionName,
@@ -96,11 +95,11 @@ impl Functions {
             .await
     }
 
-    /// Invokes a function at `now` with an event as it came, doubled names and all.
+    /// Invokes a function at `now` with the text of an event, which may have duplicate members.
     ///
     /// # Errors
     ///
-    /// The function's, an event that it cannot read among them.
+    /// The function's error, for instance if it cannot read the event.
     pub async fn invoke_with_text(
         &self,
         function: FunctionName,
@@ -108,7 +107,7 @@ impl Functions {
         now: DateTime<Utc>,
     ) -> Result<Value, Error> {
         let request_id = Uuid::new_v4().to_string();
-        // The span that the Lambda runtime makes, under the same name.
+        // A span with the name of the Lambda runtime's span.
         let span = tracing::info_span!(
             target: "lambda_runtime::layers::trace",
             "Lambda runtime invoke",
@@ -116,7 +115,7 @@ impl Functions {
             function = function.as_str()
         );
         let run = async {
-            // As in the Lambda runtime, a panic is an error of this invocation alone.
+            // As in the Lambda runtime, a panic fails this invocation only.
             let answer = AssertUnwindSafe(self.dispatch(function, event, now))
                 .catch_unwind()
                 .await;
@@ -171,7 +170,7 @@ impl Functions {
     }
 }
 
-/// Passes an event through the adapter that `lambda_http::run` uses, there and back.
+/// Invokes an HTTP handler through the adapter that `lambda_http::run` uses.
 async fn over_http<F: Future<Output = Response<Body>> + Send>(
     event: &str,
     handle: impl Fn(Request) -> F,
@@ -186,7 +185,7 @@ async fn over_http<F: Future<Output = Response<Body>> + Send>(
     )?)
 }
 
-/// The event as a function receives it: read by its own type.
+/// Parses an event into the function's own type.
 fn received<T: DeserializeOwned>(event: &str) -> Result<T, Error> {
     Ok(serde_json::from_str(event)?)
 }

@@ -1,5 +1,4 @@
-//! Reading one's own items, in DynamoDB JSON: what the AWS CLI prints of them, and the lines of a
-//! table export.
+//! Reading of items in DynamoDB JSON: the output of the AWS CLI, and the files of a table export.
 
 mod contents;
 mod problems;
@@ -21,32 +20,32 @@ pub use self::contents::Contents;
 pub use self::problems::{ImportError, Problems};
 use crate::dynamodb;
 
-/// An object that has items in it. An item itself has a `pk`.
+/// An object that contains items. (An object with a `pk` is an item.)
 #[derive(Deserialize)]
 struct Wrapper<'a> {
-    /// Of a scan or a query.
+    /// Items of a scan or a query.
     #[serde(rename = "Items", borrow)]
     items: Option<Vec<&'a RawValue>>,
-    /// Of a get-item, or a line of a full export.
+    /// Item of a get-item, or of a line of a full export.
     #[serde(rename = "Item", borrow)]
     item: Option<&'a RawValue>,
-    /// Of a batch-get-item, by table.
+    /// Items of a batch-get-item by table.
     #[serde(rename = "Responses", borrow)]
     responses: Option<BTreeMap<String, Vec<&'a RawValue>>>,
-    /// A line of an incremental export; without the image, its item was deleted.
+    /// Key in a line of an incremental export. Without `NewImage`, the item was deleted.
     #[serde(rename = "Keys", borrow)]
     keys: Option<&'a RawValue>,
     #[serde(rename = "NewImage", borrow)]
     new_image: Option<&'a RawValue>,
 }
 
-/// What tells an item from what has items in it.
+/// Distinguishes an item from an object that contains items.
 #[derive(Deserialize)]
 struct Bare {
     pk: Option<IgnoredAny>,
 }
 
-/// A part of the file: an item that was there, or one that was deleted since.
+/// A part of the file: an item, or the key of a deleted one.
 #[derive(Clone, Copy)]
 enum Part<'a> {
     Item(&'a RawValue),
@@ -68,7 +67,7 @@ fn parts(json: &RawValue) -> serde_json::Result<Vec<Part<'_>>> {
 }
 
 fn parts_of_object(json: &RawValue) -> serde_json::Result<Vec<Part<'_>>> {
-    // A struct would be read from an array, too.
+    // serde would deserialize a struct from an array, too.
     if !json.get().starts_with('{') {
         return Err(serde_json::Error::custom("not a JSON object"));
     }
@@ -100,12 +99,12 @@ fn parts_of_object(json: &RawValue) -> serde_json::Result<Vec<Part<'_>>> {
             keys: Some(keys), ..
         } => Ok(vec![Part::Deleted(keys)]),
         _ => Err(serde_json::Error::custom(
-            "neither an item with the key attribute pk nor something that has items in it",
+            "neither an item with the key attribute pk nor an object that contains items",
         )),
     }
 }
 
-/// An item that has the table's key.
+/// An item with the table's key attributes.
 #[derive(Deserialize)]
 #[serde(try_from = "Item")]
 struct KeyedItem(Item);
@@ -125,7 +124,7 @@ impl TryFrom<Item> for KeyedItem {
 }
 
 impl KeyedItem {
-    /// Its key.
+    /// The key of the item.
     fn key(&self) -> [String; 2] {
         ["pk", "sk"].map(|name| match self.0.get(name) {
             Some(AttributeValue::S(part)) => part.clone(),
@@ -134,11 +133,11 @@ impl KeyedItem {
     }
 }
 
-/// Reads all items of a file, and tries them on a table made of these properties.
+/// Reads all items of a file, and checks that a table with these properties accepts them.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or holds anything that is no item of such a table.
+/// The file cannot be read, or contains something that is not an item of such a table.
 pub fn read(file: &Path, table: &Value) -> Result<Vec<Item>, ImportError> {
     let mut bytes = Vec::new();
     BufReader::new(File::open(file).map_err(ImportError::Unreadable)?)
@@ -159,7 +158,7 @@ pub fn read(file: &Path, table: &Value) -> Result<Vec<Item>, ImportError> {
     Ok(items.into_iter().map(|(_, item)| item).collect())
 }
 
-/// The text of a file: UTF-8, or the UTF-16 that PowerShell writes, which begins with its mark.
+/// Decodes a file: UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it.
 fn decode(bytes: Vec<u8>) -> Result<String, ImportError> {
     let in_pairs: fn([u8; 2]) -> u16 = match bytes.get(..2) {
         Some([0xff, 0xfe]) => u16::from_le_bytes,
@@ -180,7 +179,7 @@ fn decode(bytes: Vec<u8>) -> Result<String, ImportError> {
     }
 }
 
-/// Stores the items in a table that is thrown away: what it does not take.
+/// Stores the items in a temporary table. Returns the items that it rejects.
 fn try_on(table: &Value, items: &[(usize, Item)]) -> Problems {
     let mut problems = Problems::default();
     let Ok(scratch) = dynamodb::open(None) else {
@@ -193,7 +192,7 @@ fn try_on(table: &Value, items: &[(usize, Item)]) -> Problems {
     if dynamodb::import(&scratch, all).is_ok() {
         return problems;
     }
-    // One by one, to tell which.
+    // One by one, to find the rejected items.
     for (line, item) in items {
         if let Err(refusal) = dynamodb::import(&scratch, vec![item.clone()]) {
             problems.add(*line, refusal.to_string());
@@ -202,10 +201,10 @@ fn try_on(table: &Value, items: &[(usize, Item)]) -> Problems {
     problems
 }
 
-/// Reads JSON values, one after the other, each on a line of its own or over many.
+/// Parses consecutive JSON values, each on one line or on several.
 fn parse(text: &str) -> Result<Vec<(usize, Item)>, ImportError> {
     let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
-    // A part of the text: where it begins tells its line.
+    // The line of a part of the text, from its position.
     let line_at = |offset: usize| ends.partition_point(|end| *end < offset) + 1;
     let line_of = |part: &str| line_at(part.as_ptr().addr() - text.as_ptr().addr());
     let mut found = Found::default();
@@ -222,7 +221,7 @@ fn parse(text: &str) -> Result<Vec<(usize, Item)>, ImportError> {
                 rest = rest[values.byte_offset()..].trim_start();
             }
             Some(Err(error)) => {
-                // Lines of an export each begin a value: what is wrong then is the first line.
+                // In an export each line is a value, so the first line is the invalid one.
                 let next = next_value(rest);
                 let read = begin + error.line().saturating_sub(1);
                 let is_past = next.is_some_and(|next| line_of(next) <= read);
@@ -235,13 +234,13 @@ fn parse(text: &str) -> Result<Vec<(usize, Item)>, ImportError> {
     found.all_or_none()
 }
 
-/// The rest from the next line on that begins a value, not a part of one.
+/// The rest, from the next line that starts a value.
 fn next_value(rest: &str) -> Option<&str> {
     let mut ends = rest.match_indices('\n').map(|(at, _)| &rest[at + 1..]);
     ends.find(|line| line.starts_with(['{', '[']))
 }
 
-/// What was read so far.
+/// The items and problems so far.
 #[derive(Default)]
 struct Found {
     items: Vec<Option<(usize, Item)>>,
@@ -257,7 +256,7 @@ impl Found {
             Ok(item) => item,
             Err(error) => return self.problem(line, &error),
         };
-        // An incremental export goes on from an earlier one: the last word on an item counts.
+        // An incremental export continues an earlier one: the last entry of an item counts.
         let place = *self.places.entry(item.key()).or_insert(self.items.len());
         if place == self.items.len() {
             self.items.push(None);
@@ -269,7 +268,7 @@ impl Found {
         self.problems.add(line, without_place(error));
     }
 
-    /// The items, if all of them could be read; else the lines of those that could not.
+    /// All items, or the problems if there are any.
     fn all_or_none(self) -> Result<Vec<(usize, Item)>, ImportError> {
         let items: Vec<_> = self.items.into_iter().flatten().collect();
         if !self.problems.is_empty() {
@@ -282,8 +281,8 @@ impl Found {
     }
 }
 
-/// What is wrong, without the place, which is said in lines of the file, and without the marks
-/// that the embedded database puts before its own messages.
+/// The message of an error, without its position (the problem has the line of the file) and
+/// without the prefixes of the embedded database.
 fn without_place(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();

@@ -1,15 +1,17 @@
-//! Tokens for anybody, for trying things out: opens a session in the running stack, and signs a
-//! token for it. No Lambda function does this; the login service would.
+//! Tokens for any user, for trying things out: creates a session in the running stack and signs a
+//! token for it. No Lambda function does this; in production the login service does.
 
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use session_domain::{RecordKey, RecordState, SessionId, SessionState, Shards, Timestamp, UserId};
+use session_domain::{
+    InvalidId, RecordKey, RecordState, SessionId, SessionState, Shards, Timestamp, UserId,
+};
 use session_lifecycle::clock;
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::{FindRecord as _, NewSession};
+use session_lifecycle::ports::{FindRecord as _, NewSession, StoreError};
 use session_lifecycle::{CreateOutcome, Sessions};
 use uuid::Uuid;
 
@@ -17,55 +19,59 @@ use crate::dynamodb::{EmbeddedDynamoDb, TABLE_NAME};
 use crate::jwt::Trust;
 use crate::tokens::Bearer;
 
-/// Where the running stack takes a [`TokenRequest`].
+/// Path of the running stack that accepts a [`TokenRequest`].
 pub const PATH: &str = "/local/tokens";
 
-/// The longest life of a session that is opened here, in hours: 30 days.
+/// Maximum lifetime of a session that is created here, in hours: 30 days.
 pub const MAX_HOURS: u32 = 720;
 
-/// What token is asked for.
+/// A request for a token.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
-    /// `sub`.
+    /// User ID, the claim `sub`.
     pub user: String,
-    /// `scope`.
+    /// Scopes, the claim `scope`.
     pub scope: String,
-    /// `sid`: a session of this user, which is opened if there is none; a new one without it.
+    /// Session ID, the claim `sid`. The session is created if it does not exist. Without an ID, a new
+    /// session is created.
     #[serde(default)]
     pub session: Option<String>,
-    /// The life of the session and of the token, in hours.
+    /// Lifetime of the session and of the token, in hours.
     pub hours: u32,
-    /// Whether the token's own `exp` has passed already.
+    /// Whether the token has already expired.
     #[serde(default)]
     pub expired: bool,
 }
 
-/// What came of it.
+/// The answer to a [`TokenRequest`].
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Issued {
-    /// The token, where the stack can sign.
+    /// The token, if the stack has a key to sign with.
     pub token: Option<String>,
-    /// Its claims.
+    /// Claims of the token.
     pub claims: Value,
-    /// The algorithm that it is to be signed with.
+    /// Algorithm of the signature.
     pub algorithm: String,
-    /// Why the authorizer refuses the session, if it was there before and is refused.
+    /// Why the authorizer denies the session, if the session existed and is denied.
     pub refused: Option<String>,
 }
 
-/// Why there is no token.
+/// Error of issuing a token.
 #[derive(Debug, thiserror::Error)]
 pub enum NotIssued {
-    /// What was asked for.
+    /// The request is invalid.
     #[error("{0}")]
     Request(String),
-    /// The table.
-    #[error("{0}")]
-    Table(String),
+    /// An invalid user ID or session ID.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+    /// The table failed.
+    #[error(transparent)]
+    Table(#[from] StoreError),
 }
 
-/// Opens sessions and signs tokens for them.
+/// Creates sessions and signs tokens for them.
 pub struct TokenDesk {
     sessions: Sessions,
     table: Table,
@@ -73,7 +79,7 @@ pub struct TokenDesk {
 }
 
 impl TokenDesk {
-    /// For the sessions of a table, and the tokens that its authorizer takes.
+    /// Issues tokens that the table's authorizer accepts.
     #[must_use]
     pub fn new(dynamodb: &EmbeddedDynamoDb, trust: Arc<Trust>) -> Self {
         Self {
@@ -83,11 +89,11 @@ impl TokenDesk {
         }
     }
 
-    /// Does what is asked for.
+    /// Creates the session if needed, and signs a token for it.
     ///
     /// # Errors
     ///
-    /// A sentence.
+    /// The request is invalid, or the table failed.
     pub async fn issue(&self, asked: TokenRequest) -> Result<Issued, NotIssued> {
         let now = clock::now();
         let TokenRequest {
@@ -98,19 +104,17 @@ impl TokenDesk {
             expired,
         } = asked;
         if !(1..=MAX_HOURS).contains(&hours) {
-            let sentence =
-                format!("hours must be from 1 to {MAX_HOURS}, for each session has an end");
+            let sentence = format!("hours must be from 1 to {MAX_HOURS}");
             return Err(NotIssued::Request(sentence));
         }
         if !is_scope(&scope) {
-            let sentence = "scope must be names with one space between them, as in \
+            let sentence = "scope must be names separated by one space, as in \
                             \"sessions:read orders:write\"";
             return Err(NotIssued::Request(sentence.to_owned()));
         }
-        let bad_id = |error: &dyn std::fmt::Display| NotIssued::Request(error.to_string());
-        let user = UserId::parse(user).map_err(|error| bad_id(&error))?;
+        let user = UserId::parse(user)?;
         let session = session.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let session = SessionId::parse(session).map_err(|error| bad_id(&error))?;
+        let session = SessionId::parse(session)?;
         let end = now + TimeDelta::hours(hours.into());
         let refused = self.open(&user, &session, end.into(), now.into()).await?;
         let claims = self.trust.claims(Bearer {
@@ -128,7 +132,8 @@ impl TokenDesk {
         })
     }
 
-    /// Opens a session. One that is there already stays as it is; says why it is refused, if so.
+    /// Creates a session. An existing session stays unchanged; if the authorizer denies it, the
+    /// reason is returned.
     async fn open(
         &self,
         user: &UserId,
@@ -143,13 +148,11 @@ impl TokenDesk {
             ip_address: None,
             user_agent: None,
         };
-        let failed =
-            |error: session_lifecycle::ports::StoreError| NotIssued::Table(error.error_chain());
-        if self.sessions.create(new, now).await.map_err(failed)? == CreateOutcome::Created {
+        if self.sessions.create(new, now).await? == CreateOutcome::Created {
             return Ok(None);
         }
         let key = RecordKey::session(user, session);
-        let found = self.table.find(&key).await.map_err(failed)?;
+        let found = self.table.find(&key).await?;
         Ok(match found.map(|stored| stored.state) {
             Some(RecordState::Session(SessionState::Active { expires_at })) if expires_at > now => {
                 None
@@ -163,7 +166,7 @@ impl TokenDesk {
     }
 }
 
-/// Whether a text is one scope or several (RFC 6749 §3.3).
+/// Whether a text is a valid list of scopes (RFC 6749 §3.3).
 fn is_scope(text: &str) -> bool {
     let allowed = |it: char| it.is_ascii_graphic() && !['"', '\\'].contains(&it);
     text.split(' ')
@@ -176,11 +179,11 @@ mod tests {
 
     #[test]
     fn takes_scopes_with_one_space_between_them() {
-        for good in ["sessions:read", "a b", "https://api.example/read"] {
-            assert!(is_scope(good), "{good:?}");
+        for valid in ["sessions:read", "a b", "https://api.example/read"] {
+            assert!(is_scope(valid), "{valid:?}");
         }
-        for bad in ["", " ", "a  b", " a", "a ", "a\nb", "\"a\"", "größe"] {
-            assert!(!is_scope(bad), "{bad:?}");
+        for invalid in ["", " ", "a  b", " a", "a ", "a\nb", "\"a\"", "größe"] {
+            assert!(!is_scope(invalid), "{invalid:?}");
         }
     }
 }

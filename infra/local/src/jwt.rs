@@ -1,5 +1,6 @@
-//! Which tokens the authorizer takes: options named after its variables, `JWT_ISSUER` as
-//! `--jwt-issuer`, and so its complaints about a variable are complaints about an option.
+//! Options for the tokens that the authorizer accepts. They have the names of its environment
+//! variables (`JWT_ISSUER` is `--jwt-issuer`), so its errors about variables become errors about
+//! options.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,15 +10,15 @@ use serde_json::Value;
 use session_functions::config::{AuthorizerConfig, Environment};
 
 use crate::dynamodb::TABLE_NAME;
-use crate::serve::{Context, ServeError};
+use crate::error::{Context as _, ServeError};
 use crate::tokens::{AUDIENCE, Bearer, ISSUER, Issuer, Tokens, random_secret};
 
-/// The options.
+/// Options for the tokens that the authorizer accepts.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Tokens that the authorizer takes")]
+#[command(next_help_heading = "Tokens that the authorizer accepts")]
 pub struct JwtOptions {
-    /// File with the secret of an HS algorithm; a line end at its end is no part of the secret
-    /// [default: a random secret, kept beside the file of --data]
+    /// File with the secret of an HS algorithm, without the line end at its end
+    /// [default: a random secret, stored next to the file of --data]
     #[arg(long, value_name = "FILE")]
     pub jwt_secret: Option<PathBuf>,
     /// File with the public key of your login service, in PEM
@@ -26,21 +27,21 @@ pub struct JwtOptions {
     /// URL of your identity provider's JWK Set: https, or http on loopback
     #[arg(long, value_name = "URL", visible_alias = "jwks")]
     pub jwks_url: Option<String>,
-    /// Algorithm of the signatures [default: HS256, or RS256 with a public key or a JWK Set]
+    /// Algorithm of the signatures [default: HS256; RS256 with a public key or a JWK Set]
     #[arg(long, value_name = "ALGORITHM")]
     pub jwt_algorithm: Option<String>,
-    /// What `iss` must be.
-    #[arg(long, value_name = "ISSUER", help = format!("What `iss` must be [default: {ISSUER}]"))]
+    /// Required value of the claim `iss`.
+    #[arg(long, value_name = "ISSUER", help = format!("Required value of the claim `iss` [default: {ISSUER}]"))]
     pub jwt_issuer: Option<String>,
-    /// What `aud` must name.
-    #[arg(long, value_name = "AUDIENCE", help = format!("What `aud` must name [default: {AUDIENCE}]"))]
+    /// Required value of the claim `aud`.
+    #[arg(long, value_name = "AUDIENCE", help = format!("Required value of the claim `aud` [default: {AUDIENCE}]"))]
     pub jwt_audience: Option<String>,
-    /// Clock skew for `nbf` and `iat`, 0 to 120 [default: 0]
+    /// Tolerated clock skew for `nbf` and `iat`, 0 to 120 [default: 0]
     #[arg(long, value_name = "SECONDS")]
     pub jwt_leeway_seconds: Option<String>,
 }
 
-/// Which tokens the authorizer takes, and who signs them.
+/// The tokens that the authorizer accepts, and their signer.
 pub struct Trust {
     issuer: Issuer,
     variables: Vec<(&'static str, String)>,
@@ -48,21 +49,21 @@ pub struct Trust {
 }
 
 enum Signer {
-    /// This stack, with a secret that it has made up.
+    /// This stack, with a generated secret.
     OwnSecret(Tokens),
-    /// This stack, too, with the secret in a file.
+    /// This stack, with the secret of a file.
     GivenSecret(Tokens),
-    /// Somebody else: there is only a public key here.
+    /// Another program. The stack has only a public key.
     Elsewhere,
 }
 
 impl JwtOptions {
-    /// Reads the files that the options name, and judges all options together as the authorizer
-    /// does with its variables.
+    /// Reads the files of the options, and checks all options as the authorizer checks its
+    /// variables.
     ///
     /// # Errors
     ///
-    /// Each problem in a line of its own, in the options' words.
+    /// An option is invalid. The message has one line per problem.
     pub fn trust(&self) -> Result<Trust, ServeError> {
         let read = |option, file: &Option<PathBuf>| {
             let text = file.as_deref().map(|file| text_of(option, file));
@@ -79,7 +80,7 @@ impl JwtOptions {
             Some(given.clone().unwrap_or_else(|| default.to_owned()))
         };
         let usual = if signs_elsewhere { "RS256" } else { "HS256" };
-        // A claim that gets an option of its own is one row more.
+        // Add a row for each new option of a claim.
         let variables: Vec<_> = [
             ("JWT_SECRET", secret.clone()),
             ("JWT_PUBLIC_KEY", public_key),
@@ -97,7 +98,7 @@ impl JwtOptions {
         let all: Environment = all.chain([("TABLE_NAME", TABLE_NAME.to_owned())]).collect();
         let config = AuthorizerConfig::read(&all).map_err(|invalid| {
             let problems = invalid.problems().map(in_words_of_options);
-            // Nobody has set the secret that was made up here.
+            // The user has not set the generated secret.
             let made_up = "--jwt-secret is set, and ";
             let problems = problems.map(|it| match it.strip_prefix(made_up) {
                 Some(needed) if is_own => needed.to_owned(),
@@ -124,7 +125,7 @@ impl JwtOptions {
 }
 
 impl Trust {
-    /// Puts a secret that was kept in the place of one that was made up just now; whether it was.
+    /// Replaces a generated secret by a stored one. Returns whether it did.
     pub fn keep_to(&mut self, kept: &str) -> bool {
         let Signer::OwnSecret(tokens) = &mut self.signer else {
             return false;
@@ -136,12 +137,12 @@ impl Trust {
         true
     }
 
-    /// The authorizer's variables.
+    /// The authorizer's environment variables.
     pub fn variables(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
         self.variables.iter().cloned()
     }
 
-    /// What all tokens have in common.
+    /// Algorithm, issuer and audience of the tokens.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
@@ -153,7 +154,7 @@ impl Trust {
         self.issuer.claims(bearer)
     }
 
-    /// What a person needs to know of the tokens.
+    /// Algorithm, issuer and audience as text.
     #[must_use]
     pub fn summary(&self) -> String {
         let Issuer {
@@ -169,7 +170,7 @@ impl Trust {
         format!("{signer}{algorithm:?}, iss {name}, aud {audience}")
     }
 
-    /// Signs, where this stack has a secret.
+    /// Signs tokens, if the stack has a secret.
     #[must_use]
     pub const fn tokens(&self) -> Option<&Tokens> {
         match &self.signer {
@@ -179,28 +180,23 @@ impl Trust {
     }
 }
 
-/// The content of a file, as a variable would hold it.
+/// The content of a file, as the value of an environment variable.
 fn text_of(option: &str, file: &Path) -> Result<String, ServeError> {
     let what = format!("{option} {}", file.display());
     let bytes = fs::read(file).context(&what)?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        ServeError::failed(
-            &what,
-            "it is not UTF-8, and the authorizer takes it from a variable",
-        )
-    })?;
+    let text = String::from_utf8(bytes).context(format!("{what}: the file must be UTF-8 text"))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
-    // An empty variable counts as a missing one.
+    // An empty variable counts as missing.
     if text.is_empty() {
-        return Err(ServeError::failed(&what, "it is empty"));
+        return Err(ServeError::new(format!("{what}: the file is empty")));
     }
     Ok(text.to_owned())
 }
 
-/// A problem with variables in the words of the options that set them.
+/// Replaces the names of variables in a message by those of the options.
 fn in_words_of_options(problem: &str) -> String {
-    // No option leads to Secrets Manager.
+    // No option sets a secret of Secrets Manager.
     let problem = problem.replace("JWT_SECRET or JWT_SECRET_ARN", "JWT_SECRET");
     let is_of_a_name = |it: char| it.is_ascii_uppercase() || it == '_';
     let mut words = String::new();

@@ -1,17 +1,19 @@
-//! The whole stack on one machine, without an AWS account; and without Docker, but for `sam_local`.
+//! The whole stack on one machine, without an AWS account: the embedded DynamoDB, a local API
+//! Gateway and the four functions. Only `sam_local` needs Docker.
 //!
-//! - [`template`]: what `template.yaml` says of the table, the routes and the schedule, so that
-//!   this stack and the deployed one cannot drift apart.
-//! - [`dynamodb`]: the embedded DynamoDB, in memory or in a file.
-//! - [`functions`]: the four functions, invoked with JSON as Lambda does.
-//! - [`gateway`]: API Gateway's part: requests become events, answers become responses.
-//! - [`stack`]: all of these together; [`server`] puts them on a port.
-//! - [`sample`] and [`import`]: what the table is filled with; [`data`]: the files that keep it.
-//! - [`jwt`]: which tokens the authorizer takes; [`tokens`]: signs such; [`issue`]: opens a session
-//!   for each.
-//! - [`client`]: calls them over HTTP.
-//! - [`demo`], [`serve`], [`token`] and `sam_local`: the commands; [`banner`] and
-//!   [`terminal`]: how they look.
+//! | module | what it is |
+//! | --- | --- |
+//! | [`template`] | what the stack reads from `template.yaml`, so that it cannot differ from the deployed one |
+//! | [`dynamodb`] | the embedded DynamoDB, in memory or in a file |
+//! | [`functions`] | the four functions, invoked with JSON as on Lambda |
+//! | [`gateway`] | a local API Gateway: requests become events, answers become responses |
+//! | [`stack`], [`server`] | all of these together, and the stack on a port |
+//! | [`sample`], [`import`], [`data`] | what the table is filled with, and the files that keep it |
+//! | [`jwt`], [`tokens`], [`issue`] | which tokens the authorizer accepts, signing them, and creating sessions for them |
+//! | [`client`] | an HTTP client |
+//! | [`demo`], [`serve`], [`token`], `sam_local` | the commands |
+//! | [`banner`], [`terminal`] | what the commands print |
+//! | [`error`] | the error of the commands |
 
 pub mod banner;
 pub mod client;
@@ -19,6 +21,7 @@ pub mod data;
 pub mod demo;
 mod durations;
 pub mod dynamodb;
+pub mod error;
 pub mod functions;
 pub mod gateway;
 pub mod import;

@@ -1,22 +1,25 @@
-//! The commands.
+//! The command line of the local stack.
 
+use std::error::Error;
 use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use session_cleanup_local::error::ServeError;
 #[cfg(unix)]
 use session_cleanup_local::sam_local;
 use session_cleanup_local::terminal::{ERROR, err, out, styled};
 use session_cleanup_local::{demo, serve, token};
+use session_domain::error_chain;
 use session_functions::config::Environment;
 use session_functions::telemetry;
 use tokio::time::timeout;
 
-/// Session Cleanup on one machine, without an AWS account
+/// Run Session Cleanup on this machine, without an AWS account
 #[derive(Parser)]
 #[command(
     name = "session-cleanup",
-    // It is started by cargo's aliases.
+    // Users start it with cargo's aliases.
     bin_name = "cargo",
     version,
     propagate_version = true,
@@ -30,28 +33,28 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Run {
-    /// Run the main job once, and check every figure
+    /// Run the cleanup on sample data once, and check every figure
     Demo,
-    /// Serve the stack until Ctrl-C
+    /// Run the stack until Ctrl-C
     #[command(name = "local")]
     Serve(Box<serve::Options>),
-    /// Build the functions, and serve them in Docker by `sam local` until Ctrl-C
+    /// Build the functions, and run them in Docker with `sam local` until Ctrl-C
     #[cfg(unix)]
     SamLocal(sam_local::Options),
 }
 
-/// A command that was used wrongly, or cannot be carried out as it was given.
+/// Exit code for a wrong usage, or a command that cannot be executed.
 const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What is used wrongly ends here, with clap's own words and the same code.
+    // On wrong usage, clap prints its own message and exits with the same code.
     let done = match Command::parse().run {
         Run::Demo => {
             return match demo::run().await {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::FAILURE,
-                Err(error) => fail(&error, 1),
+                Err(error) => fail(&*error, 1),
             };
         }
         Run::Serve(options) => match &options.command {
@@ -67,19 +70,19 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve_until_interrupted(options: &serve::Options) -> Result<(), serve::ServeError> {
+async fn serve_until_interrupted(options: &serve::Options) -> Result<(), ServeError> {
     telemetry::start(&Environment::from_process(), std::io::stderr);
     let mut interrupt = Box::pin(tokio::signal::ctrl_c());
-    // Waits for it from now on: before, the signal would end the process as it is.
+    // The first poll installs the handler. Until then, the signal would kill the process.
     let _ = futures_util::poll!(&mut interrupt);
     let farewell = serve::farewell(options);
     let stop = async {
-        // Where the signal can't be waited for, it ends the process.
+        // If the handler cannot be installed, the signal kills the process.
         let _ = interrupt.await;
-        // A request that never ends must not keep the stack up.
+        // A request that never ends must not block the shutdown.
         tokio::spawn(async move {
             let _ = timeout(Duration::from_secs(3), tokio::signal::ctrl_c()).await;
-            // Where nobody listens, there is nobody to tell.
+            // Ignore errors: stdout may be closed.
             let _ = out(farewell);
             exit(0);
         });
@@ -87,9 +90,9 @@ async fn serve_until_interrupted(options: &serve::Options) -> Result<(), serve::
     serve::run(options, stop).await
 }
 
-/// Complains, in as many lines as there are problems.
-fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    for problem in error.to_string().lines() {
+/// Prints an error to standard error, one line per problem.
+fn fail(error: &(dyn Error + 'static), code: u8) -> ExitCode {
+    for problem in error_chain(error).lines() {
         err(format!("{} {problem}", styled(ERROR, "error:")));
     }
     ExitCode::from(code)

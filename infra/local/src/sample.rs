@@ -1,5 +1,5 @@
-//! The table that the demonstration begins with: what a service looks like whose sessions nobody
-//! closes. Written as an application writes, from a fixed seed.
+//! Sample data: the table of a service that never cleans up its sessions. An application's own
+//! library writes it, from a fixed seed.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -8,30 +8,30 @@ use session_domain::{InvalidId, Reason, SessionId, Timestamp, TokenId, UserId};
 use session_lifecycle::Sessions;
 use session_lifecycle::ports::{NewSession, StoreError};
 
-/// Expired sessions that are still active.
+/// Number of expired sessions that are still active.
 pub const EXPIRED_SESSIONS: u64 = 86;
-/// Live sessions: the administrator's, the reader's, and one more.
+/// Number of live sessions: the administrator's, the reader's, and one more.
 pub const LIVE_SESSIONS: u64 = 3;
-/// Refresh tokens that are still good.
+/// Number of refresh tokens that are still valid.
 pub const LIVE_REFRESH_TOKENS: u64 = 15;
-/// Refresh tokens that have expired.
+/// Number of expired refresh tokens.
 pub const EXPIRED_REFRESH_TOKENS: u64 = 25;
-/// Of these, the ones that expired within the sweep's grace.
+/// Number of expired refresh tokens within the sweep grace.
 pub const REFRESH_TOKENS_IN_GRACE: u64 = 7;
-/// Blacklisted tokens whose own end lies ahead.
+/// Number of blacklisted tokens that have not expired.
 pub const LIVE_BLACKLISTED_TOKENS: u64 = 5;
-/// Blacklisted tokens whose own end has passed.
+/// Number of expired blacklisted tokens.
 pub const EXPIRED_BLACKLISTED_TOKENS: u64 = 7;
-/// Of these, the ones whose end passed within the sweep's grace.
+/// Number of expired blacklisted tokens within the sweep grace.
 pub const BLACKLISTED_TOKENS_IN_GRACE: u64 = 2;
-/// Sessions that have been inactive for more than 30 days.
+/// Number of sessions that have been inactive for more than 30 days.
 pub const OLD_INACTIVE_SESSIONS: u64 = 10;
-/// Of these, the ones that are past their retention by less than the sweep's grace.
+/// Number of those sessions within the sweep grace.
 pub const OLD_INACTIVE_SESSIONS_IN_GRACE: u64 = 2;
-/// Sessions that have been inactive for less than 30 days.
+/// Number of sessions that have been inactive for less than 30 days.
 pub const YOUNG_INACTIVE_SESSIONS: u64 = 5;
 
-/// All records together.
+/// Number of all records.
 pub const RECORDS: u64 = EXPIRED_SESSIONS
     + LIVE_SESSIONS
     + LIVE_REFRESH_TOKENS
@@ -41,9 +41,9 @@ pub const RECORDS: u64 = EXPIRED_SESSIONS
     + OLD_INACTIVE_SESSIONS
     + YOUNG_INACTIVE_SESSIONS;
 
-/// The administrator.
+/// User ID of the administrator.
 pub const ADMIN: &str = "ada";
-/// Somebody who may read.
+/// User ID of the reader.
 pub const READER: &str = "rob";
 
 const USERS: [&str; 12] = [
@@ -57,39 +57,39 @@ const DAY: i64 = 24 * HOUR;
 /// A user's session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserSession {
-    /// Whose.
+    /// User ID.
     pub user: UserId,
-    /// Which.
+    /// Session ID.
     pub session: SessionId,
 }
 
 /// The sessions that tokens are signed for.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// The administrator's.
+    /// The administrator's session.
     pub admin: UserSession,
-    /// The reader's.
+    /// The reader's session.
     pub reader: UserSession,
-    /// One that has expired.
+    /// An expired session.
     pub expired: UserSession,
 }
 
-/// Why the table could not be filled.
+/// Error of filling the table.
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
-    /// The store's.
-    #[error("{}", .0.error_chain())]
+    /// The table failed.
+    #[error(transparent)]
     Store(#[from] StoreError),
-    /// An identifier of the sample itself.
+    /// An ID of the sample is invalid.
     #[error(transparent)]
     Id(#[from] InvalidId),
 }
 
-/// Fills the table, as if it were `now`; tells `progress` of each record.
+/// Writes the sample data as of `now`. Calls `progress` after each record.
 ///
 /// # Errors
 ///
-/// The store's.
+/// The table failed.
 pub async fn fill(
     sessions: &Sessions,
     now: Timestamp,
@@ -127,12 +127,12 @@ pub async fn fill(
     }
 }
 
-/// Opens a live session for the administrator and for the reader, as tokens for a table need that
-/// holds no sample.
+/// Creates a live session for the administrator and for the reader, for a table without the sample
+/// data.
 ///
 /// # Errors
 ///
-/// The store's.
+/// The table failed.
 pub async fn open_sessions(
     sessions: &Sessions,
     now: Timestamp,
@@ -167,7 +167,7 @@ impl<P: Fn()> SampleWriter<'_, P> {
         format!("{:016x}", self.random.random::<u64>())
     }
 
-    /// Opens a session that ends at `end`, eight hours or more after it was created.
+    /// Creates a session that expires at `end`, at least eight hours after its creation.
     async fn session(&mut self, user: &str, end: Timestamp) -> Result<UserSession, SampleError> {
         let (user, session) = (UserId::parse(user)?, SessionId::parse(self.random_id())?);
         let new = NewSession {

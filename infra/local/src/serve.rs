@@ -1,4 +1,4 @@
-//! `cargo local`: the stack that stays up.
+//! `cargo local`: runs the stack until Ctrl-C.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use crate::banner::{Banner, SampleTokens};
 use crate::data::DataFiles;
 use crate::durations::{duration, schedule};
 use crate::dynamodb::TABLE_NAME;
+use crate::error::{Context as _, ServeError};
 use crate::functions::Functions;
 use crate::import::Contents;
 use crate::issue::TokenDesk;
@@ -28,28 +29,28 @@ use crate::terminal::{Progress, err, out};
 use crate::token::TokenOptions;
 use crate::{dynamodb, import, server};
 
-/// The options.
+/// Options of `cargo local`.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
-    /// What else there is to do
+    /// Another command
     #[command(subcommand)]
     pub command: Option<Beside>,
-    /// How often the cleanup is invoked, as 10s, 5m or 1h [default: as in template.yaml]
+    /// How often the cleanup runs, as in 10s, 5m or 1h [default: the schedule in template.yaml]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub every: Option<Duration>,
-    /// How often native TTL deletes what has expired
+    /// How often native TTL deletes expired records
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
     pub ttl_every: Duration,
-    /// Keep the table in this file, across runs
+    /// Keep the table in this file across runs
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// Begin without the sample: only with the sessions of the two callers
+    /// Start without the sample data: only with the sessions of READER and ADMIN
     #[arg(long, conflicts_with = "import")]
     pub empty: bool,
-    /// Begin with these items instead of the sample: what the AWS CLI prints of them (scan, query,
-    /// get-item, batch-get-item), an array of items, items one a line, or the files of a table
-    /// export, plain or gzip
+    /// Start with these items instead of the sample data: output of the AWS CLI (scan, query,
+    /// get-item, batch-get-item), an array of items, one item per line, or the files of a table
+    /// export; plain or gzip
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
     /// Port of the API
@@ -58,59 +59,35 @@ pub struct Options {
     /// Port of the DynamoDB endpoint
     #[arg(long, default_value_t = 8000)]
     pub dynamodb_port: u16,
-    /// Which tokens the authorizer takes.
+    /// Which tokens the authorizer accepts.
     #[command(flatten)]
     pub jwt: JwtOptions,
 }
 
-/// Commands beside a stack that is up.
+/// Commands for a running stack.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Beside {
-    /// Open a session in the running stack, and print a token for it
+    /// Create a session in the running stack and print a token for it
     Token(TokenOptions),
-}
-
-/// Why the stack cannot serve: a sentence for whoever started it, or several, a line each.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ServeError(String);
-
-impl ServeError {
-    pub(crate) const fn new(sentence: String) -> Self {
-        Self(sentence)
-    }
-
-    pub(crate) fn failed(what: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
-        Self(format!("{what}: {why}"))
-    }
-}
-
-/// Says what failed.
-pub(crate) trait Context<T> {
-    /// Puts what was tried in front of the error.
-    fn context(self, what: impl std::fmt::Display) -> Result<T, ServeError>;
-}
-
-impl<T, E: std::fmt::Display> Context<T> for Result<T, E> {
-    fn context(self, what: impl std::fmt::Display) -> Result<T, ServeError> {
-        self.map_err(|error| ServeError::failed(what, error))
-    }
 }
 
 /// Serves until `stop` resolves.
 ///
 /// # Errors
 ///
-/// A port in use, a file that cannot be read: a sentence.
+/// A port is in use, a file cannot be read, or the options contradict each other.
 pub async fn run(
     options: &Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let template = Template::read().context("start")?;
-    // What may be wrong is found before anything is changed.
+    let template = Template::read().context("cannot start")?;
+    // Check all options before changing anything.
     let mut trust = options.jwt.trust()?;
     let imported = match &options.import {
-        Some(file) => Some(import::read(file, &template.table).context(describe("import", file))?),
+        Some(file) => Some(
+            import::read(file, &template.table)
+                .context(format!("cannot import {}", file.display()))?,
+        ),
         None => None,
     };
     let api = listen(options.port, "--port").await?;
@@ -120,7 +97,7 @@ pub async fn run(
     let kept = kept.map(|data| data.secret_file.as_path());
     let is_new = data.as_ref().is_none_or(|data| data.is_new);
     if options.empty && !is_new {
-        err("note: --empty has no effect on a table that is there already");
+        err("note: --empty has no effect on an existing table");
     }
     let stack = Stack::start(
         template,
@@ -129,12 +106,13 @@ pub async fn run(
         trust.variables().chain(options.every.map(schedule)),
     )
     .await
-    .context("start")?;
+    .context("cannot start")?;
 
     let now = clock::now();
     let begun = Begun::with(&stack, imported, is_new && !options.empty, now).await?;
     let trust = Arc::new(trust);
-    print_banner(options, &stack, address(&api)?, &trust, kept, &begun, now).context("print")?;
+    print_banner(options, &stack, address(&api)?, &trust, kept, &begun, now)
+        .context("cannot print")?;
 
     let every = options.every.unwrap_or(stack.template.schedule);
     let schedule = tokio::spawn(invoke_by_schedule(Arc::clone(&stack.functions), every));
@@ -145,24 +123,24 @@ pub async fn run(
     schedule.abort();
     ttl.abort();
     stack.dynamodb.stop().await;
-    served.context("serve")?;
+    served.context("cannot serve")?;
     print(&farewell(options))
 }
 
-/// What is said at the end. The terminal has printed ^C on a line of its own before.
+/// The last message. It starts with a line break because the terminal has printed ^C.
 #[must_use]
 pub fn farewell(options: &Options) -> String {
     match &options.data {
-        None => "\nStopped. The table was in memory, and is gone.".to_owned(),
+        None => "\nStopped. The table was in memory and is gone.".to_owned(),
         Some(file) => format!("\nStopped. The table is in {}.", file.display()),
     }
 }
 
-/// What the table holds at the start.
+/// The sessions that the banner has tokens for.
 struct Begun {
     admin: UserSession,
     reader: UserSession,
-    /// Of the sample: a session that has expired.
+    /// An expired session of the sample.
     expired: Option<UserSession>,
     imported: bool,
 }
@@ -181,13 +159,13 @@ impl Begun {
             stack
                 .dynamodb
                 .import(items)
-                .context("import, of which nothing was kept")?;
+                .context("cannot import the items; none is kept")?;
             print(&contents.to_string())?;
         } else if sample {
             let progress = Progress::new(sample::RECORDS, "filling the table");
             let sample = sample::fill(&sessions, now.into(), || progress.step())
                 .await
-                .context("fill the table")?;
+                .context("cannot write the sample")?;
             progress.finish();
             return Ok(Self {
                 admin: sample.admin,
@@ -198,7 +176,7 @@ impl Begun {
         }
         let (admin, reader) = sample::open_sessions(&sessions, now.into())
             .await
-            .context("open two sessions")?;
+            .context("cannot create the sessions of READER and ADMIN")?;
         Ok(Self {
             admin,
             reader,
@@ -208,38 +186,33 @@ impl Begun {
     }
 }
 
-fn describe(what: &str, file: &Path) -> String {
-    format!("{what} {}", file.display())
-}
-
 fn print(line: &str) -> Result<(), ServeError> {
-    out(line).context("print")
+    out(line).context("cannot print")
 }
 
-/// Listens on a port of this machine, which an option names.
+/// Listens on a port of the loopback interface. `option` is the option that selects it.
 pub(crate) async fn listen(port: u16, option: &str) -> Result<TcpListener, ServeError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpListener::bind(address).await.map_err(|error| {
-        ServeError(format!(
-            "listen on {address}: {error}; {option} takes another"
-        ))
-    })
+    TcpListener::bind(address).await.context(format!(
+        "cannot listen on {address} (use {option} to choose another port)"
+    ))
 }
 
 pub(crate) fn address(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
-    listener.local_addr().context("listen")
+    listener.local_addr().context("cannot listen")
 }
 
-/// Opens the table's file, or memory.
+/// Opens a database in a file or in memory.
 fn open(file: Option<&Path>) -> Result<Database, ServeError> {
-    dynamodb::open(file).context(describe("open", file.unwrap_or(Path::new("memory"))))
+    let name = file.unwrap_or(Path::new("a table in memory"));
+    dynamodb::open(file).context(format!("cannot open {}", name.display()))
 }
 
-/// Invokes the cleanup as the rule does.
+/// Invokes the cleanup by schedule.
 async fn invoke_by_schedule(functions: Arc<Functions>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick comes at once; a rule's does not.
+    // The first tick is immediate; that of an EventBridge rule is not.
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -253,7 +226,7 @@ async fn invoke_by_schedule(functions: Arc<Functions>, every: Duration) {
     }
 }
 
-/// Deletes what native TTL would.
+/// Deletes expired records, as native TTL does.
 async fn sweep(database: Database, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -269,7 +242,7 @@ async fn sweep(database: Database, every: Duration) {
     }
 }
 
-/// Says what runs where, and how to call it.
+/// Prints the addresses, the tokens and the commands.
 fn print_banner(
     options: &Options,
     stack: &Stack,
@@ -315,7 +288,7 @@ fn print_banner(
     }
     if *imported {
         commands.push((
-            "what adopting the table would do",
+            "show what adopting the table would do",
             format!(
                 "curl http://{api}/2015-03-31/functions/cleanup/invocations \
                  -d '{{\"adopt\": true, \"dry_run\": true}}'"
@@ -323,7 +296,7 @@ fn print_banner(
         ));
     }
     Banner {
-        title: "Session Cleanup on this machine. Ctrl-C stops it.",
+        title: "Session Cleanup on this machine. Press Ctrl-C to stop.",
         rows: vec![
             ("API", format!("http://{api}")),
             (

@@ -1,5 +1,4 @@
-//! The gateway on a port, and beside it what has no place on AWS's own: Lambda's path to invoke a
-//! function, and the desk for tokens.
+//! The HTTP server: the gateway, Lambda's path for invoking a function, and the path for tokens.
 
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use serde::Deserialize as _;
 use serde::de::value::StrDeserializer;
 use serde_json::json;
 use serde_json::value::RawValue;
+use session_domain::error_chain;
 use session_lifecycle::clock;
 use tokio::net::TcpListener;
 
@@ -23,14 +23,14 @@ use crate::gateway::{ApiRequest, ApiResponse, Gateway};
 use crate::issue::{self, NotIssued, TokenDesk};
 use crate::template::FunctionName;
 
-/// API Gateway takes 10 MB.
+/// API Gateway's limit of a request body: 10 MB.
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
-/// Serves until `stop` resolves; with a `desk`, tokens too.
+/// Serves until `stop` resolves. With a `desk`, it issues tokens, too.
 ///
 /// # Errors
 ///
-/// The system's.
+/// The server fails.
 pub async fn serve(
     listener: TcpListener,
     gateway: Arc<Gateway>,
@@ -75,17 +75,18 @@ impl IntoResponse for ApiResponse {
     }
 }
 
-/// Nobody has to show a token on these paths, so a page in a browser must not reach them: neither
-/// from its own origin, nor by a name of its own that leads to this address (DNS rebinding).
+/// Rejects requests of web pages. These paths need no token, so a page in a browser must not reach
+/// them: neither from its own origin, nor through DNS rebinding, by a host name that resolves to
+/// this address.
 async fn for_this_machine_alone(request: Request, next: Next) -> Response {
     let headers = request.headers();
     if headers.contains_key(ORIGIN) || !headers.get(HOST).is_some_and(is_loopback) {
-        return failure(StatusCode::FORBIDDEN, "not for pages of a browser");
+        return failure(StatusCode::FORBIDDEN, "web pages must not call this path");
     }
     next.run(request).await
 }
 
-/// Whether a header names this machine, with or without a port.
+/// Whether a `Host` header names this machine, with or without a port.
 fn is_loopback(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else {
         return false;
@@ -99,7 +100,7 @@ fn is_loopback(host: &HeaderValue) -> bool {
         .any(|name| without_port.eq_ignore_ascii_case(name))
 }
 
-/// Invokes a function as the Lambda API does (Invoke), so that `curl` and the AWS CLI can.
+/// Invokes a function as the Lambda API's `Invoke` does, for `curl` and the AWS CLI.
 async fn invoke(
     State(functions): State<Arc<Functions>>,
     Path(name): Path<String>,
@@ -112,7 +113,7 @@ async fn invoke(
             &format!("Function not found: {name}"),
         );
     };
-    // The API takes no payload for null.
+    // As on Lambda, an empty payload is null.
     let payload = if payload.is_empty() {
         &b"null"[..]
     } else {
@@ -137,7 +138,7 @@ async fn invoke(
     }
 }
 
-/// Opens a session, and signs a token for it.
+/// Creates a session and signs a token for it.
 async fn issue_token(State(desk): State<Arc<TokenDesk>>, body: Bytes) -> Response {
     let asked = match serde_json::from_slice(&body) {
         Ok(asked) => asked,
@@ -147,10 +148,10 @@ async fn issue_token(State(desk): State<Arc<TokenDesk>>, body: Bytes) -> Respons
         Ok(issued) => (json_headers(), json!(issued).to_string()).into_response(),
         Err(error) => {
             let status = match error {
-                NotIssued::Request(_) => StatusCode::BAD_REQUEST,
+                NotIssued::Request(_) | NotIssued::Id(_) => StatusCode::BAD_REQUEST,
                 NotIssued::Table(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            failure(status, &error.to_string())
+            failure(status, &error_chain(&error))
         }
     }
 }
@@ -178,23 +179,23 @@ mod tests {
     #[test]
     fn knows_the_names_of_this_machine() {
         let is = |host: &'static str| is_loopback(&HeaderValue::from_static(host));
-        for good in [
+        for valid in [
             "127.0.0.1",
             "127.0.0.1:8080",
             "localhost:1",
             "LocalHost",
             "[::1]:8080",
         ] {
-            assert!(is(good), "{good}");
+            assert!(is(valid), "{valid}");
         }
-        for bad in [
+        for invalid in [
             "",
             ":",
             "page.example",
             "127.0.0.1.page.example:8080",
             "localhost.:x",
         ] {
-            assert!(!is(bad), "{bad}");
+            assert!(!is(invalid), "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The stack: the embedded DynamoDB, and the functions behind the gateway.
+//! The stack: the embedded DynamoDB, the functions, and the gateway in front of them.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::functions::{Functions, StartError};
 use crate::gateway::Gateway;
 use crate::template::Template;
 
-/// What keeps the stack from starting.
+/// Error of the stack's start.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
-    /// The embedded DynamoDB.
+    /// The embedded DynamoDB cannot be started.
     #[error(transparent)]
     DynamoDb(#[from] EmbeddedError),
-    /// The functions' configuration.
+    /// A function cannot be started.
     #[error(transparent)]
     Configuration(#[from] StartError),
 }
 
 /// The running stack.
 pub struct Stack {
-    /// The template that it was made of.
+    /// The template.
     pub template: Template,
     /// The embedded DynamoDB.
     pub dynamodb: EmbeddedDynamoDb,
@@ -40,12 +40,12 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts what `template` describes, over `database`, whose endpoint listens on `listener`.
-    /// `variables` say which tokens the authorizer takes.
+    /// Starts the stack of a template with a database, whose endpoint listens on `listener`.
+    /// `variables` configure which tokens the authorizer accepts.
     ///
     /// # Errors
     ///
-    /// What keeps it from starting.
+    /// DynamoDB or a function cannot be started.
     pub async fn start(
         template: Template,
         database: Database,
@@ -74,14 +74,14 @@ impl Stack {
         })
     }
 
-    /// An application's access to the sessions.
+    /// The sessions in the table, as an application uses them.
     #[must_use]
     pub fn sessions(&self) -> Sessions {
         self.dynamodb.sessions()
     }
 }
 
-/// The event that an EventBridge rule sends.
+/// The event of a scheduled EventBridge rule.
 #[must_use]
 pub fn scheduled_event(now: DateTime<Utc>) -> Value {
     json!({

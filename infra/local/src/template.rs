@@ -1,21 +1,24 @@
-//! What `template.yaml` says, as far as the local stack needs it.
+//! The parts of `template.yaml` that the local stack needs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use humantime::parse_duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The template itself, part of this program: it works from any folder.
+use crate::error::BoxError;
+
+/// The template. It is part of the program, which therefore works in any folder.
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 
-/// A template that the local stack cannot be made of.
+/// Error of reading the template.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// Not YAML, or not of the expected shape.
-    #[error("template.yaml cannot be read: {0}")]
-    Unreadable(String),
-    /// Something that the stack consists of is not there.
+    /// The template is not YAML, or has an unexpected structure.
+    #[error("cannot read template.yaml")]
+    Unreadable(#[source] BoxError),
+    /// The template lacks a part of the stack.
     #[error("template.yaml has no {0}")]
     Missing(&'static str),
 }
@@ -24,18 +27,18 @@ pub enum TemplateError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FunctionName {
-    /// Lets requests in.
+    /// The authorizer.
     Authorizer,
-    /// Cleans up by schedule and by hand.
+    /// The cleanup, by schedule and manually.
     Cleanup,
     /// Statistics and reports.
     Stats,
-    /// Cleans up over HTTP.
+    /// The cleanup over HTTP.
     ForceCleanup,
 }
 
 impl FunctionName {
-    /// The four of them.
+    /// All functions.
     pub const ALL: [Self; 4] = [
         Self::Authorizer,
         Self::Cleanup,
@@ -43,7 +46,7 @@ impl FunctionName {
         Self::ForceCleanup,
     ];
 
-    /// The binary's name.
+    /// Name of the binary.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +57,7 @@ impl FunctionName {
         }
     }
 
-    /// The name of its resource in the template.
+    /// Name of the resource in the template.
     #[must_use]
     pub const fn resource(self) -> &'static str {
         match self {
@@ -69,39 +72,39 @@ impl FunctionName {
 /// A route of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The HTTP method, in capitals.
+    /// HTTP method in upper case.
     pub method: String,
-    /// The path.
+    /// Path.
     pub path: String,
-    /// Who answers.
+    /// Function that handles the request.
     pub function: FunctionName,
-    /// Whether the authorizer is asked first.
+    /// Whether the authorizer is invoked first.
     pub authorized: bool,
 }
 
-/// What the gateway itself answers in a case of its own.
+/// A gateway response of the template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayResponse {
-    /// Another status than the case's own.
+    /// Status, if it differs from the default.
     pub status: Option<u16>,
-    /// The body, with `$context` variables.
+    /// Body, with `$context` variables.
     pub body: Option<String>,
-    /// Its headers, but those whose value hangs on a parameter of the template.
+    /// Headers, except those whose value depends on a parameter of the template.
     pub headers: BTreeMap<String, String>,
 }
 
-/// The template, read.
+/// The parsed template.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// The table resource's properties, in the words of `CreateTable`.
+    /// Properties of the table, with the names of `CreateTable`.
     pub table: Value,
-    /// The routes.
+    /// Routes.
     pub routes: Vec<Route>,
-    /// The gateway's own answers, by response type.
+    /// Gateway responses by response type.
     pub gateway_responses: BTreeMap<String, GatewayResponse>,
-    /// How often the cleanup is invoked.
+    /// Interval of the scheduled cleanup.
     pub schedule: Duration,
-    /// How long each function may take.
+    /// Timeout of each function.
     pub timeouts: BTreeMap<FunctionName, Duration>,
 }
 
@@ -134,14 +137,14 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// A template without the table, the schedule or a route.
+    /// The template has no table, no schedule or no routes.
     pub fn read() -> Result<Self, TemplateError> {
         Self::parse(TEMPLATE)
     }
 
     fn parse(template: &str) -> Result<Self, TemplateError> {
         let document: Document = serde_saphyr::from_str(template)
-            .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+            .map_err(|error| TemplateError::Unreadable(error.into()))?;
         let mut read = Self {
             table: Value::Null,
             routes: Vec::new(),
@@ -176,7 +179,7 @@ impl Template {
             .flatten();
         for (kind, response) in responses {
             let status = &response["StatusCode"];
-            // A status may be written as a number or as text.
+            // The status may be a number or a string.
             let status = status
                 .as_str()
                 .map_or_else(|| status.as_u64(), |it| it.parse().ok());
@@ -197,7 +200,7 @@ impl Template {
     ) -> Result<(), TemplateError> {
         let binary = &resource.metadata["BuildProperties"]["Binary"];
         let function = FunctionName::deserialize(binary)
-            .map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+            .map_err(|error| TemplateError::Unreadable(error.into()))?;
         if let Some(seconds) = resource.properties["Timeout"].as_u64() {
             self.timeouts.insert(function, Duration::from_secs(seconds));
         }
@@ -218,7 +221,7 @@ impl Template {
                     authorized: properties["Auth"]["Authorizer"] != "NONE",
                 }),
                 Some("Schedule") if function == FunctionName::Cleanup => {
-                    // Of `!Ref`, whose tag is not seen here.
+                    // The name in `!Ref`. The parser drops the tag.
                     let parameter = properties["Schedule"].as_str().unwrap_or_default();
                     let default = parameters.get(parameter).map(|it| &it.default);
                     self.schedule = default
@@ -233,11 +236,11 @@ impl Template {
     }
 }
 
-/// The headers whose value is text in single quotes, as API Gateway has them.
+/// The headers with a static value, which API Gateway writes in single quotes.
 fn fixed_headers(headers: &Value) -> BTreeMap<String, String> {
     let fixed = |(name, value): (&String, &Value)| {
         let value = value.as_str()?.strip_prefix('\'')?.strip_suffix('\'')?;
-        // Of `!Sub`, whose tag is not seen here.
+        // A value of `!Sub`. The parser drops the tag.
         (!value.contains("${")).then(|| (name.clone(), value.to_owned()))
     };
     headers
@@ -248,20 +251,12 @@ fn fixed_headers(headers: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Reads EventBridge's `rate(1 hour)`.
+/// Parses an EventBridge rate, such as `rate(1 hour)`.
 fn rate(expression: &str) -> Option<Duration> {
-    let (number, unit) = expression
-        .strip_prefix("rate(")?
-        .strip_suffix(')')?
-        .trim()
-        .split_once(' ')?;
-    let seconds = match unit.trim().trim_end_matches('s') {
-        "minute" => 60,
-        "hour" => 3_600,
-        "day" => 86_400,
-        _ => return None,
-    };
-    Some(Duration::from_secs(number.parse::<u64>().ok()? * seconds))
+    let rate = expression.strip_prefix("rate(")?.strip_suffix(')')?;
+    // EventBridge has no unit below a minute.
+    let rate = parse_duration(rate).ok();
+    rate.filter(|it| *it >= Duration::from_mins(1))
 }
 
 #[cfg(test)]

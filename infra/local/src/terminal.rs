@@ -1,5 +1,4 @@
-//! How the commands look: aligned tables, a bar where something takes long, colour only on a
-//! terminal.
+//! Output of the commands: aligned tables, a progress bar, and colours only on a terminal.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -9,13 +8,13 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use session_lifecycle::clock::Deadline;
 
-/// Headings.
+/// Style of headings.
 pub const BOLD: Style = Style::new().bold();
-/// What is less important.
+/// Style of less important text.
 pub const DIM: Style = Style::new().dimmed();
-/// What is right.
+/// Style of success.
 pub const SUCCESS: Style = AnsiColor::Green.on_default().bold();
-/// What is wrong.
+/// Style of errors.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 
 /// Text in a style.
@@ -24,26 +23,26 @@ pub fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Writes a line to standard output; colours are left out where it is no terminal.
+/// Writes a line to standard output, without colours if it is not a terminal.
 ///
 /// # Errors
 ///
-/// The system's: a reader that has gone, for one.
+/// Standard output cannot be written, for instance because the pipe is closed.
 pub fn out(line: impl Display) -> io::Result<()> {
     writeln!(anstream::stdout(), "{line}")
 }
 
 /// Writes a line to standard error.
 pub fn err(line: impl Display) {
-    // Where nobody listens, there is nobody to tell.
+    // Ignore errors: stderr is closed.
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// Writes rows with their first cells aligned left, and the others right.
+/// Writes a table with the first column aligned left and the others right.
 ///
 /// # Errors
 ///
-/// The system's.
+/// Standard output cannot be written.
 pub fn table<const N: usize>(rows: &[[String; N]]) -> io::Result<()> {
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter()
@@ -67,14 +66,14 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> io::Result<()> {
     Ok(())
 }
 
-/// A bar that shows itself only once something has taken a second.
+/// A progress bar that appears after one second.
 pub struct Progress {
     bar: ProgressBar,
     deadline: Deadline,
 }
 
 impl Progress {
-    /// A bar for so many steps.
+    /// Makes a progress bar for this number of steps.
     #[must_use]
     pub fn new(steps: u64, what: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
@@ -88,7 +87,7 @@ impl Progress {
         }
     }
 
-    /// One step more.
+    /// Advances by one step.
     pub fn step(&self) {
         if self.bar.is_hidden() && self.deadline.remaining().is_zero() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -96,7 +95,7 @@ impl Progress {
         self.bar.inc(1);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

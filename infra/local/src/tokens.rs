@@ -1,4 +1,4 @@
-//! Tokens for the local stack, signed with a secret.
+//! Signing of the local stack's tokens with a secret.
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -6,32 +6,32 @@ use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use serde_json::{Value, json};
 
-/// `iss` where nobody says otherwise.
+/// Default of the claim `iss`.
 pub const ISSUER: &str = "https://local.example";
-/// `aud` where nobody says otherwise.
+/// Default of the claim `aud`.
 pub const AUDIENCE: &str = "session-cleanup";
 
-/// What a token says.
+/// The claims that differ between tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer<'a> {
-    /// `sub`.
+    /// User ID, the claim `sub`.
     pub user: &'a str,
-    /// `sid`.
+    /// Session ID, the claim `sid`.
     pub session: &'a str,
-    /// `scope`.
+    /// Scopes, the claim `scope`.
     pub scope: &'a str,
-    /// `exp`.
+    /// Expiry time, the claim `exp`.
     pub expires_at: DateTime<Utc>,
 }
 
-/// What all tokens that an authorizer takes have in common.
+/// Algorithm and claims that all tokens of an authorizer have in common.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    /// The algorithm of their signatures.
+    /// Algorithm of the signatures.
     pub algorithm: Algorithm,
-    /// `iss`.
+    /// Issuer, the claim `iss`.
     pub name: String,
-    /// `aud`.
+    /// Audience, the claim `aud`.
     pub audience: String,
 }
 
@@ -81,19 +81,19 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    /// With a new secret.
+    /// Signs with a new random secret.
     #[must_use]
     pub fn new() -> Self {
         Self::with(Issuer::default(), random_secret())
     }
 
-    /// With this secret, which is that of an HMAC algorithm.
+    /// Signs with this secret of an HMAC algorithm.
     #[must_use]
     pub const fn with(issuer: Issuer, secret: String) -> Self {
         Self { issuer, secret }
     }
 
-    /// The variables that make an authorizer take these tokens.
+    /// The environment variables of an authorizer that accepts these tokens.
     #[must_use]
     pub fn variables(&self) -> [(&'static str, String); 4] {
         let Issuer {
@@ -119,22 +119,22 @@ impl Tokens {
     #[must_use]
     pub fn sign_claims(&self, claims: &Value) -> String {
         let key = EncodingKey::from_secret(self.secret.as_bytes());
-        // A JSON object and an HMAC key: there is nothing that could fail.
+        // Signing a JSON object with an HMAC key cannot fail.
         encode(&Header::new(self.issuer.algorithm), claims, &key).unwrap_or_default()
     }
 }
 
-/// A new secret, long enough for each HMAC algorithm.
+/// A random secret, long enough for each HMAC algorithm.
 #[must_use]
 pub fn random_secret() -> String {
     random_text(SECRET_LENGTH)
 }
 
-/// Letters and digits, almost six bits each.
+/// Random letters and digits, almost six bits each.
 fn random_text(length: usize) -> String {
     let letters = rand::rng().sample_iter(Alphanumeric);
     letters.take(length).map(char::from).collect()
 }
 
-/// The characters of a new secret: HS512 takes none that is shorter (RFC 7518 §3.2).
+/// Length of a new secret, the minimum for HS512 (RFC 7518 §3.2).
 pub const SECRET_LENGTH: usize = 64;

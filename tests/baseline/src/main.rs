@@ -1,5 +1,5 @@
-//! The least that a Lambda function with one DynamoDB call costs: no configuration, no logs, no
-//! token, no decision. What the authorizer's cost is compared with.
+//! The baseline of the benchmarks: a Lambda function that only makes one DynamoDB call, without
+//! configuration, logs, tokens or decisions.
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 
-/// The table's name in the local stack.
+/// Name of the table in the local stack.
 const TABLE_NAME: &str = "sessions";
 
-/// Any event; of an authorizer event, nothing is kept.
+/// Any event. The members of an authorizer event are ignored.
 #[derive(Deserialize)]
 struct Event {
     #[serde(default)]
@@ -33,11 +33,11 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn handle(client: &Client, event: &Event) -> Result<Answer, Error> {
-    // For the tests, which find no panic in the functions themselves. The release profile must
-    // keep it an error of this one invocation, and the process alive for the next.
+    // For the tests, because the functions themselves have no panic. With the release profile, a
+    // panic must fail this invocation only, and the process must stay alive.
     assert!(!event.panic, "the event asks for a panic");
-    // The authorizer's own request: another one would cost something else, and the comparison
-    // would tell of requests rather than of the authorizer.
+    // The authorizer's own request. With another one, the comparison would measure the difference
+    // between the requests.
     let keys = KeysAndAttributes::builder()
         .keys(key("SESSION#live").into())
         .keys(key("BLACKLIST#baseline").into())

@@ -1,10 +1,10 @@
-//! The growth as a picture, with a scale in powers of ten on both sides.
+//! Chart of the cost by table size, with logarithmic axes.
 
 use std::fmt::Write as _;
 
 use session_cleanup_tests::benchmark::stats::grouped;
 
-/// A table of one size, and what a run over it costs.
+/// The cost of a run in a table of one size.
 pub(crate) struct Point {
     pub(crate) live: f64,
     pub(crate) requests: f64,
@@ -13,7 +13,7 @@ pub(crate) struct Point {
     pub(crate) units_with_scan: f64,
 }
 
-/// A line of the picture: its name, its class, and its value of a point.
+/// A line of the chart: name, class, and value of a point.
 type Line = (&'static str, &'static str, fn(&Point) -> f64);
 
 const LINES: [Line; 4] = [
@@ -29,7 +29,7 @@ const LINES: [Line; 4] = [
     ("requests", "requests", |it| it.requests),
 ];
 
-/// Where the lines are, and the powers of ten at the edges.
+/// Area of the lines, and the powers of ten at its edges.
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 500.0;
 const TOP: f64 = 50.0;
@@ -37,7 +37,7 @@ const BOTTOM: f64 = 330.0;
 const ACROSS: [i32; 2] = [4, 6];
 const UPWARDS: [i32; 2] = [1, 5];
 
-/// Colours that can be told apart on white and on black; the reader's mode decides.
+/// Colours for light and dark mode.
 const STYLE: &str = "
   text { font: 13px sans-serif; fill: #1f2328 }
   .title { font-weight: bold }
@@ -60,7 +60,7 @@ const STYLE: &str = "
   }
 ";
 
-/// Draws what a run costs in tables of these sizes, where so many sessions are due.
+/// Draws the cost of a run in tables of several sizes with the same number of due sessions.
 pub(crate) fn draw(points: &[Point], due: usize) -> String {
     let due = grouped(due);
     let mut svg = String::new();

@@ -1,16 +1,16 @@
-//! What a cleanup costs: the release binary in AWS's emulator, over the embedded DynamoDB, whose
-//! capacity counts as AWS's does. Everything between the two is counted on its way.
+//! Benchmark of the cleanup: the release binary in AWS's emulator, with the embedded DynamoDB,
+//! which counts capacity as AWS does. A proxy between the two counts the requests.
 //!
-//! First the same sessions are due in a table that grows, then enough that what a run costs in any
-//! case makes no difference, then a million. The growth is drawn, too.
+//! First the same sessions are due in tables of growing size, then so many that the fixed cost of a
+//! run does not matter, then a million. The growth is drawn as a chart.
 //!
-//! Requests and capacity are the same on each machine, times are not. A goal that is missed is
-//! shown, but fails nothing: that is for people to judge.
+//! Requests and capacity are the same on each machine; times are not. A missed goal is printed but
+//! does not fail the benchmark.
 #![allow(
     clippy::cast_precision_loss,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "this is a program for developers: it prints, and stops where something is wrong"
+    reason = "a program for developers, which prints, and panics on errors"
 )]
 
 mod chart;
@@ -33,27 +33,27 @@ use session_lifecycle::clock;
 
 use crate::chart::Point;
 
-/// The sizes of the table, in live sessions.
+/// Table sizes in live sessions.
 const LIVE: [usize; 3] = [10_000, 100_000, 1_000_000];
-/// How many sessions are due in each of them.
+/// Number of due sessions in each table.
 const DUE: usize = 1_000;
-/// How many are due at last, among the first of those sizes.
+/// Number of due sessions in the last table, beside the first of those sizes.
 const ALL_DUE: usize = 1_000_000;
 
-/// How much a run may cost in the largest table, of what it costs in the smallest one.
+/// Goal: maximum cost of a run in the largest table, relative to the smallest.
 const GROWTH: f64 = 1.0;
-/// How much CPU time of the function's a deactivation may take, in microseconds.
+/// Goal: maximum CPU time of the function per deactivation, in microseconds.
 const CPU: f64 = 20.0;
-/// How much memory of the function's a million of them may take, in MiB.
+/// Goal: maximum memory of the function for a million deactivations, in MiB.
 const MEMORY: f64 = 64.0;
 
-/// One run.
+/// A cleanup run.
 struct Run {
     live: usize,
     cost: Cost,
-    /// From the event to the answer.
+    /// Time from the event to the answer.
     time: Duration,
-    /// The function's.
+    /// CPU time of the function.
     cpu: Duration,
     mebibytes_at_most: f64,
 }
@@ -65,7 +65,7 @@ async fn main() {
     print(&growing, &enough, &million);
 }
 
-/// The same sessions due in tables of each size, and enough of them in the largest.
+/// Measures the same due sessions in tables of each size, and [`ENOUGH`] of them in the largest.
 async fn measure_growth() -> (Vec<Run>, Run) {
     let world = World::new().await;
     let mut rng = StdRng::seed_from_u64(1);
@@ -93,7 +93,7 @@ async fn measure_million() -> Run {
     clean_up(&world, LIVE[0], ALL_DUE).await
 }
 
-/// Stores so many active sessions, which will be live for longer than this takes, or are due.
+/// Stores active sessions, which are due or stay live until the benchmark has ended.
 fn store(world: &World, count: usize, what: &str, rng: &mut StdRng) {
     let started = clock::now();
     let now = started.timestamp();
@@ -109,7 +109,7 @@ fn store(world: &World, count: usize, what: &str, rng: &mut StdRng) {
     println!("{} {what} sessions stored in {seconds} s", grouped(count));
 }
 
-/// Invokes the cleanup once, without a limit of its rate.
+/// Invokes the cleanup once, without a rate limit.
 async fn clean_up(world: &World, live: usize, due: usize) -> Run {
     let variables = [
         ("AWS_LAMBDA_FUNCTION_TIMEOUT", "900"),
@@ -137,23 +137,23 @@ async fn clean_up(world: &World, live: usize, due: usize) -> Run {
     }
 }
 
-/// A run, beside one that would find the same sessions by reading the whole table. What that takes
-/// is reckoned from the price of a part of it.
+/// The cost of a run, and of one that would find the same sessions by scanning the table, which is
+/// computed from the cost of scanning a part of it.
 async fn point(world: &World, run: &Run) -> Point {
     const PART: usize = 1_000;
-    /// A page of a scan holds no more, and half a unit reads 4 KB.
+    /// Maximum size of a page of a scan. Half a unit reads 4 KB.
     const PAGE: f64 = 1_048_576.0;
     const HALF_A_UNIT: f64 = 4_096.0;
     let part = world
         .client
         .scan()
         .table_name(TABLE_NAME)
-        .limit(i32::try_from(PART).expect("it is small"))
+        .limit(i32::try_from(PART).expect("a small number"))
         .return_consumed_capacity(ReturnConsumedCapacity::Total)
         .send()
         .await
-        .expect("the store answers");
-    let capacity = part.consumed_capacity.expect("it was asked for");
+        .expect("the table responds");
+    let capacity = part.consumed_capacity.expect("the requested capacity");
     let units = capacity.capacity_units.expect("units") * run.live as f64 / PART as f64;
     let pages = (units * 2.0 * HALF_A_UNIT / PAGE).ceil();
     let writes = &run.cost.usage["BatchExecuteStatement"];
@@ -184,7 +184,7 @@ fn print(growing: &[Run], enough: &Run, million: &Run) {
         println!(
             "{:>10}{:>11}  {:>9}{:>12.1}{:>13.1}{:>8.1}{:>14.1}{:>11.2}{:>9.1}",
             grouped(run.live),
-            grouped(usize::try_from(cost.deactivated).expect("it is small")),
+            grouped(usize::try_from(cost.deactivated).expect("a small number")),
             grouped(cost.requests()),
             cost.units_of("Query"),
             cost.units_of("BatchExecuteStatement"),
@@ -252,7 +252,7 @@ fn print(growing: &[Run], enough: &Run, million: &Run) {
     println!("\n{:<56}{:>8}{:>8}", "", "", "goal");
     let mut missed = 0;
     for (name, value, goal) in figures {
-        // As precise as it is shown.
+        // Compares the printed precision.
         let is_missed = (value * 100.0).round() > goal * 100.0;
         missed += usize::from(is_missed);
         println!(

@@ -1,4 +1,4 @@
-//! JWK Sets: what is taken from one is a key that it holds, of the right kind, and public.
+//! Fuzz target for JWK Sets: each accepted key is in the set, public, and of the right type.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use session_token::keys::{KeySet, read_jwks};
 
 use crate::names::are_ambiguous;
 
-/// The algorithms, what their keys say that they are, and on which curve.
+/// Algorithms with the key type and the curve of their keys.
 const ALGORITHMS: [(Algorithm, &str, Option<&str>); 8] = [
     (Algorithm::HS256, "", None),
     (Algorithm::RS256, "RSA", None),
@@ -20,23 +20,26 @@ const ALGORITHMS: [(Algorithm, &str, Option<&str>); 8] = [
     (Algorithm::EdDSA, "OKP", Some("Ed25519")),
 ];
 
-/// Reads an input as a JWK Set, for each algorithm.
+/// Parses an input as a JWK Set for each algorithm, and checks the accepted keys.
 pub fn key_set(input: &[u8]) {
     for (algorithm, kind, curve) in ALGORITHMS {
         let Ok(set) = read_jwks(input, algorithm) else {
             continue;
         };
         let KeySet::Named(taken) = set else {
-            panic!("the keys of a set are named");
+            panic!("a set has keys by key ID");
         };
-        assert!(!are_ambiguous(input), "a name stands twice in it");
+        assert!(
+            !are_ambiguous(input),
+            "an accepted set has a duplicate name"
+        );
         let document: Value = serde_json::from_slice(input).unwrap();
         let keys = document["keys"].as_array().unwrap();
         for (kid, key) in &taken {
             let kid = kid.as_deref();
             let said: Vec<_> = keys.iter().filter(|it| it["kid"].as_str() == kid).collect();
             let [said] = said[..] else {
-                panic!("{algorithm:?}: {kid:?} is the name of several keys or of none");
+                panic!("{algorithm:?}: {kid:?} is the ID of several keys or of none");
             };
             assert_eq!(said["kty"], kind, "{algorithm:?}: {said}");
             assert_eq!(said["crv"].as_str().filter(|_| curve.is_some()), curve);
@@ -68,7 +71,7 @@ fn is_public_and_fits(key: &Value, algorithm: Algorithm) -> bool {
         && strong
 }
 
-/// How many bytes a number has.
+/// Length of a number in bytes.
 fn bytes(key: &Value, member: &str) -> usize {
     let number = URL_SAFE_NO_PAD
         .decode(key[member].as_str().unwrap())

@@ -1,14 +1,14 @@
-//! What must hold of every token and of every JWK Set. The fuzzer looks for an input that shows
-//! otherwise; the tests try what it has found so far.
+//! Properties of every token and every JWK Set. The fuzzer looks for inputs that violate them; the
+//! tests repeat the inputs found so far.
 //!
-//! What a token or a key is good for is said here once more, and differently: over plain JSON
-//! values, and with a search for doubled names that has nothing in common with the other one.
+//! The rules for tokens and keys are implemented here a second time and in another way: with plain
+//! JSON values, and with an independent search for duplicate names.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    reason = "this is test code: a panic is what it is for"
+    reason = "test code: a panic reports a violation"
 )]
 
 mod key_set;

@@ -1,9 +1,9 @@
-//! Doubled names in JSON.
+//! Duplicate names in JSON.
 
 use std::collections::HashSet;
 
-/// Whether an object in this JSON, which is known to be well formed, has a name twice, or one
-/// that means something to the parser.
+/// Whether an object in this well-formed JSON has a duplicate name, or a name that is reserved by
+/// the parser.
 pub(crate) fn are_ambiguous(json: &[u8]) -> bool {
     let mut objects: Vec<HashSet<String>> = Vec::new();
     let mut at = 0;
@@ -33,7 +33,7 @@ pub(crate) fn are_ambiguous(json: &[u8]) -> bool {
     false
 }
 
-/// The place behind the string that begins at `begin`.
+/// The position after the string that starts at `begin`.
 fn end_of_string(json: &[u8], begin: usize) -> usize {
     let mut at = begin + 1;
     loop {

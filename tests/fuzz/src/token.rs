@@ -1,4 +1,4 @@
-//! Tokens: raw ones, and ones whose header and claims are the fuzzer's and whose signature is good.
+//! Fuzz target for tokens: raw ones, and validly signed ones with the fuzzer's header and claims.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,23 +19,23 @@ const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "api";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// The longest token that is looked at.
+/// Maximum length of an accepted token.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// What parts header and claims in an input: no JSON has this byte.
+/// Separator of header and claims in an input, a byte that no JSON contains.
 const BETWEEN: u8 = 0xff;
 
-/// Claims that there is nothing wrong with.
+/// Valid claims.
 const GOOD: &str = r#"{"iss":"https://issuer.example","aud":"api","sub":"ann","sid":"s","jti":"j","exp":1800000060}"#;
 
-/// Reads an input as a token; and as header and claims of one that is signed well, if there is a
-/// byte 0xff in it.
+/// Verifies an input as a token. If it contains a byte 0xff, also as header and claims of a validly
+/// signed token.
 pub fn token(input: &[u8]) {
     let verifier = verifier();
     if let Ok(text) = std::str::from_utf8(input)
         && verify(verifier, text).is_ok()
     {
-        assert_eq!(text, good_token(), "nobody has signed this");
+        assert_eq!(text, good_token(), "an unsigned token is accepted");
     }
     let Some(between) = input.iter().position(|byte| *byte == BETWEEN) else {
         return;
@@ -50,7 +50,7 @@ pub fn token(input: &[u8]) {
         && token.len() <= MAX_TOKEN_BYTES;
     match outcome {
         Ok(read) => {
-            assert!(expected, "this must not be let in: {header:?} {claims:?}");
+            assert!(expected, "accepted, but invalid: {header:?} {claims:?}");
             are_read_right(&read, &claims.unwrap_or_default());
         }
         Err(why) => {
@@ -58,7 +58,7 @@ pub fn token(input: &[u8]) {
             let impossible = [InvalidToken::Encoding, InvalidToken::Signature];
             assert!(
                 !impossible.contains(&why),
-                "{why}: it was signed right here"
+                "{why}: the token is validly signed"
             );
         }
     }
@@ -94,14 +94,14 @@ fn sign(header: &[u8], payload: &[u8]) -> String {
 
 fn verify(verifier: &TokenVerifier, token: &str) -> Result<Claims, InvalidToken> {
     let claims = verifier.verify(token, Timestamp::from_seconds(NOW));
-    // The keys are there, so that there is nothing to wait for.
+    // The keys are static, so verification never waits.
     claims.now_or_never().unwrap().map_err(|error| match error {
         NotVerified::Invalid(why) => why,
         NotVerified::Keys(error) => panic!("{error}"),
     })
 }
 
-/// An object without a doubled name.
+/// An object without duplicate names.
 fn object(json: &[u8]) -> Option<Map<String, Value>> {
     let Value::Object(object) = serde_json::from_slice(json).ok()? else {
         return None;
@@ -151,12 +151,12 @@ fn is_identifier(value: &Value) -> bool {
     })
 }
 
-/// A date that lies before the year 10000, in whole seconds, rounded up.
+/// A date before the year 10000, rounded up to whole seconds.
 fn seconds(date: &Value) -> Option<i64> {
     let date = date.as_f64()?.ceil();
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "what is far in the past saturates"
+        reason = "a date in the distant past saturates"
     )]
     (date <= 253_402_300_799.0).then_some(date as i64)
 }

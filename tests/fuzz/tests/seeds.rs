@@ -1,13 +1,10 @@
-//! The inputs that the fuzzer begins with, and those it once found something with.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
+//! Runs the fuzzer's seeds, which include inputs that once revealed a bug.
+#![allow(clippy::unwrap_used, reason = "test code: a panic fails the test")]
 
 use std::fs;
 use std::path::Path;
 
-/// Tries every seed of a target; how many there are.
+/// Runs every seed of a target. Returns their number.
 fn try_all(target: &str, run: fn(&[u8])) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")

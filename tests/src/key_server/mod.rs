@@ -21,18 +21,18 @@ pub use self::named_key::NamedKey;
 pub use self::secrets_manager::{SecretVersion, SecretsManager};
 pub use self::tls::Tls;
 
-/// What a key server answers.
+/// The answer of a key server.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
-    /// How long the answer takes.
+    /// Delay of the answer.
     pub delay: Duration,
 }
 
 impl Answer {
-    /// A JWK Set of these keys, without a word on how long to keep it.
+    /// A JWK Set of these keys, without headers for caching.
     #[must_use]
     pub fn keys(keys: &[Value]) -> Self {
         Self::body(json!({ "keys": keys }).to_string())
@@ -101,12 +101,12 @@ impl KeyServer {
         format!("http://{}/keys", self.address)
     }
 
-    /// Answers this from now on.
+    /// Sets the answer from now on.
     pub fn set(&self, answer: Answer) {
         self.served().answer = answer;
     }
 
-    /// How often it was asked since the last call of this.
+    /// Number of requests since the last call of this method.
     #[must_use]
     pub fn requests(&self) -> usize {
         std::mem::take(&mut self.served().requests)
@@ -125,7 +125,7 @@ impl Drop for KeyServer {
 
 async fn document(State(served): State<Arc<Mutex<Served>>>) -> Response {
     let answer = {
-        let mut served = served.lock().expect("nobody panics with it");
+        let mut served = served.lock().expect("the lock is not poisoned");
         served.requests += 1;
         served.answer.clone()
     };
@@ -133,8 +133,8 @@ async fn document(State(served): State<Arc<Mutex<Served>>>) -> Response {
     let status = StatusCode::from_u16(answer.status).expect("a status");
     let headers = answer.headers.into_iter();
     let headers = headers.map(|(name, value)| {
-        let value = value.parse().expect("a header's value");
-        (name.parse().expect("a header's name"), value)
+        let value = value.parse().expect("a header value");
+        (name.parse().expect("a header name"), value)
     });
     (status, headers.collect::<HeaderMap>(), answer.body).into_response()
 }
@@ -143,9 +143,11 @@ async fn serve(router: Router) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .expect("a free port");
-    let address = listener.local_addr().expect("its address");
+    let address = listener.local_addr().expect("a bound address");
     let serving = async move {
-        axum::serve(listener, router).await.expect("it serves");
+        axum::serve(listener, router)
+            .await
+            .expect("the server runs");
     };
     (address, tokio::spawn(serving))
 }

@@ -5,7 +5,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::Value;
 
-/// A key pair for ES256 with its name, as an identity provider has it.
+/// A key pair for ES256 with a key ID.
 pub struct NamedKey {
     kid: String,
     key: EncodingKey,
@@ -15,7 +15,7 @@ impl NamedKey {
     #[must_use]
     pub fn new(kid: &str) -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key pair");
-        let der = pair.to_pkcs8v1().expect("its encoding");
+        let der = pair.to_pkcs8v1().expect("an encoded key");
         Self {
             kid: kid.to_owned(),
             key: EncodingKey::from_ec_der(der.as_ref()),
@@ -32,7 +32,7 @@ impl NamedKey {
         jwk
     }
 
-    /// A token of these claims, with this key's name in its header.
+    /// Signs a token with these claims and this key ID.
     #[must_use]
     pub fn sign(&self, claims: &Value) -> String {
         let header = Header {

@@ -23,25 +23,25 @@ pub struct SecretsManager {
     address: SocketAddr,
     vault: Arc<Mutex<Vault>>,
     server: JoinHandle<()>,
-    /// There may be no world that watches the log.
+    /// Checks the log, because a test may have no world.
     _log: LogGuard,
 }
 
-/// A version of the secret: the members of `GetSecretValue`'s answer, and when it was created.
+/// A version of the secret: the members of `GetSecretValue`'s answer, and its creation time.
 #[derive(Debug, Clone)]
 pub struct SecretVersion {
     pub value: Value,
-    /// In epoch seconds; nothing where the answer has no date.
+    /// Creation time in epoch seconds, or `None` for an answer without a date.
     pub created_at: Option<i64>,
 }
 
 #[derive(Default)]
 struct Vault {
-    /// By staging label.
+    /// Versions by staging label.
     versions: HashMap<&'static str, SecretVersion>,
-    /// By staging label: the code of the error that is answered instead, or nothing for silence.
+    /// Error codes by staging label. `None` means no answer at all.
     failures: HashMap<&'static str, Option<&'static str>>,
-    /// What the labels mean once the next request is answered.
+    /// The versions from the next request on.
     next: Option<HashMap<&'static str, SecretVersion>>,
     requests: Vec<Value>,
 }
@@ -67,24 +67,24 @@ impl SecretsManager {
         format!("http://{}", self.address)
     }
 
-    /// Gives a staging label to a version with these members of `GetSecretValue`'s answer.
+    /// Sets the version of a staging label, by the members of `GetSecretValue`'s answer.
     pub fn set(&self, stage: &'static str, value: Value, created_at: i64) {
         let created_at = Some(created_at);
         self.label(stage, SecretVersion { value, created_at });
     }
 
-    /// Gives a staging label to a version.
+    /// Sets the version of a staging label.
     pub fn label(&self, stage: &'static str, version: SecretVersion) {
         keep(&version);
         self.vault().versions.insert(stage, version);
     }
 
-    /// Takes a staging label away.
+    /// Removes a staging label.
     pub fn take_away(&self, stage: &'static str) {
         self.vault().versions.remove(stage);
     }
 
-    /// Gives the labels to these versions as soon as the next request is answered.
+    /// Sets these versions after the next request.
     pub fn rotate_after_next_request(
         &self,
         versions: impl IntoIterator<Item = (&'static str, SecretVersion)>,
@@ -94,7 +94,7 @@ impl SecretsManager {
         self.vault().next = Some(versions);
     }
 
-    /// Makes all requests fail with this code, or none.
+    /// Makes all requests fail with this code, or succeed again.
     pub fn fail(&self, code: Option<&'static str>) {
         let mut vault = self.vault();
         vault.failures.clear();
@@ -103,12 +103,12 @@ impl SecretsManager {
         }
     }
 
-    /// Makes the requests about one label fail with this code, or get no answer.
+    /// Makes the requests for one label fail with this code, or get no answer.
     pub fn fail_about(&self, stage: &'static str, code: Option<&'static str>) {
         self.vault().failures.insert(stage, code);
     }
 
-    /// The requests since the last call of this.
+    /// The requests since the last call of this method.
     #[must_use]
     pub fn requests(&self) -> Vec<Value> {
         std::mem::take(&mut self.vault().requests)
@@ -144,9 +144,9 @@ async fn secret_value(
     }
 }
 
-/// The answer about a label; nothing for silence.
+/// The answer for a label, or `None` for no answer.
 fn answer_about(vault: &Mutex<Vault>, request: Value, stage: &str) -> Option<Response> {
-    let mut vault = vault.lock().expect("nobody panics with it");
+    let mut vault = vault.lock().expect("the lock is not poisoned");
     vault.requests.push(request);
     let failure = |code| {
         let body = json!({ "__type": code, "Message": "no" });
@@ -157,7 +157,7 @@ fn answer_about(vault: &Mutex<Vault>, request: Value, stage: &str) -> Option<Res
         (None, None) => Some(failure("ResourceNotFoundException")),
         (None, Some(version)) => {
             let mut body = version.value.clone();
-            // A version is its value: here, none has the same as another.
+            // The version ID is a hash of the value. No two versions have the same value.
             body["VersionId"] = id(&version.value.to_string()).into();
             if let Some(created_at) = version.created_at {
                 body["CreatedDate"] = json!(created_at);
@@ -172,14 +172,14 @@ fn answer_about(vault: &Mutex<Vault>, request: Value, stage: &str) -> Option<Res
     answer
 }
 
-/// An id of a version that the log may show, which may not show the value.
+/// A version ID, which may appear in the log, unlike the value.
 fn id(value: &str) -> String {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish().to_string()
 }
 
-/// The log may not show its value; the names in a JSON object are no secrets.
+/// Forbids the value in the log. The names in a JSON object are not secret.
 fn keep(version: &SecretVersion) {
     let text = version.value["SecretString"].as_str();
     if let Some(secret) = text.filter(|it| !it.starts_with('{')) {

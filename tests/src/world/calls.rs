@@ -21,10 +21,10 @@ impl World {
         self.functions
             .invoke(FunctionName::Cleanup, &event, at(now))
             .await
-            .expect("the cleanup does its work")
+            .expect("the cleanup succeeds")
     }
 
-    /// Signs a token that is good for an hour after [`NOW`].
+    /// Signs a token that is valid for an hour after [`NOW`].
     #[must_use]
     pub fn token(&self, user: &str, session: &str, scope: &str) -> String {
         self.tokens.sign(Bearer {
@@ -35,13 +35,13 @@ impl World {
         })
     }
 
-    /// Opens a live session and signs a token for it.
+    /// Creates a live session and signs a token for it.
     pub async fn login(&self, user: &str, scope: &str) -> String {
         self.open(user, "login", NOW + HOUR).await;
         self.token(user, "login", scope)
     }
 
-    /// Calls the API at [`NOW`] through gateway and authorizer; the status and the body.
+    /// Calls the API at [`NOW`] through gateway and authorizer. Returns status and body.
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>) -> (u16, Value) {
         let mut headers = HeaderMap::new();
         if let Some(token) = token {
@@ -51,7 +51,7 @@ impl World {
         self.call_with(method, path, headers).await
     }
 
-    /// Calls the API at [`NOW`] with these headers; the status and the body.
+    /// Calls the API at [`NOW`] with these headers. Returns status and body.
     pub async fn call_with(&self, method: Method, path: &str, headers: HeaderMap) -> (u16, Value) {
         let values = headers.values().filter_map(|it| it.to_str().ok());
         values.for_each(log::forbid_header_value);

@@ -1,4 +1,4 @@
-//! The world of a test: a table, the four functions, the gateway, and a log that is watched.
+//! The world of a test: a table, the four functions, the gateway, and a guard of the log.
 
 mod calls;
 mod records;
@@ -28,15 +28,15 @@ use crate::tokens::Tokens;
 pub use self::calls::{CLEANUP, CLEANUPS, STATS};
 pub use self::records::{session_id, user_id};
 
-/// How long the functions may take.
+/// Timeouts of the functions.
 pub struct Limits {
     pub authorizer: TimeLimits,
-    /// As Lambda would end them.
+    /// Timeouts after which Lambda ends an invocation.
     pub timeouts: BTreeMap<FunctionName, Duration>,
 }
 
 impl Limits {
-    /// Limits for which no machine is too busy.
+    /// Timeouts that even a busy machine does not reach.
     #[must_use]
     pub fn patient() -> Self {
         let hour = Duration::from_hours(1);
@@ -61,18 +61,18 @@ pub struct World {
 }
 
 impl World {
-    /// A world with an empty table.
+    /// Starts a world with an empty table.
     pub async fn new() -> Self {
         Self::with([]).await
     }
 
-    /// A world whose functions have these variables beside or instead of the usual ones.
+    /// Starts a world. `variables` add to the default variables of the functions, or replace them.
     pub async fn with<const N: usize>(variables: [(&'static str, &str); N]) -> Self {
         Self::over(serve_table().await, variables, DynamoDb::client).await
     }
 
-    /// The same, where the functions meet faults on their way to the table, and wait for it as
-    /// long as `patience`. The test's own client goes straight.
+    /// Starts a world with a fault proxy between the functions and the table. The functions use
+    /// this call policy. The test's own client does not go through the proxy.
     pub async fn with_faults<const N: usize>(
         patience: CallPolicy,
         variables: [(&'static str, &str); N],
@@ -84,7 +84,7 @@ impl World {
         (world, faults)
     }
 
-    /// A world over this table, whose functions have this client.
+    /// Starts a world with this table and this client of the functions.
     pub async fn over<const N: usize>(
         dynamodb: DynamoDb,
         variables: [(&'static str, &str); N],
@@ -93,7 +93,7 @@ impl World {
         Self::within(Limits::patient(), dynamodb, variables, functions_client).await
     }
 
-    /// The same, whose functions take no longer than `limits`.
+    /// Starts a world whose functions have these timeouts.
     pub async fn within<const N: usize>(
         limits: Limits,
         dynamodb: DynamoDb,
@@ -101,7 +101,7 @@ impl World {
         functions_client: impl FnOnce(&DynamoDb) -> Client,
     ) -> Self {
         let log = LogGuard::start();
-        let template = Template::read().expect("the template can be read");
+        let template = Template::read().expect("a valid template");
         let client = dynamodb.client();
         let tokens = Tokens::new();
         let mut all: BTreeMap<&str, String> = tokens.variables().into_iter().collect();
@@ -119,7 +119,7 @@ impl World {
         } = limits;
         let functions = Functions::start(&variables, &functions_client, timeouts, now, authorizer)
             .await
-            .expect("the variables are right");
+            .expect("valid variables");
         let functions = Arc::new(functions);
         let gateway = Gateway::new(
             Arc::clone(&functions),
@@ -139,14 +139,14 @@ impl World {
         }
     }
 
-    /// The name of the table.
+    /// Name of the table.
     #[must_use]
     pub fn table_name(&self) -> &str {
         self.dynamodb.table_name()
     }
 }
 
-/// The template's table, empty.
+/// Starts a DynamoDB with the template's table, empty.
 pub async fn serve_table() -> DynamoDb {
     DynamoDb::start().await
 }

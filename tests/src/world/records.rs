@@ -11,7 +11,7 @@ use crate::clock::{HOUR, NOW};
 use crate::items::{Item, item_from, text};
 
 impl World {
-    /// Opens a session that ends at `expires_at`.
+    /// Creates a session that expires at `expires_at`.
     pub async fn open(&self, user: &str, session: &str, expires_at: i64) {
         let new = NewSession {
             user: user_id(user),
@@ -25,20 +25,20 @@ impl World {
             .sessions
             .create(new, created_at)
             .await
-            .expect("the store takes it");
+            .expect("the table accepts it");
         assert_eq!(created, CreateOutcome::Created);
     }
 
-    /// Blacklists a token whose own end is `expires_at`.
+    /// Blacklists a token that expires at `expires_at`.
     pub async fn blacklist(&self, user: &str, token: &str, expires_at: i64) {
         let token = TokenId::parse(token).expect("a token id");
         self.sessions
             .blacklist(&user_id(user), &token, Timestamp::from_seconds(expires_at))
             .await
-            .expect("the store takes it");
+            .expect("the table accepts it");
     }
 
-    /// Stores a refresh token that ends at `expires_at`.
+    /// Stores a refresh token that expires at `expires_at`.
     pub async fn refresh_token(&self, user: &str, token: &str, expires_at: i64) {
         self.sessions
             .add_refresh_token(
@@ -48,10 +48,10 @@ impl World {
                 Timestamp::from_seconds(expires_at),
             )
             .await
-            .expect("the store takes it");
+            .expect("the table accepts it");
     }
 
-    /// Stores an item as it is, as a writer in any language might.
+    /// Stores an item unchanged, as a writer in any language may.
     pub async fn put(&self, item: Value) {
         self.client
             .put_item()
@@ -59,7 +59,7 @@ impl World {
             .set_item(Some(item_from(&item)))
             .send()
             .await
-            .expect("the store takes it");
+            .expect("the table accepts it");
     }
 
     /// The item with this key.
@@ -72,17 +72,17 @@ impl World {
             .consistent_read(true)
             .send()
             .await
-            .expect("the store answers")
+            .expect("the table responds")
             .item
     }
 
-    /// The row of a session.
+    /// The item of a session.
     pub async fn session(&self, user: &str, session: &str) -> Option<Item> {
         self.item(&format!("USER#{user}"), &format!("SESSION#{session}"))
             .await
     }
 
-    /// Every item of the table.
+    /// All items of the table.
     pub async fn items(&self) -> Vec<Item> {
         self.client
             .scan()
@@ -93,10 +93,10 @@ impl World {
             .send()
             .collect::<Result<_, _>>()
             .await
-            .expect("the store answers")
+            .expect("the table responds")
     }
 
-    /// Every item of the table but the reports, by key.
+    /// All items of the table except reports, by key.
     pub async fn records(&self) -> Vec<(String, Item)> {
         let mut records: Vec<_> = self
             .items()

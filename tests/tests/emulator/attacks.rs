@@ -1,4 +1,4 @@
-//! The attacks that matter most, against the release binary, by each kind of gateway.
+//! The most important attacks, against the release binary, with the events of each gateway.
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -14,12 +14,12 @@ fn claims() -> Value {
     claims_with("exp", now() + HOUR)
 }
 
-/// A token that is good, if its claims are.
+/// A validly signed token.
 fn token(signer: &Signer) -> String {
     signer.sign(signer.header(), claims().to_string())
 }
 
-/// What is wrong in the same way whatever the algorithm.
+/// Forged tokens that are invalid for every algorithm.
 fn forgeries(signer: &Signer) -> Vec<(&'static str, String)> {
     let good = token(signer);
     let [header, payload, signature] = parts(&good);
@@ -61,7 +61,7 @@ fn forgeries(signer: &Signer) -> Vec<(&'static str, String)> {
         ("a fourth part", format!("{good}.{signature}")),
         ("a stranger", token(&stranger)),
         (
-            "a stranger who says so",
+            "a stranger's key with the issuer's header",
             if alg == Algorithm::HS256 {
                 token(&stranger)
             } else {
@@ -149,6 +149,6 @@ async fn forged_tokens_are_refused_at_each_kind_of_gateway() {
         }
         let output = authorizer.output();
         assert!(!output.contains("panic"), "{output}");
-        assert!(!output.contains("eyJ"), "no token is logged: {output}");
+        assert!(!output.contains("eyJ"), "a token is logged: {output}");
     }
 }

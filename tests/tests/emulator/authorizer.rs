@@ -1,4 +1,4 @@
-//! The authorizer, asked by each kind of gateway.
+//! The authorizer, with the events of each gateway.
 
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;

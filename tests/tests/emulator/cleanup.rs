@@ -1,4 +1,4 @@
-//! The cleanup, by schedule and by hand.
+//! The cleanup, by schedule and manually.
 
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;

@@ -1,4 +1,4 @@
-//! The authorizer while its table fails, asked by each kind of gateway.
+//! The authorizer while its table fails, with the events of each gateway.
 
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
@@ -9,7 +9,7 @@ use session_cleanup_tests::{HOUR, World, counts, only};
 
 use crate::{AUTHORIZER_EVENTS, now, sign};
 
-/// The authorizer over the world's table, with faults between them.
+/// Starts the authorizer with a fault proxy in front of the world's table.
 async fn start(
     world: &World,
     decide: impl Fn(&Request) -> Fault + Send + Sync + 'static,
@@ -20,7 +20,7 @@ async fn start(
     (authorizer, faults)
 }
 
-/// Whether the answer lets in, whatever its kind.
+/// Whether an answer of any form allows the request.
 fn lets_in(answer: &Value) -> bool {
     let effect = &answer["policyDocument"]["Statement"][0]["Effect"];
     effect == "Allow" || answer["isAuthorized"] == true
@@ -62,7 +62,7 @@ async fn a_table_that_fails_once_is_not_noticed() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let token = sign(&world.tokens, "ann", "live");
-    // The first one comes from the init, which makes the connection.
+    // The first request comes from the init, which opens the connection.
     let (authorizer, faults) = start(&world, |request| match request.number {
         2 => Fault::DroppedBefore,
         4 => Fault::THROTTLED,

@@ -1,4 +1,4 @@
-//! The authorizer with keys from elsewhere: a JWK Set, AWS Secrets Manager.
+//! The authorizer with keys from a JWK Set and from AWS Secrets Manager.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{AUTHORIZER_EVENTS, now};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:jwt-AbCdEf";
 
-/// Whether this token is let in by each kind of gateway.
+/// Whether the authorizer allows a token, with the same result for each gateway.
 async fn let_in(authorizer: &Emulator, token: &str) -> bool {
     let mut answers = Vec::new();
     for (name, _) in AUTHORIZER_EVENTS {
@@ -66,7 +66,7 @@ async fn the_keys_of_a_set_rotate_without_a_new_start() {
     assert!(!let_in(&authorizer, &newer.sign(&claims)).await);
     let searched = server.requests();
     let in_time = !deadline.remaining().is_zero();
-    assert!(!in_time || searched == 0, "thirty seconds have not passed");
+    assert!(!in_time || searched == 0, "a fetch within thirty seconds");
 }
 
 #[tokio::test]

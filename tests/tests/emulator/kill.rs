@@ -1,4 +1,4 @@
-//! The cleanup, killed at any moment and started again.
+//! The cleanup, killed at random moments and started again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,28 +17,28 @@ use crate::{now, table};
 
 const WRITE: &str = "BatchExecuteStatement";
 
-/// How often the function is killed.
+/// Number of kills.
 const KILLS: usize = 20;
 
-/// How many records of all kinds there are, and how many plain sessions that are due beside them.
+/// Number of random records, and number of additional due sessions.
 const RECORDS: usize = 4_000;
 const DUE: usize = 5_000;
 
-/// The last kill is due after so many batches at the latest. It then comes with the next one of a
-/// run that is under way.
+/// Maximum number of batches before the last kill, which happens at the next batch of a running
+/// run.
 const LAST: usize = 80;
 
-/// How many batches a run has under way, which may come by when it is no more.
+/// Number of concurrent batches of a run, which may still arrive after a kill.
 const AT_ONCE: usize = 8;
 
-/// When the function is killed: at its next batch of writes after so many. Whether that batch is
-/// still done is up to the dice; the others that are under way are at any point.
+/// When the function is killed: at a batch of writes. Whether the table still executes that batch
+/// is random; the other concurrent batches are at any point.
 struct Moments {
-    /// The emulator's process id, once there is one.
+    /// Process ID of the emulator, once it runs.
     emulator: OnceLock<u32>,
-    /// Whether a run is under way that has not been killed.
+    /// Whether a run is in progress that has not been killed.
     armed: AtomicBool,
-    /// How many batches have come by, and the moments that lie ahead, the next one last.
+    /// Number of batches so far, and the remaining moments, the next one last.
     batches: Mutex<(usize, Vec<usize>)>,
 }
 
@@ -83,8 +83,8 @@ impl Moments {
 async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again() {
     let world = World::new().await;
     let mut rng = StdRng::seed_from_u64(11);
-    // The records are around each second that makes a difference. All of those seconds have
-    // passed when the first run begins; the next one is an hour ahead.
+    // The times of the records are around each second that matters. All of those seconds have
+    // passed when the first run starts; the next one is an hour ahead.
     let options = Options {
         now: now() - 2,
         retention_days: 30,
@@ -113,7 +113,7 @@ async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again(
     for kill in 0..KILLS {
         moments.armed.store(true, Ordering::SeqCst);
         let end = cleanup.invoke(&json!({})).await;
-        assert!(end.is_err(), "the run {kill} came to its end: {end:?}");
+        assert!(end.is_err(), "the killed run {kill} ended: {end:?}");
     }
     assert!(moments.are_over());
     let report = cleanup.invoke(&json!({})).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again(
     let most = (LAST + KILLS * AT_ONCE) as u64;
     assert!(
         due > 25 * most,
-        "{due} records may be settled before the last kill"
+        "{due} records may be processed before the last kill"
     );
     let [updates, deletions] = settled(&passing.record());
     let count = |names: &[&str]| names.iter().map(|name| expected.count(name)).sum::<u64>();
@@ -142,17 +142,17 @@ async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again(
     ];
     assert_eq!(deletions, count(&deleted));
     let (reports, _) = table(&world).await;
-    assert_eq!(reports.len(), 1, "who is killed leaves no report");
+    assert_eq!(reports.len(), 1, "a killed run stores a report");
 }
 
-/// The second at which one of the runs closed a session, if one did.
+/// The second at which a run deactivated a session, if one did.
 fn closed_at(item: &Item, began: i64) -> Option<i64> {
     item.get("deactivated_at")?.as_n().ok()?;
     let closed_at = number(item, "deactivated_at");
     (began..=now()).contains(&closed_at).then_some(closed_at)
 }
 
-/// What the model makes of the records, each session at the second of the run that closed it.
+/// The model's expected result, with each session deactivated at the second of its run.
 fn expected(
     before: &Records,
     found: &Records,
@@ -175,7 +175,8 @@ fn expected(
     all
 }
 
-/// How many updates and deletions the table has made, whoever has learned of them.
+/// Number of updates and deletions that the table executed, whether or not the function received
+/// the response.
 fn settled(record: &[Exchange]) -> [u64; 2] {
     let mut settled = [0; 2];
     for exchange in record.iter().filter(|it| it.request.operation == WRITE) {
@@ -189,7 +190,7 @@ fn settled(record: &[Exchange]) -> [u64; 2] {
                 .as_str()
                 .unwrap()
                 .starts_with("DELETE");
-            // A deletion of what is gone succeeds, too, but returns no item.
+            // Deleting a missing record succeeds, too, but returns no item.
             if answer["Error"].is_null() && (!deletes || !answer["Item"].is_null()) {
                 settled[usize::from(deletes)] += 1;
             }

@@ -1,4 +1,4 @@
-//! What the functions log, and that they stop in their init where they must.
+//! The functions' logs, and failures of their init.
 
 use std::collections::BTreeSet;
 
@@ -81,7 +81,7 @@ async fn the_log_level_is_honoured() {
         ("WARN", "TRACE", 0),
         ("FATAL", "", 0),
     ] {
-        // The emulator has a LOG_LEVEL too, and ends where that is empty.
+        // The emulator reads LOG_LEVEL, too, and ends if it is empty.
         let variables = match ours {
             "" => [("AWS_LAMBDA_LOG_LEVEL", lambdas); 2],
             _ => [("LOG_LEVEL", ours), ("AWS_LAMBDA_LOG_LEVEL", lambdas)],

@@ -1,8 +1,5 @@
-//! The release binaries in AWS's own emulator, with the events that the services send.
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
-)]
+//! Tests of the release binaries in AWS's emulator, with the events of the AWS services.
+#![allow(clippy::unwrap_used, reason = "test code: a panic fails the test")]
 
 mod attacks;
 mod authorizer;
@@ -23,7 +20,7 @@ use session_cleanup_tests::tokens::Tokens;
 use session_cleanup_tests::{DAY, HOUR, Item, World, at, inactive_session, only, text};
 use session_lifecycle::clock;
 
-/// The authorizer's events, and the stage that a policy in answer to each is about.
+/// The authorizer's events, and the stage in the policy that answers each.
 const AUTHORIZER_EVENTS: [(&str, Option<&str>); 4] = [
     ("rest-request", Some("abcdef1234/prod")),
     ("rest-token", Some("abcdef1234/prod")),
@@ -31,7 +28,7 @@ const AUTHORIZER_EVENTS: [(&str, Option<&str>); 4] = [
     ("http-api-2.0", None),
 ];
 
-/// The functions' clock, in epoch seconds.
+/// Current time in epoch seconds.
 fn now() -> i64 {
     clock::now().timestamp()
 }
@@ -45,7 +42,7 @@ fn sign(tokens: &Tokens, user: &str, session: &str) -> String {
     })
 }
 
-/// Some of everything: what is due now, what is left to native TTL for a while, what is not due.
+/// Stores records of all kinds: due now, within the sweep grace, and not due.
 async fn fill(world: &World) {
     let now = now();
     for (user, end) in [
@@ -69,7 +66,7 @@ async fn fill(world: &World) {
     }
 }
 
-/// What a scheduled run does with that.
+/// The expected counts of a scheduled run.
 fn due_by_schedule() -> BTreeMap<String, u64> {
     only([
         ("sessions_deactivated", 3),
@@ -79,7 +76,7 @@ fn due_by_schedule() -> BTreeMap<String, u64> {
     ])
 }
 
-/// What a run without grace does with it.
+/// The expected counts of a run without grace.
 fn due_at_once() -> BTreeMap<String, u64> {
     only([
         ("sessions_deactivated", 3),
@@ -89,7 +86,7 @@ fn due_at_once() -> BTreeMap<String, u64> {
     ])
 }
 
-/// The table: all reports, and all other records by key.
+/// The reports, and all other records by key.
 async fn table(world: &World) -> (Vec<Item>, BTreeMap<[String; 2], Item>) {
     let items = world.items().await;
     let (reports, records): (Vec<_>, Vec<_>) = items

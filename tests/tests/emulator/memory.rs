@@ -1,4 +1,4 @@
-//! The most memory that a cleanup takes where records are as large as DynamoDB lets them be.
+//! Peak memory of a cleanup with records of DynamoDB's maximum size.
 
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
@@ -7,17 +7,17 @@ use session_cleanup_tests::{DAY, HOUR, World, active_session, counts, inactive_s
 
 use crate::now;
 
-/// How many records there are of a kind: enough that all that may be in flight is.
+/// Number of records of a kind: enough for the maximum number of concurrent batches.
 const RECORDS: usize = 320;
 
-/// How many there are for a scan, whose pages have 1 MB at the most. The embedded DynamoDB reads far
-/// more than it gives for each of them.
+/// Number of records for a scan, whose pages have at most 1 MB. The embedded DynamoDB reads much
+/// more than it returns for each page.
 const SCANNED: usize = 64;
 
-/// The most resident memory.
+/// Maximum resident memory.
 const MOST: u64 = 64 * 1024 * 1024;
 
-/// Records of some 390 KB, over all shards.
+/// Records of about 390 KB, on all shards.
 fn large(records: usize, record: impl Fn(&str) -> Value, list: Option<&str>) -> Vec<Value> {
     let records = (0..records).map(|number| {
         let mut item = record(&format!("s{number}"));
@@ -35,7 +35,7 @@ fn large(records: usize, record: impl Fn(&str) -> Value, list: Option<&str>) -> 
     records.collect()
 }
 
-/// Runs over these records, without a rate limit; what it has counted.
+/// Runs the cleanup on these records, without a rate limit, and checks counts and memory.
 async fn run_within_bounds(records: Vec<Value>, event: Value, expected: &[(&str, u64)]) {
     let world = World::new().await;
     sample::store(&world, records);

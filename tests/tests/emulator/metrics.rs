@@ -1,5 +1,5 @@
-//! The metrics that the functions write: the ones that are described, with the figures that the
-//! answers have.
+//! The metrics that the functions write: exactly the documented ones, with the figures of the
+//! answers.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use session_cleanup_tests::{DAY, HOUR, World, active_session, at, inactive_sessi
 
 use crate::{due_by_schedule, fill, now, sign};
 
-/// Everything that a request can meet, and the outcome that is measured.
+/// A request for each outcome of a validation.
 async fn requests(world: &World) -> Vec<(&'static str, Value)> {
     let now = now();
     world.open("ann", "live", now + HOUR).await;
@@ -52,10 +52,10 @@ async fn requests(world: &World) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The session, the last that is asked about, whose deactivation gets no answer.
+/// The session of the last request, whose deactivation gets no response.
 const UNANSWERED: &str = "unanswered";
 
-/// The way to the table, on which that answer is lost.
+/// A fault proxy that loses that response.
 async fn faults(world: &World) -> FaultProxy {
     FaultProxy::before(world.dynamodb.address(), |request| {
         let body = request.body.to_string();
@@ -68,7 +68,7 @@ async fn faults(world: &World) -> FaultProxy {
     .await
 }
 
-/// A token's own id.
+/// The `jti` of a token.
 fn jti(token: &str) -> String {
     use base64::Engine as _;
     let claims = token.split('.').nth(1).unwrap();
@@ -77,7 +77,7 @@ fn jti(token: &str) -> String {
     claims["jti"].as_str().unwrap().to_owned()
 }
 
-/// A sample's name, its dimension's value, and its value.
+/// Name, dimension value and value of a sample.
 fn brief(sample: &Sample) -> (&str, &str, f64) {
     let dimension = sample.dimension.as_ref().map_or("", |it| &it.1);
     (&sample.name, dimension, sample.value)
@@ -116,7 +116,7 @@ async fn the_functions_write_the_metrics_that_are_described_and_no_others() {
         let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*url)];
         let emulator = Emulator::start(&world, function, variables).await;
         for event in &events {
-            // One of them is to end as an error.
+            // One of the requests is expected to fail.
             let _ = emulator.invoke(event).await;
         }
         for sample in emulator.metrics() {
@@ -134,7 +134,7 @@ async fn the_functions_write_the_metrics_that_are_described_and_no_others() {
     assert_eq!(written, described);
 }
 
-/// A row for each function that it names.
+/// One row per function.
 fn by_function(row: &Row) -> Vec<Row> {
     let functions = if row.functions == BTreeSet::from(["all".to_owned()]) {
         FunctionName::ALL.map(|it| it.as_str().to_owned()).into()
@@ -167,7 +167,7 @@ async fn each_request_counts_once_by_its_outcome_and_the_first_as_a_cold_start()
         if number == 0 {
             expected.insert(0, ("ColdStarts", "authorizer", 1.0));
         }
-        // The token is revoked, and its session had expired as well.
+        // The token is revoked, and its session has expired, too.
         if number == last {
             expected.push(("DeactivationsOnValidationUnknown", "", 1.0));
         } else if ["SessionExpired", "TokenRevoked"].contains(&outcome) {
@@ -229,7 +229,7 @@ async fn a_runs_metrics_are_the_figures_of_its_report_and_a_dry_run_has_none() {
         let complete = value("Complete") > 0.5;
         assert_eq!(report["complete"], complete, "{name}");
         let oldest = value("OldestExpiredAge");
-        #[expect(clippy::cast_precision_loss, reason = "it is a few days")]
+        #[expect(clippy::cast_precision_loss, reason = "a few days")]
         let least = if name == "scheduled" { 9 * DAY } else { 5 } as f64;
         assert!(
             (least..least + 3_600.0).contains(&oldest),

@@ -1,4 +1,4 @@
-//! The functions behind the monitoring API.
+//! The functions of the monitoring API.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use session_cleanup_tests::{DAY, World, counts, sample};
 
 use crate::{due_at_once, fill, now, table};
 
-/// An HTTP answer's status and body.
+/// Invokes a function. Returns status and body of its HTTP response.
 async fn call(function: &Emulator, event: &Value) -> (u64, Value) {
     let answer = function.invoke(event).await.unwrap();
     let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
@@ -76,7 +76,7 @@ async fn an_admin_cleans_up_at_once() {
     assert_eq!((reports.len(), records.len()), (2, 16 - 9));
 }
 
-/// As long as API Gateway waits, so this takes a while.
+/// Takes as long as API Gateway waits.
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
 async fn an_admin_is_answered_in_the_gateways_time_also_where_more_is_due() {
@@ -97,7 +97,7 @@ async fn an_admin_is_answered_in_the_gateways_time_also_where_more_is_due() {
     let force_cleanup = Emulator::start(&world, FunctionName::ForceCleanup, variables).await;
     let event = event(FunctionName::ForceCleanup, "cleanup");
     let answer = tokio::time::timeout(GATEWAY, call(&force_cleanup, &event)).await;
-    let (status, body) = answer.expect("the gateway has not given up");
+    let (status, body) = answer.expect("an answer before the gateway's timeout");
     assert_eq!((status, &body["success"]), (200, &json!(true)), "{body}");
     let report = &body["data"];
     assert_eq!(report["complete"], false, "{report}");

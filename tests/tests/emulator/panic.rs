@@ -1,10 +1,10 @@
-//! What the release profile makes of a panic.
+//! A panic with the release profile.
 
 use serde_json::json;
 use session_cleanup_tests::World;
 use session_cleanup_tests::emulator::{Emulator, binary};
 
-/// With `panic = "abort"`, the next user would wait for a new process.
+/// With `panic = "abort"`, the next request would wait for a new process.
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
 async fn a_panic_is_an_error_of_its_own_invocation_and_the_same_process_answers_the_next() {

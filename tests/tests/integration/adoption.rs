@@ -1,4 +1,4 @@
-//! An adoption that takes more runs than one: it keeps its place, and goes on there.
+//! Adoption in several runs: a run continues where the one before it stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use session_lifecycle::ports::StoreAdoptionCheckpoint as _;
 
 const RECORDS: usize = 3_000;
 
-/// Live sessions without the attributes of the index, of about 300 bytes each.
+/// Live sessions of about 300 bytes without the index attributes.
 fn sessions_to_adopt(records: usize) -> Vec<Value> {
     let session = |number: usize| {
         let user = format!("u{number}");
@@ -33,8 +33,8 @@ fn sessions_to_adopt(records: usize) -> Vec<Value> {
     (0..records).map(session).collect()
 }
 
-/// A world whose table refuses to be scanned once a run has read so many pages: so much of the
-/// table is a run's part, however fast the machine is.
+/// A world whose table rejects scans after a run has read this number of pages. Each run thus reads
+/// the same part of the table on any machine.
 async fn world_with_runs_of(pages: usize, records: usize) -> (World, FaultProxy, Arc<AtomicUsize>) {
     let left = Arc::new(AtomicUsize::new(pages));
     let of_a_run = Arc::clone(&left);
@@ -53,14 +53,14 @@ async fn world_with_runs_of(pages: usize, records: usize) -> (World, FaultProxy,
     (world, faults, left)
 }
 
-/// Runs, and says how many records it adopted, and how far the adoption is.
+/// Runs the cleanup. Returns the number of adopted records and the progress of the adoption.
 async fn run(world: &World, event: &Value, now: i64) -> (u64, u64) {
     let run = world
         .functions
         .invoke(FunctionName::Cleanup, event, at(now));
     let report = match run.await {
         Ok(report) => report,
-        // The report of a run that was refused is stored, too.
+        // A failed run stores its report, too.
         Err(error) => {
             assert!(error.to_string().contains("AccessDenied"), "{error}");
             let started_at = at(now).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
@@ -76,7 +76,8 @@ async fn run(world: &World, event: &Value, now: i64) -> (u64, u64) {
     (number("adopted"), number("adoption_percent"))
 }
 
-/// Runs until the adoption is done, so many pages a run. What each run says.
+/// Runs the cleanup with this number of pages per run until the adoption is complete. Returns the
+/// results of all runs.
 async fn adopt_in_parts(world: &World, left: &AtomicUsize, pages: usize) -> Vec<(u64, u64)> {
     let mut runs = Vec::new();
     let mut now = NOW;
@@ -84,7 +85,7 @@ async fn adopt_in_parts(world: &World, left: &AtomicUsize, pages: usize) -> Vec<
         left.store(pages, Ordering::SeqCst);
         runs.push(run(world, &json!({ "adopt": true }), now).await);
         now += 1;
-        assert!(runs.len() < 100, "it does not get on: {runs:?}");
+        assert!(runs.len() < 100, "no progress: {runs:?}");
     }
     runs
 }
@@ -97,7 +98,7 @@ fn units(faults: &FaultProxy) -> f64 {
 async fn parts_cost_as_much_as_one_whole() {
     if needs_embedded(
         "parts_cost_as_much_as_one_whole",
-        "other databases count units in their own way",
+        "other databases count units differently",
     ) {
         return;
     }
@@ -132,13 +133,13 @@ async fn finished_adoption_begins_anew() {
     assert_eq!(runs, [(20, 100)]);
 }
 
-/// The place in the table.
+/// The adoption's checkpoint in the table.
 async fn checkpoint(world: &World) -> Item {
     let checkpoint = world.item("CLEANUP", "ADOPTION").await;
-    checkpoint.expect("the place is kept")
+    checkpoint.expect("a checkpoint")
 }
 
-/// How many pages a run reads for an adoption of which an earlier run has read two.
+/// Number of pages that a run reads after an earlier run has read two.
 async fn pages_after_two(event: Value, now: i64, change: impl AsyncFnOnce(&World)) -> usize {
     let (world, faults, left) = world_with_runs_of(2, 1_500).await;
     run(&world, &json!({ "adopt": true }), NOW).await;
@@ -175,7 +176,7 @@ async fn dry_adoption_keeps_no_place_and_uses_none() {
         assert_eq!(text(&checkpoint, "sk"), "ADOPTION");
         assert!(number(&checkpoint, "ttl") >= NOW + DAY);
     });
-    assert_eq!(pages.await, whole, "it reads all of the table");
+    assert_eq!(pages.await, whole, "reads the whole table");
 }
 
 #[tokio::test]
@@ -191,7 +192,7 @@ async fn place_that_cannot_be_understood_is_none() {
     assert_eq!(pages.await, whole);
 }
 
-/// A place that is out of reach is not overwritten by a beginning.
+/// A checkpoint that cannot be read is not overwritten.
 #[tokio::test]
 async fn fails_where_place_is_out_of_reach() {
     let broken = |request: &Request| match &*request.operation {
@@ -211,7 +212,7 @@ async fn fails_where_place_is_out_of_reach() {
     assert_eq!(world.item("CLEANUP", "ADOPTION").await, None);
 }
 
-/// A malformed record in a part that was read already is repaired before the adoption goes on.
+/// A malformed record in the part already read is repaired before the adoption continues.
 #[tokio::test]
 async fn adopts_record_repaired_behind_the_place() {
     let world = World::new().await;
@@ -222,7 +223,7 @@ async fn adopts_record_repaired_behind_the_place() {
         shards: Shards::default(),
         retention: Days(30),
     };
-    // All parts were read but those that are empty.
+    // All segments have been read except the empty ones.
     let mut checkpoint = AdoptionCheckpoint::start(4, settings, Timestamp::from_seconds(NOW));
     for (segment, at) in (0..4).zip(&mut checkpoint.segments) {
         let scan = world.client.scan().table_name(world.table_name());
@@ -244,7 +245,7 @@ async fn adopts_record_repaired_behind_the_place() {
     assert_eq!(counts(&report), expected);
 }
 
-/// The size of the table is only for saying how far an adoption is.
+/// The size of the table only serves to report progress.
 #[tokio::test]
 async fn adopts_where_size_and_place_cannot_be_read() {
     let denied = |request: &Request| match &*request.operation {

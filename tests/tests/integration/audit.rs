@@ -1,4 +1,4 @@
-//! The list of reports, for an auditor: filtered, page by page, as JSON and as CSV.
+//! The list of reports: filters, pages, JSON and CSV.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use session_cleanup_tests::{
 };
 use session_domain::CleanupReport;
 
-/// A world with a scheduled run at each of three hours, and one by hand and one over the API at
-/// [`NOW`]; with a reader's token.
+/// A world with three scheduled runs an hour apart, a manual run and a run over the API at [`NOW`].
+/// Returns a reader's token, too.
 async fn world_with_reports() -> (World, String) {
     let world = World::new().await;
     for hours in [3, 2, 1] {
@@ -32,7 +32,7 @@ async fn world_with_reports() -> (World, String) {
     (world, reader)
 }
 
-/// The reports' triggers and hours before [`NOW`], newest first, however many pages they take.
+/// Triggers and hours before [`NOW`] of all reports on all pages, newest first.
 async fn found(world: &World, reader: &str, question: &str, limit: usize) -> Vec<(String, i64)> {
     let mut found = Vec::new();
     let mut cursor = String::new();
@@ -71,7 +71,7 @@ async fn reports_are_found_by_what_started_them_and_when() {
             ),
             ("&trigger=manual", runs([("manual", 0)])),
             ("&trigger=api", runs([("api", 0)])),
-            // The run that began at the first time is among them, that at the second is not.
+            // `from` is inclusive, `to` is exclusive.
             (
                 "&from=2027-01-15T05:00:00Z&to=2027-01-15T07:00:00Z",
                 runs([("schedule", 2), ("schedule", 3)]),
@@ -105,7 +105,7 @@ async fn a_report_is_found_behind_many_that_were_not_asked_for() {
     let run = world.functions.invoke(FunctionName::Cleanup, &event, now);
     run.await.unwrap();
     for number in 0..OTHERS {
-        // Without time, it stores its report and does nothing else.
+        // Without time, a run only stores its report.
         let options = json!({ "max_seconds": 0 });
         world.clean_up(options, NOW - HOUR + 1 + number).await;
     }
@@ -134,7 +134,7 @@ async fn reads_a_bounded_number_of_reports_a_call() {
     let mut item = items.iter().find(manual).unwrap().clone();
     for number in 1..OTHERS {
         let started_at = CleanupReport::time_text(at(NOW - HOUR + 1 + number));
-        // Every other one is none that the API gave: a page may end at it all the same.
+        // Every other key is not one that the API returned, but a page may end at it.
         let sort = if number % 2 == 0 {
             format!("RUN#{started_at}")
         } else {
@@ -176,7 +176,7 @@ async fn a_question_that_cannot_be_understood_is_a_400_with_a_sentence() {
         ("from=yesterday".to_owned(), format!("from must be {time}")),
         ("to=2027-02-30".to_owned(), format!("to must be {time}")),
         ("to=1800000000".to_owned(), format!("to must be {time}")),
-        // In UTC, this is the year 10000.
+        // This is the year 10000 in UTC.
         (
             "from=2027-01-15&to=9999-12-31T23:59:59-01:00".to_owned(),
             format!("to must be {time}"),
@@ -193,14 +193,14 @@ async fn a_question_that_cannot_be_understood_is_a_400_with_a_sentence() {
             "from=2027-01-15&to=2027-01-15".to_owned(),
             "from must be before to".to_owned(),
         ),
-        // "RUN#2027-01-15T09:00:00.000+02:00#" and an id: no report's own text.
+        // "RUN#2027-01-15T09:00:00.000+02:00#" and an ID: not the key of a report.
         (
             "to=2027-01-15T08:00:00Z&cursor=UlVOIzIwMjctMDEtMTVUMDk6MDA6MDAuMDAwKzAyOjAwIzA0MjAzNmM0LTBjZjAtNGM5\
              OS1hYTMyLTQ1NjVmZmVlYzBhNw"
                 .to_owned(),
             "cursor must be the next of an earlier answer".to_owned(),
         ),
-        // A cursor of another question would lead out of this one.
+        // A cursor of another query would leave the range of this one.
         (
             format!("to=2027-01-15&cursor={newest}"),
             "cursor must be the next of an earlier answer".to_owned(),
@@ -229,7 +229,7 @@ async fn get(world: &World, reader: &str, path: &str, accept: &str) -> ApiRespon
     world.gateway.serve_at(&request, at(NOW)).await
 }
 
-/// Puts an expired session that is as large as an item may be, so the table refuses to close it.
+/// Stores an expired session of the maximum size, which the table rejects to deactivate.
 async fn put_largest_session(world: &World, user: &str, session: &str) {
     let (mut fits, mut too_large) = (0, 400 * 1024);
     while too_large - fits > 1 {
@@ -293,7 +293,7 @@ async fn the_same_reports_come_as_csv_for_who_asks_for_it() {
         for (row, report) in rows.iter().zip(reports) {
             for (name, cell) in names.iter().zip(row) {
                 let value = &report[name];
-                // Nothing here begins like a formula.
+                // No value starts like a formula.
                 let text = value.as_str().map(str::to_owned);
                 let null = value.is_null().then(String::new);
                 let texts = value.as_array().map(|texts| {
@@ -333,7 +333,7 @@ async fn writes_no_cell_that_a_spreadsheet_runs() {
         let (status, body) = world.call(Method::POST, CLEANUP, Some(&admin)).await;
         assert_eq!(status, 200, "{body}");
     }
-    // What no user id may hold, an error may.
+    // An error may contain characters that a user ID may not.
     let mut item = world.items().await;
     let mut item = item.swap_remove(
         item.iter()

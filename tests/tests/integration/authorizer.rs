@@ -1,4 +1,4 @@
-//! The authorizer through its events: who is let in, and what the others are told.
+//! The authorizer: which requests it allows, and the errors of the others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ async fn an_event_of_another_shape_is_an_error_that_does_not_repeat_it() {
     }
 }
 
-/// HTTP APIs of payload 1.0 join the sources of the identity in `authorizationToken`.
+/// HTTP APIs with payload format 1.0 join the identity sources in `authorizationToken`.
 #[tokio::test]
 async fn the_header_counts_and_not_what_the_gateway_joined() {
     let world = World::new().await;
@@ -161,7 +161,7 @@ async fn no_header_or_a_malformed_one_or_two_are_a_missing_bearer_token() {
     );
 }
 
-/// The state of a session, of the blacklist and of the token, and the refusal that it leads to.
+/// The state of session, blacklist and token, and the expected error.
 #[tokio::test]
 async fn of_several_refusals_the_first_in_order_is_given() {
     let world = World::new().await;
@@ -190,7 +190,7 @@ async fn of_several_refusals_the_first_in_order_is_given() {
             };
             let token = world.tokens.sign(bearer);
             if session == "expired" {
-                // The authorizer deactivates it each time; here it is to be met active.
+                // The authorizer deactivates the session each time, so it is stored again.
                 world
                     .put(session_cleanup_tests::active_session("ann", "expired", NOW))
                     .await;
@@ -271,7 +271,7 @@ async fn an_expired_session_is_deactivated_on_the_spot_also_when_the_token_has_e
         assert_eq!(
             text(&row, "due_key"),
             "delete#07",
-            "a record keeps its shard for life"
+            "a record keeps its shard"
         );
         assert_eq!(number(&row, "due_at"), NOW + 30 * DAY);
         assert_eq!(number(&row, "ttl"), NOW + 30 * DAY);
@@ -279,12 +279,13 @@ async fn an_expired_session_is_deactivated_on_the_spot_also_when_the_token_has_e
         assert_eq!(
             text(&row, "favourite_colour"),
             "green",
-            "it belongs to the user"
+            "foreign attributes stay"
         );
     }
 }
 
-/// Of all that saw it active only one can have written; the store's own answers tell.
+/// Of all requests that read an active session, only one can have written, as the table's responses
+/// show.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn validations_of_one_expired_session_at_once_deactivate_it_once_and_refuse_all() {
     const VALIDATIONS: usize = 64;
@@ -303,7 +304,7 @@ async fn validations_of_one_expired_session_at_once_deactivate_it_once_and_refus
     let mut counts = BTreeMap::<_, usize>::new();
     for refusal in refusals {
         *counts
-            .entry(refusal.expect("nobody is let in"))
+            .entry(refusal.expect("a denied request"))
             .or_default() += 1;
     }
     let met_active = counts.remove("Session expired").unwrap_or_default();
@@ -311,7 +312,7 @@ async fn validations_of_one_expired_session_at_once_deactivate_it_once_and_refus
     assert!(counts.is_empty(), "{counts:?}");
     assert_eq!(met_active + met_inactive, VALIDATIONS);
     assert!(met_active > 0);
-    // Each that met it active has tried.
+    // Each request that read an active session has tried to write.
     assert_eq!(faults.requests()["BatchExecuteStatement"], met_active);
     assert_eq!(faults.writes(), 1);
     let row = world.session("ann", "s").await.unwrap();
@@ -412,7 +413,7 @@ async fn a_revoked_token_is_revoked_also_where_its_session_is_malformed() {
 async fn a_store_out_of_reach_is_a_500_and_never_a_refusal() {
     if needs_embedded(
         "a_store_out_of_reach_is_a_500_and_never_a_refusal",
-        "it ends the database",
+        "stops the database",
     ) {
         return;
     }

@@ -1,4 +1,4 @@
-//! The cleanup through its events: every row of the table's transitions, and what it leaves alone.
+//! The cleanup: each transition of a record, and the records that it does not change.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ fn blacklisted(id: &str, expires_at: i64) -> Value {
     item
 }
 
-/// The counts of a run that deactivated one session, and deleted one record of each kind.
+/// The counts of a run that deactivated one session and deleted one record of each kind.
 fn one_of_each() -> BTreeMap<String, u64> {
     only([
         ("sessions_deactivated", 1),
@@ -168,7 +168,7 @@ async fn a_dry_run_counts_what_the_run_then_does_and_writes_only_its_report() {
     assert_eq!(reports.count(), 2);
 }
 
-/// A live session whose writer moved its end and forgot the index.
+/// A live session whose writer changed the expiry but not the index.
 fn moved_session(session: &str) -> Value {
     let mut item = active_session("ann", session, NOW + HOUR);
     item["due_at"] = json!({ "N": (NOW - HOUR).to_string() });
@@ -255,7 +255,7 @@ async fn a_record_on_the_wrong_list_gets_what_its_own_state_asks_for() {
     assert_eq!(number(&live, "due_at"), NOW + 5);
 }
 
-/// As after a writer that made a session active again and left `deactivated_at` behind.
+/// As written by an application that reactivated a session and left `deactivated_at`.
 #[tokio::test]
 async fn an_active_session_is_never_deleted_whatever_else_it_says() {
     let world = World::new().await;
@@ -270,7 +270,8 @@ async fn an_active_session_is_never_deleted_whatever_else_it_says() {
     assert_eq!(text(&row, "due_key"), "deactivate#07");
 }
 
-/// The index attributes are derived from what was read; a record that changed since keeps its own.
+/// The index attributes are derived from the record that was read. A record that has changed since
+/// keeps its own.
 #[tokio::test]
 async fn the_index_attributes_of_a_record_that_changed_are_not_overwritten() {
     let world = World::new().await;
@@ -377,7 +378,7 @@ async fn a_table_that_existed_before_is_adopted() {
     assert_eq!(
         counts(&nothing),
         only([]),
-        "what is not in the index is not seen"
+        "records outside of the index are not found"
     );
 
     let before = world.records().await;
@@ -405,7 +406,8 @@ async fn a_table_that_existed_before_is_adopted() {
     assert_eq!(world.records().await, before);
 }
 
-/// "Never", as some write it, has a `ttl` beyond the last time that is believed of others.
+/// The `ttl` of a session that "never" expires may be beyond the last valid time of other
+/// attributes.
 #[tokio::test]
 async fn a_session_that_never_ends_is_adopted_once() {
     let world = World::new().await;
@@ -477,12 +479,12 @@ async fn a_wrong_event_is_an_error_and_does_nothing() {
 async fn native_ttl_takes_what_no_cleanup_ever_saw() {
     if needs_embedded(
         "native_ttl_takes_what_no_cleanup_ever_saw",
-        "others decide themselves when they sweep",
+        "another database has its own TTL schedule",
     ) {
         return;
     }
     let world = World::new().await;
-    // Its own clock is the system's, which is before the tests' time.
+    // Native TTL uses the system clock, which is before the tests' time.
     world
         .put(active_session("ann", "long-gone", 1_600_000_000))
         .await;

@@ -1,4 +1,4 @@
-//! Hosts whose clocks differ: each goes by its own, and closes nothing that is live by that.
+//! Hosts with different clocks: none deactivates a session that is live by its own clock.
 
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
@@ -7,12 +7,12 @@ use session_cleanup_tests::authorizing::{refusal, rest_request};
 use session_cleanup_tests::model::{Options, after, records};
 use session_cleanup_tests::{HOUR, NOW, World, at, counts, number, only, text};
 
-/// How far a host's clock is off.
+/// Clock skew of a host in seconds.
 const OFF: i64 = 600;
 
 const CLOCKS: [i64; 3] = [NOW - OFF, NOW, NOW + OFF];
 
-/// When the sessions end: around each of the clocks' seconds.
+/// Expiry times of the sessions: around the current second of each clock.
 fn ends() -> Vec<i64> {
     let around = CLOCKS
         .iter()
@@ -32,7 +32,7 @@ async fn world() -> World {
     world
 }
 
-/// The refusal that an authorizer gives at this time, if it does.
+/// The error of an authorizer at this time, or `None` if it allows.
 async fn ask(world: &World, session: &str, now: i64) -> Option<String> {
     let token = world.tokens.sign(Bearer {
         user: "ann",
@@ -47,7 +47,7 @@ async fn ask(world: &World, session: &str, now: i64) -> Option<String> {
     refusal(&answer.await.unwrap()).map(str::to_owned)
 }
 
-/// Whether the session is active; if not, since when, and why.
+/// When and why the session was deactivated, or `None` if it is active.
 async fn closed(world: &World, session: &str) -> Option<(i64, String)> {
     let row = world.session("ann", session).await.unwrap();
     let is_active = *row["is_active"].as_bool().unwrap();
@@ -98,7 +98,8 @@ async fn an_authorizer_on_a_fast_or_slow_host_closes_nothing_that_is_live_by_its
     }
 }
 
-/// What a fast host has closed is closed for all; what a slow one lets in the others refuse.
+/// A session that a fast host has deactivated is inactive for all hosts. A session that a slow host
+/// still allows is denied by the others.
 #[tokio::test]
 async fn hosts_whose_clocks_differ_agree_on_what_is_closed() {
     let [slow, _, fast] = CLOCKS;

@@ -1,4 +1,4 @@
-//! The configuration: what is wrong is named, all of it, in one line.
+//! The configuration: all errors are reported in one line.
 
 use session_functions::config::{
     AuthorizerConfig, CleanupConfig, Environment, ForceCleanupConfig, StatsConfig,
@@ -334,7 +334,8 @@ fn a_stored_secret_is_named_by_its_arn() {
         format!("{arn}:"),
         format!("{arn}:secret"),
         format!("{arn}:::"),
-        // Versions are ours to choose: the current one, and the previous one while it rotates.
+        // The authorizer itself selects the versions: the current one, and the previous one during
+        // a rotation.
         format!("{arn}:secret:AWSPENDING:"),
         format!("{arn}:secret::11112222-3333-4444-5555-666677778888"),
         format!("{arn} "),

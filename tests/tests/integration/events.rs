@@ -1,4 +1,4 @@
-//! The events beside each function, for tests, the SAM CLI and the console.
+//! The sample events of each function, for tests, the SAM CLI and the console.
 
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::{NOW, World, at, events};

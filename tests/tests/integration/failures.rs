@@ -1,5 +1,5 @@
-//! The authorizer while the store fails. What passes in time is never noticed; everything else is
-//! an error, by which nobody is let in and nobody is told what may not be true.
+//! The authorizer while the table fails. Short failures have no effect. All others are errors: the
+//! authorizer neither allows nor denies the request.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +23,10 @@ use session_lifecycle::aws::CallPolicy;
 const READ: &str = "BatchGetItem";
 const WRITE: &str = "BatchExecuteStatement";
 
-/// Which error each statement of a batch meets.
+/// The error of each statement of a batch.
 type Errors = fn(usize, &Value) -> Option<&'static str>;
 
-/// A world in which the first so many requests of an operation meet a fault.
+/// A world in which the first requests of an operation have a fault.
 async fn failing(
     operation: &'static str,
     first: usize,
@@ -51,7 +51,7 @@ fn of_reads(reads: usize) -> BTreeMap<String, usize> {
     BTreeMap::from([(READ.to_owned(), reads)])
 }
 
-/// One read fails, and the next one does not.
+/// One read fails, and the retry succeeds.
 async fn is_not_noticed(fault: impl Fn() -> Fault + Send + Sync + 'static) {
     let (world, faults) = failing(READ, 1, fault).await;
     let token = world.login("ann", "").await;
@@ -60,7 +60,7 @@ async fn is_not_noticed(fault: impl Fn() -> Fault + Send + Sync + 'static) {
     assert_eq!(faults.requests(), of_reads(2));
 }
 
-/// Every read fails, whatever the session is; so many times each.
+/// Each read fails, for each session, after this number of attempts.
 async fn is_an_error(fault: impl Fn() -> Fault + Send + Sync + 'static, reads: usize, says: &str) {
     let (world, faults) = failing(READ, usize::MAX, fault).await;
     let before = open_one_of_each(&world).await;
@@ -71,11 +71,10 @@ async fn is_an_error(fault: impl Fn() -> Fault + Send + Sync + 'static, reads: u
         assert!(error.starts_with(says), "{session}: {error}");
         assert_eq!(faults.requests(), of_reads(asked * reads), "{session}");
     }
-    assert_eq!(world.records().await, before, "nothing is written");
+    assert_eq!(world.records().await, before, "no record changes");
 }
 
-/// Sessions in every state, by their names, of which the one named "revoked" is of a blacklisted
-/// token of that name.
+/// Sessions in all states by name. The token "revoked" of the session "revoked" is blacklisted.
 async fn open_one_of_each(world: &World) -> Vec<(String, Item)> {
     for (session, expires_at) in [("live", NOW + HOUR), ("expired", NOW), ("revoked", NOW + 1)] {
         world.open("ann", session, expires_at).await;
@@ -136,7 +135,7 @@ async fn a_connection_dropped_before_the_answer_for_ever_is_an_error() {
     is_an_error(|| Fault::DroppedAfter, 3, "the table cannot be reached").await;
 }
 
-/// An attempt ends after a second. There may be as many as a busy machine needs.
+/// One second per attempt, and as many attempts as a busy machine needs.
 const QUICK: CallPolicy = CallPolicy {
     attempt_timeout: Duration::from_secs(1),
     max_attempts: 1_000,
@@ -166,7 +165,7 @@ async fn a_store_that_stays_silent_is_an_error() {
     assert!(faults.requests().values().sum::<usize>() <= attempts);
 }
 
-/// A lookup may take several requests; they have no more time than one.
+/// A lookup may need several requests, which share one timeout.
 #[tokio::test]
 async fn keys_left_unprocessed_slowly_take_no_longer_than_one_call() {
     let policy = CallPolicy {
@@ -181,12 +180,12 @@ async fn keys_left_unprocessed_slowly_take_no_longer_than_one_call() {
     let (world, faults) = World::with_faults(policy, [], decide).await;
     let token = world.login("ann", "").await;
     ask(&world, &token).await.unwrap_err();
-    // The third could not begin before 550 ms.
+    // A third request could not start before 550 ms.
     assert!(faults.requests()[READ] <= 2, "{:?}", faults.requests());
 }
 
-/// The caller is to get an answer: of a function that was ended, API Gateway knows nothing, and
-/// neither does the log.
+/// The deadline must leave time for an answer: a function that Lambda ends neither answers nor
+/// logs.
 #[test]
 fn the_authorizers_two_calls_fit_into_its_time_and_that_into_the_gateways() {
     let template = Template::read().unwrap();
@@ -211,11 +210,11 @@ async fn keys_left_unprocessed_for_ever_are_an_error() {
     is_an_error(|| Fault::Unprocessed(|_| true), 4, "the table is throttled").await;
 }
 
-/// That the session was read does not tell that the token was not revoked.
+/// A response with the session does not prove that the token is not revoked.
 #[tokio::test]
 async fn a_session_lets_nobody_in_while_the_blacklist_was_not_read() {
     let fault = || Fault::Unprocessed(|key| key.starts_with("BLACKLIST#"));
-    // The first answer brings the other record; four more bring nothing.
+    // The first response contains the other record; four more contain nothing.
     is_an_error(fault, 5, "the table is throttled").await;
 }
 
@@ -289,7 +288,7 @@ async fn an_answer_that_is_none_of_the_stores_is_an_error() {
     }
 }
 
-/// As by something in between that mixes up the answers of several callers.
+/// As by a proxy that mixes up the responses of several clients.
 #[tokio::test]
 async fn an_answer_about_another_session_or_token_is_an_error() {
     for body in [
@@ -311,7 +310,7 @@ async fn an_answer_about_another_session_or_token_is_an_error() {
     }
 }
 
-/// Every write fails. The refusal is the same, and the cleanup does what is left to do.
+/// Each write fails. The answer is the same, and the cleanup deactivates the session later.
 async fn is_left_to_the_cleanup(
     session: &'static str,
     fault: impl Fn() -> Fault + Send + Sync + 'static,
@@ -396,7 +395,7 @@ async fn a_deactivation_that_fails_by_itself_is_left_to_the_cleanup() {
     is_left_to_the_cleanup("statement-refused", refused, CHANGED).await;
 }
 
-/// The write took place, it is sent again, and its condition fails.
+/// The write was executed, is sent again, and its condition fails.
 #[tokio::test]
 async fn a_deactivation_whose_answer_is_lost_once_takes_place_once() {
     let (world, faults) = failing(WRITE, 1, || Fault::DroppedAfter).await;
@@ -416,8 +415,8 @@ async fn a_deactivation_whose_answer_is_lost_once_takes_place_once() {
     );
 }
 
-/// The SDK hides that the answer to its first attempt was lost; what the second one meets is then
-/// not the whole truth. Each case: what the first and the second attempt meet.
+/// The SDK hides that the response to its first attempt was lost, so the result of the second
+/// attempt is not conclusive. Each case has the faults of both attempts.
 #[tokio::test]
 async fn outcome_is_unknown_once_an_answer_was_lost() {
     let lost: fn() -> Fault = || Fault::DroppedAfter;
@@ -470,7 +469,7 @@ async fn a_deactivation_that_gets_no_answer_does_not_keep_the_refusal() {
     assert_eq!(faults.writes(), 0);
 }
 
-/// Panics at the first call of the store.
+/// Panics at the first call of the table.
 #[derive(Debug, Default)]
 struct Panic {
     over: AtomicBool,
@@ -489,7 +488,7 @@ impl Intercept for Panic {
     ) -> Result<(), BoxError> {
         assert!(
             self.over.swap(true, Ordering::SeqCst),
-            "as the test wants it"
+            "a panic of the test"
         );
         Ok(())
     }

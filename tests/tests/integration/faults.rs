@@ -1,5 +1,5 @@
-//! The cleanup while the store fails. Whatever happens on the way, no live session is touched, all
-//! that is due is done in the end, and the reports together count what the table shows, once.
+//! The cleanup while the table fails. In the end no live session has changed, all due records are
+//! processed, and the reports together count each change once.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use session_lifecycle::aws::CallPolicy;
 const READ: &str = "Query";
 const WRITE: &str = "BatchExecuteStatement";
 
-/// How many records of all kinds there are.
+/// Number of random records.
 const RECORDS: usize = 400;
 
 const OPTIONS: Options = Options {
@@ -37,7 +37,7 @@ const ADOPTING: Options = Options {
     ..OPTIONS
 };
 
-/// A table that fails, and what is to become of it.
+/// A table that fails, and its expected final state.
 struct FaultScenario {
     world: World,
     faults: FaultProxy,
@@ -56,7 +56,10 @@ impl FaultScenario {
         sample::fill(&world, &mut rng, RECORDS, &options);
         let expected = after(&records(&world).await, &options);
         for name in ["sessions_deactivated", "sessions_deleted", "malformed"] {
-            assert!(expected.count(name) > 5, "the sample is poor: {expected:?}");
+            assert!(
+                expected.count(name) > 5,
+                "too few records in the sample: {expected:?}"
+            );
         }
         Self {
             world,
@@ -66,14 +69,14 @@ impl FaultScenario {
         }
     }
 
-    /// Cleans up once.
+    /// Runs the cleanup once.
     async fn run(&self, max_seconds: u32) -> Value {
         let event = json!({ "adopt": self.options.adopt, "max_seconds": max_seconds });
         self.world.clean_up(event, NOW).await
     }
 
-    /// Compares table and reports with the model. A report is believed in what it says was done;
-    /// a record that one run could not settle another one has.
+    /// Compares table and reports with the model. Another run may have processed a record that one
+    /// run could not process.
     async fn end(self, reports: &[Value]) {
         let records = records(&self.world).await;
         self.expected.compare(&records, &self.options);
@@ -84,8 +87,8 @@ impl FaultScenario {
         let last = reports.last().unwrap();
         assert_eq!(last["complete"], true, "{last}");
         assert_eq!(last["failed"], 0, "{last}");
-        // A malformed record is counted by each run that meets it: by those that could not move it
-        // off its list, and by the one that did.
+        // Each run that finds a malformed record counts it: those that could not move it off its
+        // list, and the one that did.
         let malformed = sum(reports, "malformed");
         assert!(
             malformed >= self.expected.count("malformed"),
@@ -93,15 +96,15 @@ impl FaultScenario {
         );
     }
 
-    /// One run comes through, and knows all that it did.
+    /// A single run completes, and its report counts all changes.
     async fn one_run_comes_through(self) {
         let report = self.run(800).await;
         assert_eq!(report["changed_elsewhere"], 0, "{report}");
-        assert!(self.has_met_faults(), "the faults have met nothing");
+        assert!(self.has_met_faults(), "no fault was injected");
         self.end(&[report]).await;
     }
 
-    /// Cleans up once, and is refused by the table on the way; what the report says was done.
+    /// Runs the cleanup once, until the table denies access. Returns the stored report.
     async fn refused(&self) -> Value {
         let event = json!({ "adopt": self.options.adopt });
         let functions = &self.world.functions;
@@ -113,7 +116,7 @@ impl FaultScenario {
             .iter()
             .filter(|it| it["sk"].as_s().unwrap().starts_with("RUN#"));
         let [stored] = stored.collect::<Vec<_>>()[..] else {
-            panic!("one report: {items:?}");
+            panic!("expected one report: {items:?}");
         };
         assert_eq!(stored["complete"].as_bool(), Ok(&false));
         assert!(stored["error"].as_s().unwrap().contains("AccessDenied"));
@@ -129,7 +132,7 @@ impl FaultScenario {
     }
 }
 
-/// Any request, so many of a hundred.
+/// A fault for a percentage of all requests.
 fn of_all(
     percent: u32,
     fault: impl Fn() -> Fault + Send + Sync + 'static,
@@ -143,7 +146,7 @@ fn of_all(
     }
 }
 
-/// Any batch of writes, so many of a hundred.
+/// A fault for a percentage of the batches of writes.
 fn of_writes(
     percent: u32,
     fault: impl Fn(&Request) -> Fault + Send + Sync + 'static,
@@ -189,7 +192,7 @@ async fn a_table_that_breaks_now_and_then_is_cleaned_up() {
     scenario.one_run_comes_through().await;
 }
 
-/// Attempts are short here, so a busy machine has more of them fail, and that is what it is about.
+/// Short attempts. On a busy machine more of them fail, which is what is tested.
 const IMPATIENT: CallPolicy = CallPolicy {
     attempt_timeout: Duration::from_millis(700),
     operation_timeout: Duration::from_millis(700),
@@ -220,7 +223,7 @@ async fn connections_dropped_before_and_after_a_write_lose_no_count() {
 
 #[tokio::test]
 async fn every_first_answer_to_a_write_that_is_lost_loses_no_count() {
-    // The batches that repeat are what is left of these.
+    // Batches that repeat the remaining statements.
     let decide = |request: &Request| match (request.operation.as_str(), request.number) {
         (WRITE, 1..=8) => Fault::DroppedAfter,
         _ => Fault::None,
@@ -255,8 +258,8 @@ async fn statements_that_are_done_and_said_to_have_failed_are_counted_once() {
     scenario.one_run_comes_through().await;
 }
 
-/// A record is read before a refusal of its write is believed. One that asks for just what was refused
-/// is tried once more, then counted as failed; it is still on the list.
+/// After a rejected write, the record is read again. If it still needs the same write, that is
+/// tried once more and then counted as failed; the record stays on its list.
 #[tokio::test]
 async fn retries_write_refused_without_reason() {
     let decide = of_writes(70, |request| {
@@ -273,7 +276,7 @@ async fn retries_write_refused_without_reason() {
     scenario.end(&[first, second]).await;
 }
 
-/// What a proxy, a captive portal or a half-broken load balancer says in the store's place.
+/// Responses of a proxy, a captive portal or a broken load balancer in place of the table.
 const GARBAGE: [(u16, &str, &str); 7] = [
     (200, "text/html", "<html>Welcome</html>"),
     (200, "application/x-amz-json-1.0", "{}"),
@@ -307,7 +310,7 @@ async fn answers_that_are_none_of_the_stores_are_not_believed() {
     scenario.one_run_comes_through().await;
 }
 
-/// An empty answer says nothing of the list, whoever gave it.
+/// An empty response proves nothing about the list.
 #[tokio::test]
 async fn a_list_is_not_taken_for_empty_because_an_answer_is() {
     let decide = |request: &Request| {
@@ -323,7 +326,8 @@ async fn a_list_is_not_taken_for_empty_because_an_answer_is() {
     scenario.end(&[report]).await;
 }
 
-/// An index that lags shows what was done, moved, deleted since, and not what is new.
+/// A lagging index shows records that have been processed, moved or deleted since, and lacks new
+/// ones.
 #[tokio::test]
 async fn an_index_that_lags_does_no_harm_and_hides_nothing_for_long() {
     let shown = Arc::new(Mutex::new(None::<OlderIndex>));
@@ -338,7 +342,7 @@ async fn an_index_that_lags_does_no_harm_and_hides_nothing_for_long() {
         open(world, &format!("s{number}"), NOW - 5).await;
     }
     let before = records(world).await;
-    // A run that does all of it; the next one sees the list as if it had not.
+    // The first run processes everything; the next one sees the index as before it.
     let first = world.clean_up(json!({}), NOW - 1).await;
     assert_eq!(first["complete"], true);
     let items: Vec<_> = before.values().cloned().collect();
@@ -355,7 +359,7 @@ async fn an_index_that_lags_does_no_harm_and_hides_nothing_for_long() {
     }
     assert_eq!(report["failed"], 0);
     assert_eq!(report["complete"], true);
-    // The index has caught up.
+    // Now the index is up to date.
     *shown.lock().unwrap() = None;
     scenario.expected = after(&found, &OPTIONS);
     assert_eq!(scenario.expected.count("sessions_deactivated"), 20);
@@ -363,14 +367,14 @@ async fn an_index_that_lags_does_no_harm_and_hides_nothing_for_long() {
     scenario.end(&[report]).await;
 }
 
-/// Opens a session on a shard that the runs here visit.
+/// Creates a session on a shard that these runs read.
 async fn open(world: &World, session: &str, expires_at: i64) {
     let mut item = active_session("ann", session, expires_at);
     item["due_key"] = json!({ "S": "deactivate#01" });
     world.put(item).await;
 }
 
-/// What happens between what the index shows and the run.
+/// Changes between the state of the index and the run.
 async fn change_since(world: &World) {
     let (ann, end) = (user_id("ann"), Timestamp::from_seconds(NOW + HOUR));
     for number in 0..20 {
@@ -393,10 +397,10 @@ async fn change_since(world: &World) {
     }
 }
 
-/// The refresh takes place while the run's write is on its way: after the list was read.
+/// The refresh happens while the run's write is in transit, after the list was read.
 #[tokio::test]
 async fn sessions_that_are_refreshed_between_the_list_and_the_write_are_kept() {
-    // One batch.
+    // Number of sessions: one batch.
     const SESSIONS: usize = 25;
     let sessions = |expires_at| {
         let session = |number| {
@@ -443,7 +447,7 @@ async fn a_run_that_is_refused_half_way_stores_what_it_did_and_says_why() {
     let failed = first["failed"].as_i64().unwrap();
     assert!((1..=25).contains(&failed), "{first}");
     let done = sum(std::slice::from_ref(&first), "sessions_deactivated");
-    assert!(done > 0, "the other batches were done: {first}");
+    assert!(done > 0, "the other batches were not executed: {first}");
     scenario.faults.end();
     let second = scenario.run(800).await;
     scenario.end(&[first, second]).await;
@@ -466,11 +470,11 @@ async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
     for name in &DONE[..4] {
         assert_eq!(sum(&reports, name), expected.count(name), "{name}");
     }
-    // What the first run did not get to adopt it has put right, or settled, from the lists.
+    // The first run has repaired or processed from the lists what it could not adopt.
     let put_right = sum(&reports, "adopted") + sum(&reports, "reindexed");
     assert!(put_right <= expected.count("adopted"), "{reports:#?}");
-    // Four more are the reports, and the place of the adoption that the first run left and the second
-    // one finished.
+    // Four more writes: the reports, and the checkpoint of the adoption that the first run stored
+    // and the second one completed.
     let done: u64 = DONE.iter().map(|name| sum(&reports, name)).sum();
     let moved = moved(&records(&scenario.world).await) as u64;
     assert_eq!(scenario.faults.writes() as u64, done + moved + 4);
@@ -486,7 +490,7 @@ async fn an_adoption_writes_to_no_record_that_is_right() {
         usize::try_from(counts.sum::<u64>()).unwrap()
     };
     let before = records(&scenario.world).await;
-    // One more is the report.
+    // One more write is the report.
     let written = done(&first) + moved(&before) + 1;
     assert_eq!(scenario.faults.writes(), written);
     let second = scenario.run(800).await;
@@ -506,7 +510,7 @@ async fn a_report_that_cannot_be_stored_is_in_the_log_and_what_was_done_stands()
     let report = scenario.run(800).await;
     assert!(
         scenario.faults.requests()["PutItem"] > 1,
-        "it is tried again"
+        "the report is stored again"
     );
     let items = scenario.world.items().await;
     assert!(items.iter().all(|it| it["pk"].as_s().unwrap() != "CLEANUP"));

@@ -1,4 +1,4 @@
-//! Keys from a JWK Set that is served over HTTP: kept, fetched again, rotated, out of reach.
+//! Keys from a JWK Set over HTTP: caching, fetching again, rotation and failures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,12 @@ use session_cleanup_tests::key_server::{Answer, KeyServer, NamedKey};
 use session_cleanup_tests::{DAY, HOUR, Limits, NOW, World, at, serve_table};
 use session_functions::authorize::TimeLimits;
 
-/// A world whose authorizer asks this server for its keys, with a session that lasts.
+/// A world with a long session, whose authorizer fetches its keys from this server.
 async fn world_with_keys_of(server: &KeyServer) -> World {
     world_within(Limits::patient(), server).await
 }
 
-/// The same, which waits no longer than `limits`.
+/// The same with these timeouts.
 async fn world_within(limits: Limits, server: &KeyServer) -> World {
     let url = server.url();
     let variables = [
@@ -39,7 +39,8 @@ fn token(world: &World, key: &NamedKey) -> String {
     }))
 }
 
-/// The refusal of a token that this key has signed, nothing where it is let in; or the error.
+/// Asks the authorizer with a token of this key. Returns the error of a denied request, `None` if
+/// it is allowed, or the failure.
 async fn ask(world: &World, key: &NamedKey, now: i64) -> Answered {
     let event = rest_request(&token(world, key));
     let answer = world
@@ -87,7 +88,7 @@ async fn a_set_is_kept_as_long_as_its_server_says_within_limits() {
             (NOW + life - 1, 0),
             (NOW + life, 1),
             (NOW + 2 * life - 1, 0),
-            // A clock that was set back.
+            // A clock that has been set back.
             (NOW, 1),
             (NOW, 0),
         ] {
@@ -97,8 +98,8 @@ async fn a_set_is_kept_as_long_as_its_server_says_within_limits() {
     }
 }
 
-/// While keys rotate as the standards ask (publish, sign with the new one, take the old one away),
-/// nobody is refused who should be let in; with requests on threads all the time.
+/// Valid tokens are always allowed while keys rotate as the standards require (publish the new key,
+/// sign with it, remove the old key), with concurrent requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn keys_rotate_without_a_refusal() {
     let keys: Vec<_> = (0..5).map(|n| NamedKey::new(&format!("key-{n}"))).collect();
@@ -136,8 +137,8 @@ async fn keys_rotate_without_a_refusal() {
             holder.unwrap();
         }
         server.set(Answer::keys(&[new.jwk()]));
-        assert_eq!(ask(&world, old, now + 330).await, LET_IN, "still kept");
-        assert_eq!(ask(&world, old, now + 331).await, INVALID, "taken away");
+        assert_eq!(ask(&world, old, now + 330).await, LET_IN, "still cached");
+        assert_eq!(ask(&world, old, now + 331).await, INVALID, "removed");
         assert_eq!(ask(&world, new, now + 331).await, LET_IN);
         let _ = server.requests();
     }
@@ -190,7 +191,7 @@ async fn one_fetch_serves_all_who_wait_for_it() {
         }
         assert_eq!(server.requests(), 1);
     }
-    // A fetch that fails serves them, too, and whoever comes soon after it.
+    // A failed fetch serves all waiting callers, too, and those that come shortly after.
     let failure = Answer::body("").status(503);
     server.set(failure.after(Duration::from_millis(300)));
     for answer in ask_all(&old, NOW + 2 * DAY).await {
@@ -232,7 +233,7 @@ async fn a_fetch_that_fails_leaves_the_keys_at_hand_for_a_day() {
             Answer::keys(&vec![json!({}); 501]),
             "the JWK Set has 501 keys, and no more than 500 are read",
         ),
-        // Without a usable key, as for a moment while a provider begins or rotates.
+        // Without a usable key, as shortly while a provider starts or rotates keys.
         (Answer::keys(&[]), "the JWK Set has no usable key for ES256"),
         (
             Answer::keys(&[foreign]),
@@ -243,7 +244,7 @@ async fn a_fetch_that_fails_leaves_the_keys_at_hand_for_a_day() {
         let world = world_with_keys_of(&server).await;
         let _ = server.requests();
         server.set(bad.clone());
-        // The clock is set back once, which makes no pause longer.
+        // The clock is set back once, which must not prolong a cool-down.
         let asked = [
             (299, 0),
             (300, 1),
@@ -256,7 +257,7 @@ async fn a_fetch_that_fails_leaves_the_keys_at_hand_for_a_day() {
             assert_eq!(ask(&world, &known, NOW + now).await, LET_IN, "{bad:?}");
             assert_eq!(server.requests(), fetches, "{bad:?} after {now}");
         }
-        // Nobody can know whether there is such a key by now: not the token's fault.
+        // The key may exist by now, so the token must not be denied.
         let error = ask(&world, &unknown, NOW + DAY - 1).await.unwrap_err();
         assert!(error.contains("the keys cannot be fetched"), "{error}");
         assert!(error.contains(why), "{error}");
@@ -281,7 +282,7 @@ async fn a_set_of_256_kib_is_read() {
     assert_eq!(ask(&world, &key, NOW).await, LET_IN);
 }
 
-/// How long the pauses are: the unit tests of the cache.
+/// The unit tests of the cache test the length of the cool-downs.
 #[tokio::test]
 async fn start_without_keys_asks_once_and_again_after_a_pause() {
     let key = NamedKey::new("a");
@@ -292,14 +293,14 @@ async fn start_without_keys_asks_once_and_again_after_a_pause() {
             let error = ask(&world, &key, NOW).await.unwrap_err();
             assert!(error.contains("the keys cannot be fetched"), "{error}");
         }
-        assert_eq!(server.requests(), 1, "the one in init");
+        assert_eq!(server.requests(), 1, "the request of the init");
         server.set(Answer::keys(&[key.jwk()]));
         assert_eq!(ask(&world, &key, NOW + HOUR).await, LET_IN);
         assert_eq!(server.requests(), 1);
     }
 }
 
-/// A busy machine may be too slow for the limit, too: then it begins anew.
+/// A busy machine may exceed the timeout; then the test starts again.
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_given_up() {
     let key = NamedKey::new("a");
@@ -341,7 +342,7 @@ async fn a_token_is_verified_by_the_key_of_its_own_name_only() {
     assert_eq!(ask(&world, &a, NOW).await, LET_IN);
     assert_eq!(ask(&world, &b, NOW).await, LET_IN);
     assert_eq!(ask(&world, &imposter, NOW).await, INVALID);
-    // One name for two keys: neither is believed.
+    // Two keys with the same ID: neither is used.
     server.set(Answer::keys(&[a.jwk(), b.jwk(), imposter.jwk()]));
     assert_eq!(ask(&world, &a, NOW + 300).await, INVALID);
     assert_eq!(ask(&world, &imposter, NOW + 300).await, INVALID);

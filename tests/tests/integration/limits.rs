@@ -1,4 +1,4 @@
-//! The limits of a run: its time, its rate, its price, and a table that does not answer.
+//! The limits of a run: time, rate and cost, and a table that does not respond.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,8 +18,7 @@ use session_cleanup_tests::{
 
 #[tokio::test]
 async fn a_rate_below_a_batch_is_kept_and_gets_on() {
-    // Two go at once, and ten more two a second: no sooner than in five seconds, less the first part of
-    // one, however slow the machine is.
+    // Two at once, and ten more at two per second: at least about five seconds, on any machine.
     let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
     for number in 0..12 {
         world.open("ann", &format!("s{number}"), NOW - 1).await;
@@ -30,13 +29,13 @@ async fn a_rate_below_a_batch_is_kept_and_gets_on() {
     assert!(report["duration_ms"].as_u64() >= Some(4_000), "{report}");
 }
 
-/// The limit is on the table's write units: a record of 390 KB takes 391 of them.
+/// The rate limit counts write units: a record of 390 KB needs 391.
 #[tokio::test]
 async fn limits_write_units_and_not_records() {
     const RATE: u64 = 400;
     if needs_embedded(
         "limits_write_units_and_not_records",
-        "other databases count units in their own way",
+        "other databases count units differently",
     ) {
         return;
     }
@@ -59,7 +58,7 @@ async fn limits_write_units_and_not_records() {
     assert_eq!(report["complete"], false, "{report}");
     let written = faults.usage()["BatchExecuteStatement"].units;
     let seconds = report["duration_ms"].as_u64().unwrap() / 1000 + 1;
-    // What a batch takes is known from its answer: the first one is not limited.
+    // The response tells the units of a batch, so the first batch is not limited.
     let most = u32::try_from(RATE * (seconds + 1) + 25 * 391 + 2 * done).unwrap();
     assert!(
         written <= most.into(),
@@ -77,10 +76,7 @@ async fn a_run_without_time_does_nothing_and_says_so() {
         let event = json!({ "max_seconds": 0, "adopt": adopt, "dry_run": dry_run });
         let report = world.clean_up(event, NOW).await;
         assert_eq!(report["complete"], false);
-        assert_eq!(
-            report["capacity_units"], 0.0,
-            "not even a look at the table"
-        );
+        assert_eq!(report["capacity_units"], 0.0, "no request to the table");
         assert_eq!(counts(&report), only([]));
     }
     assert_eq!(world.records().await, before);
@@ -91,8 +87,8 @@ async fn a_run_without_time_does_nothing_and_says_so() {
 
 #[tokio::test]
 async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
-    // One shard, and 25 writes a second: in four seconds no more than 125 start, however fast the
-    // machine is, and the first batch does, however slow.
+    // One shard and 25 writes per second: in four seconds at most 125 writes start on any machine,
+    // and the first batch always does.
     let world = World::with([("DUE_SHARDS", "1"), ("MAX_WRITES_PER_SECOND", "25")]).await;
     for number in 0..200 {
         let mut item = active_session("ann", &format!("s{number:03}"), NOW - 1 - number);
@@ -118,7 +114,7 @@ async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
 
 #[tokio::test]
 async fn no_batch_starts_once_the_time_is_up_and_those_under_way_are_counted() {
-    // Longer than the run may take.
+    // Longer than the run's time.
     let late = |request: &Request| match &*request.operation {
         "BatchExecuteStatement" => Fault::delayed(Duration::from_secs(5)),
         _ => Fault::None,
@@ -131,7 +127,7 @@ async fn no_batch_starts_once_the_time_is_up_and_those_under_way_are_counted() {
     assert_eq!(report["failed"], 0, "{report}");
     let batches = faults.requests()["BatchExecuteStatement"];
     assert!((1..=8).contains(&batches), "{batches}");
-    // The report is one more write.
+    // One more write is the report.
     let done = faults.writes() as u64 - 1;
     assert_eq!(counts(&report), only([("sessions_deactivated", done)]));
     assert_eq!(done, 25 * batches as u64);
@@ -150,7 +146,7 @@ async fn what_the_table_does_not_take_until_the_end_is_counted_as_failed() {
     let report = world.clean_up(json!({ "max_seconds": 4 }), NOW).await;
     assert_eq!(world.records().await, before);
     assert_eq!(report["complete"], false, "{report}");
-    // Once each, however often it was tried.
+    // Each record once, regardless of retries.
     let mut tried = BTreeSet::new();
     for it in faults.record() {
         for statement in it.request.body["Statements"]
@@ -165,7 +161,7 @@ async fn what_the_table_does_not_take_until_the_end_is_counted_as_failed() {
     assert_eq!(counts(&report), only([("failed", tried.len() as u64)]));
 }
 
-/// API Gateway waits 29 seconds for an answer.
+/// API Gateway's timeout is 29 seconds.
 #[tokio::test]
 async fn the_endpoint_answers_with_what_it_got_done_and_leaves_the_rest() {
     let limits = Limits {
@@ -190,7 +186,7 @@ async fn the_endpoint_answers_with_what_it_got_done_and_leaves_the_rest() {
     assert_eq!(counts(report), only([("sessions_deactivated", done)]));
 }
 
-/// The lines that tell how far this run was.
+/// The progress lines of this run.
 fn progress(world: &World, report: &Value) -> Vec<Value> {
     let of_this_run = |line: &Value| line["run_id"] == report["run_id"];
     let lines = world.log.about("cleanup in progress").into_iter();
@@ -218,7 +214,7 @@ async fn an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write() {
     const RATE: f64 = 25.0;
     if needs_embedded(
         "an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write",
-        "other databases count units in their own way",
+        "other databases count units differently",
     ) {
         return;
     }
@@ -234,11 +230,11 @@ async fn an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write() {
     let report = world.clean_up(json!({ "adopt": true }), NOW).await;
     assert_eq!(report["complete"], true, "{report}");
     assert_eq!(counts(&report), only([]));
-    // The 32 lists, and those of the malformed records, cost half a unit each.
+    // Each of the 32 lists, and each list of malformed records, costs half a unit.
     let read = report["capacity_units"].as_f64().unwrap() - 24.0;
     let seconds = report["duration_ms"].as_f64().unwrap() / 1_000.0;
-    assert!(read > 12.0 * RATE, "the table is small: {report}");
-    // As much as a second's worth may be read at the beginning.
+    assert!(read > 12.0 * RATE, "the table is too small: {report}");
+    // At the start, a second's worth of units may be read at once.
     assert!(read <= RATE * (seconds + 1.0), "{report}");
     assert!(!progress(&world, &report).is_empty());
 }
@@ -268,7 +264,7 @@ async fn a_run_is_slower_than_it_may_be_once_the_table_throttles() {
 async fn a_deactivation_costs_three_write_units() {
     if needs_embedded(
         "a_deactivation_costs_three_write_units",
-        "other databases count units in their own way",
+        "other databases count units differently",
     ) {
         return;
     }
@@ -281,8 +277,8 @@ async fn a_deactivation_costs_three_write_units() {
     }
     let report = world.clean_up(json!({}), NOW).await;
     let units = |report: &Value| report["capacity_units"].as_f64().unwrap();
-    // 32 queries of half a unit, whether or not there is anything; the hundred entries on one
-    // list make that list's query larger.
+    // 32 queries of half a unit, even for empty lists; the query for the list with a hundred
+    // entries costs more.
     assert!((units(&empty) - 16.0).abs() < 0.01, "{empty}");
     let writes = units(&report) - units(&empty);
     assert!((300.0..303.0).contains(&writes), "{writes}");
@@ -293,7 +289,7 @@ async fn a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size() {
     const LIVE: usize = 5_000;
     if needs_embedded(
         "a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size",
-        "other databases count units in their own way",
+        "other databases count units differently",
     ) {
         return;
     }
@@ -313,7 +309,7 @@ async fn a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size() {
             deactivated: report["sessions_deactivated"].as_u64().unwrap(),
         };
         assert_eq!(cost.deactivated, ENOUGH as u64, "{report}");
-        // The report cannot count itself.
+        // The report does not count its own units.
         let reported = report["capacity_units"].as_f64().unwrap();
         let all_but_the_report = cost.units() - cost.units_of("PutItem");
         assert!((reported - all_but_the_report).abs() < 0.01, "{report}");
@@ -342,12 +338,12 @@ async fn a_table_that_refuses_makes_the_run_an_error_that_names_the_cause() {
     );
 }
 
-/// A table that is out of reach until the time is up leaves work, but nothing is wrong with it.
+/// A table that is unreachable until the deadline makes the run incomplete, but is not an error.
 #[tokio::test]
 async fn a_run_that_waits_for_the_table_until_its_end_is_incomplete_and_no_error() {
     if needs_embedded(
         "a_run_that_waits_for_the_table_until_its_end_is_incomplete_and_no_error",
-        "it ends the database",
+        "stops the database",
     ) {
         return;
     }

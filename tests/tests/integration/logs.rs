@@ -1,4 +1,4 @@
-//! The logs: JSON lines with the request's id, and no token in any of them.
+//! The logs: JSON lines with the request ID and without tokens.
 
 use axum::http::Method;
 use serde_json::json;
@@ -24,7 +24,7 @@ async fn lines_are_json_with_the_requests_id_and_never_hold_a_token() {
     let bad = world.token("ann", "bad", "");
     world.call(Method::GET, STATS, Some(&bad)).await;
 
-    // That no line holds a token, a secret or a header, the world's own watch sees to.
+    // The world's guard checks that no line contains a token, a secret or a header.
     let mut messages = Vec::new();
     for line in world.log.lines() {
         assert!(
@@ -63,14 +63,14 @@ async fn malformed_records_are_named_once_by_their_keys_alone_and_more_than_20_a
         session["expires_at"] = json!({ "S": "the-day-before-yesterday" });
         world.put(session).await;
     }
-    // The scan meets each of them, and then the list does.
+    // The scan finds each of them, and so does the list.
     let report = world.clean_up(json!({ "adopt": true }), NOW).await;
     assert_eq!(report["malformed"], MALFORMED);
     let mut named: Vec<_> = world.log.about("USER#mallory SESSION#m");
     assert_eq!(named.len(), 20, "{named:?}");
     named.sort_by_key(|line| line["key"].to_string());
     named.dedup_by_key(|line| line["key"].to_string());
-    assert_eq!(named.len(), 20, "one is named twice: {named:?}");
+    assert_eq!(named.len(), 20, "a key is logged twice: {named:?}");
     let more = world.log.about("more records are malformed");
     let counted: Vec<_> = more.iter().map(|line| &line["more"]).collect();
     assert_eq!(counted, [MALFORMED - 20]);

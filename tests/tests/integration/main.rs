@@ -1,10 +1,10 @@
-//! What goes across the functions, against the embedded DynamoDB. One program, so that it is linked once and its tests
-//! share all cores. tests/README.md says what each module shows.
+//! Integration tests across the functions, with the embedded DynamoDB. They are one program, so
+//! that it is linked once and its tests share all cores. tests/README.md describes the modules.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
+    reason = "test code: a panic fails the test"
 )]
 
 mod adoption;

@@ -1,4 +1,5 @@
-//! Malformed records: moved off the work list once, never changed otherwise, in nobody's way.
+//! Malformed records: moved off the due list once, otherwise unchanged, and never delaying other
+//! records.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use session_domain::{Action, ConditionalWrite, DueKey, DueList, RecordKey, Sessi
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyWrites as _, Outcome};
 
-/// An expired session of ann's, on the list of shard 07, with a member that is not as it must be.
+/// An expired session of ann on the list of shard 07, with an invalid or missing attribute.
 fn with(session: &str, name: &str, value: Option<Value>) -> Value {
     let mut item = active_session("ann", session, NOW - HOUR);
     match value {
@@ -46,7 +47,7 @@ fn malformed() -> Vec<Value> {
     ]
 }
 
-/// The records as they were, each on the list of the malformed ones.
+/// The records, moved to the list of malformed records.
 fn moved(records: &[(String, Item)]) -> Vec<(String, Item)> {
     let mut records = records.to_vec();
     for (_, item) in &mut records {
@@ -114,7 +115,7 @@ async fn adopts_repaired_record_in_its_shard() {
     repaired["due_key"] = json!({ "S": "malformed#07" });
     world.put(repaired).await;
     let unseen = world.clean_up(json!({}), NOW).await;
-    assert_eq!(counts(&unseen), only([]), "it is on no work list");
+    assert_eq!(counts(&unseen), only([]), "the record is on no due list");
     let report = world.clean_up(json!({ "adopt": true }), NOW).await;
     let expected = only([("adopted", 1), ("sessions_deactivated", 1)]);
     assert_eq!(counts(&report), expected);
@@ -137,20 +138,23 @@ async fn leaves_record_that_can_be_understood_on_its_list() {
     };
     let deactivate = list(Action::Deactivate);
     world.put(active_session("ann", "s", NOW)).await;
-    assert!(!attempt(deactivate).await, "it is well-formed");
+    assert!(!attempt(deactivate).await, "the record is well-formed");
     world.put(with("s", "is_active", None)).await;
     assert!(
         !attempt(list(Action::Delete)).await,
-        "it is on another list"
+        "the record is on another list"
     );
     assert!(attempt(deactivate).await);
-    assert!(!attempt(deactivate).await, "it was moved already");
+    assert!(
+        !attempt(deactivate).await,
+        "the record has already been moved"
+    );
     let session = world.session("ann", "s").await.unwrap();
     let malformed = DueKey::Malformed(shard).to_string();
     assert_eq!(text(&session, "due_key"), malformed);
 }
 
-/// What is not in a user's partition is not for the cleanup to write.
+/// The cleanup must not write outside of users' partitions.
 #[tokio::test]
 async fn passes_entries_of_other_partitions() {
     let world = World::new().await;
@@ -168,7 +172,7 @@ async fn passes_entries_of_other_partitions() {
     assert_eq!(counts(&report), expected);
 }
 
-/// The sort keys of the statements that a batch sends, in their order.
+/// The sort keys of the statements of a batch, in order.
 fn statements(exchange: &Exchange) -> impl Iterator<Item = (&str, &str)> {
     let body = &exchange.request.body;
     body["Statements"].as_array().unwrap().iter().map(|it| {
@@ -179,7 +183,8 @@ fn statements(exchange: &Exchange) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Counted, not timed: how many statements are for malformed records before all work is done.
+/// Counts statements instead of time: how many are for malformed records before all other work is
+/// done.
 #[tokio::test]
 async fn settles_work_behind_malformed_records_first() {
     const MALFORMED: usize = 5_000;
@@ -210,10 +215,10 @@ async fn settles_work_behind_malformed_records_first() {
     let is_work = |(_, key): &(&str, &str)| key.starts_with("SESSION#good");
     let last = sent.iter().rposition(is_work).unwrap();
     let wasted = sent[..last].iter().filter(|it| !is_work(it)).count();
-    // Eight batches are under way before the first one tells that many records are malformed.
+    // Eight concurrent batches start before the first one shows that many records are malformed.
     assert!(
         wasted <= WORK / 5,
-        "{wasted} statements before the work was done"
+        "{wasted} statements before the other work was done"
     );
 
     let before = faults.requests();

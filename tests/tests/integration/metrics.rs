@@ -1,4 +1,4 @@
-//! The metrics: described as they are, and no hindrance to what they measure.
+//! The metrics: documented, and without effect on what they measure.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,7 +79,7 @@ async fn a_run_tells_for_how_long_the_oldest_session_had_been_expired() {
     for (user, ago) in [("ann", 5), ("ben", 77), ("cleo", 60)] {
         world.open(user, "a", NOW - ago).await;
     }
-    // What is due to be deleted is not an expired session.
+    // Records that are due for deletion are not expired sessions.
     world.refresh_token("dana", "r", NOW - 3 * DAY).await;
     for expected in [json!(77), json!(null)] {
         world.clean_up(json!({}), NOW).await;
@@ -89,13 +89,13 @@ async fn a_run_tells_for_how_long_the_oldest_session_had_been_expired() {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "it is a count, or seconds")]
+#[expect(clippy::cast_possible_truncation, reason = "a count or seconds")]
 fn whole(value: f64) -> i64 {
     value as i64
 }
 
-/// What a look at the schedule at `now` writes: how late the cleanup is, and how many of the last runs were incomplete
-/// and failed on records.
+/// The metrics of a check of the schedule at `now`: the delay of the cleanup, and how many of the
+/// last runs were incomplete or failed on records.
 async fn watch<const N: usize>(
     world: &World,
     schedule: &str,
@@ -103,7 +103,7 @@ async fn watch<const N: usize>(
     now: i64,
 ) -> [f64; 3] {
     let values = watched(world, schedule, variables, now).await;
-    values.map(|value| value.expect("it is written"))
+    values.map(|value| value.expect("a written metric"))
 }
 
 async fn watched<const N: usize>(
@@ -145,7 +145,7 @@ async fn watched<const N: usize>(
 async fn schedule_decides_when_a_cleanup_is_overdue() {
     let world = World::new().await;
     world.clean_up(scheduled_event(at(NOW)), NOW).await;
-    // By hand, which is not what the schedule is for.
+    // A manual run, which does not count for the schedule.
     world.clean_up(json!({}), NOW + HOUR).await;
     for (schedule, minutes, overdue) in [
         ("rate(1 hour)", 120, 0),
@@ -168,7 +168,7 @@ async fn schedule_decides_when_a_cleanup_is_overdue() {
     }
 }
 
-/// Stores the report of a scheduled run that began so many minutes after [`NOW`].
+/// Stores the report of a scheduled run that started `minutes` after [`NOW`].
 async fn put_report(world: &World, minutes: i64, complete: bool, failed: u64, error: Option<&str>) {
     let time = format!("2027-01-15T08:{minutes:02}:00.000Z");
     let mut report = json!({
@@ -224,7 +224,7 @@ async fn attempts_that_failed_are_no_runs() {
     }
 }
 
-/// The table is some weeks old, and no run was reported.
+/// The table is some weeks old and has no report.
 #[tokio::test]
 async fn run_whose_report_has_expired_is_not_missed() {
     let world = World::new().await;

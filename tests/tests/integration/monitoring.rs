@@ -1,4 +1,4 @@
-//! The monitoring API through gateway and authorizer: statistics, reports, the cleanup by hand.
+//! The monitoring API through gateway and authorizer: statistics, reports, and manual cleanups.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ async fn the_statistics_count_the_sessions() {
     world.blacklist("ann", "j", NOW + DAY).await;
     let (status, mut body) = world.call(Method::GET, STATS, Some(&reader)).await;
     assert_eq!(status, 200);
-    // An hour after the table was created, which is not by the world's clock.
+    // An hour after the table's creation, by a clock other than the world's.
     assert!(body["data"]["next_cleanup"].take().is_string(), "{body}");
     assert_eq!(
         body,
@@ -77,7 +77,7 @@ async fn counts_items_that_are_not_in_the_index() {
         }
         world.put(item).await;
     }
-    // The reports are not in the index either, and no reason to adopt anything.
+    // Reports are not in the index either, and need no adoption.
     for _ in 0..2 {
         world.clean_up(json!({}), NOW).await;
     }
@@ -88,7 +88,7 @@ async fn counts_items_that_are_not_in_the_index() {
     );
     assert_eq!(before["expired_sessions"], 0);
     world.clean_up(json!({ "adopt": true }), NOW + 1).await;
-    // The comparison is kept for ten minutes.
+    // The comparison is cached for ten minutes.
     let after = stats_at(&world, &reader, NOW + HOUR / 2).await;
     assert_eq!(
         (&after["unindexed_items"], &after["inactive_sessions"]),
@@ -100,7 +100,7 @@ async fn counts_items_that_are_not_in_the_index() {
 async fn tells_when_the_next_scheduled_cleanup_is_due() {
     for (schedule, expected) in [
         ("rate(30 minutes)", "2027-01-15T08:30:00Z"),
-        // The last one began after its time, the next one comes in time.
+        // The last run started late; the next one is on time.
         ("cron(59 * * * ? *)", "2027-01-15T08:59:00Z"),
         ("cron(0 3 ? * MON *)", "2027-01-18T03:00:00Z"),
     ] {
@@ -110,7 +110,7 @@ async fn tells_when_the_next_scheduled_cleanup_is_due() {
             .clean_up(scheduled_event(at(NOW - HOUR)), NOW - HOUR)
             .await;
         world.clean_up(scheduled_event(at(NOW)), NOW).await;
-        // Of no schedule, whenever they come.
+        // Runs that do not belong to the schedule.
         world.clean_up(json!({}), NOW + 60).await;
         let stats = stats_at(&world, &reader, NOW + 600).await;
         assert_eq!(stats["schedule"], schedule);
@@ -194,7 +194,8 @@ async fn keeps_statistics_for_five_seconds() {
         1
     );
     assert_eq!(queries() - before, 1, "only the last cleanup is looked up");
-    // They are kept from the end of the count, which takes as long as the machine needs.
+    // The statistics are cached from the end of the count, which takes as long as the machine
+    // needs.
     assert_eq!(
         stats_at(&world, &reader, NOW + HOUR / 2).await["total_sessions"],
         2
@@ -236,7 +237,7 @@ async fn keeps_no_failure_to_count() {
     assert_eq!(stats_at(&world, &reader, NOW).await["total_sessions"], 1);
 }
 
-/// The items of dry runs, made of the report of one: `count` of them, a second apart.
+/// Stores `count` reports of dry runs, a second apart, as copies of one report.
 async fn put_dry_runs(world: &World, count: i64, from: i64) {
     world.clean_up(json!({ "dry_run": true }), from).await;
     let items = world.items().await;
@@ -264,11 +265,11 @@ async fn finds_last_cleanup_behind_many_dry_runs() {
     put_dry_runs(&world, 300, NOW - HOUR + 1).await;
     assert_eq!(stats_at(&world, &reader, NOW).await["last_cleanup"], last);
     put_dry_runs(&world, 900, NOW - HOUR + 301).await;
-    // The statistics are kept for some seconds: only the search is counted.
+    // The statistics are cached for some seconds: only the search makes requests.
     stats_at(&world, &reader, NOW).await;
     let before = faults.requests()["Query"];
     let stats = stats_at(&world, &reader, NOW).await;
-    assert_eq!(stats["last_cleanup"], Value::Null, "the search has an end");
+    assert_eq!(stats["last_cleanup"], Value::Null, "the search is limited");
     assert_eq!(faults.requests()["Query"] - before, 20);
 }
 
@@ -306,7 +307,7 @@ async fn the_cleanup_sweeps_at_once_and_reports_who_asked() {
     assert_eq!(
         world.items().await.len(),
         before + 1,
-        "nothing is written but the report"
+        "only the report is written"
     );
 
     let (status, body) = world.call(Method::POST, CLEANUP, Some(&admin)).await;
@@ -348,7 +349,7 @@ async fn a_refusal_is_a_401_with_its_reason() {
     let world = World::new().await;
     world.open("ann", "expired", NOW).await;
     let expired = world.token("ann", "expired", "sessions:admin");
-    // RFC 6750 §3.1: no error where there was no token.
+    // RFC 6750 §3.1: without a token there is no error code.
     let no_token = r#"Bearer realm="sessions""#;
     let bad_token = r#"Bearer realm="sessions", error="invalid_token""#;
     for (token, error, challenge) in [
@@ -411,7 +412,7 @@ async fn gateway_answers_with_the_headers_of_its_template() {
     }
 }
 
-/// API Gateway sends none of these. Whoever may invoke the function can.
+/// API Gateway never sends these, but anyone who may invoke the function can.
 #[tokio::test]
 async fn survives_events_that_are_no_http() {
     let world = World::new().await;
@@ -461,7 +462,7 @@ async fn what_is_not_there_is_not_found() {
     }
 }
 
-/// API Gateway does not ask the functions about these. Who calls them in another way is told.
+/// API Gateway does not invoke the functions for these requests. Other callers get an error.
 #[tokio::test]
 async fn another_method_is_a_405_that_names_the_right_one() {
     let world = World::new().await;
@@ -487,7 +488,11 @@ async fn another_method_is_a_405_that_names_the_right_one() {
         }
     }
     let row = world.session("ann", "s").await.unwrap();
-    assert_eq!(row["is_active"].as_bool(), Ok(&true), "nothing was done");
+    assert_eq!(
+        row["is_active"].as_bool(),
+        Ok(&true),
+        "the session stays active"
+    );
 }
 
 #[tokio::test]
@@ -508,8 +513,12 @@ async fn a_cleanup_with_a_body_is_refused_for_its_options_are_in_the_query() {
         );
     }
     let row = world.session("ann", "s").await.unwrap();
-    assert_eq!(row["is_active"].as_bool(), Ok(&true), "nothing was done");
-    // What clients send for want of a body.
+    assert_eq!(
+        row["is_active"].as_bool(),
+        Ok(&true),
+        "the session stays active"
+    );
+    // Bodies that clients send when they have none.
     for body in ["", " ", "{}", "null\n"] {
         let response = answer(&world, with(body)).await;
         assert_eq!(response.status, 200, "{body}");
@@ -559,7 +568,7 @@ async fn a_wrong_query_is_a_400_that_says_what_is_wrong() {
         ),
         (
             Method::GET,
-            // "USER#ann": a cursor leads to reports and nowhere else.
+            // "USER#ann": a cursor can only point to a report.
             format!("{CLEANUPS}?cursor=VVNFUiNhbm4"),
             "cursor must be the next of an earlier answer",
         ),
@@ -578,7 +587,11 @@ async fn a_wrong_query_is_a_400_that_says_what_is_wrong() {
         assert_eq!((status, body), (400, json!({ "error": error })), "{path}");
     }
     let row = world.session("ann", "s").await.unwrap();
-    assert_eq!(row["is_active"].as_bool(), Ok(&true), "nothing was done");
+    assert_eq!(
+        row["is_active"].as_bool(),
+        Ok(&true),
+        "the session stays active"
+    );
 }
 
 #[tokio::test]
@@ -612,7 +625,7 @@ async fn the_reports_come_newest_first_and_page_by_page() {
     assert_eq!(
         (found, pages),
         (expected, 5),
-        "and the last page says that it is the last"
+        "the last page has no next cursor"
     );
 }
 
@@ -666,7 +679,7 @@ async fn asks_for_tls_with_every_answer() {
 #[tokio::test]
 async fn the_page_needs_no_token_and_may_reach_nothing_but_this_api() {
     let world = World::new().await;
-    // What API Gateway takes for the same resource.
+    // Paths that API Gateway treats as the same resource.
     for path in [PAGE, "/api/v1/monitoring/"] {
         let response = answer(&world, request(Method::GET, path, None)).await;
         assert_eq!(response.status, 200);
@@ -737,8 +750,12 @@ async fn a_token_at_a_path_without_authorizer_opens_nothing() {
         }
     }
     let row = world.session("ann", "s").await.unwrap();
-    assert_eq!(row["is_active"].as_bool(), Ok(&true), "nobody was asked");
-    // The functions themselves let nobody in whom no authorizer has named.
+    assert_eq!(
+        row["is_active"].as_bool(),
+        Ok(&true),
+        "no function was invoked"
+    );
+    // The functions themselves reject requests without an authorizer's context.
     for (function, name) in [
         (FunctionName::Stats, "stats"),
         (FunctionName::ForceCleanup, "cleanup"),

@@ -1,6 +1,7 @@
-//! Tokens of every algorithm, changed at random, millions of them: none is let in.
+//! Randomly mutated tokens of every algorithm: none is allowed.
 //!
-//! `cargo test --workspace` tries a part of them. tests/README.md says how to try more, and how to repeat a run.
+//! `cargo test --workspace` tries 100,000. tests/README.md says how to try more, and how to repeat
+//! a run.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +18,16 @@ use session_functions::config::Environment;
 use session_token::keys::KeySet;
 use session_token::{InvalidToken, TokenVerifier};
 
-/// How many are tried where the variable `MUTATIONS` says nothing else.
+/// Default number of mutations, without the variable `MUTATIONS`.
 const USUAL: u64 = 100_000;
 
-/// With what the random numbers begin where the variable `MUTATION_SEED` says nothing else.
+/// Default seed, without the variable `MUTATION_SEED`.
 const SEED: u64 = 1;
 
-/// An authorizer's keys, and tokens that are good there.
+/// An authorizer's keys, and valid tokens for them.
 struct Issuer {
     tokens: Vec<String>,
-    /// Once with the keys' names, once without.
+    /// One verifier with key IDs and one without.
     verifiers: [TokenVerifier; 2],
 }
 
@@ -57,7 +58,7 @@ impl Issuer {
     }
 }
 
-/// Changes a token in one way. `others` are good tokens, of whatever issuer.
+/// Mutates a token in one way. `others` are valid tokens of any issuer.
 fn changed(token: &str, others: &[&str], random: &mut StdRng) -> String {
     match random.random_range(0..12) {
         0 => one_bit_off(token, random),
@@ -87,7 +88,7 @@ fn changed(token: &str, others: &[&str], random: &mut StdRng) -> String {
         9 => with_another_signature(token, random),
         10 => written_otherwise(token, random),
         _ => {
-            // The beginning of this one and the end of another.
+            // The start of this token and the end of another.
             let other = others.choose(random).unwrap();
             let (at, end) = (place(token, random), place(other, random));
             format!("{}{}", &token[..at], &other[end..])
@@ -95,7 +96,7 @@ fn changed(token: &str, others: &[&str], random: &mut StdRng) -> String {
     }
 }
 
-/// A place between two characters.
+/// A position between two characters.
 fn place(text: &str, random: &mut StdRng) -> usize {
     let at = random.random_range(0..=text.len());
     text.floor_char_boundary(at)
@@ -110,7 +111,7 @@ fn one_bit_off(token: &str, random: &mut StdRng) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Replaces one of the parts by what `change` makes of it.
+/// Applies `change` to one of the parts.
 fn replace_a_part(
     token: &str,
     random: &mut StdRng,
@@ -124,7 +125,7 @@ fn replace_a_part(
     parts.join(".")
 }
 
-/// Changes what one of the parts stands for, and encodes it again.
+/// Changes the decoded content of one of the parts, and encodes it again.
 fn in_a_part(
     token: &str,
     random: &mut StdRng,
@@ -137,14 +138,14 @@ fn in_a_part(
     })
 }
 
-/// What a part stands for, if it still stands for something.
+/// Decodes a part, if it is still valid.
 fn read(part: &str) -> Option<Vec<u8>> {
     use base64::Engine as _;
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     engine.decode(part).ok()
 }
 
-/// Characters in, out or replaced.
+/// Inserts, removes or replaces characters.
 fn edited(token: &str, random: &mut StdRng) -> String {
     const CHARACTERS: [&str; 16] = [
         "A", "b", "9", "-", "_", ".", "..", "=", "+", "/", " ", "\n", "\0", "%2E", "é", "\u{200b}",
@@ -159,12 +160,12 @@ fn edited(token: &str, random: &mut StdRng) -> String {
     match random.random_range(0..3) {
         0 => format!("{begin}{rest}"),
         1 => format!("{begin}{}{rest}", CHARACTERS.choose(random).unwrap()),
-        // Once more.
+        // Repeats a part.
         _ => format!("{begin}{0}{0}{rest}", &token[at..end]),
     }
 }
 
-/// Takes the JSON of a part, changes it, and puts it back without signing it.
+/// Changes the JSON of a part without signing it again.
 fn with_json(token: &str, at: usize, change: impl FnOnce(&mut Value) -> Option<String>) -> String {
     let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
     let json = parts.get(at).and_then(|part| read(part));
@@ -192,7 +193,7 @@ fn with_another_header(token: &str, random: &mut StdRng) -> String {
                 let begin = text.trim_end_matches('}');
                 return Some(format!("{begin},\"alg\":\"{algorithm:?}\"}}"));
             }
-            // The same, written otherwise.
+            // The same JSON in another notation.
             _ => return Some(format!(" {header}")),
         }
         None
@@ -257,7 +258,7 @@ fn with_another_signature(token: &str, random: &mut StdRng) -> String {
     format!("{message}.{}", encoded(bytes))
 }
 
-/// What careless readers of base64 take for the same.
+/// Base64 that lenient decoders accept as the same content.
 fn written_otherwise(token: &str, random: &mut StdRng) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     replace_a_part(token, random, |part, random| {
@@ -307,18 +308,15 @@ async fn no_token_that_was_changed_is_let_in() {
         }
         match verify(verifier, &token).await {
             Ok(_) if issuer.tokens.contains(&token) => unchanged += 1,
-            Ok(claims) => panic!("seed {seed}: {token:?} is let in as {claims:?}"),
+            Ok(claims) => panic!("seed {seed}: {token:?} is allowed as {claims:?}"),
             Err(why) => *refused.entry(why.to_string()).or_default() += 1,
         }
     }
-    #[expect(
-        clippy::print_stdout,
-        reason = "it is what one wants to know of a long run"
-    )]
+    #[expect(clippy::print_stdout, reason = "the summary of a long run")]
     {
-        println!("seed {seed}: {refused:#?}; {unchanged} times the token was as before");
+        println!("seed {seed}: {refused:#?}; {unchanged} tokens were unchanged");
     }
-    // None of the checks is there in vain, nor did one of them hide the others.
+    // Each check rejected some mutations, and no check hid the others.
     for why in [
         InvalidToken::Encoding,
         InvalidToken::Header,

@@ -1,8 +1,8 @@
-//! What holds for a cleanup of any table: random tables of all kinds of records, some of which no
-//! writer should have written, each cleaned up in several ways and compared with the model.
+//! Property tests of the cleanup: random tables with all kinds of records, including invalid ones.
+//! Each is cleaned up in several ways and compared with the model.
 //!
-//! `cargo test --workspace` tries a part of them, always the same. tests/README.md says how to try more, and how to
-//! repeat one.
+//! `cargo test --workspace` tries 400 tables, always the same ones. tests/README.md says how to try
+//! more, and how to repeat one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,40 +31,40 @@ use session_lifecycle::ports::{
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// How many tables are tried where the variable `TABLES` says nothing else.
+/// Default number of tables, without the variable `TABLES`.
 const USUAL: u64 = 400;
 
-/// The first table's number where the variable `FIRST_TABLE` says nothing else.
+/// Default number of the first table, without the variable `FIRST_TABLE`.
 const FIRST: u64 = 1;
 
-/// A table has fewer records than this.
+/// Exclusive maximum of the number of records in a table.
 const MAX_RECORDS: usize = 40;
 
-/// Runs are interrupted so often before one goes on to its end.
+/// Number of interrupted runs before one that completes.
 const INTERRUPTIONS: usize = 2;
 
-/// How long a run may take that is to end for lack of time.
+/// Time limit of a run that runs out of time.
 const LIMIT: Duration = Duration::from_millis(300);
 
 const ALWAYS: Duration = Duration::from_hours(1);
 
-/// What becomes of a run at one of its calls to the table.
+/// How a run is interrupted at a call to the table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Interruption {
     None,
-    /// The call takes as long as the run may.
+    /// The call takes longer than the run's time limit.
     TimeIsUp,
-    /// The run ends there, before the call.
+    /// The run is killed before the call.
     KilledBefore,
-    /// The run ends there, once the table has done what it was asked.
+    /// The run is killed after the table has executed the call.
     KilledAfter,
 }
 
-/// A table on the way to which a run is interrupted, and that counts what was written.
+/// A table that interrupts a run at a call, and counts the writes.
 struct Interrupted {
     table: Table,
     interruption: Interruption,
-    /// At which of the run's calls, and how many there were.
+    /// The interrupted call, and the number of calls so far.
     at: usize,
     calls: AtomicUsize,
     killed: Notify,
@@ -137,7 +137,7 @@ impl ApplyWrites for Interrupted {
         changes: &[ConditionalWrite],
     ) -> Result<Metered<Vec<Outcome>>, StoreError> {
         let outcomes = self.call(self.table.apply(changes)).await?;
-        // A malformed record that is moved is not among the counts of what is done.
+        // Moving a malformed record is a write that no count of changes includes.
         let counts =
             |change: &ConditionalWrite| !matches!(change.op, WriteOp::MoveMalformed { .. });
         let written = changes
@@ -189,13 +189,13 @@ impl StoreReport for Interrupted {
     }
 }
 
-/// Where the tables are.
+/// The database of the tables.
 struct Store {
     dynamodb: DynamoDb,
     client: Client,
 }
 
-/// A table of the store, and how it is cleaned up.
+/// A table, and how it is cleaned up.
 struct Case<'a> {
     store: &'a Store,
     name: String,
@@ -211,7 +211,7 @@ impl Store {
         }
     }
 
-    /// Makes a table with these records.
+    /// Creates a table with these records.
     fn table<'a>(&'a self, name: String, options: Options, records: &[Value]) -> Case<'a> {
         self.dynamodb.create_table(&name);
         self.dynamodb.import(&name, records.to_vec());
@@ -223,7 +223,7 @@ impl Store {
     }
 }
 
-/// What a run says, and how many records it has changed.
+/// The report of a run, and the number of records that it changed.
 struct Done {
     report: CleanupReport,
     written: usize,
@@ -244,7 +244,7 @@ impl Case<'_> {
         done
     }
 
-    /// Runs until the end, or until it is killed at one of its calls.
+    /// Runs the cleanup until it completes or is interrupted.
     async fn interrupted_run(
         &self,
         dry_run: bool,
@@ -289,7 +289,7 @@ impl Case<'_> {
         Some(Done { report, written })
     }
 
-    /// Compares the table with what the model expects.
+    /// Compares the table with the model.
     async fn is(&self, expected: &Expected) {
         expected.compare(&self.records().await, &self.options);
     }
@@ -356,7 +356,7 @@ async fn a_dry_run_equals_the_run_and_a_second_run_does_nothing(
 
     let after = table.records().await;
     let second = table.run(false).await;
-    // An adoption looks at the malformed records again; on the lists are only those that cannot be
+    // An adoption reads all malformed records again; the lists contain only those that cannot be
     // moved.
     let nothing = Counts {
         malformed: model::after(&after, &table.options).count("malformed"),
@@ -416,9 +416,6 @@ async fn a_cleanup_of_any_table_does_what_the_model_says_however_often_it_is_int
         })
         .buffer_unordered(8);
     while let Some((number, done)) = checks.next().await {
-        assert!(
-            done.is_ok(),
-            "it comes again with FIRST_TABLE={number} TABLES=1"
-        );
+        assert!(done.is_ok(), "repeat with FIRST_TABLE={number} TABLES=1");
     }
 }

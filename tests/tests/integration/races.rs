@@ -1,4 +1,4 @@
-//! Races, run for real on threads: whoever comes first, nothing is lost and nothing counted twice.
+//! Real races on several threads: in any order, no change is lost or counted twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -128,7 +128,8 @@ async fn cleanups_at_once_count_every_deletion_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_refresh_during_a_cleanup_keeps_its_session() {
     let world = Arc::new(World::with([("MAX_WRITES_PER_SECOND", "0")]).await);
-    // By the cleanups' clock all have expired; by the refreshers', who are a second behind, none.
+    // By the clock of the cleanups all sessions have expired. By that of the refreshers, a second
+    // behind, none has.
     for number in 0..SESSIONS {
         world
             .put(active_session("ann", &format!("s{number}"), NOW))
@@ -190,8 +191,8 @@ async fn a_refresh_during_a_cleanup_keeps_its_session() {
     assert_eq!(live + deactivated, SESSIONS as u64, "{report}");
 }
 
-/// The same, with the refresh placed exactly between the cleanup's look at the work list and its
-/// write: the list still names a session that has moved.
+/// The same race with the refresh exactly between the cleanup's read of the due list and its write:
+/// the list still contains a session that has moved.
 #[tokio::test]
 async fn a_refresh_between_the_list_and_the_write_keeps_its_session() {
     let world = World::new().await;
@@ -263,8 +264,8 @@ async fn logouts_during_a_cleanup_keep_their_reason() {
     assert_eq!(logout.count() as u64, logged_out);
 }
 
-/// With a hundred lists, two runs begin with the same eight by chance less often than once in a
-/// hundred thousand million times.
+/// With a hundred lists, two runs start with the same eight by chance less than once in 10^11
+/// times.
 #[tokio::test]
 async fn each_run_takes_the_lists_in_an_order_of_its_own_and_deactivations_first() {
     const LISTS: usize = 100;

@@ -1,4 +1,4 @@
-//! What an application writes, and what the functions make of it.
+//! The records that an application writes, and how the functions process them.
 
 use axum::http::Method;
 use serde_json::json;
@@ -51,7 +51,7 @@ async fn a_new_session_has_every_attribute_of_the_contract() {
     assert_eq!(
         world.session("ann", "s").await.unwrap(),
         row,
-        "it stays as it is"
+        "the session stays unchanged"
     );
 }
 
@@ -138,7 +138,7 @@ async fn an_extended_session_is_due_at_its_new_end() {
     assert_eq!(
         text(&row, "due_key"),
         "deactivate#07",
-        "a record keeps its shard for life"
+        "a record keeps its shard"
     );
     assert_eq!(counts(&world.clean_up(json!({}), NOW + 2).await), only([]));
 }
@@ -183,7 +183,7 @@ async fn what_has_ended_never_comes_back() {
     assert_eq!(
         world.session("ann", "none").await,
         None,
-        "no write creates a record"
+        "a write creates a record"
     );
 }
 

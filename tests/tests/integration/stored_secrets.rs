@@ -1,4 +1,4 @@
-//! A shared secret from AWS Secrets Manager: read, read again, rotated, out of reach.
+//! A shared secret from AWS Secrets Manager: reading, reading again, rotation and failures.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use session_token::{InvalidToken, NotVerified, TokenRules, TokenVerifier};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:jwt-AbCdEf";
 
-/// Three secrets of 32 bytes, the least for HS256.
+/// Three secrets of 32 bytes, the minimum for HS256.
 const SECRETS: [&str; 3] = [
     "0123456789abcdef0123456789abcdef",
     "fedcba9876543210fedcba9876543210",
@@ -32,12 +32,12 @@ fn text(secret: &str) -> Value {
     json!({ "SecretString": secret })
 }
 
-/// A verifier whose secret is `arn` in that Secrets Manager, started at [`NOW`].
+/// A verifier with the secret `arn` of this Secrets Manager, started at [`NOW`].
 async fn verifier(manager: &SecretsManager, arn: &str) -> Result<TokenVerifier, FetchError> {
     started(manager, arn, NOW, Duration::from_hours(1)).await
 }
 
-/// A verifier that was started at `now`, and waits no longer than `timeout`.
+/// A verifier that was started at `now`, with this timeout.
 async fn started(
     manager: &SecretsManager,
     arn: &str,
@@ -65,7 +65,7 @@ async fn started(
     Ok(TokenVerifier::new(rules, Keys::Cached(keys)))
 }
 
-/// A token that this secret has signed.
+/// A token signed with this secret.
 fn token(secret: impl AsRef<[u8]>) -> String {
     let claims = json!({
         "iss": "issuer", "aud": "api", "sub": "ann", "sid": "s", "jti": "j", "exp": NOW,
@@ -74,7 +74,7 @@ fn token(secret: impl AsRef<[u8]>) -> String {
     encode(&Header::default(), &claims, &key).unwrap()
 }
 
-/// Whether a token that this secret has signed is good at `now`.
+/// Whether a token signed with this secret is valid at `now`.
 async fn verifies(verifier: &TokenVerifier, secret: &str, now: i64) -> bool {
     let token = token(secret);
     match verifier.verify(&token, Timestamp::from_seconds(now)).await {
@@ -90,14 +90,14 @@ async fn a_secret_is_read_in_init_and_again_after_five_minutes() {
     manager.set("AWSCURRENT", text(SECRETS[0]), NOW - DAY);
     let verifier = verifier(&manager, ARN).await.unwrap();
     let asked = |stage: &str| json!({ "SecretId": ARN, "VersionStage": stage });
-    // In this order: see what a rotation does between the two.
+    // In this order, because of rotations between the two requests.
     assert_eq!(
         manager.requests(),
         [asked("AWSCURRENT"), asked("AWSPREVIOUS")]
     );
     for (now, requests) in [(0, 0), (299, 0), (300, 2), (599, 0), (600, 2)] {
         assert!(verifies(&verifier, SECRETS[0], NOW + now).await);
-        // A signature that does not fit is no reason to ask again.
+        // A wrong signature does not cause another request.
         assert!(!verifies(&verifier, SECRETS[1], NOW + now).await);
         assert_eq!(manager.requests().len(), requests, "after {now}");
     }
@@ -117,14 +117,14 @@ async fn while_a_rotation_runs_the_current_and_the_previous_version_verify() {
     manager.set("AWSPREVIOUS", text(first), NOW - 9 * DAY);
     manager.set("AWSCURRENT", text(second), NOW + 100);
     assert_eq!(good(NOW + 600).await, [true, true, false]);
-    // The label AWSPREVIOUS stays for ever; a day after the change was seen it is too old.
+    // The label AWSPREVIOUS stays forever; a day after the change was seen it is too old.
     assert_eq!(good(NOW + 599 + DAY).await, [true, true, false]);
     assert_eq!(good(NOW + 600 + DAY).await, [false, true, false]);
 
     manager.set("AWSPREVIOUS", text(second), NOW + 100);
     manager.set("AWSCURRENT", text(third), NOW + 9 * DAY);
     assert_eq!(good(NOW + 9 * DAY).await, [false, true, true]);
-    // A previous version that fits no more is no harm.
+    // An unsuitable previous version is ignored.
     manager.set("AWSPREVIOUS", text("short"), NOW + 100);
     assert_eq!(good(NOW + 9 * DAY + 300).await, [false, false, true]);
 }
@@ -145,7 +145,7 @@ async fn good(verifier: &TokenVerifier, now: i64) -> Vec<bool> {
     good
 }
 
-/// The new version was made three days before it became the current one.
+/// The new version was created three days before it became the current one.
 #[tokio::test]
 async fn staged_rotation_leaves_previous_secret_good_for_a_day() {
     let manager = SecretsManager::start().await;
@@ -178,7 +178,7 @@ async fn rollback_leaves_both_secrets_good() {
     assert_eq!(good(&running, NOW + 300 + DAY).await, [true, false, false]);
 }
 
-/// An instance that starts later cannot know when the change was.
+/// An instance that starts later cannot know the time of the change.
 #[tokio::test]
 async fn grace_without_seen_change_ends_a_week_after_younger_version() {
     const WEEK: i64 = 7 * DAY;
@@ -222,7 +222,7 @@ async fn two_rotations_or_a_label_taken_away_end_the_grace() {
     assert_eq!(good(&verifier, NOW + 900).await, [false, false, true]);
 }
 
-/// Whichever of the two labels is read first, the other one has moved by then.
+/// Between reading the two labels, the second one has moved.
 #[tokio::test]
 async fn rotation_between_both_reads_refuses_no_current_secret() {
     let manager = SecretsManager::start().await;
@@ -239,7 +239,7 @@ async fn rotation_between_both_reads_refuses_no_current_secret() {
     assert_eq!(good(&verifier, NOW + 300).await, [false, true, true]);
 }
 
-/// How a label cannot be read; nothing is silence.
+/// Errors of reading a label; `None` means no response.
 const TROUBLES: [Option<&str>; 4] = [
     Some("ThrottlingException"),
     Some("InternalServiceError"),
@@ -257,7 +257,7 @@ async fn unreadable_previous_secret_stops_nothing_that_is_known() {
         let log = LogGuard::start();
         manager.set("AWSCURRENT", text(second), NOW);
         manager.fail_about("AWSPREVIOUS", trouble);
-        // The version that was current a moment ago is known.
+        // The version that was current before is cached.
         for now in [NOW + 300, NOW + 299 + DAY] {
             let verify = good(&verifier, now).await;
             assert_eq!(verify, [true, true, false], "{trouble:?} {now}");
@@ -271,7 +271,7 @@ async fn unreadable_previous_secret_stops_nothing_that_is_known() {
     }
 }
 
-/// It may be the one that has signed: not the token's fault.
+/// The unreadable version may have signed the token, so the token must not be denied.
 #[tokio::test]
 async fn token_of_unread_previous_secret_is_an_error_and_no_refusal() {
     let [first, second, _] = SECRETS;
@@ -285,7 +285,7 @@ async fn token_of_unread_previous_secret_is_an_error_and_no_refusal() {
         let token = token(first);
         let answer = fresh.verify(&token, Timestamp::from_seconds(NOW)).await;
         assert!(matches!(answer, Err(NotVerified::Keys(_))), "{answer:?}");
-        // It is read again soon.
+        // It is soon read again.
         manager.fail(None);
         assert_eq!(good(&fresh, NOW + 30).await, [true, true, false]);
     }
@@ -302,7 +302,7 @@ async fn denied_previous_secret_does_not_stop_the_start() {
     assert_eq!(good(&fresh, NOW).await, [false, true, false]);
 }
 
-/// A busy machine may be too slow for the limit, too: then it begins anew.
+/// A busy machine may exceed the timeout; then the test starts again.
 #[tokio::test]
 async fn silence_about_previous_secret_takes_no_longer_than_a_fetch() {
     let [first, second, _] = SECRETS;
@@ -342,7 +342,7 @@ async fn a_secret_may_be_a_field_of_a_json_object() {
     manager.set("AWSCURRENT", text(&object), NOW);
     let field = verifier(&manager, &format!("{ARN}:signing_key::")).await;
     assert!(verifies(&field.unwrap(), SECRETS[0], NOW).await);
-    // Without the field's name, the whole text is the secret.
+    // Without a field name, the whole text is the secret.
     let whole = verifier(&manager, ARN).await.unwrap();
     assert!(verifies(&whole, &object, NOW).await);
     assert!(!verifies(&whole, SECRETS[0], NOW).await);
@@ -417,7 +417,7 @@ async fn a_secrets_manager_out_of_reach_leaves_the_secret_at_hand_for_a_day() {
         .await;
     assert!(
         matches!(late, Err(NotVerified::Invalid(InvalidToken::Header))),
-        "nothing is fetched for what is no token: {late:?}"
+        "a malformed token causes a request: {late:?}"
     );
     let key = EncodingKey::from_secret(SECRETS[0].as_bytes());
     let token = encode(&Header::default(), &json!({}), &key).unwrap();

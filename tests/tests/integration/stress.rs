@@ -1,9 +1,9 @@
-//! Everybody at once, on threads, while the clock goes on: cleanups, authorizers, refreshes,
-//! logouts, and native TTL. At the end every record is read back and compared with what its own
-//! story asks for, and all that anybody counted adds up.
+//! Stress test: concurrent cleanups, authorizers, refreshes, logouts and native TTL on several
+//! threads, while the clock advances. At the end each record is compared with its own history, and
+//! all counts add up.
 //!
-//! The clock goes on with the work: each call of an authorizer, each refresh and each logout is a
-//! second. So no machine is too slow for it, and it always ends at the same second.
+//! The clock advances with the work: by a second for each authorizer call, refresh and logout.
+//! Therefore the test ends at the same second on any machine.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,33 +31,34 @@ use tokio::task::JoinSet;
 
 const SESSIONS: usize = 20_000;
 
-/// Records that are only ever deleted: refresh and blacklisted tokens, inactive sessions.
+/// Number of records that are only deleted: refresh tokens, blacklisted tokens and inactive
+/// sessions.
 const OTHERS: usize = 600;
 
-/// The first of the sessions, which native TTL may take while they are active.
+/// Number of sessions that native TTL may delete while they are active, the first ones.
 const LONG_EXPIRED: usize = SESSIONS / 20;
 
-/// How many there are of each kind of worker.
+/// Number of workers of each kind.
 const WORKERS: usize = 8;
 
-/// How often each authorizer, refresher and logout does its work.
+/// Number of calls of each authorizer, refresher and logout.
 const CALLS: usize = 120;
 
-/// How often each cleanup runs.
+/// Number of runs of each cleanup.
 const RUNS: i64 = 5;
 
-/// Into how many parts the time between the runs of a cleanup is cut.
+/// Number of parts of the time between the runs of a cleanup.
 const RUN_PARTS: i64 = 10;
 
-/// How long the whole takes, by the clock that the test holds.
-#[expect(clippy::cast_possible_wrap, reason = "they are few")]
+/// Duration of the test by its own clock.
+#[expect(clippy::cast_possible_wrap, reason = "a small number")]
 const SPAN: i64 = (3 * WORKERS * CALLS) as i64;
 
 const END: i64 = NOW + SPAN;
 const RETENTION: i64 = 30 * DAY;
 const SHARDS: u8 = 4;
 
-/// What the last run at the end is told.
+/// Parameters of the last run.
 const OPTIONS: Options = Options {
     now: END,
     retention_days: 30,
@@ -66,7 +67,7 @@ const OPTIONS: Options = Options {
     adopt: false,
 };
 
-/// The time of day, for all workers.
+/// The clock of all workers.
 struct Clock(AtomicI64);
 
 impl Clock {
@@ -78,7 +79,7 @@ impl Clock {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Waits for a part of the span, so many of so many.
+    /// Waits until `part` of `parts` of the duration have passed.
     async fn has_come(&self, part: i64, parts: i64) {
         while self.now() < NOW + SPAN * part / parts {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -86,7 +87,7 @@ impl Clock {
     }
 }
 
-/// The sessions as they were stored: when each was to end, in that order.
+/// The expiry times of the stored sessions, in order.
 fn ends(rng: &mut StdRng) -> Vec<i64> {
     let mut ends: Vec<_> = (0..SESSIONS)
         .map(|number| match number % 20 {
@@ -116,7 +117,7 @@ fn stored(session: usize, end: i64) -> Value {
     item
 }
 
-/// A record that is due for its deletion somewhere around the span.
+/// A record that is due for deletion during the test, or shortly before or after.
 fn other(rng: &mut StdRng, other: usize) -> Value {
     let due = match other % 4 {
         0 => NOW - rng.random_range(0..9 * DAY),
@@ -137,24 +138,24 @@ fn other(rng: &mut StdRng, other: usize) -> Value {
     item
 }
 
-/// What all workers share.
+/// The state that all workers share.
 struct Stress {
     world: World,
     clock: Clock,
     ends: Vec<i64>,
 }
 
-/// What a worker knows in the end.
+/// What a worker has done.
 #[derive(Default)]
 struct WorkerLog {
     reports: Vec<Value>,
-    /// The sessions that were refreshed, and until when, in that order.
+    /// The refreshed sessions and their new expiry, in order.
     refreshed: Vec<(usize, i64)>,
-    /// The sessions that were closed, and when.
+    /// The logged out sessions and the times.
     logged_out: Vec<(usize, i64)>,
-    /// The authorizer's answers: to whom, when, and the refusal.
+    /// The authorizer's answers: session, time, and error of a denied request.
     answers: Vec<(usize, i64, Option<String>)>,
-    /// How many records native TTL took.
+    /// Number of records that native TTL deleted.
     taken: usize,
 }
 
@@ -178,7 +179,7 @@ impl Stress {
         let mut worker_log = WorkerLog::default();
         self.native_ttl_has_begun().await;
         for run in 0..RUNS {
-            // Not all at the same second, or they would do little but meet.
+            // At different seconds, or the runs would mostly conflict.
             let part = RUN_PARTS * run + i64::try_from(worker).unwrap();
             self.clock.has_come(part, RUN_PARTS * RUNS).await;
             let grace_hours = [0, 48][worker % 2];
@@ -187,7 +188,8 @@ impl Stress {
         worker_log
     }
 
-    /// Waits until native TTL has taken a part of what it may, so that the rest is raced for.
+    /// Waits until native TTL has deleted some of its records, so that the others race for the
+    /// rest.
     async fn native_ttl_has_begun(&self) {
         let (of, id) = (user(20), name(20));
         while self.world.session(&of, &id).await.is_some() {
@@ -195,7 +197,7 @@ impl Stress {
         }
     }
 
-    /// A session that ends about now: where most is to be lost.
+    /// A session that expires around now, where races matter most.
     fn any(&self, rng: &mut StdRng) -> usize {
         let now = self.clock.now();
         let next = self.ends.partition_point(|end| *end <= now);
@@ -234,7 +236,7 @@ impl Stress {
         worker_log
     }
 
-    /// Each session has one client that refreshes it.
+    /// Refreshes sessions. Each session has a single client.
     async fn refreshers(self: Arc<Self>, worker: usize) -> WorkerLog {
         let mut rng = StdRng::seed_from_u64(200 + worker as u64);
         let mut worker_log = WorkerLog::default();
@@ -278,7 +280,7 @@ impl Stress {
         worker_log
     }
 
-    /// Native TTL, by the same clock.
+    /// Runs native TTL by the same clock.
     async fn expire(self: Arc<Self>, ttl: ManualClock) -> WorkerLog {
         let mut worker_log = WorkerLog::default();
         for run in 0..RUNS {
@@ -295,7 +297,7 @@ impl Stress {
         sweep.await.unwrap().unwrap()
     }
 
-    /// The sessions that authorizers say they have closed, by their keys, and how often.
+    /// How often authorizers logged the deactivation of each session, by key.
     fn closed_on_validation(&self) -> HashMap<String, u64> {
         let mut closed = HashMap::new();
         for line in self.world.log.about("deactivated an expired session") {
@@ -313,7 +315,7 @@ fn set(item: &mut Item, name: &str, value: i64) {
     item.insert(name.to_owned(), AttributeValue::N(value.to_string()));
 }
 
-/// What a session is that was to end at one time, and ends at another since its last refresh.
+/// The expected item of an active session, with its first expiry and the one of its last refresh.
 fn live(session: usize, stored_end: i64, end: i64) -> Item {
     let mut item = item_from(&stored(session, stored_end));
     set(&mut item, "expires_at", end);
@@ -322,7 +324,7 @@ fn live(session: usize, stored_end: i64, end: i64) -> Item {
     item
 }
 
-/// The same, once it was closed.
+/// The expected item of a deactivated session.
 fn closed(mut item: Item, since: i64, reason: &str) -> Item {
     item.insert("is_active".to_owned(), AttributeValue::Bool(false));
     set(&mut item, "deactivated_at", since);
@@ -346,7 +348,7 @@ async fn everybody_at_once_closes_no_live_session_and_each_expired_one_once() {
     let ends = ends(&mut rng);
     let ttl = ManualClock::new(0);
     let database = Database::memory_with_clock(ttl.arc()).unwrap();
-    // The functions wait as long as the machine needs, so no outcome is unknown to them.
+    // Without timeouts, the functions know the outcome of each write.
     let shards = SHARDS.to_string();
     let variables = [("DUE_SHARDS", &*shards), ("MAX_WRITES_PER_SECOND", "0")];
     let world = World::over(serve(database).await, variables, DynamoDb::client).await;
@@ -369,19 +371,19 @@ async fn everybody_at_once_closes_no_live_session_and_each_expired_one_once() {
         worker_log.add(done.unwrap());
     }
     assert_eq!(stress.clock.now(), END);
-    // What came too late for everybody.
+    // A last run for the remaining records.
     worker_log.reports.push(stress.clean_up(0).await);
     worker_log.taken += stress.take(&ttl).await;
 
     let found = model::records(&stress.world).await;
-    // The model finds nothing left to do, and every record as its own state asks for.
+    // By the model there is nothing left to do, and each record is consistent.
     let left = model::after(&found, &OPTIONS);
     assert_eq!(left.counts, BTreeMap::new());
     left.compare(&found, &OPTIONS);
     compare(&stress, &worker_log, &others, &found);
 }
 
-/// Compares each record with what its workers know of it, and all counts with the records.
+/// Compares each record with the logs of its workers, and all counts with the records.
 fn compare(stress: &Stress, worker_log: &WorkerLog, others: &[Value], found: &Records) {
     let refreshed: HashMap<_, _> = worker_log.refreshed.iter().copied().collect();
     let logged_out: HashMap<_, _> = worker_log.logged_out.iter().copied().collect();
@@ -400,8 +402,8 @@ fn compare(stress: &Stress, worker_log: &WorkerLog, others: &[Value], found: &Re
         ended += u64::from(end <= END || logout.is_some());
         let live = live(session, stored_end, end);
         let Some(found) = found.get(&key) else {
-            // Only native TTL takes an active session, and nobody has closed it then.
-            assert!(stored_end + RETENTION <= END, "{key:?} is gone");
+            // Only native TTL deletes an active session, which nothing has deactivated before.
+            assert!(stored_end + RETENTION <= END, "{key:?} does not exist");
             assert_eq!((logout, by_authorizer), (None, None), "{key:?}");
             *closed_by.entry("ttl".to_owned()).or_default() += 1;
             gone += 1;
@@ -462,7 +464,7 @@ fn compare(stress: &Stress, worker_log: &WorkerLog, others: &[Value], found: &Re
     assert_eq!(deleted + worker_log.taken as u64, gone);
 
     check_answers(stress, worker_log, found);
-    // Each had its part in it, or the race was none.
+    // Each worker must have deactivated some sessions, or there was no race.
     for who in [
         "expired_by_cleanup",
         "expired_on_validation",
@@ -474,7 +476,7 @@ fn compare(stress: &Stress, worker_log: &WorkerLog, others: &[Value], found: &Re
     assert!(refreshed.len() > 20 && deleted > 20, "{deleted}");
 }
 
-/// An authorizer lets in who is live by its clock, and refuses who is not.
+/// Authorizers allow sessions that are live by their clock, and deny the others.
 fn check_answers(stress: &Stress, worker_log: &WorkerLog, found: &Records) {
     for (session, now, refusal) in &worker_log.answers {
         let refreshed = worker_log.refreshed.iter().filter(|it| it.0 == *session);
@@ -491,7 +493,7 @@ fn check_answers(stress: &Stress, worker_log: &WorkerLog, found: &Records) {
         let story = format!("{refusal:?} for {key:?} at {now}: {ends:?}, now {item:?}");
         match refusal.as_deref() {
             None => assert!(ends.iter().any(|end| end > now), "{story}"),
-            // Whoever refreshes it at that moment, by an older look at the clock, may keep it.
+            // A concurrent refresh with an earlier reading of the clock may still succeed.
             Some("Session expired") => assert!(ends.iter().any(|end| end <= now), "{story}"),
             Some("Session inactive") => assert!(item.is_some() && !is_active, "{story}"),
             Some("Session not found") => assert!(item.is_none(), "{story}"),

@@ -1,4 +1,4 @@
-//! Errors that DynamoDB documents, one by one: what a run makes of each.
+//! DynamoDB's documented errors, and how a run handles each.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -14,15 +14,15 @@ use session_cleanup_tests::{
 
 const WRITE: &str = "BatchExecuteStatement";
 
-/// The most bytes of an item (names and values of its attributes).
+/// Maximum size of an item in bytes (names and values of its attributes).
 const MAX_ITEM: usize = 400 * 1024;
 
-/// The bytes of an active session without the member that fills it up.
+/// Size of an active session in bytes.
 fn size(item: &Value) -> usize {
     let sizes = item.as_object().unwrap().iter().map(|(name, value)| {
         let value = match (&value["S"], &value["N"]) {
             (Value::String(text), _) => text.len(),
-            // Two digits a byte, and one for sign and exponent.
+            // Two digits per byte, and one byte for sign and exponent.
             (_, Value::String(number)) => number.len().div_ceil(2) + 1,
             _ => 1,
         };
@@ -31,7 +31,7 @@ fn size(item: &Value) -> usize {
     sizes.sum()
 }
 
-/// An expired session that has so many bytes left until it is too large.
+/// An expired session with this number of bytes below the maximum size.
 fn large_session(name: &str, bytes_left: usize) -> Value {
     let mut item = active_session("ann", name, NOW - 1);
     item["data"] = json!({ "S": "" });
@@ -66,7 +66,9 @@ async fn names_record_that_is_too_large_and_settles_the_others() {
     let function = world
         .functions
         .invoke(FunctionName::Cleanup, &scheduled, at(NOW));
-    let scheduled = function.await.expect("no hourly run fails over one record");
+    let scheduled = function
+        .await
+        .expect("a scheduled run does not fail for one record");
     assert_eq!(counts(&scheduled), only([("failed", 1)]));
 
     let (status, body) = world.call(Method::POST, CLEANUP, Some(&admin)).await;
@@ -99,7 +101,7 @@ async fn names_record_that_is_too_large_to_be_adopted() {
     assert_eq!(counts(&report), only([("failed", 1)]));
     assert_eq!(report["failed_records"], json!(["USER#ann SESSION#large"]));
     assert_eq!(report["complete"], true);
-    assert_eq!(report["adoption_percent"], 100, "the rest was read");
+    assert_eq!(report["adoption_percent"], 100, "the rest is read");
 }
 
 #[tokio::test]
@@ -121,7 +123,7 @@ async fn names_no_more_than_20_records() {
     assert_eq!(lines.len(), 20);
 }
 
-/// One statement of each batch ends with this code; whether the run does.
+/// Runs the cleanup while one statement of each batch fails with this code.
 async fn run_with_statement_code(code: &'static str) -> Result<Value, String> {
     let fault = move |request: &Request| match &*request.operation {
         WRITE => Fault::Statements(Box::new(move |position, _| (position == 0).then_some(code))),
@@ -158,7 +160,7 @@ async fn statement_refused_for_good_fails_its_record_or_the_run() {
     }
 }
 
-/// The first two answers to a batch are this error; the report of the run.
+/// Runs the cleanup while the first two responses to a batch are this error. Returns the report.
 async fn run_with_first_answers(status: u16, code: &'static str) -> Value {
     let fault = move |request: &Request| match (&*request.operation, request.number) {
         (WRITE, 1 | 2) => Fault::Error { status, code },
@@ -188,7 +190,7 @@ async fn retries_each_failure_of_the_service_whatever_its_name() {
     }
 }
 
-/// A record whose write fails again and again, while others succeed, does not hold up the run.
+/// A record whose write fails repeatedly does not delay the run.
 #[tokio::test]
 async fn goes_on_without_record_that_fails_again_and_again() {
     let is_bad = |parameters: &Value| parameters.to_string().contains("SESSION#bad");
@@ -208,8 +210,8 @@ async fn goes_on_without_record_that_fails_again_and_again() {
     assert_eq!(report["failed_records"], json!(["USER#ann SESSION#bad"]));
 }
 
-/// What happens to two due tokens whose first deletion ends with `code`, and which somebody else
-/// then deletes.
+/// The counts of a run for two due tokens whose first deletion fails with `code`, and which another
+/// writer then deletes.
 async fn deletion_by_somebody_else_after(code: &'static str) -> BTreeMap<String, u64> {
     let delete = Arc::new(OnceLock::<Box<dyn Fn() + Send + Sync>>::new());
     let at_second = Arc::clone(&delete);
@@ -250,7 +252,7 @@ async fn deletion_by_somebody_else_after(code: &'static str) -> BTreeMap<String,
 async fn conflict_means_that_nothing_was_written() {
     if needs_embedded(
         "conflict_means_that_nothing_was_written",
-        "its records are deleted while the only thread waits",
+        "deletes records while the only thread waits",
     ) {
         return;
     }
@@ -258,7 +260,7 @@ async fn conflict_means_that_nothing_was_written() {
         let counts = deletion_by_somebody_else_after(code).await;
         assert_eq!(counts, only([("changed_elsewhere", 2)]), "{code}");
     }
-    // After a failure of the service, the deletion may have been the run's own.
+    // After an internal error, the run itself may have deleted the record.
     let counts = deletion_by_somebody_else_after("InternalServerError").await;
     assert_eq!(counts, only([("refresh_tokens_deleted", 2)]));
 }

@@ -1,4 +1,4 @@
-//! Tokens: every claim of its type, and every algorithm its own key.
+//! Tokens: the type of each claim, and the key of each algorithm.
 
 use serde_json::{Value, json};
 use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};
@@ -84,7 +84,8 @@ async fn the_leeway_is_for_nbf_and_iat_and_never_for_exp() {
 async fn every_algorithm_lets_in_its_own_tokens_and_no_others() {
     for configured in ALGORITHMS {
         let mut signer = Signer::of(configured);
-        // A line end may be written as \n, where a variable holds one line only.
+        // A line end may be written as
+        //  for variables with a single line.
         signer.public = signer.public.replace('\n', "\\n");
         let name = format!("{configured:?}");
         let world = World::with([
@@ -101,7 +102,7 @@ async fn every_algorithm_lets_in_its_own_tokens_and_no_others() {
             assert_eq!(
                 refusal(&policy),
                 expected,
-                "{algorithm:?} where {configured:?}"
+                "{algorithm:?} instead of {configured:?}"
             );
         }
     }

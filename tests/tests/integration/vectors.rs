@@ -1,8 +1,8 @@
-//! The signatures that the standards print: those are good, whoever implements them, and nothing
-//! that differs from them in a bit is.
+//! Test vectors of the standards: their signatures are valid, and no signature that differs in one
+//! bit is.
 //!
-//! What they sign are not our claims. So the key has to take them, and a token has to come as far
-//! as its claims and no further.
+//! The vectors sign other payloads than our claims. Therefore the key must accept the signature,
+//! and the token must be rejected for its claims only.
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use session_cleanup_tests::token_factory::{
 use session_token::InvalidToken;
 use session_token::keys::{KeySet, VerifyingKey, read_jwks};
 
-/// One example of RFC 7515 (appendix A), RFC 7520 (§4), RFC 7797 (§4.1) or RFC 8037 (appendix A).
+/// An example of RFC 7515 (appendix A), RFC 7520 (§4), RFC 7797 (§4.1) or RFC 8037 (appendix A).
 struct Vector {
     source: String,
     algorithm: String,
@@ -32,7 +32,7 @@ fn vectors() -> Vec<Vector> {
     vectors.as_array().unwrap().iter().map(vector).collect()
 }
 
-/// The vectors of the algorithms that there are here, and those of the others.
+/// The vectors of the supported algorithms, and the others.
 fn supported() -> (Vec<(Algorithm, Vector)>, Vec<Vector>) {
     let mut here = Vec::new();
     let mut others = Vec::new();
@@ -47,7 +47,7 @@ fn supported() -> (Vec<(Algorithm, Vector)>, Vec<Vector>) {
 
 fn keys(algorithm: Algorithm, jwk: &Value) -> KeySet {
     match jwk["k"].as_str() {
-        // A JWK Set with a secret in it is refused, as it should be.
+        // Not as a JWK Set, because a set with a secret is rejected.
         Some(secret) => KeySet::Any(vec![
             VerifyingKey::from_secret(algorithm, decoded(secret)).unwrap(),
         ]),
@@ -55,7 +55,7 @@ fn keys(algorithm: Algorithm, jwk: &Value) -> KeySet {
     }
 }
 
-/// All that differs from `bytes` in one bit.
+/// All values that differ from `bytes` in one bit.
 fn one_bit_off(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..bytes.len() * 8).map(|bit| {
         let mut changed = bytes.to_vec();
@@ -92,7 +92,7 @@ fn a_published_signature_verifies_and_none_that_is_one_bit_off() {
     }
 }
 
-/// Whether all is good but the payload, which is a text or has other claims.
+/// Whether only the payload is invalid, because it is a text or has other claims.
 const fn is_about_claims(why: InvalidToken) -> bool {
     matches!(
         why,
@@ -128,7 +128,7 @@ async fn a_published_token_comes_as_far_as_its_claims_and_one_that_is_one_bit_of
     }
 }
 
-/// RFC 7520 §4.5 leaves the payload out and sends it beside the token. Here a token is all there is.
+/// RFC 7520 §4.5 detaches the payload from the token. This is not supported.
 #[tokio::test]
 async fn a_published_token_without_its_payload_is_refused() {
     let (here, _) = supported();

@@ -1,4 +1,4 @@
-//! What was imported, by kind.
+//! Summary of the imported items.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use dynoxide::AttributeValue;
 use dynoxide::types::Item;
 use session_domain::{ItemKey, Kind};
 
-/// How many items there are of each kind.
+/// Number of items of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Contents {
     sessions: usize,

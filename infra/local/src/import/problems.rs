@@ -1,30 +1,30 @@
-//! Why a file is not imported.
+//! The problems of a file that cannot be imported.
 
 use std::{fmt, io};
 
-/// How many different problems are told.
+/// Maximum number of different problems in a message.
 const TOLD: usize = 20;
 
-/// How many lines of one problem are named.
+/// Maximum number of lines named for one problem.
 const NAMED: usize = 3;
 
-/// What a file may hold.
-pub(super) const TAKEN: &str = "What can be imported: what aws dynamodb scan, query, get-item or \
-    batch-get-item prints, an array of items, items one a line, and the files of a table export, \
-    full or incremental; plain or gzip, also several of them put together";
+/// The supported formats.
+pub(super) const TAKEN: &str = "Supported formats: the output of aws dynamodb scan, query, get-item \
+    or batch-get-item, an array of items, one item per line, and the files of a table export, full \
+    or incremental; plain or gzip, also several of them concatenated";
 
-/// Why a file is not imported. Nothing of it is, then.
+/// Error of reading a file. Nothing of the file is imported.
 #[derive(Debug)]
 pub enum ImportError {
-    /// The file itself.
+    /// The file cannot be read.
     Unreadable(io::Error),
-    /// Lines that are no items.
+    /// Some lines are not items.
     Lines(Problems),
-    /// There is nothing in it.
+    /// The file has no items.
     Empty,
 }
 
-/// What is wrong with which lines. The same with many lines is one problem.
+/// Problems and their lines. The same problem in several lines counts as one.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<Problem>);
 
@@ -35,7 +35,7 @@ struct Problem {
 }
 
 impl Problems {
-    /// One alone.
+    /// A single problem.
     #[must_use]
     pub fn one(line: usize, sentence: &str) -> Self {
         let mut problems = Self::default();
@@ -43,7 +43,7 @@ impl Problems {
         problems
     }
 
-    /// One more.
+    /// Adds a problem.
     pub fn add(&mut self, line: usize, sentence: String) {
         match self.0.iter_mut().find(|it| it.sentence == sentence) {
             Some(same) => same.lines.push(line),
@@ -54,13 +54,13 @@ impl Problems {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no problems.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The lines, in their order; one with several problems as often.
+    /// The lines in order. A line with several problems appears once per problem.
     #[must_use]
     pub fn lines(&self) -> Vec<usize> {
         let mut lines: Vec<_> = self.0.iter().flat_map(|it| it.lines.clone()).collect();
@@ -74,7 +74,7 @@ impl fmt::Display for Problem {
         let mut named = self.lines.clone();
         named.dedup();
         match named[..] {
-            // A value on one line may hold many items.
+            // A single line may contain many items.
             [line] if self.lines.len() > 1 => {
                 write!(f, "line {line}, {} times", self.lines.len())?;
             }
@@ -95,13 +95,10 @@ impl fmt::Display for Problem {
 impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => error.fmt(f),
-            Self::Empty => write!(f, "there is no item in it. {TAKEN}"),
+            Self::Unreadable(_) => write!(f, "cannot read the file"),
+            Self::Empty => write!(f, "the file has no items. {TAKEN}"),
             Self::Lines(Problems(problems)) => {
-                write!(
-                    f,
-                    "nothing was imported, for not all of it is items in DynamoDB JSON"
-                )?;
+                write!(f, "the file has lines that are not items in DynamoDB JSON")?;
                 for problem in problems.iter().take(TOLD) {
                     write!(f, "; {problem}")?;
                 }
@@ -115,7 +112,14 @@ impl fmt::Display for ImportError {
     }
 }
 
-impl std::error::Error for ImportError {}
+impl std::error::Error for ImportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(error) => Some(error),
+            Self::Lines(_) | Self::Empty => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

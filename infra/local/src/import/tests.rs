@@ -1,4 +1,4 @@
-//! What is read of a file, and what is said of the rest.
+//! Tests of reading files.
 
 use std::io::Write as _;
 
@@ -107,7 +107,7 @@ fn takes_items_in_each_form_that_the_cli_prints() {
     ] {
         assert_eq!(sorts(&text), ["SESSION#1", "SESSION#2"], "{text}");
     }
-    // Attributes of these names are the item's own.
+    // An item may have attributes with the names of wrapper members.
     let named = one.replace("\"n\"", "\"Items\"") + &two.replace("\"n\"", "\"Item\"");
     assert_eq!(sorts(&named), ["SESSION#1", "SESSION#2"]);
 }

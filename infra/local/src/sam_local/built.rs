@@ -1,4 +1,4 @@
-//! What `sam build` makes, and what `sam local` is told about it.
+//! The output of `sam build`, and the template and variables that `sam local` uses with it.
 
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
@@ -7,15 +7,15 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::programs::{command, project, run_checked};
-use crate::serve::{Context, ServeError};
+use super::process::{command, project, run_checked};
+use crate::error::{BoxError, Context as _, ServeError};
 
-/// Not SAM's default: what lies there is for `sam deploy`, and may be for another architecture.
+/// Build folder. Not SAM's default, which `sam deploy` uses and may hold another architecture.
 const FOLDER: &str = ".aws-sam/local";
 const TEMPLATE: &str = ".aws-sam/local/template.json";
 const VARIABLES: &str = ".aws-sam/local/variables.json";
 
-/// Credentials that open nothing. Were there none, SAM would hand on those of whoever calls it.
+/// Dummy credentials. Without any, SAM would pass the user's own to the containers.
 pub const DUMMY_CREDENTIALS: [(&str, &str); 5] = [
     ("AWS_ACCESS_KEY_ID", "local"),
     ("AWS_SECRET_ACCESS_KEY", "local"),
@@ -24,7 +24,7 @@ pub const DUMMY_CREDENTIALS: [(&str, &str); 5] = [
     ("AWS_DEFAULT_REGION", "us-east-1"),
 ];
 
-/// This machine's architecture, as Lambda names it.
+/// This machine's architecture, with Lambda's name.
 #[must_use]
 pub const fn architecture() -> &'static str {
     if ARCH.eq_ignore_ascii_case("aarch64") {
@@ -38,7 +38,7 @@ pub const fn architecture() -> &'static str {
 ///
 /// # Errors
 ///
-/// That the build has failed. What it says is on standard error.
+/// The build fails. Its output is on standard error.
 pub async fn build() -> Result<(), ServeError> {
     let architecture = format!("Architecture={}", architecture());
     let arguments = [
@@ -51,7 +51,7 @@ pub async fn build() -> Result<(), ServeError> {
     run_checked("sam build", command("sam", arguments)).await
 }
 
-/// The built functions, with a template for this machine beside them.
+/// The built functions, with a template and variables for `sam local`.
 pub struct Built {
     _private: (),
 }
@@ -59,12 +59,12 @@ pub struct Built {
 impl Built {
     /// Writes the template and the variables for `sam local`.
     ///
-    /// SAM gives a function only those variables that its template declares. The project's has no
-    /// reason to declare those of the SDK, so this is a copy that does.
+    /// SAM passes a function only the variables that its template declares. The project's template
+    /// does not declare those of the SDK, so this is a copy that does.
     ///
     /// # Errors
     ///
-    /// Nothing is built, or cannot be understood.
+    /// The functions are not built, or the built template cannot be read.
     pub fn with(
         variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Self, ServeError> {
@@ -74,51 +74,49 @@ impl Built {
             .chain(variables)
             .collect();
         let path = project().join(FOLDER).join("template.yaml");
-        let read = fs::read_to_string(&path).map_err(|error| error.to_string());
-        let template = read
-            .and_then(|text| for_this_machine(&text, &variables))
-            .context(format!("read {}", path.display()))?;
+        let cannot_read = format!("cannot read {}", path.display());
+        let text = fs::read_to_string(&path).context(&cannot_read)?;
+        let template = for_this_machine(&text, &variables).context(&cannot_read)?;
         write(TEMPLATE, &template)?;
-        // This file goes before the shell's variables; what a template says does not.
+        // Values in this file override the shell's variables; values in a template do not.
         write(VARIABLES, &json!({ "Parameters": variables }))?;
         Ok(Self { _private: () })
     }
 
-    /// What `sam local` has to be told of it, in the project's folder.
+    /// The options of `sam local` for these files, relative to the project's folder.
     #[must_use]
     pub const fn arguments(&self) -> [&'static str; 4] {
         ["--template", TEMPLATE, "--env-vars", VARIABLES]
     }
+}
 
-    /// The functions' programs.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    pub fn programs(&self) -> std::io::Result<Vec<PathBuf>> {
-        let folders = fs::read_dir(project().join(FOLDER))?;
-        let programs = folders.map(|folder| Ok(folder?.path().join("bootstrap")));
-        let programs: std::io::Result<Vec<_>> = programs.collect();
-        Ok(programs?.into_iter().filter(|it| it.is_file()).collect())
-    }
+/// The functions' programs.
+///
+/// # Errors
+///
+/// The build folder cannot be read.
+pub fn programs() -> std::io::Result<Vec<PathBuf>> {
+    let folders = fs::read_dir(project().join(FOLDER))?;
+    let programs = folders.map(|folder| Ok(folder?.path().join("bootstrap")));
+    let programs: std::io::Result<Vec<_>> = programs.collect();
+    Ok(programs?.into_iter().filter(|it| it.is_file()).collect())
 }
 
 fn write(path: &str, content: &Value) -> Result<(), ServeError> {
     let path = project().join(path);
-    fs::write(&path, content.to_string()).context(format!("write {}", path.display()))
+    fs::write(&path, content.to_string()).context(format!("cannot write {}", path.display()))
 }
 
-/// The template with this machine's architecture, and with these variables declared.
-fn for_this_machine(template: &str, variables: &BTreeMap<&str, String>) -> Result<Value, String> {
-    let mut template: Value =
-        serde_saphyr::from_str(template).map_err(|error| error.to_string())?;
+/// The template with this machine's architecture and with these variables declared.
+fn for_this_machine(template: &str, variables: &BTreeMap<&str, String>) -> Result<Value, BoxError> {
+    let mut template: Value = serde_saphyr::from_str(template)?;
     for (path, member, value) in variables
         .keys()
         .map(|name| ("/Globals/Function/Environment/Variables", *name, ""))
         .chain([("/Parameters/Architecture", "Default", architecture())])
     {
         let object = template.pointer_mut(path).and_then(Value::as_object_mut);
-        let object = object.ok_or_else(|| format!("there is no {path}"))?;
+        let object = object.ok_or_else(|| format!("the template has no {path}"))?;
         object.insert(member.to_owned(), value.into());
     }
     Ok(template)
@@ -140,7 +138,9 @@ mod tests {
         );
         let architecture = &copy["Parameters"]["Architecture"];
         assert_eq!(architecture["Default"], super::architecture());
-        let error = for_this_machine("Parameters: {}", &variables).unwrap_err();
+        let error = for_this_machine("Parameters: {}", &variables)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("/Globals/Function"), "{error}");
     }
 }

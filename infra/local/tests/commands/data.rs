@@ -1,4 +1,4 @@
-//! What `--data` keeps.
+//! `--data`: keeping the table and the secret.
 
 use std::process::Stdio;
 
@@ -73,7 +73,7 @@ fn refuses_a_data_file_in_use() {
     ];
     let output = ended(command(&second));
     assert_one_line(&output, "another `cargo local` is using this file");
-    // It ends with the one that uses it.
+    // The lock ends with the process that holds it.
     local.interrupt();
     start(&["--data", data]).interrupt();
 }

@@ -1,4 +1,4 @@
-//! One's own items in the local stack.
+//! `--import`: the user's own items in the local stack.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn a_file_that_is_not_all_items_is_not_imported() {
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
         1,
-        "nothing was begun"
+        "no table was created"
     );
 }
 

@@ -1,4 +1,4 @@
-//! One's own keys and claims in the local stack.
+//! The options for tokens: the user's own keys and claims.
 
 use std::path::PathBuf;
 
@@ -14,20 +14,20 @@ use tokio::net::TcpListener;
 use crate::running::{Running, command};
 use crate::{complaint, ended, let_in, start};
 
-const SECRET: &str = "a secret of this test that is long enough for HS512, which wants 64 bytes";
+const SECRET: &str = "a secret of this test that is long enough for HS512, which needs 64 bytes";
 
 fn key(name: &str) -> String {
     format!("{}/../../tests/keys/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A file with this content, as long as the folder lives.
+/// Creates a file with this content in a temporary folder.
 fn file(folder: &TempDir, content: &str) -> String {
     let path: PathBuf = folder.path().join("file");
     std::fs::write(&path, content).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-/// The claims that are printed for somebody to sign.
+/// The claims that the banner prints for another program to sign.
 fn claims(local: &Running, name: &str) -> Value {
     let mut lines = local.introduction.lines();
     lines
@@ -39,7 +39,7 @@ fn claims(local: &Running, name: &str) -> Value {
 #[tokio::test]
 async fn takes_tokens_signed_with_the_given_secret() {
     let folder = tempfile::tempdir().unwrap();
-    // With a line end, as an editor leaves it.
+    // With a line end, as an editor writes it.
     let secret = file(&folder, &format!("{SECRET}\n"));
     let local = start(&[
         "--empty",
@@ -54,7 +54,7 @@ async fn takes_tokens_signed_with_the_given_secret() {
         "--jwt-leeway-seconds",
         "60",
     ]);
-    // Its own ready-made tokens are signed with it, too.
+    // The stack signs its own tokens with it, too.
     let ready = local.exported("ADMIN");
     let header = jsonwebtoken::decode_header(ready).unwrap();
     assert_eq!(header.alg, Algorithm::HS512);
@@ -70,7 +70,7 @@ async fn takes_tokens_signed_with_the_given_secret() {
         encode(&Header::new(Algorithm::HS512), claims, &key).unwrap()
     };
     assert_eq!(let_in(&local, &sign(&claims)).await, (200, json!(null)));
-    // Ahead, and within the leeway.
+    // In the future, but within the leeway.
     let soon = (clock::now() + TimeDelta::seconds(50)).timestamp();
     claims["nbf"] = soon.into();
     assert_eq!(let_in(&local, &sign(&claims)).await, (200, json!(null)));

@@ -1,4 +1,4 @@
-//! The stack that stays up: what it prints, what it answers, what it does by itself.
+//! `cargo local`: what it prints, what it answers, and what it does by schedule.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -35,7 +35,7 @@ async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
 
     let invoke = "POST /2015-03-31/functions/cleanup/invocations HTTP/1.1";
     let token = "POST /local/tokens HTTP/1.1";
-    // As Lambda does, it hands the payload on as it came.
+    // As on Lambda, the payload reaches the function unchanged.
     let contradiction = r#"{"dry_run": true, "dry_run": false}"#;
     let body = clean_up(&local, contradiction).await;
     let message = body["errorMessage"].as_str().unwrap();
@@ -86,7 +86,7 @@ async fn the_printed_lines_work_and_ctrl_c_ends_it() {
     );
     assert_eq!(body["data"]["sessions_deactivated"], 86, "{body}");
 
-    // As the shell would: cargo's own words, then the arguments.
+    // Without `cargo`, the first word of the printed command.
     let line = local.line("--scope sessions:read");
     let arguments: Vec<_> = line.split(' ').skip(1).collect();
     let output = ended(command(&arguments));
@@ -119,7 +119,7 @@ fn introduction_fits_on_a_terminal_of_80_columns() {
         .introduction
         .lines()
         .map(|line| line.chars().count().div_ceil(80).max(1));
-    // The longer ports of this test take one row more.
+    // One row more, because the ports of this test are longer.
     assert!(rows.sum::<usize>() <= 25, "{}", local.introduction);
     assert!(
         local
@@ -128,7 +128,7 @@ fn introduction_fits_on_a_terminal_of_80_columns() {
     );
     assert!(
         !local.introduction.contains('\u{1b}'),
-        "no colour where there is no terminal"
+        "no colours without a terminal"
     );
 }
 
@@ -161,7 +161,7 @@ async fn statistics_tell_of_the_schedule_that_is_given() {
 async fn native_ttl_works_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let items = folder.path().join("items.json");
-    // Due for native TTL, and on no work list: only native TTL can take it.
+    // Due for native TTL and on no due list: only native TTL can delete it.
     let item = json!({
         "pk": { "S": "USER#a" }, "sk": { "S": "SESSION#1" }, "ttl": { "N": "1600000000" },
         "is_active": { "BOOL": true }, "expires_at": { "N": "1500000000" },

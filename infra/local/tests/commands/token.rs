@@ -1,4 +1,4 @@
-//! `cargo local token`: a token for anybody, of the running stack.
+//! `cargo local token`.
 
 use std::net::TcpListener;
 use std::process::Output;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::running::{Running, command};
 use crate::{assert_one_line, ended, let_in, start};
 
-/// Asks this stack.
+/// Runs `cargo local token` for this stack.
 fn ask(local: &Running, arguments: &[&str]) -> Output {
     let port = local.address("API").rsplit(':').next().unwrap();
     ended(command(
@@ -17,7 +17,7 @@ fn ask(local: &Running, arguments: &[&str]) -> Output {
     ))
 }
 
-/// The one line that it prints.
+/// The single line that a command prints.
 fn printed(output: &Output) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{complaint}");
@@ -61,7 +61,7 @@ async fn takes_the_session_that_is_named() {
         "1",
     ];
     let first = printed(&ask(&local, &arguments));
-    // It is open: the second token is for the same.
+    // The session exists now, so the second token is for the same session.
     let second = printed(&ask(&local, &arguments));
     for token in [&first, &second] {
         let claims: Value = insecure_decode_claims(token).unwrap();
@@ -105,7 +105,7 @@ fn notices_that_something_else_listens() {
     let arguments = [
         "local", "token", "--user", "a", "--scope", "b", "--port", port,
     ];
-    assert_one_line(&ended(command(&arguments)), "is no `cargo local`");
+    assert_one_line(&ended(command(&arguments)), "is not `cargo local`");
 }
 
 #[tokio::test]

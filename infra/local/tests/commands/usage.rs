@@ -1,4 +1,4 @@
-//! Commands that are used wrongly, and those that only say something.
+//! Help, version, wrong usage, and missing files, ports and programs.
 
 use std::net::TcpListener;
 
@@ -11,10 +11,7 @@ fn the_demonstration_finds_every_figure_right() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("figures checked, all right"), "{text}");
-    assert!(
-        !text.contains('\u{1b}'),
-        "no colour where there is no terminal"
-    );
+    assert!(!text.contains('\u{1b}'), "no colours without a terminal");
 }
 
 #[test]
@@ -101,8 +98,6 @@ fn names_a_file_that_cannot_be_read() {
 #[cfg(unix)]
 #[test]
 fn a_program_that_sam_local_needs_and_is_missing_is_named_in_one_line() {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let folder = tempfile::tempdir().unwrap();
     let on_the_path = |expected| {
         let output = command(&["sam-local", "--port", "0", "--dynamodb-port", "0"])
@@ -112,13 +107,37 @@ fn a_program_that_sam_local_needs_and_is_missing_is_named_in_one_line() {
         assert_one_line(&output, expected);
     };
     on_the_path("sam is needed");
-    let sam = folder.path().join("sam");
-    std::fs::write(&sam, "#!/bin/sh\n").unwrap();
-    std::fs::set_permissions(&sam, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script(folder.path(), "sam", "");
     on_the_path("docker is needed");
 }
 
-/// A proxy is for other hosts than this one.
+#[cfg(unix)]
+#[test]
+fn sam_local_fails_when_docker_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    script(folder.path(), "sam", "");
+    let no_daemon = "case $1 in version) echo 'Cannot connect.' >&2; exit 1 ;; esac";
+    script(folder.path(), "docker", no_daemon);
+    let output = command(&["sam-local", "--port", "0", "--dynamodb-port", "0"])
+        .env("PATH", folder.path())
+        .output()
+        .unwrap();
+    let expected =
+        "the Docker daemon does not answer; start Docker, then try again: Cannot connect.";
+    assert_one_line(&output, expected);
+}
+
+/// Writes a shell script to a folder.
+#[cfg(unix)]
+fn script(folder: &std::path::Path, name: &str, commands: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{commands}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A proxy of the environment must not get requests to this machine.
 #[test]
 fn a_proxy_of_the_environment_is_left_alone() {
     let output = command(&["demo"])

@@ -1,4 +1,4 @@
-//! A stack that stays up, as a person has it before them.
+//! A running stack, seen as a user sees it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -7,30 +7,30 @@ use axum::http::Method;
 use serde_json::Value;
 use session_cleanup_local::client::JsonClient;
 
-/// The program with these arguments.
+/// A command of the program with these arguments.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_session-cleanup-local"));
     command.args(arguments).stdin(Stdio::null());
     command
 }
 
-/// A stack that stays up until it is ended or dropped.
+/// A stack that runs until it is stopped or dropped.
 pub(crate) struct Running {
     process: Child,
     stdout: BufReader<ChildStdout>,
-    /// What it has printed until it waits.
+    /// The banner that it printed at its start.
     pub(crate) introduction: String,
-    /// Calls its API.
+    /// A client for its API.
     pub(crate) http: JsonClient,
 }
 
 impl Running {
-    /// Starts it, and reads what it prints until it waits.
+    /// Starts a stack and reads its banner.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut introduction = String::new();
-        // The last line is the page's address.
+        // The last line is the address of the page.
         while !introduction.lines().any(is_page) {
             assert!(
                 stdout.read_line(&mut introduction).unwrap() > 0,
@@ -45,7 +45,7 @@ impl Running {
         }
     }
 
-    /// The address in the row of this name.
+    /// The address in the row with this name.
     pub(crate) fn address(&self, row: &str) -> &str {
         let mut lines = self.introduction.lines().map(str::trim);
         let line = lines.find(|line| line.starts_with(row)).unwrap();
@@ -53,20 +53,20 @@ impl Running {
         address.split(',').next().unwrap()
     }
 
-    /// What the line `export NAME=…` says.
+    /// The value in the line `export NAME=…`.
     pub(crate) fn exported(&self, name: &str) -> &str {
         let start = format!("export {name}=");
         let mut lines = self.introduction.lines();
         lines.find_map(|line| line.strip_prefix(&start)).unwrap()
     }
 
-    /// The printed command that ends like this.
+    /// The printed command with this ending.
     pub(crate) fn line(&self, end: &str) -> &str {
         let mut lines = self.introduction.lines();
         lines.find(|line| line.ends_with(end)).unwrap()
     }
 
-    /// Does what the `curl` line that ends like this does; the status and the body.
+    /// Sends the request of the printed `curl` command with this ending. Returns status and body.
     pub(crate) async fn curl(&self, end: &str) -> (u16, Value) {
         let line = self.line(end);
         let token = line.split("Bearer $").nth(1);
@@ -81,7 +81,7 @@ impl Running {
         self.http.call(method, &url, token, "").await.unwrap()
     }
 
-    /// Ends it as Ctrl-C does; what it prints then.
+    /// Sends SIGINT, as Ctrl-C does, and returns what is printed then.
     pub(crate) fn interrupt(mut self) -> String {
         let id = self.process.id().to_string();
         assert!(
@@ -98,13 +98,13 @@ impl Running {
     }
 }
 
-/// Whether a line is the page's address, whole and alone.
+/// Whether a complete line is the address of the page.
 fn is_page(line: &str) -> bool {
     line.starts_with("http://") && line.ends_with("/api/v1/monitoring")
 }
 
 impl Drop for Running {
-    /// As `kill` does, for it may have to end others.
+    /// Sends SIGTERM rather than SIGKILL, so that the stack can stop its child processes.
     fn drop(&mut self) {
         let id = self.process.id().to_string();
         if matches!(self.process.try_wait(), Ok(None)) {

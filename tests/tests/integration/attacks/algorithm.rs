@@ -1,4 +1,4 @@
-//! The algorithm: the configured one decides, never the token's word.
+//! Attacks on the algorithm: the configured one counts, never the token's header.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -93,7 +93,7 @@ async fn a_token_without_its_signature_is_refused() {
                 format!("{header}.{payload}.{payload}"),
                 InvalidToken::Signature,
             ),
-            // Its claims are taken for a signature.
+            // The claims are in the place of the signature.
             (format!("{header}.{payload}"), InvalidToken::Encoding),
         ] {
             target.refuses(&token, why).await;
@@ -102,7 +102,7 @@ async fn a_token_without_its_signature_is_refused() {
     }
 }
 
-/// CVE-2015-9235 and its kin: the public key, known to all, as the secret of an HMAC.
+/// CVE-2015-9235 and similar: the public key as the secret of an HMAC.
 #[tokio::test]
 async fn a_public_key_is_no_secret() {
     for algorithm in [
@@ -154,7 +154,7 @@ async fn a_public_key_is_no_secret() {
     }
 }
 
-/// Also where both algorithms have the same key, as RS256, RS512 and PS256 here.
+/// Also if both algorithms use the same key, as RS256, RS512 and PS256 do here.
 #[tokio::test]
 async fn a_signature_of_another_algorithm_is_refused_also_where_the_header_names_the_right_one() {
     for configured in ALGORITHMS {
@@ -209,7 +209,7 @@ async fn the_name_of_the_algorithm_is_taken_by_the_letter() {
         let token = signer.sign(header, good_claims().to_string());
         target.refuses(&token, InvalidToken::Header).await;
     }
-    // Written otherwise, it is the same name.
+    // The same name with escapes.
     for header in [r#"{"alg":"\u0048S256"}"#, r#"{"\u0061lg":"HS256"}"#] {
         let token = signer.sign(header, good_claims().to_string());
         target.lets_in(&token).await;

@@ -1,4 +1,4 @@
-//! Claims that are signed well, and that must lead to nobody else's records.
+//! Attacks with validly signed claims, which must not reach records of other users.
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ async fn target() -> (Signer, Target) {
     (signer, target)
 }
 
-/// The good claims as JSON, with one of them written as it is given.
+/// Valid claims as JSON, with the raw JSON of one claim.
 fn written(name: &str, value: &str) -> String {
     let claims = claims_with(name, "?").to_string();
     claims.replace(&format!("\"{name}\":\"?\""), &format!("\"{name}\":{value}"))
 }
 
-/// The good claims as JSON, with these members behind them.
+/// Valid claims as JSON, followed by these members.
 fn followed_by(members: &str) -> String {
     let claims = good_claims().to_string();
     format!("{},{members}}}", claims.trim_end_matches('}'))
@@ -33,7 +33,7 @@ async fn claims_that_are_no_plain_json_object_are_refused() {
     let members = good_claims().to_string();
     let members = members.trim_matches(['{', '}']);
     for payload in no_objects() {
-        // With the claims that are asked for beside the one thing that is wrong.
+        // With the required claims beside the single invalid one.
         let payload = String::from_utf8(payload).map_or_else(
             |not_text| {
                 let bytes = not_text.into_bytes();
@@ -83,7 +83,7 @@ async fn a_date_that_is_no_time_is_refused() {
     let (signer, target) = target().await;
     for name in ["exp", "nbf", "iat"] {
         for value in [
-            // Beyond a binary64, beyond an i64, beyond a u64, beyond the year 9999.
+            // Beyond binary64, i64, u64, and the year 9999.
             "1e400",
             "-1e400",
             "1e308",
@@ -150,7 +150,7 @@ async fn a_date_counts_by_its_value_however_it_is_written() {
         ("nbf", "1.8e9", None),
         ("nbf", "1799999999.5", None),
         ("nbf", "-1e308", None),
-        // Valid from a moment of this second on: the time of day is no finer.
+        // Valid from within this second; the clock has whole seconds.
         ("nbf", "1800000000.000001", None),
         ("nbf", "1800000000.999999", None),
         ("nbf", "1800000001", Some("Invalid token")),
@@ -169,8 +169,8 @@ async fn a_date_counts_by_its_value_however_it_is_written() {
     }
 }
 
-/// Texts that look like "ann" or are equal to it by some rule: another case, full width, another
-/// alphabet, invisible characters, another order.
+/// Texts that look like "ann" or equal it by some rule: case, full width, another alphabet,
+/// invisible characters, another order.
 const LIKE_ANN: [&str; 19] = [
     "Ann",
     "ANN",
@@ -224,7 +224,7 @@ async fn who_looks_like_somebody_reaches_nobody() {
     target.lets_in(&signer.good_token()).await;
 }
 
-/// The records are those of the text byte by byte: one normal form is not another.
+/// User IDs are compared byte by byte: different normal forms are different users.
 #[tokio::test]
 async fn of_two_users_whose_names_differ_in_their_normal_form_alone_each_has_own_sessions() {
     let (signer, target) = target().await;
@@ -251,12 +251,12 @@ async fn of_two_users_whose_names_differ_in_their_normal_form_alone_each_has_own
             let event = authorizing::rest_request(&token);
             let answer = authorizing::authorize(&target.world, &event).await;
             assert_eq!(authorizing::refusal(&answer), None, "{user}");
-            assert_eq!(answer["context"]["user_id"], user, "as it was signed");
+            assert_eq!(answer["context"]["user_id"], user, "unchanged");
         }
     }
 }
 
-/// `#` parts the names of records' kinds and identifiers, and may stand in an identifier.
+/// `#` separates the kind and the ID in a key, and an ID may contain it.
 #[tokio::test]
 async fn no_identifier_leads_into_a_record_of_another_kind_or_user() {
     let (signer, target) = target().await;
@@ -280,7 +280,7 @@ async fn no_identifier_leads_into_a_record_of_another_kind_or_user() {
         let token = signer.sign(signer.header(), claims.to_string());
         target.answers(&token, "Session not found").await;
     }
-    // Nor away from the entry that revokes.
+    // The blacklist entry must be found, too.
     for (token_id, revoked) in [
         ("b", true),
         ("b#", false),
@@ -294,7 +294,7 @@ async fn no_identifier_leads_into_a_record_of_another_kind_or_user() {
             target.lets_in(&token).await;
         }
     }
-    // Where there is a user of such a name, it is that one and no other.
+    // A user with such an ID is exactly that user.
     target.world.open("ann#SESSION#s", "#", NOW + HOUR).await;
     let mut claims = claims_with("sub", "ann#SESSION#s");
     claims["sid"] = "#".into();

@@ -1,4 +1,5 @@
-//! Ed25519 (RFC 8032 §5.1): one signature a message, and keys of the large prime order.
+//! Attacks on Ed25519 (RFC 8032 §5.1): one signature per message, and keys of the large prime
+//! order.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +21,7 @@ fn order() -> BigUint {
     BigUint::parse_bytes(digits, 16).unwrap()
 }
 
-/// RFC 8032 §5.1.7: S must be less than L. Otherwise S + L would do as well.
+/// RFC 8032 §5.1.7: S must be less than L. Otherwise S + L would be valid, too.
 #[tokio::test]
 async fn a_signature_with_a_number_beyond_the_order_is_refused() {
     let signer = Signer::of(Algorithm::EdDSA);
@@ -76,7 +77,7 @@ async fn a_signature_of_another_length_is_refused() {
     target.lets_in(&token).await;
 }
 
-/// A public key as each of its two forms: a JWK, and PEM (RFC 8410 §4).
+/// A public key in both formats: JWK and PEM (RFC 8410 §4).
 fn forms(point: &[u8]) -> (serde_json::Value, String) {
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": encoded(point) });
     let prefix = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
@@ -95,7 +96,7 @@ fn is_taken(point: &[u8]) -> bool {
     of_jwk
 }
 
-/// The bytes of y, of which `sign` says which x it is.
+/// Encodes a point: y, and the sign of x.
 fn encoding(y: &BigUint, sign: u8) -> [u8; 32] {
     let mut bytes = y.to_bytes_le();
     bytes.resize(32, 0);
@@ -103,7 +104,7 @@ fn encoding(y: &BigUint, sign: u8) -> [u8; 32] {
     bytes.try_into().unwrap()
 }
 
-/// Every encoding of a point of small order, the ones that RFC 8032 §5.1.3 forbids among them.
+/// All encodings of points of small order, including those that RFC 8032 §5.1.3 forbids.
 fn of_small_order() -> Vec<[u8; 32]> {
     let p = (BigUint::from(1_u8) << 255) - 19_u8;
     let mut all: Vec<_> = EIGHT_TORSION.map(|it| it.compress().to_bytes()).into();
@@ -111,7 +112,7 @@ fn of_small_order() -> Vec<[u8; 32]> {
         all.push(encoding(&p, sign));
         all.push(encoding(&(&p + 1_u8), sign));
     }
-    // With an x that is zero and said to be negative.
+    // With x = 0 and a negative sign.
     all.push(encoding(&BigUint::from(1_u8), 1));
     all.push(encoding(&(&p - 1_u8), 1));
     all
@@ -126,8 +127,8 @@ fn a_key_of_small_order_is_refused_in_whatever_encoding() {
     }
 }
 
-/// What such a key would be good for: with it, this one signature is good for half of all messages
-/// at the least, and nobody needs to know anything to make it.
+/// The danger of such a key: this one signature is valid for at least half of all messages, and
+/// needs no secret.
 #[tokio::test]
 async fn a_signature_that_anybody_can_make_up_under_a_key_of_small_order_is_refused() {
     let identity = [&[1][..], &[0; 31]].concat();
@@ -140,10 +141,7 @@ async fn a_signature_that_anybody_can_make_up_under_a_key_of_small_order_is_refu
     let careless = DecodingKey::from_ed_components(&encoded(point)).unwrap();
     let (signature, bytes) = (encoded(&signature), message.as_bytes());
     let verifies = jsonwebtoken::crypto::verify(&signature, bytes, &careless, Algorithm::EdDSA);
-    assert!(
-        verifies.unwrap(),
-        "it verifies where nobody looks at the key"
-    );
+    assert!(verifies.unwrap(), "it verifies if the key is not checked");
 
     let (mut small, _) = forms(&point);
     small["kid"] = json!("k");
@@ -157,8 +155,8 @@ async fn a_signature_that_anybody_can_make_up_under_a_key_of_small_order_is_refu
     target.lets_in(&token).await;
 }
 
-/// A good key plus a point of small order: who makes it can have signatures that are good for some
-/// implementations only.
+/// A valid key plus a point of small order: its owner can make signatures that only some
+/// implementations accept.
 #[test]
 fn a_key_of_mixed_order_is_refused() {
     let good = decoded(Signer::of(Algorithm::EdDSA).jwk()["x"].as_str().unwrap());

@@ -1,4 +1,4 @@
-//! ECDSA (RFC 7518 §3.4): a signature is two numbers, each of the curve's full length.
+//! Attacks on ECDSA (RFC 7518 §3.4): a signature is two numbers, each of the curve's full length.
 
 use jsonwebtoken::Algorithm;
 use num_bigint::BigUint;
@@ -17,7 +17,7 @@ fn order(algorithm: Algorithm) -> BigUint {
     BigUint::parse_bytes(digits.as_bytes(), 16).unwrap()
 }
 
-/// A good token's message, its two numbers, and how long each is.
+/// Message of a valid token, the two numbers of its signature, and their length.
 struct Signed {
     message: String,
     r: BigUint,
@@ -48,7 +48,7 @@ impl Signed {
     }
 }
 
-/// A number in so many bytes.
+/// A number with a fixed length in bytes.
 fn fixed(number: &BigUint, length: usize) -> Vec<u8> {
     let bytes = number.to_bytes_be();
     [vec![0; length - bytes.len()], bytes].concat()
@@ -64,10 +64,10 @@ async fn targets() -> Vec<(Signer, Target, BigUint)> {
     targets
 }
 
-/// With (r, s), (r, n - s) is a signature of the same message: so it is in FIPS 186-4 and in RFC
-/// 7518, which ask for no smaller half, and issuers send either. Whoever has the one token can
-/// make the other; it says the same, and so it grants the same. What would go wrong is a blacklist
-/// of tokens by their text or hash: here it is by `jti`, which both have.
+/// If (r, s) is a signature of a message, so is (r, n - s): FIPS 186-4 and RFC 7518 do not require
+/// the smaller half, and issuers send either. From one token anyone can make the other, which has
+/// the same claims and grants the same. A blacklist of tokens by text or hash would miss it; this
+/// one is by `jti`, which both have.
 #[tokio::test]
 async fn both_signatures_that_a_message_has_are_good_and_revoking_the_token_ends_both() {
     for (signer, target, n) in targets().await {
@@ -87,7 +87,7 @@ async fn both_signatures_that_a_message_has_are_good_and_revoking_the_token_ends
     }
 }
 
-/// CVE-2022-21449 is the first of these.
+/// The first of these is CVE-2022-21449.
 #[tokio::test]
 async fn numbers_out_of_their_range_are_no_signature() {
     for (signer, target, n) in targets().await {
@@ -141,7 +141,7 @@ async fn a_signature_in_der_or_of_another_length_is_refused() {
         let der = [vec![0x30, u8::try_from(inner.len()).unwrap()], inner].concat();
         for signature in [
             der,
-            // Of the sizes of P-384 and P-521, or of P-256.
+            // With the lengths of P-384 and P-521, or of P-256.
             both(48.max(length + 16)),
             both(66),
             both(length + 1),

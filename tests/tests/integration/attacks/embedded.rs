@@ -1,4 +1,5 @@
-//! Keys that a token brings along or points to, and names of keys that mean more than a name.
+//! Attacks with keys that a token contains or points to, and with key IDs that are paths, queries
+//! or commands.
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ fn header(algorithm: Algorithm, members: &Value) -> String {
     header.to_string()
 }
 
-/// CVE-2018-0114 and its kin.
+/// CVE-2018-0114 and similar.
 #[tokio::test]
 async fn a_key_that_a_token_brings_or_points_to_is_of_no_account() {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
@@ -51,11 +52,11 @@ async fn a_key_that_a_token_brings_or_points_to_is_of_no_account() {
             let forged = stranger.sign(header(algorithm, &json!({ "kid": "k" })), claims);
             target.refuses(&forged, InvalidToken::Signature).await;
         }
-        assert_eq!(server.requests(), 0, "nothing is fetched for a token");
+        assert_eq!(server.requests(), 0, "a token causes a fetch");
     }
 }
 
-/// Each is the name of a key somewhere: a file, a row, a command, an address.
+/// Key IDs that some systems interpret: a file, a row, a command, an address.
 const KIDS: [&str; 22] = [
     "../../../../../../dev/null",
     "/dev/null",
@@ -100,7 +101,7 @@ async fn a_kid_is_a_name_among_the_keys_of_a_set_and_nothing_elsewhere() {
         let forged = stranger.sign(&header, &claims);
         of_pem.refuses(&forged, InvalidToken::Signature).await;
         of_set.refuses(&forged, InvalidToken::UnknownKey).await;
-        // The secret that a file of nothing, or of a known text, would be.
+        // The secrets that an empty file, or a file with a known text, would yield.
         for secret in ["", "\0", "2", "2\n", "AAAA"] {
             let hmac = Signer::with_secret(Algorithm::HS256, secret);
             let forged = hmac.sign(&header, &claims);

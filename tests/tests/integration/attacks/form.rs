@@ -1,4 +1,4 @@
-//! Tokens that some readers take for the same token, or for one at all.
+//! Attacks with malformed tokens that some parsers accept, or take for another token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +7,10 @@ use serde_json::json;
 use session_cleanup_tests::token_factory::{Signer, claims_with, encoded, good_claims, parts};
 use session_token::InvalidToken;
 
-/// A token in whose parts each character of base64url stands that base64 has not.
+/// A token whose parts contain each character that base64url has and base64 does not.
 fn colourful(signer: &Signer) -> String {
     for n in 0.. {
-        // Moved on by one each time, for where a byte stands decides how it is written.
+        // Shifted by one byte each time, because the position of a byte determines its encoding.
         let text = format!("{}ÿ?>~ÿ?>~ÿ?>~", "x".repeat(n));
         let header = json!({ "alg": signer.algorithm, "x": text }).to_string();
         let claims = claims_with("scope", text).to_string();
@@ -20,7 +20,7 @@ fn colourful(signer: &Signer) -> String {
             return token;
         }
     }
-    unreachable!("some token has them")
+    unreachable!("a token has all the characters")
 }
 
 #[tokio::test]
@@ -54,13 +54,13 @@ async fn base64_that_is_not_base64url_without_padding_is_refused() {
             parts[at] = &changed;
             let token = parts.join(".");
             let why = match at {
-                // What is signed is the text, so a changed one is refused before it is read.
+                // The signature covers the text, so a changed text is rejected before it is parsed.
                 1 => InvalidToken::Signature,
                 _ => InvalidToken::Encoding,
             };
             target.refuses(&token, why).await;
         }
-        // With spaces in it, it is not even one word.
+        // A token with spaces is not even a single word.
         for space in [" ", "\n", "\r\n", "\t", "\u{b}", "\u{a0}", "\u{2003}"] {
             let changed = format!("{}{space}{}", &part[..5], &part[5..]);
             let mut parts = original;
@@ -72,7 +72,7 @@ async fn base64_that_is_not_base64url_without_padding_is_refused() {
     }
 }
 
-/// Base64 without padding leaves two or four bits of its last character unused.
+/// In base64 without padding, the last character has two or four unused bits.
 #[tokio::test]
 async fn base64_whose_unused_bits_are_not_zero_is_refused() {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -112,7 +112,7 @@ async fn base64_whose_unused_bits_are_not_zero_is_refused() {
     assert!(seen > 100, "{seen}");
 }
 
-/// Where the issuer itself signs what is not base64url, the claims are what fails.
+/// If the issuer signs a payload that is not base64url, parsing the claims fails.
 #[tokio::test]
 async fn a_payload_that_is_not_base64url_is_refused_also_where_it_is_well_signed() {
     let signer = Signer::of(Algorithm::HS256);
@@ -183,7 +183,7 @@ async fn a_token_that_is_not_three_parts_is_refused() {
         (format!("{token}AAAA"), InvalidToken::Signature),
         (format!("{token};"), InvalidToken::Encoding),
         (format!("\"{token}\""), InvalidToken::Encoding),
-        // A JWE (RFC 7516 §7.1), and one that says what is expected.
+        // A JWE (RFC 7516 §7.1), and one with the expected header.
         (
             format!("{encrypted}..{key}.{payload}.{signature}"),
             InvalidToken::Algorithm,
@@ -199,7 +199,7 @@ async fn a_token_that_is_not_three_parts_is_refused() {
     ] {
         target.refuses(&bad, why).await;
     }
-    // The JSON serialization of RFC 7515 §7.2, flattened and general.
+    // The JSON serializations of RFC 7515 §7.2, flattened and general.
     for json in [
         json!({ "protected": header, "payload": payload, "signature": signature }),
         json!({

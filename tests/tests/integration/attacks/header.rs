@@ -1,11 +1,11 @@
-//! Headers that are signed well, and that nobody may act on.
+//! Attacks with validly signed headers that must be rejected or ignored.
 
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 use session_cleanup_tests::token_factory::{Signer, good_claims};
 use session_token::InvalidToken;
 
-/// What is no JSON object, or one that readers understand differently.
+/// Texts that are not JSON objects, or that parsers interpret differently.
 pub(crate) fn no_objects() -> Vec<Vec<u8>> {
     let texts = [
         "",
@@ -52,8 +52,8 @@ pub(crate) fn no_objects() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = texts.map(Into::into).into();
     all.push(deep("[", "]").into());
     all.push(deep(r#"{"x":"#, "}").into());
-    // Not UTF-8: a byte that never is, a character that is longer than need be, half a character,
-    // a surrogate, and UTF-16.
+    // Invalid UTF-8: an impossible byte, an overlong character, half a character, a surrogate, and
+    // UTF-16.
     for bad in [
         &[0xff][..],
         &[0xc0, 0xa2],
@@ -115,8 +115,8 @@ async fn a_name_that_stands_twice_in_a_header_is_refused() {
     target.lets_in(&token).await;
 }
 
-/// RFC 7515 §4.1.11: nothing that is critical is understood here. An empty list, or what is none,
-/// must not be there at all.
+/// RFC 7515 §4.1.11: no critical extension is supported. An empty list, or a value that is not a
+/// list, is invalid.
 #[tokio::test]
 async fn a_header_with_critical_extensions_is_refused_in_whatever_form() {
     let signer = Signer::of(Algorithm::HS256);
@@ -152,8 +152,8 @@ async fn a_header_with_critical_extensions_is_refused_in_whatever_form() {
     target.lets_in(&token).await;
 }
 
-/// RFC 7797 §7: a JWT's payload is always encoded. Whoever takes this header at its word reads
-/// another payload than who does not know it.
+/// RFC 7797 §7: the payload of a JWT is always encoded. A parser that obeys this header reads
+/// another payload than one that ignores it.
 #[tokio::test]
 async fn a_payload_that_is_said_not_to_be_encoded_is_refused() {
     let signer = Signer::of(Algorithm::HS256);
@@ -171,7 +171,7 @@ async fn a_payload_that_is_said_not_to_be_encoded_is_refused() {
     ] {
         target.refuses(&signer.sign(header, &claims), why).await;
     }
-    // As such a token really looks: the payload as it is, here one without spaces or dots.
+    // The real form of such a token: an unencoded payload, here without spaces or dots.
     let header = session_cleanup_tests::token_factory::encoded(r#"{"alg":"HS256","b64":false}"#);
     let payload = claims.replace('.', r"\u002e");
     let message = format!("{header}.{payload}");

@@ -1,4 +1,4 @@
-//! Keys of a JWK Set that nobody may trust, in one set with a good one.
+//! Attacks with unsuitable keys in a JWK Set, beside a valid one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,11 +14,11 @@ use session_token::keys::{InvalidJwks, VerifyingKey, read_jwks};
 
 use super::target_of_set;
 
-/// A JWK with some of its members set, or removed where they are null.
+/// A JWK with these members set, or removed if null.
 fn with(jwk: &Value, members: Value) -> Value {
     let mut jwk = jwk.clone();
     let Value::Object(members) = members else {
-        unreachable!("members are an object")
+        unreachable!("the members are an object")
     };
     for (name, value) in members {
         jwk[name] = value;
@@ -33,7 +33,7 @@ fn number(jwk: &Value, name: &str) -> Vec<u8> {
     decoded(jwk[name].as_str().unwrap())
 }
 
-/// The tokens are the issuer's own: if the key were taken, they would be let in.
+/// The issuer signs the tokens: if the authorizer accepted the key, it would allow them.
 async fn each_is_refused(algorithm: Algorithm, bad: Vec<Value>) {
     let issuer = Signer::of(algorithm);
     let good = with(&issuer.jwk(), json!({ "kid": "good" }));
@@ -52,7 +52,7 @@ async fn each_is_refused(algorithm: Algorithm, bad: Vec<Value>) {
     target.lets_in(&token).await;
 }
 
-/// What is wrong with a key of any kind.
+/// Invalid members of a key of any type.
 fn for_something_else(jwk: &Value) -> Vec<Value> {
     [
         json!({ "use": "enc" }),
@@ -72,7 +72,7 @@ fn for_something_else(jwk: &Value) -> Vec<Value> {
         json!({ "kty": "oct", "k": "" }),
         json!({ "kty": "" }),
         json!({ "kty": null }),
-        // Private ones, in whole or in part, and secrets.
+        // Private keys, complete or in part, and secrets.
         json!({ "d": encoded([7; 32]) }),
         json!({ "d": "" }),
         json!({ "d": [] }),
@@ -127,7 +127,7 @@ async fn an_unsound_rsa_key_is_refused() {
     let small = decoded_pem(include_str!("../../../keys/rsa-1024.pub.pem"));
     let short = &small[small.len() - 128 - 5..small.len() - 5];
     let mut bad: Vec<_> = [
-        // e: 1, even, zero, nothing.
+        // e: 1, even, zero, missing.
         json!({ "e": encoded([1]) }),
         json!({ "e": encoded([0, 0, 1]) }),
         json!({ "e": encoded([2]) }),
@@ -138,7 +138,7 @@ async fn an_unsound_rsa_key_is_refused() {
         json!({ "e": 65_537 }),
         json!({ "e": "AQAB=" }),
         json!({ "e": "A+/B" }),
-        // n: 1,024 bits, 2,047 bits, 8,200 bits, zero, nothing.
+        // n: 1,024 bits, 2,047 bits, 8,200 bits, zero, missing.
         json!({ "n": encoded(short) }),
         json!({ "n": encoded([&[0x7f], &n[1..]].concat()) }),
         json!({ "n": encoded([&vec![0xff; 769], &n[..]].concat()) }),
@@ -180,7 +180,7 @@ async fn an_elliptic_key_off_its_curve_or_of_another_one_is_refused() {
             json!({ "x": encoded(vec![0; length]), "y": encoded(vec![0; length]) }),
             json!({ "x": encoded(vec![0xff; length]), "y": encoded(vec![0xff; length]) }),
             json!({ "x": encoded(vec![0; length]) }),
-            // The coordinates' length is the curve's (RFC 7518 §6.2.1.2).
+            // The coordinates have the curve's length (RFC 7518 §6.2.1.2).
             json!({ "x": encoded([&[0], &x[..]].concat()) }),
             json!({ "y": encoded([&[0], &y[..]].concat()) }),
             json!({ "x": encoded(&x[1..]) }),
@@ -226,7 +226,7 @@ async fn an_edwards_key_of_another_curve_or_kind_is_refused() {
     each_is_refused(Algorithm::EdDSA, bad.into()).await;
 }
 
-/// Which of them signed cannot be told; whoever could add one to the set would sign for both.
+/// It is unknown which of them signed. Anyone who can add a key to the set could sign for both.
 #[tokio::test]
 async fn keys_of_one_kid_are_refused_all_of_them() {
     let algorithm = Algorithm::EdDSA;
@@ -238,7 +238,7 @@ async fn keys_of_one_kid_are_refused_all_of_them() {
         escaped,
         named(&issuer.jwk(), "same"),
         named(&issuer.jwk(), "same"),
-        // One of another kind, one for something else, one that is private, one that is none.
+        // A key of another type, one with another use, a private one, and an invalid one.
         named(&issuer.jwk(), "rsa"),
         named(&Signer::of(Algorithm::RS256).jwk(), "rsa"),
         named(&issuer.jwk(), "use"),
@@ -247,7 +247,7 @@ async fn keys_of_one_kid_are_refused_all_of_them() {
         with(&stranger.jwk(), json!({ "kid": "private", "d": "AA" })),
         named(&issuer.jwk(), "none"),
         { "kid": "none" },
-        // Without a name, or with one that is none.
+        // Without a key ID, or with an invalid one.
         issuer.jwk(),
         stranger.jwk(),
         named(&issuer.jwk(), "good"),
@@ -295,7 +295,7 @@ fn a_document_that_is_no_set_or_has_a_name_twice_is_refused_whole() {
         format!(r#"{{"keys":[{}]}}"#, doubled(&jwk, "crv")),
         format!(r#"{{"keys":[{jwk}]}} x"#),
         format!("\u{feff}{{\"keys\":[{jwk}]}}"),
-        // A text that one reader of JSON would take for JSON, with doubled names in it.
+        // A text that the JSON library would parse as JSON, with duplicate names.
         json!({ "keys": [{ "$serde_json::private::RawValue": doubled(&jwk, "x") }] }).to_string(),
     ] {
         let read = read_jwks(document.as_bytes(), Algorithm::EdDSA);
@@ -313,7 +313,7 @@ fn a_document_that_is_no_set_or_has_a_name_twice_is_refused_whole() {
     }
 }
 
-/// A key with the exponent 1 verifies every message that is its own signature.
+/// With the exponent 1, every message is its own signature.
 #[test]
 fn an_unsound_rsa_key_is_refused_as_pem_too() {
     let jwk = Signer::of(Algorithm::RS256).jwk();
@@ -351,15 +351,15 @@ fn an_unsound_rsa_key_is_refused_as_pem_too() {
     assert!(error.to_string().contains("CVE-2017-15361"), "{error}");
 }
 
-/// The product of the first primes, so many of them.
+/// The product of the first primes.
 fn primorial(primes: usize) -> BigUint {
     let is_prime = |number: &u32| !(2..*number).any(|divisor| number.is_multiple_of(divisor));
     (2_u32..).filter(is_prime).take(primes).product()
 }
 
-/// A number of 1,024 bits as the weak generator makes its primes of that size: k·M + 65537^a mod M,
-/// M being the product of the first 126 primes. That it is no prime is nothing that a test of the
-/// modulus could see.
+/// A number of 1,024 bits with the structure of the weak generator's primes: k·M + 65537^a mod M,
+/// where M is the product of the first 126 primes. It is not prime, but a test of the modulus
+/// cannot notice that.
 fn roca_factor(power: u32) -> BigUint {
     let product = primorial(126);
     let start = BigUint::from(65_537_u32).modpow(&power.into(), &product);
@@ -387,7 +387,7 @@ async fn rejects_rsa_key_of_weak_generator() {
     }
 }
 
-/// Of moduli that are made in another way, one of 2^28 looks like a weak one.
+/// One of 2^28 other moduli looks like a weak one.
 #[test]
 fn accepts_rsa_moduli_of_other_generators() {
     let jwk = Signer::of(Algorithm::RS256).jwk();
@@ -403,7 +403,7 @@ fn accepts_rsa_moduli_of_other_generators() {
     let read = read_jwks(set.as_bytes(), Algorithm::RS256).unwrap();
     let taken = (0..500).filter(|kid| read.of(Some(&kid.to_string())).next().is_some());
     assert_eq!(taken.count(), 500);
-    // One power of the generator is not enough: both factors must be.
+    // Both factors must be powers of the generator.
     let half = roca_factor(5) * (roca_factor(6) + 2_u32);
     let half = with(&jwk, json!({ "n": encoded(half.to_bytes_be()) }));
     let set = json!({ "keys": [half] }).to_string();

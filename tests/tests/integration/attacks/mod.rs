@@ -1,6 +1,6 @@
-//! The attacks on tokens that are known, each against the authorizer as it is configured for the
-//! algorithm that it is about, with a live session behind. Beside what is refused stands what
-//! differs from it in nothing else and is let in.
+//! The known attacks on tokens, each against an authorizer that is configured for the attacked
+//! algorithm and has a live session. Each test also has a valid token that differs in nothing else
+//! and is allowed.
 
 mod algorithm;
 mod claims;
@@ -18,7 +18,7 @@ use session_cleanup_tests::key_server::{Answer, KeyServer};
 use session_cleanup_tests::token_factory::{Target, verifier};
 use session_token::keys::read_jwks;
 
-/// An authorizer that fetches this JWK Set, and where it does.
+/// An authorizer that fetches this JWK Set, and the server of the set.
 async fn target_of_set(algorithm: Algorithm, set: &Value) -> (Target, KeyServer) {
     let server = KeyServer::start(Answer::body(set.to_string())).await;
     let keys = read_jwks(set.to_string().as_bytes(), algorithm).unwrap();

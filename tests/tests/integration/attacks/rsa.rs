@@ -1,5 +1,5 @@
-//! RSA (RFC 8017 §8): a signature is one number below the modulus, and what it stands for is
-//! compared to the last byte.
+//! Attacks on RSA (RFC 8017 §8): a signature is a number below the modulus, and all bytes of the
+//! encoded message are compared.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 
 use super::target_of_set;
 
-/// The modulus' length in bytes.
+/// Length of the modulus in bytes.
 const LENGTH: usize = 256;
 
-/// The modulus and the private exponent of the tests' key.
+/// Modulus and private exponent of the test key.
 struct PrivateKey {
     n: BigUint,
     d: BigUint,
@@ -28,8 +28,8 @@ impl PrivateKey {
         let pem = include_str!("../../../keys/rsa.pem");
         let lines: Vec<_> = pem.lines().filter(|it| !it.starts_with('-')).collect();
         let der = STANDARD.decode(lines.concat()).unwrap();
-        // PKCS #8 (RFC 5208 §5): a version, an algorithm, and in a string of bytes RFC 8017 A.1.2:
-        // a version, n, e, d.
+        // PKCS #8 (RFC 5208 §5): version, algorithm, and an octet string with the structure of RFC
+        // 8017 A.1.2: version, n, e, d.
         let info = elements(elements(&der)[0]);
         let key = elements(elements(info[2])[0]);
         let number = |at: usize| BigUint::from_bytes_be(key[at]);
@@ -39,14 +39,14 @@ impl PrivateKey {
         }
     }
 
-    /// What would have to be signed for this, whatever it is.
+    /// Signs any encoded message.
     fn signature(&self, encoded_message: &[u8]) -> Vec<u8> {
         let number = BigUint::from_bytes_be(encoded_message);
         fixed(&number.modpow(&self.d, &self.n))
     }
 }
 
-/// The contents of the elements that stand behind one another in DER.
+/// The contents of consecutive DER elements.
 fn elements(mut der: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     while let [_, length, rest @ ..] = der {
@@ -85,15 +85,15 @@ async fn target(algorithm: Algorithm) -> (Signer, Target) {
     (signer, target)
 }
 
-/// RFC 8017 §5.2.2: the number must be less than the modulus. One that is as much larger stands
-/// for the same.
+/// RFC 8017 §5.2.2: the number must be less than the modulus. Adding the modulus gives an
+/// equivalent number.
 #[tokio::test]
 async fn a_signature_beyond_the_modulus_is_refused() {
     let n = PrivateKey::read().n;
     let limit = BigUint::from(1_u8) << (8 * LENGTH);
     for algorithm in [Algorithm::RS256, Algorithm::PS256] {
         let (signer, target) = target(algorithm).await;
-        // Of some messages the signature is so small that the sum is not too long.
+        // For some messages the signature is small enough for the sum to fit.
         let (message, number) = (0..)
             .find_map(|n_th: u32| {
                 let claims = claims_with("scope", n_th.to_string()).to_string();
@@ -119,7 +119,7 @@ async fn a_signature_beyond_the_modulus_is_refused() {
 async fn a_signature_of_another_length_is_refused() {
     for algorithm in [Algorithm::RS256, Algorithm::PS256] {
         let (signer, target) = target(algorithm).await;
-        // One that begins with a zero, so that it could go without.
+        // A signature that starts with a zero byte, which could be omitted.
         let (message, signature) = (0..)
             .find_map(|n_th: u32| {
                 let claims = claims_with("scope", n_th.to_string()).to_string();
@@ -149,19 +149,19 @@ async fn a_signature_of_another_length_is_refused() {
     }
 }
 
-/// How the hash of SHA-256 is named (RFC 8017 §9.2, note 1).
+/// DER prefix of a SHA-256 hash (RFC 8017 §9.2, note 1).
 const SHA_256: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 0x20,
 ];
 
-/// 0, the type, the padding and 0 before `rest`, which takes the end.
+/// 0, the block type, the padding and 0, followed by `rest`.
 fn padded(kind: u8, padding: u8, rest: &[u8]) -> Vec<u8> {
     let padding = vec![padding; LENGTH - 3 - rest.len()];
     [&[0, kind], &padding[..], &[0], rest].concat()
 }
 
-/// What a reader of PKCS #1 v1.5 lets pass if it parses what it should compare (CVE-2006-4339 and
-/// its many successors). Here the issuer's own key signs them.
+/// Encodings of PKCS #1 v1.5 that pass if an implementation parses instead of comparing
+/// (CVE-2006-4339 and its many successors). The issuer's own key signs them here.
 #[tokio::test]
 async fn a_signature_over_anything_but_the_one_padding_is_refused() {
     let (signer, target) = target(Algorithm::RS256).await;
@@ -176,7 +176,7 @@ async fn a_signature_over_anything_but_the_one_padding_is_refused() {
         changed[at] = byte;
         changed
     };
-    // Eight bytes of padding, which is the least, and then room for what one likes.
+    // Eight bytes of padding, the minimum, and then arbitrary bytes.
     let room = LENGTH - 11 - info.len();
     let short = [&[0, 1], &[0xff; 8][..], &[0], &info].concat();
     for wrong in [
@@ -192,8 +192,8 @@ async fn a_signature_over_anything_but_the_one_padding_is_refused() {
         changed(100, 0xfe),
         changed(0, 0x80),
         changed(LENGTH - 33, 0x21),
-        // No name, that of SHA-1, SHA-384 and SHA-512, no parameters, other parameters, lengths
-        // in two bytes.
+        // Without a prefix; with that of SHA-1, SHA-384 and SHA-512; without parameters; with other
+        // parameters; with lengths in two bytes.
         padded(1, 0xff, &hash),
         other(
             &hash,
@@ -212,7 +212,7 @@ async fn a_signature_over_anything_but_the_one_padding_is_refused() {
         changed(LENGTH - 36, 4),
         other(&hash, &[&[0x30, 0x81][..], &SHA_256[1..]].concat()),
         other(&hash, &[&SHA_256[..18], &[0x81, 0x20]].concat()),
-        // Another message's, and half of this one's.
+        // The hash of another message, and half of this message's hash.
         other(&Sha256::digest("x"), &SHA_256),
         other(&[&hash[..16], &[0; 16]].concat(), &SHA_256),
     ] {
@@ -226,8 +226,8 @@ async fn a_signature_over_anything_but_the_one_padding_is_refused() {
         .await;
 }
 
-/// Bleichenbacher's forgery of 2006: with the exponent 3, a root of a number that begins as the
-/// padding does is a signature to whoever does not look at the end. It takes no private key.
+/// Bleichenbacher's forgery of 2006: with the exponent 3, the cube root of a number that starts
+/// like the padding is a valid signature, unless the end is checked. It needs no private key.
 #[tokio::test]
 async fn a_cube_root_is_no_signature_under_a_key_with_the_exponent_3() {
     let issuer = Signer::of(Algorithm::RS256);
@@ -248,7 +248,7 @@ async fn a_cube_root_is_no_signature_under_a_key_with_the_exponent_3() {
         let rest = 8 * (LENGTH - 1) - 8 * (2 + padding + SHA_256.len() + hash.len());
         let root = (&begin << rest).cbrt() + 1_u8;
         let cube = &root * &root * &root;
-        assert_eq!(cube >> rest, begin, "it begins as a signature does");
+        assert_eq!(cube >> rest, begin, "it starts like a signature");
         let forged = token(&message, &fixed(&root));
         target.refuses(&forged, InvalidToken::Signature).await;
     }
@@ -277,7 +277,7 @@ fn pss(message: &str, salt: &[u8], trailer: u8) -> Vec<u8> {
     [&masked[..], &hashed, &[trailer]].concat()
 }
 
-/// RFC 7518 §3.5: the salt is as long as the hash.
+/// RFC 7518 §3.5: the salt has the length of the hash.
 #[tokio::test]
 async fn a_signature_with_a_salt_of_another_length_is_refused() {
     let (signer, target) = target(Algorithm::PS256).await;

@@ -1,80 +1,45 @@
-//! The image that the functions run in: AWS's own, or a stand-in where that cannot be had.
+//! The image that the functions run in: AWS's, or a stand-in on a machine that cannot pull it.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::built::{Built, architecture};
-use super::programs::{command, output, project};
-use crate::serve::ServeError;
-use crate::terminal::{ERROR, err, styled};
+use session_cleanup_local::sam_local::built::{architecture, build, programs};
+use session_cleanup_local::sam_local::process::{command, output, project};
 
 /// AWS's image of the template's runtime.
 const REAL: &str = "public.ecr.aws/lambda/provided:al2023";
-/// A name of its own, so that nothing ever takes it for AWS's.
+/// Name of the stand-in. Not AWS's name, so that nothing mistakes it for AWS's image.
 const STAND_IN: &str = "session-cleanup/lambda-stand-in";
 
-/// An image that the engine has.
-pub enum Image {
-    /// AWS's.
-    Real(String),
-    /// One made of this machine's own files.
-    StandIn(String),
-}
-
-impl Image {
-    /// Finds AWS's image, pulls it, or makes the stand-in, and says so.
-    ///
-    /// # Errors
-    ///
-    /// Neither can be had.
-    pub async fn find(built: &Built) -> Result<Self, ServeError> {
-        let name = format!("{REAL}-{}", architecture());
-        if docker(&["image", "inspect", &name]).await.is_ok() {
-            return Ok(Self::Real(name));
-        }
-        let Err(why) = docker(&["pull", "--quiet", &name]).await else {
-            return Ok(Self::Real(name));
-        };
-        let stand_in = format!("{STAND_IN}:{}", architecture());
-        make(&stand_in, built).await.map_err(|error| {
-            ServeError::new(format!(
-                "{name} cannot be had ({why}), and no stand-in be made: {error}"
-            ))
-        })?;
-        err(format!(
-            "{} the functions run in a stand-in made of this machine's C library, not in {name}: {why}",
-            styled(ERROR, "stand-in:")
-        ));
-        Ok(Self::StandIn(stand_in))
+/// The options of `sam local` that select the image. Builds a stand-in if AWS's image is not
+/// present and cannot be pulled.
+pub(crate) async fn sam_options() -> Vec<String> {
+    let name = format!("{REAL}-{}", architecture());
+    let real = vec!["--skip-pull-image".to_owned()];
+    if docker(&["image", "inspect", &name]).await.is_ok() {
+        return real;
     }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Real(name) | Self::StandIn(name) => name,
-        }
-    }
-
-    /// What `sam local` has to be told of it.
-    #[must_use]
-    pub fn arguments(&self) -> Vec<&str> {
-        match self {
-            Self::Real(_) => vec!["--skip-pull-image"],
-            Self::StandIn(name) => vec!["--skip-pull-image", "--invoke-image", name],
-        }
-    }
+    let Err(why) = docker(&["pull", "--quiet", &name]).await else {
+        return real;
+    };
+    let stand_in = format!("{STAND_IN}:{}", architecture());
+    build().await.unwrap();
+    make(&stand_in).await.unwrap();
+    eprintln!("{name} cannot be pulled ({why}); the functions run in {stand_in}");
+    ["--skip-pull-image", "--invoke-image", &stand_in]
+        .map(str::to_owned)
+        .into()
 }
 
 async fn docker(arguments: &[&str]) -> Result<String, String> {
     output(command("docker", arguments)).await
 }
 
-/// Makes an image of what the functions need of this machine, and of what SAM needs to put its
-/// emulator into it.
-async fn make(name: &str, built: &Built) -> Result<(), String> {
+/// Makes an image from the files of this machine that the functions need, and the tools that SAM
+/// needs to add its emulator.
+async fn make(name: &str) -> Result<(), String> {
     let folder = project().join(".aws-sam/stand-in");
     let archive = folder.with_extension("tar");
     let why = |error: std::io::Error| error.to_string();
@@ -82,14 +47,14 @@ async fn make(name: &str, built: &Built) -> Result<(), String> {
         fs::remove_dir_all(&folder).map_err(why)?;
     }
     let mut files = BTreeSet::from([busybox()?]);
-    for program in built.programs().map_err(why)? {
+    for program in programs().map_err(why)? {
         files.extend(libraries(&program).await?);
     }
     for file in files {
         copy(&file, &folder.join(file.strip_prefix("/").unwrap_or(&file))).map_err(why)?;
     }
     if let Some(certificates) = certificates() {
-        // The first place in which the functions look.
+        // The first path where the functions look.
         copy(
             certificates,
             &folder.join("etc/ssl/certs/ca-certificates.crt"),
@@ -108,7 +73,7 @@ async fn make(name: &str, built: &Built) -> Result<(), String> {
     ))
     .await?;
     docker(&["import", &to, name]).await?;
-    // What SAM has made of an earlier stand-in. There may be none.
+    // Remove the image that SAM made from an earlier stand-in, if any.
     let repository = name.split(':').next().unwrap_or(name);
     let earlier = format!("{repository}:rapid-{}", architecture());
     let _ = docker(&["image", "rm", "--force", &earlier]).await;
@@ -122,14 +87,14 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::copy(from, to).map(|_| ())
 }
 
-/// A shell and the tools in one program that needs no library.
+/// Path of a statically linked busybox: a shell and the tools in one program.
 fn busybox() -> Result<PathBuf, String> {
     let found = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
     let found = found.into_iter().find(|path| path.is_file());
-    found.ok_or_else(|| "there is no busybox (apt-get install busybox-static)".to_owned())
+    found.ok_or_else(|| "busybox is not installed (apt-get install busybox-static)".to_owned())
 }
 
-/// The root certificates of this machine.
+/// Path of this machine's root certificates.
 fn certificates() -> Option<&'static Path> {
     let places = [
         "/etc/ssl/certs/ca-certificates.crt",
@@ -141,14 +106,14 @@ fn certificates() -> Option<&'static Path> {
         .find(|path| path.is_file())
 }
 
-/// The libraries that a program loads, and its loader.
+/// The shared libraries of a program, and its loader.
 async fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>, String> {
     let printed = output(command("ldd", [program])).await;
     let printed = printed.map_err(|error| format!("ldd {}: {error}", program.display()))?;
     Ok(paths(&printed))
 }
 
-/// The paths in what `ldd` prints: `libc.so.6 => /lib/libc.so.6 (0x…)`, `/lib64/ld.so (0x…)`.
+/// The paths in the output of `ldd`: `libc.so.6 => /lib/libc.so.6 (0x…)`, `/lib64/ld.so (0x…)`.
 fn paths(printed: &str) -> BTreeSet<PathBuf> {
     let words = printed.split_whitespace();
     words

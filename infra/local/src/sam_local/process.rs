@@ -1,4 +1,4 @@
-//! Other programs: whether they are there, what they answer, and how they are ended.
+//! Child processes: checking that a program is installed, running it, and stopping it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,22 +11,21 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use crate::serve::{Context, ServeError};
+use crate::error::{Context as _, ServeError};
 use crate::terminal::err;
 
-/// The project's folder, where this program was built.
+/// Root folder of the project that this program was built from.
 #[must_use]
 pub fn project() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-/// Resolves once this process is asked to end: by Ctrl-C, by `kill`, or because its terminal is
-/// gone.
+/// Resolves when this process gets SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
 ///
-/// The system's.
+/// The signal handlers cannot be installed.
 pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -40,8 +39,8 @@ pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send + 'static
     })
 }
 
-/// A command in the project's folder. It is in a process group of its own: Ctrl-C in a terminal
-/// comes to this process alone, which ends the others one after the other.
+/// A command in the project's folder, in a new process group. Ctrl-C in a terminal then reaches
+/// this process only, which stops its children one after the other.
 pub fn command(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(program);
     command
@@ -52,54 +51,53 @@ pub fn command(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsS
     command
 }
 
-/// Makes sure that a program is there.
+/// Checks that a program is installed.
 ///
 /// # Errors
 ///
-/// How to get it.
+/// The program does not run. The message says how to install it.
 pub async fn require_program(program: &str, how_to_get_it: &str) -> Result<(), ServeError> {
-    match output(command(program, ["--version"])).await {
-        Ok(_) => Ok(()),
-        Err(why) => Err(ServeError::new(format!(
-            "{program} is needed and does not run ({why}); to get it: {how_to_get_it}"
-        ))),
-    }
+    let version = output(command(program, ["--version"])).await;
+    version.context(format!(
+        "{program} is needed but does not run (to install it: {how_to_get_it})"
+    ))?;
+    Ok(())
 }
 
-/// Runs a command to its end; what it prints.
+/// Runs a command to completion and returns its standard output.
 ///
 /// # Errors
 ///
-/// The last line of its complaint.
+/// The command fails. The error is the last line of its standard error.
 pub async fn output(mut command: Command) -> Result<String, String> {
     let output = command.kill_on_drop(true).output().await;
     let output = output.map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(last_line(&complaint).unwrap_or_else(|| output.status.to_string()))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(last_line(&stderr).unwrap_or_else(|| output.status.to_string()))
 }
 
-/// The last line that is not empty.
+/// The last line of a text that is not empty.
 #[must_use]
 pub fn last_line(text: &str) -> Option<String> {
     let mut lines = text.lines().map(str::trim).rev();
     lines.find(|line| !line.is_empty()).map(str::to_owned)
 }
 
-/// A program that runs beside this one, until it is ended or dropped.
+/// A child process that runs until it is stopped or dropped.
 pub struct ChildProcess {
     process: Child,
     id: Option<Pid>,
 }
 
 impl ChildProcess {
-    /// Starts it.
+    /// Starts a command.
     ///
     /// # Errors
     ///
-    /// The system's.
+    /// The program cannot be started.
     pub fn start(mut command: Command) -> io::Result<Self> {
         let process = command.spawn()?;
         let id = process.id().and_then(|id| i32::try_from(id).ok());
@@ -109,7 +107,7 @@ impl ChildProcess {
         })
     }
 
-    /// Waits until it has ended by itself; how.
+    /// Waits until the process ends. Returns its exit status as text.
     pub async fn ended(&mut self) -> String {
         match self.process.wait().await {
             Ok(status) => status.to_string(),
@@ -117,14 +115,14 @@ impl ChildProcess {
         }
     }
 
-    /// Whether it has ended by now.
+    /// Whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// Asks it to end as Ctrl-C does, and waits until it has. Its own children it ends itself.
+    /// Sends SIGINT and waits until the process has ended. It stops its own children.
     pub async fn end(mut self) {
-        // Patient, for removing containers takes its time.
+        // Removing containers is slow.
         const SHUTDOWN_TIMEOUT: Duration = Duration::from_mins(1);
         if let Some(id) = self.id.filter(|_| !self.has_ended()) {
             let _ = kill_process(id, Signal::INT);
@@ -132,7 +130,7 @@ impl ChildProcess {
                 .await
                 .is_err()
             {
-                err(format!("process {id:?} does not end, and is killed"));
+                err(format!("process {id:?} does not stop; killing it"));
                 let _ = self.process.kill().await;
             }
         }
@@ -140,7 +138,7 @@ impl ChildProcess {
 }
 
 impl Drop for ChildProcess {
-    /// Where nobody waits for its end, its children are asked to end as well.
+    /// Sends SIGINT to the process and its children, without waiting.
     fn drop(&mut self) {
         if let Some(id) = self.id.filter(|_| !self.has_ended()) {
             let _ = kill_process_group(id, Signal::INT);
@@ -148,18 +146,19 @@ impl Drop for ChildProcess {
     }
 }
 
-/// Runs a command to its end, with all that it says on standard error.
+/// Runs a command to completion, with its output on standard error.
 ///
 /// # Errors
 ///
-/// That it has failed.
+/// The command fails.
 pub async fn run_checked(what: &str, mut command: Command) -> Result<(), ServeError> {
     command.stdout(io::stderr());
     let running = ChildProcess::start(command);
     let mut running = running.context(what)?;
-    match running.process.wait().await {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(ServeError::failed(what, status)),
-        Err(error) => Err(ServeError::failed(what, error)),
+    let status = running.process.wait().await.context(what)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(ServeError::new(format!("{what} failed: {status}")))
     }
 }

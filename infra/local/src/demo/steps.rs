@@ -1,156 +1,29 @@
-//! `cargo demo`: the main job, from an open table to a clean one, every figure checked.
+//! The steps of the demo.
 
-use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
-
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::Method;
-use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use session_domain::RecordKey;
-use session_lifecycle::clock::{self, Deadline};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use session_lifecycle::clock;
 
-use crate::client::JsonClient;
-use crate::dynamodb::{self, TABLE_NAME};
+use super::output::{heading, show_report, statistics};
+use super::{Demo, Failure};
+use crate::dynamodb::TABLE_NAME;
 use crate::sample::{self, Sample, UserSession};
-use crate::server;
-use crate::stack::{Stack, scheduled_event};
-use crate::template::{FunctionName, Template};
-use crate::terminal::{BOLD, DIM, ERROR, Progress, SUCCESS, out, styled, table};
-use crate::tokens::{Bearer, Tokens};
+use crate::stack::scheduled_event;
+use crate::template::FunctionName;
+use crate::terminal::{DIM, Progress, out, styled, table};
 
 const STATS: &str = "/api/v1/monitoring/sessions/stats";
 const CLEANUP: &str = "/api/v1/monitoring/sessions/cleanup";
 const CLEANUPS: &str = "/api/v1/monitoring/sessions/cleanups";
 
-type Failure = Box<dyn Error + Send + Sync>;
-
-/// Compares figures with what the contract says they must be.
-#[derive(Default)]
-struct Checks {
-    right: usize,
-    wrong: Vec<String>,
-}
-
-impl Checks {
-    fn equal(&mut self, what: &str, found: &Value, expected: impl Into<Value>) {
-        let expected = expected.into();
-        if *found == expected {
-            self.right += 1;
-        } else {
-            self.wrong
-                .push(format!("{what} is {found}, and must be {expected}"));
-        }
-    }
-
-    /// Compares members of an object, each by name.
-    fn members(&mut self, what: &str, found: &Value, expected: &Value) {
-        for (name, value) in expected.as_object().into_iter().flatten() {
-            self.equal(&format!("{what}: {name}"), &found[name], value.clone());
-        }
-    }
-}
-
-/// The running demonstration.
-struct Demo {
-    stack: Stack,
-    tokens: Tokens,
-    api: SocketAddr,
-    http: JsonClient,
-    now: DateTime<Utc>,
-    checks: Checks,
-}
-
-/// Runs it; whether every figure was right.
-///
-/// # Errors
-///
-/// What keeps it from running at all.
-pub async fn run() -> Result<bool, Failure> {
-    let timer = Deadline::after(Duration::MAX);
-    let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (template, database, tokens) = (Template::read()?, dynamodb::open(None)?, Tokens::new());
-    let stack = Stack::start(template, database, loopback().await?, tokens.variables()).await?;
-    let listener = loopback().await?;
-    let api = listener.local_addr()?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(server::serve(
-        listener,
-        Arc::clone(&stack.gateway),
-        Arc::clone(&stack.functions),
-        None,
-        async {
-            let _ = stopped.await;
-        },
-    ));
-
-    out(styled(
-        BOLD,
-        "Session Cleanup, the whole stack in this process",
-    ))?;
-    table(&[
-        [
-            "DynamoDB, embedded".into(),
-            format!("http://{}", stack.dynamodb.address()),
-        ],
-        ["API Gateway, local".into(), format!("http://{api}")],
-    ])?;
-
-    let mut demo = Demo {
-        stack,
-        tokens,
-        api,
-        http: JsonClient::default(),
-        now: clock::now(),
-        checks: Checks::default(),
-    };
-    let sample = demo.fill().await?;
-    demo.statistics_before(&sample).await?;
-    demo.meet_an_expired_session(&sample.expired).await?;
-    demo.hourly_cleanup().await?;
-    demo.statistics_after(&sample).await?;
-    demo.forced_cleanup(&sample).await?;
-    demo.look_at_the_table().await?;
-
-    let Demo {
-        checks,
-        stack,
-        http,
-        ..
-    } = demo;
-    drop(http);
-    drop(stop);
-    serving.await??;
-    stack.dynamodb.stop().await;
-    conclude(&checks, &timer)
-}
-
-fn conclude(checks: &Checks, timer: &Deadline) -> Result<bool, Failure> {
-    out("")?;
-    for wrong in &checks.wrong {
-        out(format!("{} {wrong}", styled(ERROR, "wrong:")))?;
-    }
-    let seconds = timer.elapsed().as_secs_f64();
-    if checks.wrong.is_empty() {
-        let figures = format!("{} figures checked, all right", checks.right);
-        out(format!("{} in {seconds:.1} s", styled(SUCCESS, figures)))?;
-    } else {
-        let figures = format!(
-            "{} of {} figures wrong",
-            checks.wrong.len(),
-            checks.wrong.len() + checks.right
-        );
-        out(styled(ERROR, figures))?;
-    }
-    Ok(checks.wrong.is_empty())
-}
-
 impl Demo {
-    async fn fill(&self) -> Result<Sample, Failure> {
-        heading(1, "A service whose sessions nobody closes")?;
+    pub(super) async fn fill(&self) -> Result<Sample, Failure> {
+        heading(
+            1,
+            "Sample data: a service that never cleans up its sessions",
+        )?;
         let progress = Progress::new(sample::RECORDS, "filling the table");
         let filled =
             sample::fill(&self.stack.sessions(), self.now.into(), || progress.step()).await?;
@@ -164,7 +37,7 @@ impl Demo {
                 sample::OLD_INACTIVE_SESSIONS,
             ),
             row(
-                "sessions inactive for less",
+                "sessions inactive for less than 30 days",
                 sample::YOUNG_INACTIVE_SESSIONS,
             ),
             row("refresh tokens, expired", sample::EXPIRED_REFRESH_TOKENS),
@@ -178,7 +51,7 @@ impl Demo {
         Ok(filled)
     }
 
-    async fn statistics_before(&mut self, sample: &Sample) -> Result<(), Failure> {
+    pub(super) async fn statistics_before(&mut self, sample: &Sample) -> Result<(), Failure> {
         heading(2, &format!("GET {STATS}, with a reader's token"))?;
         let (status, body) = self
             .call(Method::GET, STATS, Some(&self.reader(sample)))
@@ -210,10 +83,13 @@ impl Demo {
         Ok(statistics(&body["data"])?)
     }
 
-    async fn meet_an_expired_session(&mut self, expired: &UserSession) -> Result<(), Failure> {
+    pub(super) async fn deny_expired_session(
+        &mut self,
+        expired: &UserSession,
+    ) -> Result<(), Failure> {
         heading(
             3,
-            "An expired session meets the authorizer, with a token that is still good",
+            "An expired session reaches the authorizer, with a token that is still valid",
         )?;
         let (status, body) = self
             .call(Method::GET, STATS, Some(&self.token(expired, "")))
@@ -222,7 +98,7 @@ impl Demo {
         self.checks
             .equal("the status for an expired session", &json!(status), 401);
         self.checks
-            .equal("the answer", &body, json!({ "error": "Session expired" }));
+            .equal("the response", &body, json!({ "error": "Session expired" }));
 
         let key = RecordKey::session(&expired.user, &expired.session);
         let row = self
@@ -241,7 +117,7 @@ impl Demo {
         let reason = row.get("deactivation_reason").and_then(|it| it.as_s().ok());
         let number = |name: &str| row.get(name)?.as_n().ok()?.parse::<i64>().ok();
         self.checks
-            .equal("is_active of its row", &json!(is_active), false);
+            .equal("is_active of its record", &json!(is_active), false);
         self.checks.equal(
             "deactivation_reason",
             &json!(reason),
@@ -251,20 +127,20 @@ impl Demo {
             .zip(number("deactivated_at"))
             .map(|(due, at)| due - at);
         self.checks.equal(
-            "the seconds that its row is kept",
+            "the retention of its record in seconds",
             &json!(kept),
             30 * 86_400,
         );
         out(format!(
-            "    its row: is_active {}, {}",
+            "    its record: is_active {}, {}",
             json!(is_active),
             json!(reason)
         ))?;
         Ok(())
     }
 
-    async fn hourly_cleanup(&mut self) -> Result<(), Failure> {
-        heading(4, "The hourly event of EventBridge")?;
+    pub(super) async fn scheduled_cleanup(&mut self) -> Result<(), Failure> {
+        heading(4, "The scheduled event of EventBridge")?;
         let event = scheduled_event(self.now);
         let report = self
             .stack
@@ -272,14 +148,14 @@ impl Demo {
             .invoke(FunctionName::Cleanup, &event, clock::now())
             .await?;
         self.checks.members(
-            "the hourly report",
+            "the scheduled report",
             &report,
             &json!({
                 "trigger": "schedule",
                 "requested_by": null,
                 "dry_run": false,
                 "complete": true,
-                // One less: the authorizer met it first.
+                // One less, because the authorizer has deactivated it.
                 "sessions_deactivated": sample::EXPIRED_SESSIONS - 1,
                 "sessions_deleted":
                     sample::OLD_INACTIVE_SESSIONS - sample::OLD_INACTIVE_SESSIONS_IN_GRACE,
@@ -297,13 +173,13 @@ impl Demo {
         show_report(&report)?;
         out(styled(
             DIM,
-            "    What has been due for less than 48 hours is left to native TTL, which deletes for free.",
+            "    Records that have been due for less than 48 hours are left to native TTL, which deletes for free.",
         ))?;
         Ok(())
     }
 
-    async fn statistics_after(&mut self, sample: &Sample) -> Result<(), Failure> {
-        heading(5, "The statistics after it")?;
+    pub(super) async fn statistics_after(&mut self, sample: &Sample) -> Result<(), Failure> {
+        heading(5, "The statistics after the cleanup")?;
         let (_, body) = self
             .call(Method::GET, STATS, Some(&self.reader(sample)))
             .await?;
@@ -329,7 +205,7 @@ impl Demo {
         Ok(statistics(&body["data"])?)
     }
 
-    async fn forced_cleanup(&mut self, sample: &Sample) -> Result<(), Failure> {
+    pub(super) async fn forced_cleanup(&mut self, sample: &Sample) -> Result<(), Failure> {
         heading(6, &format!("POST {CLEANUP}"))?;
         let (reader, admin) = (
             self.reader(sample),
@@ -354,7 +230,7 @@ impl Demo {
             self.checks
                 .equal(&format!("the status {who}"), &json!(found), status);
             self.checks
-                .equal(&format!("the answer {who}"), &body, answer);
+                .equal(&format!("the response {who}"), &body, answer);
         }
         let (status, body) = self.call(Method::POST, CLEANUP, Some(&admin)).await?;
         out(format!("    {:<16} {status}", "as administrator"))?;
@@ -392,9 +268,9 @@ impl Demo {
         Ok(())
     }
 
-    /// Counts what is left in the table, with another client than the functions use.
-    async fn look_at_the_table(&mut self) -> Result<(), Failure> {
-        heading(7, "What is left in the table")?;
+    /// Counts the remaining records, with a client that the functions do not use.
+    pub(super) async fn remaining_records(&mut self) -> Result<(), Failure> {
+        heading(7, "The records that remain in the table")?;
         let items = self
             .stack
             .dynamodb
@@ -425,7 +301,7 @@ impl Demo {
                 .filter(|sort| sort.starts_with(prefix))
                 .count();
             self.checks.equal(
-                &format!("the number of {what} left"),
+                &format!("the number of remaining {what}"),
                 &json!(found),
                 expected,
             );
@@ -433,77 +309,8 @@ impl Demo {
         }
         Ok(table(&rows)?)
     }
-
-    fn reader(&self, sample: &Sample) -> String {
-        self.token(&sample.reader, "sessions:read")
-    }
-
-    fn token(&self, session: &UserSession, scope: &str) -> String {
-        self.tokens.sign(Bearer {
-            user: session.user.as_str(),
-            session: session.session.as_str(),
-            scope,
-            expires_at: self.now + TimeDelta::minutes(15),
-        })
-    }
-
-    /// Calls the API over HTTP; the status and the body.
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        token: Option<&String>,
-    ) -> Result<(u16, Value), Failure> {
-        let url = format!("http://{}{path}", self.api);
-        self.http
-            .call(method, &url, token.map(String::as_str), "")
-            .await
-    }
 }
 
-fn text(value: &str) -> aws_sdk_dynamodb::types::AttributeValue {
-    aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned())
-}
-
-fn heading(number: u8, text: &str) -> std::io::Result<()> {
-    out("")?;
-    out(styled(BOLD, format!("{number}  {text}")))
-}
-
-/// Shows named members of an object.
-fn show(object: &Value, names: &[&str]) -> std::io::Result<()> {
-    let rows: Vec<_> = names
-        .iter()
-        .map(|name| [(*name).to_owned(), object[name].to_string()])
-        .collect();
-    table(&rows)
-}
-
-fn statistics(data: &Value) -> std::io::Result<()> {
-    show(
-        data,
-        &[
-            "total_sessions",
-            "active_sessions",
-            "expired_sessions",
-            "cleanup_needed",
-            "inactive_sessions",
-            "oldest_expired_age_seconds",
-        ],
-    )
-}
-
-fn show_report(report: &Value) -> std::io::Result<()> {
-    show(
-        report,
-        &[
-            "sessions_deactivated",
-            "sessions_deleted",
-            "refresh_tokens_deleted",
-            "blacklisted_tokens_deleted",
-            "failed",
-            "complete",
-            "capacity_units",
-        ],
-    )
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
 }

@@ -1,10 +1,16 @@
-//! The built functions in containers, behind SAM's own API: the one command, as a person runs it.
+//! `cargo sam-local` as a user runs it: the built functions in containers, behind SAM's API. The
+//! test starts the Docker daemon and makes an image if the machine has none.
 #![cfg(unix)]
 #![allow(
+    clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "this is test code: what fails here fails the test"
+    reason = "test code: a panic fails the test"
 )]
 
+mod engine;
+mod image;
+#[path = "../running/mod.rs"]
 mod running;
 
 use std::collections::HashMap;
@@ -14,26 +20,23 @@ use std::process::{Command, Stdio};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::Method;
+use engine::Engine;
 use jsonwebtoken::dangerous::insecure_decode_claims;
 use running::{Running, command};
 use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::{TABLE_NAME, client};
 use session_cleanup_local::sample;
 
-/// What SAM answers by itself to a Deny: it knows no `GatewayResponses`.
+/// SAM's own answer to a Deny: SAM does not support `GatewayResponses`.
 const DENIED: &str = "User is not authorized to access this resource";
 
 #[tokio::test]
 #[ignore = "needs SAM and Docker: see CONTRIBUTING.md"]
 async fn the_built_functions_do_their_work_behind_sams_own_api() {
-    let engine_was_there = engine_answers();
-    let stack = Running::start(command(&[
-        "sam-local",
-        "--port",
-        "0",
-        "--dynamodb-port",
-        "0",
-    ]));
+    let engine = Engine::find_or_start().await;
+    let mut start = command(&["sam-local", "--port", "0", "--dynamodb-port", "0", "--"]);
+    start.args(image::sam_options().await);
+    let stack = Running::start(start);
     let admin = stack.exported("ADMIN");
     let reader = stack.exported("READER");
 
@@ -78,7 +81,7 @@ async fn the_built_functions_do_their_work_behind_sams_own_api() {
         &invoke_cleanup(&stack, "scheduled"),
         &json!({
             "trigger": "schedule", "dry_run": false, "complete": true, "failed": 0,
-            // One less: the authorizer met it first.
+            // One less, because the authorizer has deactivated it.
             "sessions_deactivated": sample::EXPIRED_SESSIONS - 1,
             "sessions_deleted":
                 sample::OLD_INACTIVE_SESSIONS - sample::OLD_INACTIVE_SESSIONS_IN_GRACE,
@@ -125,22 +128,9 @@ async fn the_built_functions_do_their_work_behind_sams_own_api() {
 
     let api = stack.address("API").to_owned();
     stack.interrupt();
-    assert!(TcpStream::connect(api).is_err(), "SAM was left behind");
-    assert_eq!(
-        engine_answers(),
-        engine_was_there,
-        "the engine is as it was"
-    );
-}
-
-/// Whether Docker's engine runs.
-fn engine_answers() -> bool {
-    let mut docker = Command::new("docker");
-    docker
-        .arg("version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    docker.status().unwrap().success()
+    assert!(TcpStream::connect(api).is_err(), "SAM still runs");
+    assert!(engine::answers().await, "the command leaves Docker running");
+    engine.end().await;
 }
 
 async fn call(stack: &Running, method: Method, name: &str, token: Option<&str>) -> (u16, Value) {
@@ -149,7 +139,7 @@ async fn call(stack: &Running, method: Method, name: &str, token: Option<&str>) 
     stack.http.call(method, &url, token, "").await.unwrap()
 }
 
-/// Runs the line that was printed for it, with another event; the answer.
+/// Runs the printed command with another event. Returns the answer.
 fn invoke_cleanup(stack: &Running, event: &str) -> Value {
     let line = stack.line("/dry-run.json");
     let line = line.replace("/dry-run.json", &format!("/{event}.json"));
@@ -166,7 +156,7 @@ fn invoke_cleanup(stack: &Running, event: &str) -> Value {
     serde_json::from_str(&answer).unwrap()
 }
 
-/// The row of the session that the expired caller's token names.
+/// The item of the session that the token EXPIRED belongs to.
 async fn expired_session(stack: &Running) -> HashMap<String, AttributeValue> {
     let token = stack.exported("EXPIRED");
     let claims: Value = insecure_decode_claims(token).unwrap();
@@ -182,7 +172,7 @@ async fn expired_session(stack: &Running) -> HashMap<String, AttributeValue> {
     row.send().await.unwrap().item.unwrap()
 }
 
-/// Asserts that an object has these members; it may have others.
+/// Asserts that an object has these members, among others.
 fn assert_members(object: &Value, expected: &Value) {
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&object[name], value, "{name} in {object}");
