@@ -65,7 +65,7 @@ def examine(stack, folder, token, *options):
 
 
 @pytest.mark.parametrize("caller", ["admin", "reader", "nobody"])
-def test_every_answer_is_as_described(stack, tmp_path, caller):
+def test_every_response_matches_openapi_description(stack, tmp_path, caller):
     token = {"admin": stack.admin, "reader": stack.reader, "nobody": None}[caller]
     printed = examine(stack, tmp_path, token)
     assert "Tested: 5" in printed

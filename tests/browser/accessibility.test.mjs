@@ -85,7 +85,7 @@ for (const [look, options] of [
     ['on a phone', PHONE],
     ['on a phone, dark', { ...PHONE, colorScheme: 'dark' }],
 ]) {
-    test(`axe finds nothing, and nothing is wider than the screen: ${look}`, async () => {
+    test(`The page passes axe and fits the screen in every state: ${look}`, async () => {
         const visited = await visit(world, options);
         for await (const state of states(visited)) {
             assert.deepEqual(await violations(visited), [], state);
@@ -95,7 +95,7 @@ for (const [look, options] of [
     });
 }
 
-test('Light and dark are two looks', async () => {
+test('Light and dark colour schemes differ', async () => {
     const colours = [];
     for (const colorScheme of ['light', 'dark']) {
         const visited = await visit(world, { colorScheme });
@@ -105,7 +105,7 @@ test('Light and dark are two looks', async () => {
     assert.deepEqual(colours, ['rgb(244, 246, 249)', 'rgb(15, 20, 27)']);
 });
 
-test('By keyboard alone: sign in, dry run, clean up, and the focus is always seen', async () => {
+test('Keyboard alone can sign in, dry-run and clean up, with visible focus', async () => {
     const visited = await visit(world);
     const { keyboard } = visited.page;
     const focused = () => visited.page.evaluate(() => {
@@ -150,7 +150,7 @@ test('By keyboard alone: sign in, dry run, clean up, and the focus is always see
     await leave(visited);
 });
 
-test('A screen reader finds its way: landmarks, headings, names, and news once', async () => {
+test('A screen reader gets landmarks, headings, names, and each alert once', async () => {
     const visited = await visit(world);
     await visited.signIn(world.stack.tokens.reader);
     await visited.numbers();
@@ -172,7 +172,7 @@ test('A screen reader finds its way: landmarks, headings, names, and news once',
     await leave(visited);
 });
 
-test('What is named or described by something else, finds it', async () => {
+test('Every ID in ARIA and label attributes exists', async () => {
     const visited = await visit(world);
     await visited.signIn(world.stack.tokens.reader);
     await visited.numbers();
@@ -183,7 +183,7 @@ test('What is named or described by something else, finds it', async () => {
     await leave(visited);
 });
 
-test('On a phone, the table scrolls within itself, and can be reached', async () => {
+test('On a phone, the table scrolls in its own focusable region', async () => {
     const visited = await visit(world, PHONE);
     await visited.signIn(world.stack.tokens.reader);
     await visited.numbers();
@@ -222,7 +222,7 @@ test('A long word does not make the page wider than the screen', async () => {
 });
 
 for (const [reducedMotion, expected] of [['no-preference', 'at-work'], ['reduce', 'none']]) {
-    test(`Who wants ${reducedMotion === 'reduce' ? 'no motion gets none' : 'motion sees that something happens'}`, async () => {
+    test(`With reduced motion "${reducedMotion}", the progress animation is "${expected}"`, async () => {
         const visited = await visit(world, { reducedMotion });
         await visited.signIn(world.stack.tokens.admin);
         await visited.numbers();

@@ -48,7 +48,7 @@ test('A dry run shows what a cleanup would do, and changes nothing', async (t) =
     await leave(visited);
 });
 
-test('A cleanup is shown, confirmed and done, and the numbers follow', async (t) => {
+test('A confirmed cleanup runs, shows its counts and updates the numbers', async (t) => {
     const visited = await administrator(t);
     assert.deepEqual(await visited.figures(), [3, 86, 15, 104]);
     await visited.press('Clean up …');
@@ -81,7 +81,7 @@ for (const [how, act] of [
     ['its button', (visited) => visited.press('Cancel')],
     ['Escape', (visited) => visited.page.keyboard.press('Escape')],
 ]) {
-    test(`A cleanup cancelled by ${how} is not done`, async (t) => {
+    test(`A cleanup cancelled by ${how} changes nothing`, async (t) => {
         const visited = await administrator(t);
         await visited.press('Clean up …');
         await visited.button('Clean up now').waitFor();
@@ -94,7 +94,7 @@ for (const [how, act] of [
     });
 }
 
-test('A dry run cancelled on its way shows nothing when its answer comes', async (t) => {
+test('A cancelled dry run ignores its late response', async (t) => {
     let release;
     const held = new Promise((resolve) => { release = resolve; });
     const visited = await administrator(t);
@@ -111,7 +111,7 @@ test('A dry run cancelled on its way shows nothing when its answer comes', async
     await leave(visited);
 });
 
-test('While a cleanup runs, its progress and seconds are shown, and it cannot be closed or begun twice', async (t) => {
+test('A running cleanup shows progress and seconds and cannot be closed or restarted', async (t) => {
     let release;
     const held = new Promise((resolve) => { release = resolve; });
     const visited = await administrator(t, { before: (page) => page.clock.install() });
@@ -142,7 +142,7 @@ test('While a cleanup runs, its progress and seconds are shown, and it cannot be
     await leave(visited);
 });
 
-test('A cleanup that ran out of time says so, offers to go on, and adds up', async (t) => {
+test('A cleanup that ran out of time can continue, and its counts add up', async (t) => {
     const visited = await administrator(t);
     let times = 0;
     await visited.page.route(isCleanup, (route) => {
@@ -161,7 +161,7 @@ test('A cleanup that ran out of time says so, offers to go on, and adds up', asy
     await leave(visited);
 });
 
-test('A cleanup that did not go well says what went wrong', async (t) => {
+test('A cleanup with problems reports each of them', async (t) => {
     const visited = await administrator(t);
     await visited.page.route(isCleanup, (route) => route.fulfill({ json: { success: true, data:
         report(new Date(), { failed: 2, malformed: 1, changed_elsewhere: 3, error: 'The table is throttled' }) } }));
@@ -177,7 +177,7 @@ test('A cleanup that did not go well says what went wrong', async (t) => {
     await leave(visited);
 });
 
-test('A dialog names refused records, of all runs together, once', async (t) => {
+test('The dialog lists each rejected record once across all runs', async (t) => {
     const visited = await administrator(t);
     const runs = [['USER#ann SESSION#1'], ['USER#ann SESSION#1', 'USER#b\u202een SESSION#2']];
     let times = 0;
@@ -205,7 +205,7 @@ for (const [what, answer] of [
     ['gets no answer in time from the gateway', (route) => route.fulfill({ status: 504, json: { error: 'Endpoint request timed out' } })],
     ['gets a page for an answer', (route) => route.fulfill({ contentType: 'text/html', body: '<h1>Sign in</h1>' })],
 ]) {
-    test(`A cleanup that ${what} may have been done, and the page says that`, async (t) => {
+    test(`A cleanup that ${what} has an unknown outcome`, async (t) => {
         const visited = await administrator(t);
         await visited.page.route(isCleanup, answer);
         await visited.press('Clean up …');
@@ -218,7 +218,7 @@ for (const [what, answer] of [
     });
 }
 
-test('A refusal while a cleanup runs does not hide what becomes of it', async (t) => {
+test('A rejected token during a cleanup does not hide the result', async (t) => {
     const visited = await administrator(t);
     let release;
     const held = new Promise((resolve) => { release = resolve; });
@@ -244,7 +244,7 @@ test('A refusal while a cleanup runs does not hide what becomes of it', async (t
     await leave(visited);
 });
 
-test('A token that expires before the cleanup leads back to the sign-in, with the reason', async (t) => {
+test('A token that expires before the cleanup returns to sign-in with the reason', async (t) => {
     const visited = await administrator(t);
     await visited.page.route(isCleanup, (route) => route.fulfill({ status: 401, json: { error: 'Token expired' } }));
     await visited.press('Clean up …');

@@ -43,7 +43,7 @@ for (const [what, minutes, words, isLate] of [
     ['6 minutes ago', -6, 'late: was due 6 minutes ago', true],
     ['2 hours ago', -120, 'late: was due 2 hours ago', true],
 ]) {
-    test(`A cleanup due ${what} is "${words}"`, async () => {
+    test(`A cleanup due ${what} is shown as "${words}"`, async () => {
         const visited = await administrator({ schedule: 'rate(1 hour)', next_cleanup: at(minutes) });
         assert.equal(await visited.text('next'), words);
         assert.equal(await visited.text('next-note'), 'every hour');
@@ -55,7 +55,7 @@ for (const [what, minutes, words, isLate] of [
     });
 }
 
-test('Where the next cleanup is not known, nothing is said of it', async () => {
+test('An unknown next cleanup is not shown', async () => {
     for (const members of [{ schedule: 'rate(1 hour)', next_cleanup: null }, {}, { next_cleanup: 'soon' }, { next_cleanup: 7 }]) {
         const visited = await administrator(members);
         assert.equal(await visited.page.locator('#next-panel').isVisible(), false, JSON.stringify(members));
@@ -66,14 +66,14 @@ test('Where the next cleanup is not known, nothing is said of it', async () => {
 
 for (const [schedule, words] of [['rate(15 minutes)', 'every 15 minutes'], ['rate(1 day)', 'every day'],
     ['cron(0 8 * * ? *)', 'cron(0 8 * * ? *)'], [null, '']]) {
-    test(`The schedule ${schedule} is "${words}"`, async () => {
+    test(`The schedule ${schedule} is shown as "${words}"`, async () => {
         const visited = await administrator({ schedule, next_cleanup: at(5) });
         assert.equal(await visited.text('next-note'), words);
         await leave(visited);
     });
 }
 
-test('A table that was never adopted is not called clean', async () => {
+test('A table that was never adopted is not reported as clean', async () => {
     const visited = await administrator({ table_items: 42, unindexed_items: 40 });
     assert.equal(await visited.text('need'), `Not known: ${UNSEEN} ${ADOPT}`);
     assert.match(await visited.text('advice'), /tab Test\. The event {"adopt": true, "dry_run": true} tells first/);
@@ -87,7 +87,7 @@ test('A table that was never adopted is not called clean', async () => {
     await leave(visited);
 });
 
-test('Expired sessions are told before items on no list', async () => {
+test('Expired sessions are reported before items on no due list', async () => {
     const visited = await administrator({ table_items: 42, unindexed_items: 40, expired_sessions: 2, oldest_expired_age_seconds: 120 });
     assert.equal(await visited.text('need'), 'Yes: 2 sessions have expired and are still active. The oldest expired 2 minutes ago. '
         + `Besides, ${UNSEEN} ${ADOPT}`);
@@ -95,14 +95,14 @@ test('Expired sessions are told before items on no list', async () => {
     await leave(visited);
 });
 
-test('A single item on no list is one', async () => {
+test('A single item on no due list is reported in the singular', async () => {
     const visited = await administrator({ table_items: 42, unindexed_items: 1 });
     assert.match(await visited.text('need'), /^Not known: about 1 item of this table is on no list, so no cleanup and none of these figures see it /);
     await leave(visited);
 });
 
 for (const [table_items, unindexed_items] of [[1_000_000, 500], [100, 1], [42, 0], [0, 0], [null, null], [42, null], [undefined, undefined]]) {
-    test(`${unindexed_items} of ${table_items} items on no list are no warning`, async () => {
+    test(`${unindexed_items} of ${table_items} items on no due list cause no warning`, async () => {
         const visited = await administrator({ table_items, unindexed_items });
         assert.equal(await visited.text('need'), NO_NEED);
         assert.equal(await visited.text('total-note'), 'sessions in the table');
@@ -112,7 +112,7 @@ for (const [table_items, unindexed_items] of [[1_000_000, 500], [100, 1], [42, 0
     });
 }
 
-test('An adoption is not asked for again while the count is old', async () => {
+test('The page does not ask for another adoption while the item count is old', async () => {
     for (const [hours, isAsked] of [[2, false], [7, true]]) {
         const adoption = report(new Date(NOW - hours * HOUR), { trigger: 'manual', adopted: 40 });
         const visited = await administrator({ table_items: 42, unindexed_items: 40 }, [report(new Date(NOW - HOUR)), adoption]);
@@ -128,7 +128,7 @@ const answerDryRun = ({ page }, members) => page.route('**/sessions/cleanup?dry_
 const notes = ({ page }) => page.locator('#dialog-notes li').allTextContents();
 
 for (const name of ['Dry run', 'Clean up …']) {
-    test(`"${name}" does not call an unadopted table clean`, async () => {
+    test(`"${name}" does not report an unadopted table as clean`, async () => {
         const visited = await administrator({ table_items: 42, unindexed_items: 40 });
         await answerDryRun(visited, {});
         await visited.press(name);
@@ -146,7 +146,7 @@ for (const name of ['Dry run', 'Clean up …']) {
     });
 }
 
-test('A dry run of an adopted table says that nothing is due', async () => {
+test('A dry run of an adopted table reports that nothing is due', async () => {
     const visited = await administrator({ table_items: 1_000_000, unindexed_items: 500 });
     await answerDryRun(visited, {});
     await visited.press('Dry run');
@@ -155,7 +155,7 @@ test('A dry run of an adopted table says that nothing is due', async () => {
     await leave(visited);
 });
 
-test('A dry run that meets malformed records has something to do', async () => {
+test('A dry run that finds malformed records reports work to do', async () => {
     const visited = await administrator({});
     await answerDryRun(visited, { malformed: 2, reindexed: 1 });
     await visited.press('Dry run');
@@ -168,7 +168,7 @@ test('A dry run that meets malformed records has something to do', async () => {
 });
 
 for (const [minutes, words] of [[23, 'comes in 23 minutes'], [0, 'is due now'], [-120, 'was due 2 hours ago']]) {
-    test(`Before any cleanup, the first ${words}`, async () => {
+    test(`Before any cleanup, the page says that the first ${words}`, async () => {
         const visited = await administrator({ next_cleanup: at(minutes) }, []);
         await visited.says(`No cleanup has run yet: the first ${words}.`);
         assert.equal(await visited.text('last-note'), `Not yet: the first ${words}`);
@@ -177,7 +177,7 @@ for (const [minutes, words] of [[23, 'comes in 23 minutes'], [0, 'is due now'], 
     });
 }
 
-test('Dry runs alone are no cleanup', async () => {
+test('Dry runs do not count as cleanups', async () => {
     const visited = await administrator({ next_cleanup: at(23), last_cleanup: null }, [report(new Date(NOW), { dry_run: true })]);
     await visited.says('Only dry runs are among the last reports. No cleanup has run yet: the first comes in 23 minutes.');
     await leave(visited);

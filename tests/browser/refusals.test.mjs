@@ -23,7 +23,7 @@ for (const [whose, holder, reason, advice] of [
     // Closed by the first call that meets it, so the second may already be told so.
     ['a user whose session has expired', 'expiredSession', 'Session (expired|inactive)', 'Log in to your application again'],
 ]) {
-    test(`For ${whose}, the API's reason is shown, and another token is asked for`, async () => {
+    test(`For ${whose}, the page shows the reason and asks for another token`, async () => {
         const visited = await visit(world);
         await visited.signIn(holder ? world.stack.tokens[holder] : 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl');
         await visited.says(new RegExp(`The API refused the token \\(401\\): “${reason}”`));
@@ -49,14 +49,14 @@ for (const [how, paste] of [
     ['quotes', (token) => `"${token}"`],
     ['a whole curl line', (token) => `curl -s -H 'Authorization: Bearer ${token}' http://127.0.0.1:8080/x.y.z`],
 ]) {
-    test(`A token pasted with ${how} is taken`, async () => {
+    test(`A token pasted with ${how} is accepted`, async () => {
         await leave(await signedIn({}, paste(world.stack.tokens.reader)));
     });
 }
 
 for (const [what, pasted, words] of [
     ['Nothing', '  ', 'There is no token yet.'],
-    ['What cannot be a token', 'naïve-token', 'That is not a token.'],
+    ['Text that cannot be a token', 'naïve-token', 'That is not a token.'],
 ]) {
     test(`${what} is not sent`, async () => {
         const visited = await visit(world);
@@ -68,7 +68,7 @@ for (const [what, pasted, words] of [
     });
 }
 
-test('A reader who wants to clean up is told what that needs, and can go on reading', async () => {
+test('A reader who tries to clean up sees the scope it needs and can keep reading', async () => {
     const visited = await signedIn();
     for (const name of ['Dry run', 'Clean up …']) {
         await visited.press(name);
@@ -83,7 +83,7 @@ test('A reader who wants to clean up is told what that needs, and can go on read
     await leave(visited);
 });
 
-test('A token without any scope is told which it needs', async () => {
+test('A token without a scope is rejected with the scopes it needs', async () => {
     const visited = await visit(world);
     await visited.page.route('**/sessions/*', (route) => route.fulfill({ status: 403, json: { error: 'Forbidden' } }));
     await visited.signIn(world.stack.tokens.reader);
@@ -93,7 +93,7 @@ test('A token without any scope is told which it needs', async () => {
     await leave(visited);
 });
 
-test('Without network the numbers stay and are marked as old; with it they are new again', async () => {
+test('Numbers stay and are marked as old while offline, then refresh', async () => {
     const visited = await signedIn();
     const figures = await visited.figures();
     await visited.context.setOffline(true);
@@ -117,10 +117,10 @@ for (const [what, answer, words] of [
     ['A bad gateway’s HTML', { status: 502, contentType: 'text/html', body: '<html>Bad gateway</html>' }, 'The API failed (502).'],
     ['Too many requests', { status: 429, json: { message: 'Too Many Requests' } }, 'Too many requests (429): “Too Many Requests”.'],
     ['A page instead of JSON', { contentType: 'text/html', body: '<html>Log in</html>' }, 'The answer was not one of the API’s.'],
-    ['JSON of somebody else', { json: { success: true, data: { total_sessions: 'many' } } }, 'The answer was not one of the API’s.'],
-    ['A refusal that nobody expects', { status: 418, json: { error: 'Teapot' } }, 'The API refused the request (418): “Teapot”.'],
+    ['JSON of another service', { json: { success: true, data: { total_sessions: 'many' } } }, 'The answer was not one of the API’s.'],
+    ['An unexpected error status', { status: 418, json: { error: 'Teapot' } }, 'The API refused the request (418): “Teapot”.'],
 ]) {
-    test(`${what} is said in words, the numbers stay, and the next refresh puts it right`, async () => {
+    test(`${what} is explained, the numbers stay, and the next refresh recovers`, async () => {
         const visited = await signedIn(withClock);
         const figures = await visited.figures();
         await visited.page.route('**/sessions/stats', (route) => route.fulfill(answer));
@@ -137,7 +137,7 @@ for (const [what, answer, words] of [
     });
 }
 
-test('An API that never answers is given up, and asked again', async () => {
+test('A request without a response times out and is sent again', async () => {
     const visited = await signedIn(withClock);
     await visited.page.route('**/sessions/stats', () => {});
     const asked = visited.page.waitForRequest(/stats/);
@@ -151,7 +151,7 @@ test('An API that never answers is given up, and asked again', async () => {
     await leave(visited);
 });
 
-test('An API that cannot be reached at first is tried again by itself, with the same token', async () => {
+test('An unreachable API is retried automatically with the same token', async () => {
     const visited = await visit(world, withClock);
     await visited.page.route('**/sessions/*', (route) => route.abort());
     await visited.signIn(world.stack.tokens.reader);

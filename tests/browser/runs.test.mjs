@@ -51,7 +51,7 @@ async function choose(visited, back) {
 const overflow = ({ page }) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
 for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
-    test(`Malformed records stand out where a run is, on ${look}`, async () => {
+    test(`Malformed records are highlighted wherever a run is shown, on ${look}`, async () => {
         const visited = await readerOf(hourly(48, (hours) => (hours === 0 ? { malformed: 512 } : {})), {}, options);
         const shown = visited.page.locator('#reports tr').first().locator('.outcome .attention');
         assert.equal(await shown.textContent(), 'Complete, 512 malformed');
@@ -70,7 +70,7 @@ for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
     });
 }
 
-test('What needs nobody is said of a run without a warning', async () => {
+test('Counts that need no action are shown without a warning', async () => {
     const visited = await readerOf(hourly(2, (hours) => (hours ? {}
         : { reindexed: 3, changed_elsewhere: 2, adopted: 4_000, adoption_percent: 40 })));
     const words = '3 reindexed, 2 changed elsewhere, 4,000 adopted, adoption at 40 % of the table';
@@ -84,7 +84,7 @@ test('What needs nobody is said of a run without a warning', async () => {
     await leave(visited);
 });
 
-test('A run with several faults shows each of them', async () => {
+test('A run with several problems shows each of them', async () => {
     const visited = await readerOf(hourly(3, (hours) => ({
         0: { failed: 3, malformed: 12, complete: false }, 1: { malformed: 1, complete: false }, 2: { failed_records: ['USER#a SESSION#1'] },
     })[hours]));
@@ -104,7 +104,7 @@ test('A run with several faults shows each of them', async () => {
 
 for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
     for (const [source, schedule] of [['the schedule', 'rate(1 hour)'], ['the other runs', null]]) {
-        test(`A pause is a gap, by ${source}, on ${look}`, async () => {
+        test(`Missing runs are shown as a gap, judged by ${source}, on ${look}`, async () => {
             const visited = await readerOf(hourly(50).toSpliced(4, 2), { schedule }, options);
             const places = await bars(visited);
             assert.equal(places.length, 48);
@@ -123,7 +123,7 @@ for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
     }
 }
 
-test('Runs as they are planned have no gap', async () => {
+test('Runs on schedule show no gap', async () => {
     for (const [reports, schedule] of [
         [hourly(48), 'rate(1 hour)'],
         [hourly(48).filter((_, index) => index % 2 === 0), 'rate(2 hours)'],
@@ -139,7 +139,7 @@ test('Runs as they are planned have no gap', async () => {
     }
 });
 
-test('Runs that stopped are a gap up to now', async () => {
+test('Runs that stopped are shown as a gap until now', async () => {
     const visited = await readerOf(hourly(40).slice(5));
     assert.match(await visited.text('chart-summary'), /\. No run since 25 Nov, 13:00\. Each bar/);
     const [usual] = steps(await bars(visited));
@@ -148,14 +148,14 @@ test('Runs that stopped are a gap up to now', async () => {
     await leave(visited);
 });
 
-test('A run by hand in a gap does not hide it', async () => {
+test('A manual run does not hide a gap in the schedule', async () => {
     const byHand = report(new Date(NOW - 6 * HOUR), { trigger: 'api', requested_by: 'ada', sessions_deactivated: 9 });
     const visited = await readerOf(newestFirst([...hourly(48).toSpliced(4, 3), byHand]));
     assert.match(await visited.text('chart-summary'), /\. No scheduled run between 25 Nov, 11:00 and 15:00\./);
     await leave(visited);
 });
 
-test('Many gaps are counted, and the last three are named', async () => {
+test('The summary describes the last three gaps and counts the others', async () => {
     const visited = await readerOf(hourly(48).filter((_, index) => index % 6 !== 3));
     const summary = await visited.text('chart-summary');
     assert.equal(summary.match(/No run between/g).length, 3);
@@ -164,7 +164,7 @@ test('Many gaps are counted, and the last three are named', async () => {
 });
 
 for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
-    test(`The axis has times that stand under their bars, on ${look}`, async () => {
+    test(`Time labels on the axis are aligned with their bars, on ${look}`, async () => {
         const visited = await readerOf(hourly(48), {}, options);
         const labels = await visited.page.locator('#chart > svg > text').evaluateAll((all) =>
             all.map((it) => ({ words: it.textContent, x: Number(it.getAttribute('x')) })));
@@ -182,7 +182,7 @@ for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
         await leave(visited);
     });
 
-    test(`A run by hand between others has its own bar, on ${look}`, async () => {
+    test(`A manual run between others has its own bar, on ${look}`, async () => {
         const byHand = [10, 3 * 60 + 30, 5 * 60 + 1].map((minutes) => report(new Date(NOW - 20 * MINUTE - minutes * MINUTE),
             { trigger: 'api', requested_by: 'ada', sessions_deactivated: minutes }));
         const reports = newestFirst([...hourly(45), ...byHand]);
@@ -209,7 +209,7 @@ for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
     });
 }
 
-test('Runs too near to each other share a bar, and say so', async () => {
+test('Runs too close together share a labelled bar', async () => {
     const byHand = Array.from({ length: 12 }, (_, index) => report(new Date(NOW - 5.4 * HOUR - index * 10_000),
         { trigger: 'manual', sessions_deactivated: 9, malformed: index === 5 ? 2 : 0 }));
     const visited = await readerOf(newestFirst([...hourly(36), ...byHand]));
@@ -225,7 +225,7 @@ test('Runs too near to each other share a bar, and say so', async () => {
     await leave(visited);
 });
 
-test('A pause of weeks is cut short, and leaves room for the runs', async () => {
+test('A pause of weeks is shortened on the axis to leave room for the runs', async () => {
     const old = Array.from({ length: 20 }, (_, index) => report(new Date(NOW - 60 * DAY - index * HOUR), { sessions_deactivated: 30 }));
     const visited = await readerOf([...hourly(20), ...old], {}, PHONE);
     const places = await bars(visited);
@@ -238,7 +238,7 @@ test('A pause of weeks is cut short, and leaves room for the runs', async () => 
     await leave(visited);
 });
 
-test('The time of the first run ever does not stop the page', async () => {
+test('The page draws runs with extremely old start times', async () => {
     for (const started of [0, -62_135_596_800_000, -8_640_000_000_000_000]) {
         const visited = await readerOf([report(new Date(NOW), { sessions_deactivated: 1 }), report(new Date(started), { sessions_deactivated: 1 })]);
         assert.equal((await bars(visited)).length, 2);
@@ -246,7 +246,7 @@ test('The time of the first run ever does not stop the page', async () => {
     }
 });
 
-test('One huge run leaves the others to be seen', async () => {
+test('One huge run does not hide the others', async () => {
     const visited = await readerOf(hourly(48, (hours) => (hours === 20 ? { sessions_deactivated: 889_000 } : {})));
     const places = (await bars(visited)).toSorted((a, b) => a.value - b.value);
     assert.equal(places.at(-1).value, 889_000);
@@ -263,7 +263,7 @@ test('One huge run leaves the others to be seen', async () => {
     await leave(visited);
 });
 
-test('A logarithmic scale has its figures where its bars are', async () => {
+test('Ticks of a logarithmic scale match the heights of its bars', async () => {
     const values = [0, 1, 1, 100, 1_000_000];
     const visited = await readerOf(values.map((value, hours) => report(new Date(NOW - hours * HOUR), { sessions_deactivated: value })));
     const heights = Object.fromEntries((await bars(visited)).map(({ value, height }) => [value, height]));
@@ -279,14 +279,14 @@ test('A logarithmic scale has its figures where its bars are', async () => {
     await leave(visited);
 });
 
-test('Usual runs have a linear scale', async () => {
+test('Runs of similar size are drawn on a linear scale', async () => {
     const visited = await readerOf(hourly(48, (hours) => ({ sessions_deactivated: 2 + (hours % 12) * 5 })));
     for (const { value, height } of await bars(visited)) assert.ok(Math.abs(height - (value / 60) * 92) < 0.1, `${value}: ${height}`);
     assert.equal(await visited.page.getByText('logarithmic').count(), 0);
     await leave(visited);
 });
 
-test('The run chosen by keyboard stays chosen over a refresh', async () => {
+test('The run selected by keyboard stays selected after a refresh', async () => {
     const reports = hourly(48);
     const visited = await readerOf(reports);
     const said = await choose(visited, 3);

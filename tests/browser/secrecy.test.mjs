@@ -10,7 +10,7 @@ after(() => world.close());
 
 const PAGE = '/api/v1/monitoring';
 
-test('The token is in the memory of the tab and in the header, and nowhere else', async () => {
+test('The token is only in the memory of the tab and in the request header', async () => {
     const visited = await visit(world);
     const token = world.stack.tokens.admin;
     await visited.signIn(`Bearer ${token}`);
@@ -56,7 +56,7 @@ test('The token is in the memory of the tab and in the header, and nowhere else'
     await leave(visited);
 });
 
-test('Whoever leaves the page and goes back has to give the token again', async () => {
+test('Leaving the page and going back asks for the token again', async () => {
     const visited = await visit(world);
     await visited.signIn(world.stack.tokens.reader);
     await visited.numbers();
@@ -67,7 +67,7 @@ test('Whoever leaves the page and goes back has to give the token again', async 
     await leave(visited);
 });
 
-test('A redirection does not get the token', async () => {
+test('The token is not sent to a redirect', async () => {
     const visited = await visit(world);
     await visited.page.route('**/sessions/stats', (route) =>
         route.fulfill({ status: 302, headers: { Location: '/elsewhere/sessions/stats' } }));
@@ -77,7 +77,7 @@ test('A redirection does not get the token', async () => {
     await leave(visited);
 });
 
-test('The field of the token hides it, and gives a browser no name to keep it under', async () => {
+test('The token field hides its value and has no name for a browser to store', async () => {
     const visited = await visit(world);
     const field = visited.page.getByLabel('Token', { exact: true });
     const attributes = await field.evaluate((it) => Object.fromEntries([...it.attributes].map(({ name, value }) => [name, value])));
@@ -87,7 +87,7 @@ test('The field of the token hides it, and gives a browser no name to keep it un
     await leave(visited);
 });
 
-test('The page is served without a token, whole, small, and under a strict policy', async () => {
+test('The page needs no token, is self-contained and small, and has a strict CSP', async () => {
     const answer = await fetch(world.gateway.origin + PAGE);
     const html = await answer.text();
     assert.equal(answer.status, 200);
@@ -110,7 +110,7 @@ test('The page is served without a token, whole, small, and under a strict polic
     });
 });
 
-test('What got into the page all the same could neither run nor send anything away', async () => {
+test('Injected markup and scripts are blocked and cannot send anything elsewhere', async () => {
     const visited = await visit(world);
     const outcome = await visited.page.evaluate(async () => {
         const attempt = async (act) => { try { await act(); return 'allowed'; } catch (error) { return error.name; } };
@@ -128,7 +128,7 @@ test('What got into the page all the same could neither run nor send anything aw
 });
 
 for (const path of ['/api/v1/monitoring', '/api/v1/monitoring/', '/prod/api/v1/monitoring/', '/prod/api/v1/monitoring', '/prod/api/v1/monitoring/?a=b#c']) {
-    test(`It works at ${path}`, async () => {
+    test(`The page works at ${path}`, async () => {
         const visited = await visit(world, { path });
         await visited.signIn(world.stack.tokens.admin);
         await visited.numbers();

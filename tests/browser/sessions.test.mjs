@@ -30,7 +30,7 @@ const show = (page, visible) => page.evaluate((isVisible) => {
     document.dispatchEvent(new Event('visibilitychange'));
 }, visible);
 
-test('The numbers are those of the API', async () => {
+test('The page shows the numbers of the API', async () => {
     const visited = await reader();
     const it = await ask(world.stack, 'stats');
     assert.deepEqual(await visited.figures(),
@@ -45,7 +45,7 @@ test('The numbers are those of the API', async () => {
     await leave(visited);
 });
 
-test('The table has every report, and tells dry, failed and incomplete runs from the others', async () => {
+test('The table lists every report and marks dry, failed and incomplete runs', async () => {
     const visited = await reader();
     const { reports } = await ask(world.stack, 'cleanups?limit=100');
     const rows = await visited.page.locator('#reports tr').evaluateAll((all) =>
@@ -64,7 +64,7 @@ test('The table has every report, and tells dry, failed and incomplete runs from
     await leave(visited);
 });
 
-test('The chart has a bar for each run, without the dry ones, and marks what went wrong', async () => {
+test('The chart has one bar for each run except dry runs, and marks problems', async () => {
     const visited = await reader();
     const { reports } = await ask(world.stack, 'cleanups?limit=100');
     const runs = reports.filter((it) => !it.dry_run).reverse();
@@ -94,7 +94,7 @@ test('The chart has a bar for each run, without the dry ones, and marks what wen
     await leave(visited);
 });
 
-test('Times are local, with UTC at hand', async () => {
+test('Times are local, with UTC in the tooltip', async () => {
     const visited = await reader();
     const newest = visited.page.locator('#reports time').first();
     const iso = await newest.getAttribute('datetime');
@@ -105,7 +105,7 @@ test('Times are local, with UTC at hand', async () => {
     await leave(visited);
 });
 
-test('It refreshes after 30 seconds, and not before', async () => {
+test('The page refreshes after 30 seconds and not before', async () => {
     const visited = await reader(withClock);
     const count = visited.requests.length;
     await visited.page.clock.fastForward(25_000);
@@ -118,7 +118,7 @@ test('It refreshes after 30 seconds, and not before', async () => {
     await leave(visited);
 });
 
-test('A refresh shows new numbers, and is not read out', async () => {
+test('An automatic refresh shows new numbers without announcing them', async () => {
     const visited = await reader(withClock);
     const [live] = await visited.figures();
     await visited.page.evaluate(() => {
@@ -144,7 +144,7 @@ test('A refresh shows new numbers, and is not read out', async () => {
     await leave(visited);
 });
 
-test('Who presses Refresh gets new numbers at once, and hears of it', async () => {
+test('The Refresh button fetches new numbers at once and announces them', async () => {
     const visited = await reader();
     const count = visited.requests.length;
     await visited.press('Refresh');
@@ -154,7 +154,7 @@ test('Who presses Refresh gets new numbers at once, and hears of it', async () =
     await leave(visited);
 });
 
-test('A slow answer is waited for: refreshes never overlap', async () => {
+test('Refreshes never overlap, even if a response is slow', async () => {
     let release;
     const held = new Promise((resolve) => { release = resolve; });
     let asked = 0;
@@ -174,7 +174,7 @@ test('A slow answer is waited for: refreshes never overlap', async () => {
     await leave(visited);
 });
 
-test('A hidden tab asks nothing, and asks at once when it is shown again', async () => {
+test('A hidden tab sends no requests and refreshes at once when shown again', async () => {
     const visited = await reader(withClock);
     await show(visited.page, false);
     const count = visited.requests.length;
@@ -186,7 +186,7 @@ test('A hidden tab asks nothing, and asks at once when it is shown again', async
     await leave(visited);
 });
 
-test('Whoever forgets the token sees no numbers any more, and nothing is asked', async () => {
+test('Forgetting the token removes the numbers and stops all requests', async () => {
     const visited = await reader(withClock);
     await visited.press('Forget token');
     await visited.page.getByLabel('Token', { exact: true }).waitFor();
@@ -206,7 +206,7 @@ test('Whoever forgets the token sees no numbers any more, and nothing is asked',
     await leave(visited);
 });
 
-test('An answer that comes after the token was forgotten is not shown', async () => {
+test('A response that arrives after the token was forgotten is not shown', async () => {
     let release;
     const held = new Promise((resolve) => { release = resolve; });
     const visited = await visit(world);
@@ -224,7 +224,7 @@ test('An answer that comes after the token was forgotten is not shown', async ()
     await leave(visited);
 });
 
-test('The next token does not wait for what was asked with the last one', async () => {
+test('A new token does not wait for requests of the previous one', async () => {
     const visited = await visit(world, withClock);
     let release;
     const held = new Promise((resolve) => { release = resolve; });
@@ -239,7 +239,7 @@ test('The next token does not wait for what was asked with the last one', async 
     await leave(visited);
 });
 
-test('Where the sessions cannot be counted, the reports are shown all the same', async () => {
+test('The reports are shown even if the sessions cannot be counted', async () => {
     const visited = await visit(world);
     await visited.page.route('**/sessions/stats', (route) => route.fulfill({ status: 504, json: { error: 'Timed out' } }));
     await visited.signIn(world.stack.tokens.reader);
@@ -249,7 +249,7 @@ test('Where the sessions cannot be counted, the reports are shown all the same',
     await leave(visited);
 });
 
-test('What turns the direction of text in a name does not turn the page’s words', async () => {
+test('Bidirectional control characters in a name are replaced', async () => {
     const visited = await reader({
         before: (page) => page.route('**/sessions/cleanups*', (route) => route.fulfill({ json: { success: true, data: {
             reports: [report(new Date(), { trigger: 'api', requested_by: 'a\u202eb' })], next: null,
@@ -259,7 +259,7 @@ test('What turns the direction of text in a name does not turn the page’s word
     await leave(visited);
 });
 
-test('What the API says is text, never markup', async () => {
+test('Values from the API are shown as text, never as markup', async () => {
     const visited = await reader({
         before: (page) => page.route('**/sessions/cleanups*', (route) => route.fulfill({ json: { success: true, data: {
             reports: [report(new Date(), { trigger: 'api', requested_by: '<b>ada</b>', error: '<img src=x>', malformed: 1 })],
@@ -272,7 +272,7 @@ test('What the API says is text, never markup', async () => {
     await leave(visited);
 });
 
-test('A report says which records were refused, and how far an adoption is', async () => {
+test('A report lists rejected records and the progress of an adoption', async () => {
     const keys = ['USER#ann SESSION#<b>1</b>', 'USER#b\u202een SESSION#2'];
     const visited = await reader({
         before: (page) => page.route('**/sessions/cleanups*', (route) => route.fulfill({ json: { success: true, data: {
@@ -290,7 +290,7 @@ test('A report says which records were refused, and how far an adoption is', asy
 });
 
 for (const [count, words] of [[0, ''], [1, '1 record cannot be understood'], [1_200, '1,200 records cannot be understood']]) {
-    test(`${count} malformed records are ${count ? 'spoken of' : 'nothing to speak of'}`, async () => {
+    test(`${count} malformed records are ${count ? 'reported' : 'not mentioned'}`, async () => {
         const visited = await visit(world);
         await visited.page.route('**/sessions/stats', async (route) => {
             const answer = await (await route.fetch()).json();
@@ -308,7 +308,7 @@ for (const [count, words] of [[0, ''], [1, '1 record cannot be understood'], [1_
     });
 }
 
-test('More dry runs than fit into a page of reports do not hide the runs behind them', async () => {
+test('A full page of dry runs does not hide older runs', async () => {
     const now = Date.now();
     const dry = Array.from({ length: 99 }, (_, index) => report(new Date(now - index * 1_000), { dry_run: true }));
     const runs = Array.from({ length: 60 }, (_, index) => report(new Date(now - 1e6 - index * 1_000), { sessions_deactivated: 5 }));
@@ -328,7 +328,7 @@ test('More dry runs than fit into a page of reports do not hide the runs behind 
 
 for (const [seconds, words] of [[0, '0 seconds'], [1, '1 second'], [2_232, '37 minutes'], [3_600, '1 hour'],
     [93_784, '1 day 2 hours'], [2_592_059, '30 days']]) {
-    test(`${seconds} seconds are ${words}`, async () => {
+    test(`${seconds} seconds are shown as ${words}`, async () => {
         const visited = await reader({
             before: (page) => page.route('**/sessions/stats', (route) => route.fulfill({ json: { success: true, data: {
                 total_sessions: 1, active_sessions: 1, expired_sessions: 1, inactive_sessions: 0, cleanup_needed: true,
@@ -342,7 +342,7 @@ for (const [seconds, words] of [[0, '0 seconds'], [1, '1 second'], [2_232, '37 m
     });
 }
 
-test('A table without reports, and nothing to do, is said so', async (t) => {
+test('The page says when there are no reports and nothing to do', async (t) => {
     const stack = await startStack();
     t.after(stack.stop);
     const gateway = await startGateway(stack.origin);

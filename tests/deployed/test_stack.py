@@ -81,7 +81,7 @@ def counts(report):
 # The first deployment.
 
 
-def test_names_what_it_made_in_its_outputs(created):
+def test_outputs_name_created_resources(created):
     outputs, made = created.outputs, created.resources
     assert created.described()["StackStatus"] == "CREATE_COMPLETE"
     assert set(outputs) == {
@@ -105,7 +105,7 @@ def test_names_what_it_made_in_its_outputs(created):
     assert outputs["FailedCleanupsUrl"] == made["FailedCleanups"]
 
 
-def test_makes_table_with_keys_index_and_protection(created):
+def test_creates_table_with_keys_index_and_protection(created):
     dynamodb = created.cloud.client("dynamodb")
     table = dynamodb.describe_table(TableName=created.table.name)["Table"]
     keys = [("pk", "HASH"), ("sk", "RANGE")]
@@ -130,7 +130,7 @@ def rule(stack, name):
     return rule, target
 
 
-def test_makes_rule_that_runs_cleanup_hourly(created):
+def test_creates_rule_that_runs_cleanup_hourly(created):
     hourly, target = rule(created, "CleanupFunctionHourly")
     assert hourly["ScheduleExpression"] == "rate(1 hour)"
     assert target["Arn"].endswith(f":function:{created.resources['CleanupFunction']}")
@@ -150,13 +150,13 @@ def test_makes_rule_that_runs_cleanup_hourly(created):
     assert attributes["Attributes"]["QueueArn"] == queue
 
 
-def test_makes_rule_that_looks_for_late_cleanups(created):
+def test_creates_rule_that_checks_for_late_cleanups(created):
     watch, target = rule(created, "StatsFunctionWatch")
     assert watch["ScheduleExpression"] == "rate(10 minutes)"
     assert target["Arn"].endswith(f":function:{created.resources['StatsFunction']}")
 
 
-def test_gives_each_function_a_role_of_its_own(created):
+def test_gives_each_function_its_own_role(created):
     functions = created.cloud.client("lambda").list_functions()["Functions"]
     roles = {it["FunctionName"]: it["Role"].rsplit("/", 1)[1] for it in functions}
     expected = {
@@ -189,7 +189,7 @@ def test_allows_function_only_its_own_actions(created, function, allowed):
     assert {it["EvalActionName"].split(":")[1] for it in simulated if it["EvalDecision"] == "allowed"} == allowed
 
 
-def test_makes_plain_alarms_and_dashboard_of_them(created):
+def test_creates_alarms_and_dashboard_that_shows_them(created):
     cloudwatch = created.cloud.client("cloudwatch")
     alarms = cloudwatch.describe_alarms()["MetricAlarms"]
     assert {it["AlarmName"] for it in alarms} == created.alarms
@@ -221,7 +221,7 @@ def test_serves_page_and_description_without_token(stack):
     assert status == 200 and description["openapi"].startswith("3.1")
 
 
-def test_lets_reader_read_but_not_clean_up(stack, reader):
+def test_allows_reader_to_read_but_not_to_clean_up(stack, reader):
     statistics = data(stack.call("/sessions/stats", reader))
     assert (statistics["total_sessions"], statistics["active_sessions"]) == (1, 1)
     # MiniStack does not say how many items an index has. That is not none.
@@ -232,7 +232,7 @@ def test_lets_reader_read_but_not_clean_up(stack, reader):
     assert stack.reports() == []
 
 
-def test_forbids_statistics_to_token_without_scope(stack):
+def test_denies_statistics_to_token_without_scope(stack):
     log_in(stack, "ann")
     assert stack.call("/sessions/stats", token(claims(stack, "ann"))) == (403, {"error": "Forbidden"})
 
@@ -246,22 +246,22 @@ def refused(stack, bearer):
     return line["reason"]
 
 
-def test_refuses_call_without_token(stack):
+def test_denies_call_without_token(stack):
     assert refused(stack, None) == "Missing bearer token"
 
 
-def test_refuses_token_of_another_secret(stack):
+def test_denies_token_of_other_secret(stack):
     log_in(stack, "ann")
     assert refused(stack, token(claims(stack, "ann", ADMIN), secret="x" * 32)) == "Invalid token"
 
 
-def test_refuses_expired_token_and_leaves_session(stack):
+def test_denies_expired_token_and_keeps_session(stack):
     log_in(stack, "ann")
     assert refused(stack, token(claims(stack, "ann", ADMIN, seconds=-1))) == "Token expired"
     assert record(stack, "ann")["is_active"]
 
 
-def test_refuses_blacklisted_token(stack):
+def test_denies_blacklisted_token(stack):
     log_in(stack, "ann")
     own = claims(stack, "ann", READ)
     assert stack.call("/sessions/stats", token(own))[0] == 200
@@ -269,11 +269,11 @@ def test_refuses_blacklisted_token(stack):
     assert refused(stack, token(own)) == "Token revoked"
 
 
-def test_refuses_session_that_is_not_there(stack):
+def test_denies_missing_session(stack):
     assert refused(stack, token(claims(stack, "ann", ADMIN))) == "Session not found"
 
 
-def test_refuses_session_that_was_closed(stack):
+def test_denies_inactive_session(stack):
     log_in(stack, "ann")
     log_out(stack, "ann")
     assert refused(stack, token(claims(stack, "ann", ADMIN))) == "Session inactive"
@@ -290,7 +290,7 @@ def test_deactivates_expired_session_that_is_used(stack):
     assert closed["due_key"].startswith("delete#")
 
 
-def test_answers_500_when_record_is_malformed(stack):
+def test_returns_500_if_record_is_malformed(stack):
     log_in(stack, "ann")
     key = {"pk": "USER#ann", "sk": "SESSION#s-1"}
     stack.table.update_item(Key=key, UpdateExpression="SET expires_at = :text", ExpressionAttributeValues={":text": "soon"})
@@ -366,7 +366,7 @@ def test_cleans_up_at_once_for_admin(stack, admin):
 # The cleanup by hand.
 
 
-def test_cleans_up_by_hand_and_leaves_deletions_to_ttl(stack):
+def test_manual_cleanup_leaves_deletions_to_ttl(stack):
     due(stack)
     # What native TTL has two days for. The session fell due ten days ago.
     error, report = stack.invoke({})
@@ -376,7 +376,7 @@ def test_cleans_up_by_hand_and_leaves_deletions_to_ttl(stack):
     assert stored["run_id"] == report["run_id"]
 
 
-def test_writes_nothing_but_report_in_dry_run_by_hand(stack):
+def test_manual_dry_run_writes_only_its_report(stack):
     due(stack)
     before = stack.items("USER#")
     error, report = stack.invoke({"dry_run": True, "sweep_grace_hours": 0})
@@ -401,7 +401,7 @@ def test_adopts_records_that_lack_index_attributes(stack):
     assert all(it["due_key"] and it["due_at"] and it["ttl"] for it in stack.items("USER#").values())
 
 
-def test_moves_malformed_record_off_its_list_once(stack):
+def test_moves_malformed_record_off_its_due_list_once(stack):
     log_in(stack, "ann", ends=now() - 1)
     key = {"pk": "USER#ann", "sk": "SESSION#s-1"}
     stack.table.update_item(Key=key, UpdateExpression="REMOVE is_active")
@@ -414,7 +414,7 @@ def test_moves_malformed_record_off_its_list_once(stack):
     assert counts(report) == (0, 0, 0, 0, 0)
 
 
-def test_refuses_option_that_is_misspelt(stack):
+def test_rejects_misspelled_option(stack):
     due(stack)
     before = stack.items()
     error, answer = stack.invoke({"dryrun": True})
@@ -436,7 +436,7 @@ def updated(created):
     return created
 
 
-def test_keeps_parameters_that_update_does_not_name(updated):
+def test_update_keeps_parameters_that_it_does_not_name(updated):
     parameters, resources = updated.before
     assert updated.described()["StackStatus"] == "UPDATE_COMPLETE"
     assert updated.parameters() == parameters | {"CleanupSchedule": "cron(0/1 * * * ? *)", "SweepGraceHours": "0"}
@@ -446,7 +446,7 @@ def test_keeps_parameters_that_update_does_not_name(updated):
     assert stay == {name: resources[name] for name in stay}
 
 
-def test_runs_cleanup_by_schedule_with_new_grace(updated):
+def test_scheduled_cleanup_uses_new_grace_after_update(updated):
     """Nobody invokes it. With the grace of before, it would leave the tokens to TTL, for they fell due just now."""
     reports = wait_for(updated.reports, "a scheduled run")
     first = min(reports, key=lambda it: it["started_at"])
@@ -463,7 +463,7 @@ def test_shows_users_new_schedule_after_update(updated, stack, reader):
 # The end.
 
 
-def test_keeps_table_and_records_when_stack_is_deleted(stack):
+def test_keeps_table_and_records_after_stack_deletion(stack):
     log_in(stack, "ann")
     _, report = stack.invoke({})
     functions, events, cloudformation = (stack.cloud.client(it) for it in ("lambda", "events", "cloudformation"))

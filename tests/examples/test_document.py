@@ -33,7 +33,7 @@ def check_records(stack, folder):
     return done.stdout
 
 
-def test_the_program_that_checks_records_names_those_that_are_wrong(stack, tmp_path):
+def test_record_checker_reports_invalid_records(stack, tmp_path):
     stack.clean_up(dry_run=True)
     assert check_records(stack, tmp_path) == ""
     (pk, sk), item = next(iter(stack.callers.items()))
@@ -41,14 +41,14 @@ def test_the_program_that_checks_records_names_those_that_are_wrong(stack, tmp_p
     assert re.fullmatch(rf"{pk} {re.escape(sk)} \$\.expires_at .* maximum of .*\n", check_records(stack, tmp_path))
 
 
-def test_the_claims_of_the_document_are_those_of_the_stacks_own_tokens(stack):
+def test_documented_claims_match_tokens_of_stack(stack):
     (text,) = blocks("json")
     shown, told = json.loads(text), claims(stack.reader)
     assert {name: type(it) for name, it in shown.items()} == {name: type(it) for name, it in told.items()}
 
 
 @pytest.mark.parametrize("document", ["setup/login-service.md", "setup/first-token.md"])
-def test_every_link_leads_somewhere(document):
+def test_every_link_has_a_target(document):
     links = re.findall(r"\]\(([^)\s]+)\)", (DOCS / document).read_text())
     assert len(links) > 5
     for link in links:
@@ -65,14 +65,14 @@ def test_every_link_leads_somewhere(document):
             assert anchor in [re.sub(r"[^\w -]", "", it).lower().replace(" ", "-") for it in headings], link
 
 
-def test_the_actions_of_the_document_are_those_of_the_policy():
+def test_documented_actions_match_policy():
     policy = (ROOT / "infra/examples/application-policy.yaml").read_text()
     assert set(re.findall(r"dynamodb:\w+", DOCUMENT)) - {"dynamodb:Query"} == set(
         re.findall(r"dynamodb:(?!LeadingKeys)\w+", policy)
     )
 
 
-def test_no_lock_file_names_a_registry():
+def test_lock_file_names_no_registry():
     lock = (DOCS / "examples/node/package-lock.json").read_text()
     assert "://" not in lock
     assert '"resolved"' not in lock

@@ -117,14 +117,14 @@ LOCAL = [name for name in SECTIONS if name.startswith("The local stack")]
 
 
 @pytest.mark.parametrize("section", LOCAL)
-def test_local_stack_lets_the_first_token_in(reader, section):
+def test_local_stack_allows_first_token(reader, section):
     *servers, first = blocks(section)
     for block in servers:
         reader.start(block)
     assert is_let_in(reader.run(first))
 
 
-def test_refusals_are_those_of_the_table(reader):
+def test_denials_match_documented_table(reader):
     section = SECTIONS[LOCAL[0]]
     rows = re.findall(r"^\| `(--\S+(?: [\w:]+)?)`.*?\| (\d+) `(.+?)`", section, re.M)
     assert len(rows) == 3
@@ -140,7 +140,7 @@ def test_refusals_are_those_of_the_table(reader):
         assert answer.startswith(f"HTTP/1.1 {status} ") and f'"{sentence}"' in answer, answer
 
 
-def test_options_are_those_of_the_program():
+def test_documented_options_match_program():
     told = set(re.findall(r"--jw[\w-]+", DOCUMENT))
     printed = subprocess.run([PROGRAM, "local", "--help"], capture_output=True, text=True).stdout
     assert told == set(re.findall(r"^ +(--jw[\w-]+)", printed, re.M))
@@ -174,7 +174,7 @@ def test_first_token_script_signs_with_the_stored_secret(reader):
     assert len((DOCS / "examples/python/first_token.py").read_text().splitlines()) <= 20
 
 
-def test_script_opens_the_session_that_a_token_names(reader):
+def test_script_creates_session_named_in_token(reader):
     keys = ROOT / "tests/keys"
     reader.serve(
         *("--empty", "--jwt-public-key", str(keys / "p256.pub.pem"), "--jwt-algorithm", "ES256"),

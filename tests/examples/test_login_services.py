@@ -80,7 +80,7 @@ def refresh_token_key(user, token):
     return "USER#" + user, "REFRESH#" + hashlib.sha256(token.encode()).hexdigest()
 
 
-def test_the_story_runs_as_it_is_and_every_record_that_it_leaves_is_right(writer, stack):
+def test_story_runs_and_leaves_valid_records(writer, stack):
     if writer.no_story:
         cannot_run(f"its story, for {writer.no_story}")
     before = now()
@@ -95,7 +95,7 @@ def test_the_story_runs_as_it_is_and_every_record_that_it_leaves_is_right(writer
     assert counts(stack.clean_up()) == NOTHING_TO_DO
 
 
-def test_each_function_writes_its_record_and_a_session_keeps_its_shard_and_its_owners_attributes(call, stack):
+def test_functions_write_records_and_keep_shard_and_attributes(call, stack):
     start, end = 1_800_000_000, 1_800_028_800
     call("at", start)
     # Its owner's attributes are not taken for those of a record.
@@ -168,7 +168,7 @@ def test_each_function_writes_its_record_and_a_session_keeps_its_shard_and_its_o
     assert listed == token | {"sk": "BLACKLIST#j-1", "jti": "j-1"}
 
 
-def test_records_are_spread_over_the_shards(call, stack):
+def test_spreads_records_over_shards(call, stack):
     for number in range(60):
         call("login", "ann", f"s-{number}", now() + 60)
     assert len({it["due_key"] for it in stack.written().values()}) > 8
@@ -231,7 +231,7 @@ LATE = {
 
 
 @pytest.mark.parametrize("case", LATE)
-def test_who_comes_too_late_is_told_so_and_changes_nothing(call, stack, case):
+def test_late_call_returns_outcome_and_changes_nothing(call, stack, case):
     start = now()
     times = {"PAST": start - 1, "END": start + 3_600, "LATER": start + 7_200}
     before, late, outcome = LATE[case]
@@ -247,7 +247,7 @@ def test_who_comes_too_late_is_told_so_and_changes_nothing(call, stack, case):
     check(stack)
 
 
-def test_nothing_is_due_before_its_time_and_everything_at_it(call, stack):
+def test_session_ends_at_exact_second(call, stack):
     end = 1_800_000_000
     call("at", end - 60)
     for session in ("s-1", "s-2"):
@@ -265,7 +265,7 @@ def test_nothing_is_due_before_its_time_and_everything_at_it(call, stack):
 
 @pytest.mark.parametrize("name", ["refresh", "logout", "revoke"])
 @pytest.mark.parametrize("meanwhile", ["closed", "deleted"])
-def test_a_session_that_ends_while_a_change_is_under_way_stays_as_it_is(writer, call, stack, name, meanwhile):
+def test_change_keeps_session_that_ended_meanwhile(writer, call, stack, name, meanwhile):
     call("login", "ann", "s-1", now() + 3_600)
 
     def other():
@@ -286,7 +286,7 @@ GOOD_IDS = ["a", "USER#b", "日本", "x" * 256, "😀" * 250, " "]
 BAD_IDS = ["", "a\nb", "a\0", "\x7f", "\x85", "x" * 257, "😀" * 251]
 
 
-def test_ids_that_the_stack_does_not_take_are_refused_and_nothing_is_written(call, stack):
+def test_rejects_invalid_ids_and_writes_nothing(call, stack):
     end = now() + 3_600
     for bad in BAD_IDS:
         for arguments in (
@@ -312,7 +312,7 @@ def test_ids_that_the_stack_does_not_take_are_refused_and_nothing_is_written(cal
     assert len(check(stack)) == 2 * len(GOOD_IDS)
 
 
-def test_times_that_are_not_in_seconds_are_refused_and_nothing_is_written(request, call, stack):
+def test_rejects_times_not_in_seconds_and_writes_nothing(request, call, stack):
     times = [1_800_000_000_000, -1, 253_402_300_800]
     if "go" not in request.node.callspec.id:
         # There a time is not a number.
@@ -332,7 +332,7 @@ def test_times_that_are_not_in_seconds_are_refused_and_nothing_is_written(reques
     check(stack)
 
 
-def test_the_hourly_run_closes_what_has_ended_and_leaves_what_is_live(call, stack):
+def test_hourly_cleanup_deactivates_only_expired_sessions(call, stack):
     soon = now() + 2
     for session in ("ends-1", "ends-2", "goes-on", "logged-out"):
         assert call("login", "ann", session, soon) == "done"
@@ -354,7 +354,7 @@ def test_the_hourly_run_closes_what_has_ended_and_leaves_what_is_live(call, stac
     assert after == before
 
 
-def test_old_records_are_deleted_when_their_time_has_come_and_not_before(call, stack):
+def test_deletes_old_records_only_when_due(call, stack):
     today = now()
     live = today + 3_600
     for days in (40, 31, 29):
@@ -383,7 +383,7 @@ def test_old_records_are_deleted_when_their_time_has_come_and_not_before(call, s
     }
 
 
-def test_the_authorizer_lets_a_session_in_while_it_is_open_and_its_token_is_not_blacklisted(call, stack):
+def test_authorizer_follows_state_of_session_and_blacklist(call, stack):
     token = stack.reader
     told = claims(token)
     user, session, jti = told["sub"], told["sid"], told["jti"]
@@ -421,7 +421,7 @@ def test_the_authorizer_lets_a_session_in_while_it_is_open_and_its_token_is_not_
     assert stack.records()[key["pk"], key["sk"]]["is_active"] is True
 
 
-def test_the_claims_are_those_that_the_authorizer_wants_and_end_with_the_session_at_the_latest(call, stack):
+def test_claims_suit_authorizer_and_expire_with_session(call, stack):
     call("at", 1_800_000_000)
     told = claims(stack.reader)
     found = call("access_token_claims", "ann", "s-1", 1_800_028_800, told["iss"], told["aud"], "a b", 900)
@@ -435,7 +435,7 @@ def test_the_claims_are_those_that_the_authorizer_wants_and_end_with_the_session
 
 
 @pytest.mark.parametrize("writer", [it for it in LANGUAGES if it != "go"], indirect=True)
-def test_a_token_may_be_without_scopes(call):
+def test_allows_claims_without_scope(call):
     """In Go each argument has to be given. Null is no scope that the authorizer takes."""
     assert call("access_token_claims", "ann", "s-1", 1_800_028_800, "issuer", "api")["scope"] == ""
 
@@ -454,6 +454,6 @@ FUNCTIONS = [
         ("go/sessions.go", r"^func \(s \*Sessions\) ([A-Z]\w*)\("),
     ],
 )
-def test_the_examples_have_the_same_functions_in_the_same_order(path, pattern):
+def test_examples_define_same_functions_in_same_order(path, pattern):
     found = re.findall(pattern, (DOCS / "examples" / path).read_text(), re.M)
     assert [re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name in found] == FUNCTIONS

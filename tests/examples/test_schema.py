@@ -109,18 +109,18 @@ BAD = [
 ]
 
 
-def test_the_schema_is_one():
+def test_schema_is_valid_json_schema():
     assert SCHEMA["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
     Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("kind", GOOD)
-def test_a_record_is_taken_and_with_attributes_of_its_owners_too(kind):
+def test_accepts_records_with_extra_attributes(kind):
     VALIDATOR.validate(GOOD[kind])
     VALIDATOR.validate(GOOD[kind] | {"device": "phone", "_": None, "nested": {"a": [1]}})
 
 
-def test_optional_attributes_and_the_limits_are_taken():
+def test_accepts_optional_attributes_and_limits():
     for more in (
         {"ip_address": "192.0.2.7", "user_agent": ""},
         {"user_id": "x" * 256, "session_id": "😀" * 250},
@@ -135,7 +135,7 @@ def test_optional_attributes_and_the_limits_are_taken():
         VALIDATOR.validate(GOOD["report"] | {"trigger": trigger, "requested_by": None})
 
 
-def test_a_wrong_record_is_not_taken():
+def test_rejects_invalid_records():
     taken = []
     for kind, change in BAD:
         record = copy.deepcopy(GOOD[kind]) | change
@@ -147,7 +147,7 @@ def test_a_wrong_record_is_not_taken():
         assert not VALIDATOR.is_valid(nothing)
 
 
-def test_the_schema_takes_all_that_the_stack_itself_writes():
+def test_accepts_all_records_that_stack_writes():
     with table_and_api() as stack:
         # Before and after: expired ones are closed then, and there are reports of three kinds.
         for _ in range(2):
@@ -161,7 +161,7 @@ def test_the_schema_takes_all_that_the_stack_itself_writes():
         assert len(records) > 100
 
 
-def test_the_schema_takes_the_examples_of_the_document():
+def test_accepts_documented_examples():
     readme = (DOCS / "reference/records.md").read_text()
     examples = [json.loads(it) for it in re.findall(r"```json\n(.*?)```", readme, re.S)]
     (item,) = (it for it in examples if "pk" in it)

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_log_must_not_hold_is_found_and_nothing_else() {
+    fn finds_forbidden_content_and_nothing_else() {
         let mut hidden = Hidden {
             pieces: BTreeSet::new(),
             values: BTreeSet::from(["curl/8.5.0".to_owned()]),

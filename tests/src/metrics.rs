@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_read_by_the_rules_of_the_format() {
+    fn reads_samples_of_valid_document() {
         let sample = |name: &str, unit: &str, dimension, value| Sample {
             time: 1_800_000_000_000,
             namespace: "N".to_owned(),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_breaks_a_rule_is_refused() {
+    fn rejects_document_that_breaks_a_rule() {
         let first = "/_aws/CloudWatchMetrics/0";
         for (place, wrong) in [
             ("/_aws/Timestamp".to_owned(), json!("now")),

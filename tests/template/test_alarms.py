@@ -77,7 +77,7 @@ def documented():
 
 
 @pytest.mark.parametrize("metrics", [of_alarms, of_dashboard])
-def test_every_metric_that_is_watched_is_one_that_is_written(metrics):
+def test_every_watched_metric_is_written(metrics):
     ours = documented()
     found = list(metrics(**EVERYTHING))
     assert found
@@ -91,13 +91,13 @@ def test_every_metric_that_is_watched_is_one_that_is_written(metrics):
             assert value in VALUES[dimension], (name, dimension, value)
 
 
-def test_every_metric_that_is_written_is_on_the_dashboard_or_has_a_reason_not_to_be():
+def test_dashboard_shows_every_written_metric_except_adopted():
     shown = {name for namespace, name, _ in of_dashboard(**EVERYTHING) if namespace == "Mine"}
     # An adoption is made once, by hand; its report is in the table of the last runs.
     assert set(documented()) - shown == {"Adopted"}
 
 
-def test_the_namespace_of_the_functions_is_the_one_that_is_watched():
+def test_alarms_and_dashboard_use_namespace_of_functions():
     for given in ({}, {"MetricsNamespace": "Mine"}):
         written = stack(**given).variables("CleanupFunction")["METRICS_NAMESPACE"]
         for metrics in (of_alarms, of_dashboard):
@@ -105,7 +105,7 @@ def test_the_namespace_of_the_functions_is_the_one_that_is_watched():
             assert watched == {written}
 
 
-def test_the_outcomes_on_the_dashboard_are_those_of_the_document():
+def test_dashboard_outcomes_match_document():
     line = next(it for it in (ROOT / "docs/reference/metrics.md").read_text().splitlines() if "`Validations`" in it)
     assert set(re.findall(r"`(\w+)`", line.split("Outcomes:")[1])) == OUTCOMES
     shown = {it["Outcome"] for _, name, it in of_dashboard() if name == "Validations"}
@@ -130,7 +130,7 @@ EXPECTED = {
 COMPARISONS = {">": "GreaterThanThreshold", ">=": "GreaterThanOrEqualToThreshold"}
 
 
-def test_each_alarm_goes_off_when_it_should():
+def test_each_alarm_has_expected_metric_and_threshold():
     found = alarms(**EVERYTHING)
     assert set(found) == set(EXPECTED)
     for name, (metric, statistic, period, (needed, of), comparison, threshold, missing) in EXPECTED.items():
@@ -157,7 +157,7 @@ def test_each_alarm_goes_off_when_it_should():
         assert found[name]["Dimensions"] == [{"Name": "FunctionName", "Value": function}]
 
 
-def test_metric_math_takes_every_part_and_returns_one_figure():
+def test_metric_math_uses_every_metric_and_returns_one_value():
     expected = {
         "AuthorizerErrors": "FILL(errors, 0) + FILL(throttles, 0)",
         "AuthorizerRefusals": "IF(requests >= 20, 100 * (FILL(invalid, 0) + FILL(undecided, 0)) / requests, 0)",
@@ -267,7 +267,7 @@ TELLS_OF_SILENCE = {"CleanupMissing"}
 
 @pytest.mark.parametrize("as_documented", [True, False])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_alarm_ends_when_its_metrics_fall_silent(name, as_documented):
+def test_alarm_reaches_expected_state_without_new_data(name, as_documented):
     """Nothing happens any more but the check of the schedule, which here is invoked once in an hour's twelve periods."""
     alarm = alarms(**EVERYTHING)[name]
     names = {it["MetricStat"]["Metric"]["MetricName"] for it in alarm.get("Metrics", []) if "MetricStat" in it}
@@ -281,7 +281,7 @@ def test_alarm_ends_when_its_metrics_fall_silent(name, as_documented):
     assert state == expected
 
 
-def test_a_wrong_key_is_an_alarm_and_a_few_wrong_tokens_are_none():
+def test_wrong_key_raises_alarm_and_few_invalid_tokens_do_not():
     alarm = alarms(**EVERYTHING)["AuthorizerRefusals"]
 
     def state(requests, invalid):
@@ -300,13 +300,13 @@ def test_a_wrong_key_is_an_alarm_and_a_few_wrong_tokens_are_none():
     assert state(requests=1000, invalid=0) == "OK"
 
 
-def test_silence_of_the_watch_tells_the_same_receiver_as_its_alarm():
+def test_missing_watch_data_notifies_receiver_of_alarm():
     for name, alarm in alarms(**EVERYTHING).items():
         expected = alarm["AlarmActions"] if name in TELLS_OF_SILENCE else None
         assert alarm.get("InsufficientDataActions") == expected, name
 
 
-def test_every_alarm_tells_the_address_when_it_begins_and_when_it_is_over():
+def test_every_alarm_notifies_address_at_start_and_end():
     made = stack(**EVERYTHING).nested("Alarms")
     assert made.of_type("AWS::SNS::Topic") == {"Topic": {}}
     assert made.of_type("AWS::SNS::Subscription") == {
@@ -318,7 +318,7 @@ def test_every_alarm_tells_the_address_when_it_begins_and_when_it_is_over():
     assert made.outputs["TopicArn"]["Value"] == "Topic"
 
 
-def test_a_topic_of_ones_own_is_told_instead():
+def test_given_topic_replaces_topic_of_stack():
     own = "arn:aws:sns:eu-central-1:123456789012:alarms"
     made = stack(AlarmTopicArn=own)
     nested = made.nested("Alarms")
@@ -329,7 +329,7 @@ def test_a_topic_of_ones_own_is_told_instead():
     assert made.outputs["AlarmTopicArn"]["Value"] == "Alarms.Outputs.TopicArn"
 
 
-def test_without_an_address_there_are_the_alarms_and_nobody_is_told():
+def test_alarms_without_address_have_no_actions():
     made = stack().nested("Alarms")
     assert set(made.of_type("AWS::CloudWatch::Alarm")) == set(EXPECTED) - {"TooManySessions"}
     assert not made.of_type("AWS::SNS::Topic") and not made.of_type("AWS::SNS::Subscription")
@@ -338,14 +338,14 @@ def test_without_an_address_there_are_the_alarms_and_nobody_is_told():
     assert "AlarmTopicArn" not in stack().outputs
 
 
-def test_the_dashboard_shows_every_alarm():
+def test_dashboard_shows_every_alarm():
     for given in ({}, EVERYTHING):
         (widget,) = [it for it in dashboard(**given)["widgets"] if it["type"] == "alarm"]
         shown = widget["properties"]["alarms"]
         assert sorted(shown) == sorted(f"{name}.Arn" for name in alarms(**given))
 
 
-def test_the_dashboard_lists_the_last_reports_by_fields_that_are_logged():
+def test_dashboard_lists_last_reports_by_logged_fields():
     (widget,) = [it for it in dashboard()["widgets"] if it["type"] == "log"]
     query = widget["properties"]["query"]
     assert query.startswith("SOURCE 'CleanupLogs' | SOURCE 'ForceCleanupLogs' | fields ")
@@ -357,7 +357,7 @@ def test_the_dashboard_lists_the_last_reports_by_fields_that_are_logged():
         assert re.search(rf"\b{field}\b", logged), field
 
 
-def test_the_dashboards_widgets_do_not_overlap_and_each_has_a_title():
+def test_dashboard_widgets_have_titles_and_do_not_overlap():
     taken = set()
     for widget in dashboard()["widgets"]:
         assert widget["properties"]["title"]
@@ -371,7 +371,7 @@ def test_the_dashboards_widgets_do_not_overlap_and_each_has_a_title():
         taken |= cells
 
 
-def test_expressions_on_the_dashboard_use_metrics_that_are_there():
+def test_dashboard_expressions_use_existing_metrics():
     for widget in dashboard()["widgets"]:
         options = [it[-1] for it in widget["properties"].get("metrics", [])]
         ids = {it["id"] for it in options if "id" in it}
@@ -380,7 +380,7 @@ def test_expressions_on_the_dashboard_use_metrics_that_are_there():
             assert used and used <= ids, expression
 
 
-def test_the_cost_is_awss_list_price_of_units_of_table_and_index():
+def test_cost_uses_list_price_of_table_and_index_units():
     (widget,) = [it for it in dashboard()["widgets"] if "cost?" in it["properties"]["title"]]
     assert "list price" in widget["properties"]["title"]
     expressions = [it[0]["expression"] for it in widget["properties"]["metrics"] if "expression" in it[0]]

@@ -23,7 +23,7 @@ def routes(made):
 
 
 @pytest.mark.parametrize("origin", ["", "https://admin.example"])
-def test_every_route_but_the_open_ones_asks_the_authorizer_and_no_answer_of_it_is_kept(origin):
+def test_every_route_except_open_ones_uses_uncached_authorizer(origin):
     made = stack(CorsOrigin=origin)
     found = {it: definition for it, definition in routes(made).items() if it[1] != "options"}
     assert set(found) == ROUTES | OPEN
@@ -38,7 +38,7 @@ def test_every_route_but_the_open_ones_asks_the_authorizer_and_no_answer_of_it_i
     assert "AuthorizerFunction.Arn" in authorizer["authorizerUri"]
 
 
-def test_refusals_of_the_gateway_are_401_with_a_reason_in_json():
+def test_gateway_errors_have_status_and_reason_in_json():
     answers = {
         kind: (it.get("statusCode"), it["responseTemplates"])
         for kind, it in stack().api()["x-amazon-apigateway-gateway-responses"].items()
@@ -67,7 +67,7 @@ def headers(answer):
     return found
 
 
-def test_each_401_has_a_challenge_and_all_have_safe_headers():
+def test_each_401_has_challenge_and_all_have_security_headers():
     challenges = {
         "ACCESS_DENIED": {"WWW-Authenticate": 'Bearer realm="sessions", error="invalid_token"'},
         # RFC 6750 §3.1: no error code where the request has no credentials at all.
@@ -83,13 +83,13 @@ def test_each_401_has_a_challenge_and_all_have_safe_headers():
         }
 
 
-def test_browsers_of_other_origins_are_not_answered_by_default():
+def test_api_has_no_cors_by_default():
     assert set(routes(stack())) == ROUTES | OPEN
     assert ORIGIN.lower() not in json.dumps(stack().api()).lower()
 
 
 @pytest.mark.parametrize("origin", ["https://admin.example", "*"])
-def test_browsers_of_the_one_origin_may_ask_without_a_token_and_read_refusals(origin):
+def test_cors_allows_preflight_and_reading_errors_for_origin(origin):
     made = stack(CorsOrigin=origin)
     asked = {path: it for (path, method), it in routes(made).items() if method == "options"}
     assert set(asked) == {path for path, _ in ROUTES}
@@ -127,7 +127,7 @@ def limits(made):
     return {route: found.get(route, everywhere) for route in ROUTES | OPEN}
 
 
-def test_each_route_has_its_own_limits_and_the_stage_is_named():
+def test_each_route_has_own_limits_and_stage_has_given_name():
     made = stack(ApiRateLimit=3, ApiBurstLimit=4, StatsRateLimit=5, StageName="v1")
     assert made.stage()["StageName"] == "v1"
     assert limits(made) == {it: (3, 4) for it in ROUTES | OPEN} | {
@@ -143,7 +143,7 @@ def busy(made):
     return {route: limit[1] + limit[0] * 29 for route, limit in limits(made).items() if route in ROUTES}
 
 
-def test_defaults_leave_concurrency_to_the_authorizer():
+def test_default_limits_leave_concurrency_for_authorizer():
     # Of the 1,000 of an account, unless AWS has given it another number.
     assert sum(busy(stack()).values()) <= 150
 
@@ -154,7 +154,7 @@ STATS_UNITS = {10_000: 166.5, 100_000: 1_484, 1_000_000: 14_644}
 REPORTS_UNITS = 32.4
 
 
-def test_document_has_the_arithmetic_of_the_limits():
+def test_document_has_calculated_figures_of_limits():
     made = stack()
     rates = {path.rsplit("/", 1)[1]: limit for (path, _), limit in limits(made).items()}
 
@@ -177,14 +177,14 @@ def test_document_has_the_arithmetic_of_the_limits():
     assert [row for row in rows if row not in document] == []
 
 
-def test_a_new_account_can_make_the_stack_for_nothing_needs_the_accounts_role():
+def test_default_stack_needs_no_account_role():
     made = stack()
     assert "AccessLogSetting" not in made.stage()
     assert not made.of_type("AWS::ApiGateway::Account")
     assert "ApiLogs" not in made.resources
 
 
-def test_access_logs_are_json_that_ends_in_time_and_holds_no_header_query_or_body():
+def test_access_logs_are_json_with_retention_and_safe_fields():
     made = stack(ApiAccessLogs="on", LogRetentionDays=5)
     logs = made.stage()["AccessLogSetting"]
     assert logs["DestinationArn"] == "arn:aws:logs:eu-central-1:123456789012:log-group:ApiLogs"
@@ -207,12 +207,12 @@ NOT_CHOSEN = {
 }
 
 
-def test_access_log_holds_nothing_that_a_caller_chooses():
+def test_access_log_has_no_values_chosen_by_caller():
     format = stack(ApiAccessLogs="on").stage()["AccessLogSetting"]["Format"]
     assert set(re.findall(r"\$context\.([\w.]+)", format)) <= NOT_CHOSEN
 
 
-def test_the_accounts_role_is_set_only_if_asked_for_before_the_stage_and_stays():
+def test_account_role_is_opt_in_set_before_stage_and_retained():
     made = stack(ApiAccessLogs="on-with-account-role")
     (account,) = made.of_type("AWS::ApiGateway::Account").values()
     assert account == {"CloudWatchRoleArn": "ApiAccountRole.Arn"}
@@ -225,7 +225,7 @@ def test_the_accounts_role_is_set_only_if_asked_for_before_the_stage_and_stays()
     ]
 
 
-def test_a_change_of_the_api_by_a_parameter_is_deployed(monkeypatch):
+def test_parameter_that_changes_api_creates_deployment(monkeypatch):
     """SAM's own comparison does not see it where the parameter is still a reference."""
 
     def deployment(origin, second):

@@ -19,14 +19,14 @@ def cargo(*arguments):
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
-def test_command_without_a_selection_builds_the_functions_alone():
+def test_default_workspace_members_are_the_functions():
     metadata = json.loads(cargo("metadata", "--no-deps", "--format-version", "1"))
     names = {it["id"]: it["name"] for it in metadata["packages"]}
     binaries = {read()["Resources"][it]["Metadata"]["BuildProperties"]["Binary"] for it in FUNCTIONS}
     assert {names[it] for it in metadata["workspace_default_members"]} == binaries
 
 
-def test_functions_are_built_from_the_root_without_a_selection():
+def test_functions_build_from_root_without_package_selection():
     """The SAM CLI passes `--bin` on, and nothing that selects a package."""
     template = read()
     assert template["Globals"]["Function"]["CodeUri"] == "."
@@ -36,7 +36,7 @@ def test_functions_are_built_from_the_root_without_a_selection():
         assert set(metadata["BuildProperties"]) == {"Binary"}
 
 
-def test_functions_get_no_feature_of_the_tests_or_local_stack():
+def test_functions_have_no_features_of_tests_or_local_stack():
     tree = cargo("tree", "--edges", "normal", "--prefix", "none", "--format", "{p}|{f}")
     features = {}
     for line in filter(None, tree.splitlines()):

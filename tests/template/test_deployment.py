@@ -164,19 +164,19 @@ def shape(dynamodb, name):
     }
 
 
-def test_the_table_of_the_stack_is_the_table_of_the_local_stack(aws, deployed, local):
+def test_deployed_table_matches_local_table(aws, deployed, local):
     made = shape(aws("dynamodb"), deployed["Main"]["TableName"])
     assert made == shape(local, "sessions")
     assert made["ttl"] == ("ENABLED", "ttl")
 
 
-def test_the_table_cannot_be_deleted(aws, deployed):
+def test_table_has_deletion_protection(aws, deployed):
     table = aws("dynamodb").describe_table(TableName=deployed["Main"]["TableName"])["Table"]
     # moto keeps the parameter's text.
     assert table["DeletionProtectionEnabled"] == "true"
 
 
-def test_the_outputs_name_what_was_made(aws, deployed):
+def test_outputs_name_created_resources(aws, deployed):
     outputs = deployed["Main"]
     table = aws("dynamodb").describe_table(TableName=outputs["TableName"])["Table"]
     assert outputs["TableArn"] == table["TableArn"]
@@ -203,7 +203,7 @@ def test_the_outputs_name_what_was_made(aws, deployed):
     }
 
 
-def test_the_alarms_and_the_dashboard_are_made_of_what_is_there(aws, deployed):
+def test_dashboard_shows_all_created_alarms(aws, deployed):
     alarms = aws("cloudwatch").describe_alarms()["MetricAlarms"]
     assert len(alarms) == 12
     (board,) = aws("cloudwatch").list_dashboards()["DashboardEntries"]

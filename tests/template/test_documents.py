@@ -42,7 +42,7 @@ def anchors(path):
 
 
 @pytest.mark.parametrize("document", documents())
-def test_every_link_leads_somewhere(document):
+def test_every_link_has_a_target(document):
     path = ROOT / document
     wrong = []
     for link in (it[0] or it[1] for it in LINK.findall(prose(path))):
@@ -57,11 +57,11 @@ def test_every_link_leads_somewhere(document):
     assert wrong == []
 
 
-def test_links_are_found():
+def test_finds_links_of_documents():
     assert sum(len(LINK.findall(prose(ROOT / it))) for it in documents()) > 200
 
 
-def test_every_path_of_a_document_that_a_file_names_exists():
+def test_every_document_that_a_file_mentions_exists():
     """In sources, templates and scripts, `docs/…` names a document of this repository."""
     named = subprocess.run(
         ["git", "grep", "-hoE", "--untracked", r"\bdocs/[A-Za-z0-9_./*{},-]*[A-Za-z0-9}]", "--", ".", ":!tests/template/test_documents.py"],
@@ -76,7 +76,7 @@ def test_every_path_of_a_document_that_a_file_names_exists():
     assert sorted(it for it in named if not (ROOT / it).exists()) == []
 
 
-def test_every_path_of_the_code_map_exists():
+def test_every_path_of_code_map_exists():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     section = text.split("\n## Code map\n")[1].split("\n## ")[0]
     rows = [it.split("|")[1] for it in section.splitlines() if it.startswith("| `")]
@@ -85,7 +85,7 @@ def test_every_path_of_the_code_map_exists():
     assert [it for it in paths if not (ROOT / it).exists()] == []
 
 
-def test_every_path_of_where_things_go_exists():
+def test_every_path_of_contribution_guide_exists():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     section = text.split("\n## Where things go\n")[1].split("\n## ")[0]
     paths = [it for it in re.findall(r"`([^`]+)`", section) if "/" in it and not PATTERN.search(it)]

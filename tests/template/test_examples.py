@@ -24,7 +24,7 @@ def example(name, **given):
 
 
 @pytest.mark.parametrize("name", ["rest-api", "http-api"])
-def test_the_api_may_call_the_authorizer_and_nothing_else_may(name):
+def test_only_api_may_invoke_authorizer(name):
     made = example(name, SessionAuthorizerArn=AUTHORIZER)
     permissions = [
         it for it in made.of_type("AWS::Lambda::Permission").values() if it["FunctionName"] == AUTHORIZER
@@ -39,7 +39,7 @@ def test_the_api_may_call_the_authorizer_and_nothing_else_may(name):
     ]
 
 
-def test_a_rest_api_asks_each_time_and_refuses_with_the_reason():
+def test_rest_api_caches_no_decision_and_returns_deny_reason():
     made = example("rest-api", SessionAuthorizerArn=AUTHORIZER)
     (scheme,) = made.api()["components"]["securitySchemes"].values()
     authorizer = scheme["x-amazon-apigateway-authorizer"]
@@ -58,7 +58,7 @@ def test_a_rest_api_asks_each_time_and_refuses_with_the_reason():
     assert {"ACCESS_DENIED", "UNAUTHORIZED"} == set(made.api()["x-amazon-apigateway-gateway-responses"])
 
 
-def test_an_http_api_asks_each_time_by_payload_2_with_simple_answers():
+def test_http_api_uses_payload_2_and_caches_no_decision():
     made = example("http-api", SessionAuthorizerArn=AUTHORIZER)
     (api,) = made.of_type("AWS::ApiGatewayV2::Api").values()
     (scheme,) = api["Body"]["components"]["securitySchemes"].values()
@@ -72,7 +72,7 @@ def test_an_http_api_asks_each_time_by_payload_2_with_simple_answers():
 
 
 @pytest.mark.parametrize("name", ["rest-api", "http-api"])
-def test_handler_refuses_request_without_user(name):
+def test_handler_rejects_request_without_user(name):
     made = example(name, SessionAuthorizerArn=AUTHORIZER)
     code = {}
     exec(made.properties("HelloFunction")["Code"]["ZipFile"], code)
@@ -96,7 +96,7 @@ def test_handler_refuses_request_without_user(name):
         ("Library", ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:PartiQLUpdate"]),
     ],
 )
-def test_a_login_service_may_write_the_records_of_users_and_nothing_else(writer, actions):
+def test_login_service_may_write_only_user_records(writer, actions):
     users = {
         "Effect": "Allow",
         "Action": actions,

@@ -17,16 +17,16 @@ def blocks(language):
 
 
 @pytest.mark.parametrize("block", blocks("sh"))
-def test_each_command_can_be_read_by_a_shell(block):
+def test_each_command_is_valid_shell(block):
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
 
-def test_the_program_that_signs_a_token_can_be_read():
+def test_signing_program_is_valid_python():
     for block in blocks("python"):
         ast.parse(block)
 
 
-def test_commands_name_outputs_and_resources_of_the_stack():
+def test_commands_use_existing_outputs_and_resources():
     made = stack()
     outputs, resources = (set(re.findall(rf"\({it} (\w+)\)", DOCUMENT)) for it in ("output", "resource"))
     assert outputs and outputs <= set(made.outputs)
@@ -36,7 +36,7 @@ def test_commands_name_outputs_and_resources_of_the_stack():
     assert alarms and alarms <= {name.removeprefix("session-cleanup") for name in names}
 
 
-def test_expected_answers_are_those_of_the_template():
+def test_expected_responses_match_template():
     made = stack()
     for kind in ("ACCESS_DENIED", "UNAUTHORIZED"):
         answer = made.api()["x-amazon-apigateway-gateway-responses"][kind]

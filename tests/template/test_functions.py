@@ -51,7 +51,7 @@ def permissions(made, function):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_may_do_what_it_needs_and_nothing_else(function):
+def test_function_has_exactly_the_permissions_it_needs(function):
     assert permissions(stack(), function) == MAY[function]
 
 
@@ -60,34 +60,34 @@ WITHOUT_LEADING_KEYS = {"dynamodb:Scan", "dynamodb:DescribeTable"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_action_on_items_is_limited_to_partitions(function):
+def test_item_actions_are_limited_to_partitions(function):
     for action, resource, condition in permissions(stack(), function):
         if resource == TABLE and action not in WITHOUT_LEADING_KEYS:
             assert condition in (repr(USERS), repr(REPORTS)), action
 
 
-def test_functions_write_users_records_under_the_condition_of_the_example():
+def test_example_policy_has_same_condition_as_functions():
     example = read("infra/examples/application-policy.yaml")["Resources"]["SessionWriterPolicy"]
     (statement, _) = example["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Condition"] == USERS
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_key_for_the_table_may_be_used_through_dynamodb_alone(function):
+def test_table_key_may_be_used_only_through_dynamodb(function):
     through = {"StringEquals": {"kms:ViaService": "dynamodb.eu-central-1.amazonaws.com"}}
     expected = MAY[function] | allowed(["kms:Decrypt"], KEY, through)
     assert permissions(stack(TableKmsKeyArn=KEY), function) == expected
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_only_the_authorizer_may_read_the_secret_and_no_other_secret(function):
+def test_only_authorizer_may_read_secret_and_no_other_one(function):
     made = stack(JwtSecret="", JwtSecretArn=SECRET, JwtSecretKmsKeyArn=SECRET_KEY)
     more = allowed(["secretsmanager:GetSecretValue"], SECRET) | allowed(["kms:Decrypt"], SECRET_KEY)
     expected = MAY[function] | (more if function == "AuthorizerFunction" else set())
     assert permissions(made, function) == expected
 
 
-def test_no_other_role_is_made():
+def test_stack_creates_no_other_role():
     roles = stack().of_type("AWS::IAM::Role")
     assert set(roles) == {f"{function}Role" for function in FUNCTIONS}
     for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::User"):
@@ -95,7 +95,7 @@ def test_no_other_role_is_made():
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_functions_write_to_xray_only_where_it_is_on(function):
+def test_functions_write_to_xray_only_if_tracing_is_on(function):
     for tracing, policies, mode in [("Disabled", [LOGS], None), ("Active", [LOGS, XRAY], {"Mode": "Active"})]:
         made = stack(Tracing=tracing)
         assert made.properties(f"{function}Role")["ManagedPolicyArns"] == policies
@@ -103,7 +103,7 @@ def test_functions_write_to_xray_only_where_it_is_on(function):
         assert made.stage()["TracingEnabled"] is (tracing == "Active")
 
 
-def test_memory_time_and_platform():
+def test_functions_have_expected_memory_timeout_and_platform():
     times = {"AuthorizerFunction": 5, "StatsFunction": 29, "ForceCleanupFunction": 29, "CleanupFunction": 900}
     for function, seconds in times.items():
         properties = stack(Architecture="x86_64").properties(function)
@@ -140,30 +140,30 @@ VARIABLES = {
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_a_variable_has_its_parameters_value_where_it_is_needed_and_is_not_set_elsewhere(variable):
+def test_variable_is_set_from_parameter_only_where_needed(variable):
     functions, given, value = VARIABLES[variable]
     made = stack(**given)
     found = {function: made.variables(function).get(variable) for function in FUNCTIONS}
     assert found == {function: value if function in functions else None for function in FUNCTIONS}
 
 
-def test_no_function_has_a_variable_that_is_not_in_the_table_above():
+def test_functions_have_only_listed_variables():
     for given in ({}, {"CorsOrigin": "*"}, {"JwtSecret": "", "JwksUrl": "https://id.example"}):
         for function in FUNCTIONS:
             for variable in stack(**given).variables(function):
                 assert function in VARIABLES[variable][0], (function, variable)
 
 
-def test_a_field_of_a_secret_is_named_behind_its_arn():
+def test_secret_field_is_appended_to_its_arn():
     made = stack(JwtSecret="", JwtSecretArn=SECRET, JwtSecretField="key")
     assert made.variables("AuthorizerFunction")["JWT_SECRET_ARN"] == f"{SECRET}:key::"
 
 
-def test_the_namespace_is_the_stacks_own_by_default():
+def test_default_namespace_contains_stack_name():
     assert stack().variables("CleanupFunction")["METRICS_NAMESPACE"] == "SessionCleanup/session-cleanup"
 
 
-def test_each_function_logs_to_its_own_group_which_ends_and_lambda_drops_nothing():
+def test_functions_log_every_level_to_own_group_with_retention():
     made = stack(LogRetentionDays=7, LogLevel="ERROR")
     groups = made.of_type("AWS::Logs::LogGroup")
     used = set()
@@ -178,7 +178,7 @@ def test_each_function_logs_to_its_own_group_which_ends_and_lambda_drops_nothing
 
 
 @pytest.mark.parametrize("schedule", ["rate(1 hour)", "rate(5 minutes)", "cron(0 3 * * ? *)"])
-def test_scheduled_event_is_repeated_and_then_kept(schedule):
+def test_scheduled_event_is_retried_then_kept_in_queue(schedule):
     made = stack(CleanupSchedule=schedule)
     rule = made.properties("CleanupFunctionHourly")
     assert (rule["ScheduleExpression"], rule["State"]) == (schedule, "ENABLED")
@@ -197,7 +197,7 @@ def test_scheduled_event_is_repeated_and_then_kept(schedule):
     assert queue == {"MessageRetentionPeriod": 14 * 86400, "SqsManagedSseEnabled": True}
 
 
-def test_watch_looks_often_and_is_not_repeated_for_long():
+def test_watch_runs_every_ten_minutes_with_short_retry():
     """The alarm's period is half an hour: two looks in it may be lost."""
     made = stack()
     rule = made.properties("StatsFunctionWatch")
@@ -210,7 +210,7 @@ def test_watch_looks_often_and_is_not_repeated_for_long():
     assert config == {"FunctionName": "StatsFunction", "Qualifier": "$LATEST", "DestinationConfig": {}} | late
 
 
-def test_only_the_rule_may_write_to_the_queue_as_eventbridge():
+def test_only_cleanup_rule_may_send_to_queue():
     (policy,) = stack().of_type("AWS::SQS::QueuePolicy").values()
     assert policy["Queues"] == ["FailedCleanups"]
     assert policy["PolicyDocument"]["Statement"] == [
@@ -224,7 +224,7 @@ def test_only_the_rule_may_write_to_the_queue_as_eventbridge():
     ]
 
 
-def test_functions_are_invoked_by_their_own_rules_and_api_alone():
+def test_only_own_rules_and_api_may_invoke_functions():
     made = stack()
     callers = {
         (it["FunctionName"], it["Principal"], it["SourceArn"])
@@ -250,7 +250,7 @@ RESERVED = {
 
 
 @pytest.mark.parametrize("function", RESERVED)
-def test_concurrency_is_reserved_only_where_a_number_is_given(function):
+def test_concurrency_is_reserved_only_if_number_is_given(function):
     # A new account has too little of it for any reservation. Reserved to 0, the function would never run.
     for other in FUNCTIONS:
         assert "ReservedConcurrentExecutions" not in stack().properties(other)

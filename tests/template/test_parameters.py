@@ -81,13 +81,13 @@ def takes(parameter, value):
     return len(text) >= parameter.get("MinLength", 0)
 
 
-def test_every_parameter_has_examples_but_free_text():
+def test_every_parameter_except_free_text_has_examples():
     assert set(EXAMPLES) == set(read()["Parameters"]) - FREE_TEXT
     assert all(read()["Parameters"][name]["MinLength"] == 1 for name in FREE_TEXT)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_a_parameter_takes_what_makes_sense_and_its_own_default(name):
+def test_parameter_accepts_valid_values_and_its_default(name):
     parameter = read()["Parameters"][name]
     good, bad = EXAMPLES[name]
     for value in good:
@@ -101,7 +101,7 @@ def test_a_parameter_takes_what_makes_sense_and_its_own_default(name):
 
 
 @pytest.mark.parametrize("path", TEMPLATE_FILES)
-def test_every_parameter_is_described_and_in_one_group_with_a_label(path):
+def test_every_parameter_is_described_in_one_labelled_group(path):
     template = read(path)
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     grouped = [name for group in groups for name in group["Parameters"]]
@@ -116,7 +116,7 @@ def test_every_output_is_described(path):
     assert all(it["Description"].endswith(".") for it in read(path)["Outputs"].values())
 
 
-def test_only_the_secret_is_hidden():
+def test_only_secret_parameter_is_hidden():
     assert [name for name, it in read()["Parameters"].items() if it.get("NoEcho")] == ["JwtSecret"]
 
 
@@ -158,7 +158,7 @@ JWKS = {"JwksUrl": "https://id.example"}
         ({"JwtAlgorithm": "HS256", "AlarmTopicArn": "arn", "AlarmEmail": "a@b.example"} | SECRET, False),
     ],
 )
-def test_a_stack_whose_parameters_do_not_fit_together_is_not_made(given, fits):
+def test_rules_reject_conflicting_parameters(given, fits):
     template = read()
     resolver = Resolver(template, values_of(template, {"JwtIssuer": "i", "JwtAudience": "a"} | given))
     kept = [
@@ -186,13 +186,13 @@ def documented():
     return found
 
 
-def test_the_document_names_every_parameter_and_every_variable():
+def test_documentation_lists_every_parameter_and_variable():
     parameters = [it for row in documented() for it in row[0] + re.findall(r"`(Jwt\w+)`", row[3])]
     assert sorted(parameters) == sorted(read()["Parameters"])
     assert {it for row in documented() for it in row[1]} == set(VARIABLES)
 
 
-def test_the_document_has_the_right_defaults_and_variables():
+def test_documentation_has_correct_defaults_and_variables():
     parameters = read()["Parameters"]
     for names, variables, default, _ in documented():
         if names:
@@ -206,7 +206,7 @@ def test_the_document_has_the_right_defaults_and_variables():
                 assert name in VARIABLES[variable][1], (name, variable)
 
 
-def test_the_variables_of_the_source_are_those_of_the_template():
+def test_template_has_every_variable_that_functions_read():
     """Each variable that the functions read is set by the template, or is Lambda's own."""
     source = (ROOT / "shared/functions/src/config.rs").read_text().split("#[cfg(test)]")[0]
     read_by_functions = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', source))
@@ -214,7 +214,7 @@ def test_the_variables_of_the_source_are_those_of_the_template():
     assert read_by_functions <= set(VARIABLES)
 
 
-def test_one_file_pins_what_deploys():
+def test_one_file_pins_deployment_tools():
     pins = (TEMPLATES / "infra/requirements.txt").read_text()
     assert re.findall(r"^([\w-]+)==", pins, re.M) == ["aws-sam-cli", "cargo-lambda"]
     for path in ("README.md", "CONTRIBUTING.md", ".ci/requirements.txt"):
@@ -233,7 +233,7 @@ def answers(path=EXAMPLE, *, commented):
     return {it[2]: yaml_parse(it[3]) for it in found if it and bool(it[1]) == commented}
 
 
-def test_a_first_deployment_has_four_questions_to_answer():
+def test_first_deployment_needs_four_parameters():
     answered = answers(commented=False)
     assert len(answered) == 4
     assert {name for name, it in read()["Parameters"].items() if "Default" not in it} < set(answered)
@@ -247,7 +247,7 @@ def test_a_first_deployment_has_four_questions_to_answer():
             assert all(resolver.truth(it["Assert"]) for it in rule["Assertions"])
 
 
-def test_the_example_of_parameters_has_every_other_one_with_its_default():
+def test_parameter_example_has_all_others_with_defaults():
     parameters = read()["Parameters"]
     answered, others = answers(commented=False), answers(commented=True)
     assert set(answered) | set(others) == set(parameters)
@@ -256,7 +256,7 @@ def test_the_example_of_parameters_has_every_other_one_with_its_default():
     }
 
 
-def test_sam_reads_the_copy_of_the_example_and_git_ignores_it():
+def test_sam_reads_copied_example_that_git_ignores():
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     assert config["default"]["deploy"]["parameters"]["parameter_overrides"] == "file://parameters.yaml"
     given = CfnParameterOverridesType().convert(f"file://{ROOT / EXAMPLE}", None, None)
@@ -265,7 +265,7 @@ def test_sam_reads_the_copy_of_the_example_and_git_ignores_it():
     assert ignored.returncode == 0
 
 
-def test_the_groups_begin_with_what_has_to_be_answered():
+def test_groups_of_required_parameters_come_first():
     groups = read()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     to_answer = [it for it in groups if it["Label"]["default"].startswith("Required: ")]
     assert {name for it in to_answer for name in it["Parameters"]} >= set(answers(commented=False))

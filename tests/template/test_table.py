@@ -7,7 +7,7 @@ def table(**given):
     return stack(**given).resources["SessionsTable"]
 
 
-def test_the_table_is_as_the_functions_need_it():
+def test_table_has_keys_index_and_ttl_for_functions():
     properties = table()["Properties"]
     assert properties["KeySchema"] == [
         {"AttributeName": "pk", "KeyType": "HASH"},
@@ -29,7 +29,7 @@ def test_the_table_is_as_the_functions_need_it():
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
 
 
-def test_the_table_outlives_the_stack_and_mistakes_by_default():
+def test_table_is_retained_and_protected_by_default():
     # As written, and not by a parameter: SAM takes no intrinsic function there.
     written = read()["Resources"]["SessionsTable"]
     assert (written["DeletionPolicy"], written["UpdateReplacePolicy"]) == ("Retain", "Retain")
@@ -43,7 +43,7 @@ def test_deletion_protection_can_be_switched_off():
     assert table(TableDeletionProtection="false")["Properties"]["DeletionProtectionEnabled"] == "false"
 
 
-def test_the_table_is_encrypted_by_the_key_that_is_given_and_by_awss_own_otherwise():
+def test_table_uses_given_key_or_aws_owned_key():
     assert "SSESpecification" not in table()["Properties"]
     key = "arn:aws:kms:eu-central-1:123456789012:key/table"
     assert table(TableKmsKeyArn=key)["Properties"]["SSESpecification"] == {
@@ -53,5 +53,5 @@ def test_the_table_is_encrypted_by_the_key_that_is_given_and_by_awss_own_otherwi
     }
 
 
-def test_no_other_table_is_made():
+def test_stack_creates_no_other_table():
     assert set(stack().of_type("AWS::DynamoDB::Table")) == {"SessionsTable"}

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_to_invoke_is_understood() {
+    fn parses_each_kind_of_event_and_rejects_others() {
         let by_hand = |options| Some((Trigger::Manual, options));
         let scheduled = Some((Trigger::Schedule, Options::default()));
         let default = Options::default();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_scheduled_event_with_empty_detail() {
+    fn accepts_scheduled_event_with_empty_detail() {
         for detail in [
             "",
             r#", "detail": {}"#,
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_scheduled_event_with_other_member_by_name() {
+    fn rejects_scheduled_event_and_names_unexpected_member() {
         for (member, name) in [
             (r#""detail": {"dry_run": true}"#, "detail"),
             (r#""detail": "{\"dry_run\":true}""#, "detail"),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_options_that_are_not_what_they_seem() {
+    fn rejects_duplicate_reserved_or_mixed_members() {
         for event in [
             r#"{ "dry_run": true, "dry_run": false }"#,
             r#"{ "dry_run": true, "dry_r\u0075n": false }"#,
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_option_is_named() {
+    fn error_names_misspelled_option() {
         let event = to_raw_value(&json!({ "dryrun": true })).unwrap();
         let error = Request::read(&event).unwrap_err().to_string();
         assert!(error.contains("`dryrun`"), "{error}");

@@ -62,7 +62,7 @@ mod tests {
 
     /// It may have 75 KB in all.
     #[test]
-    fn the_page_is_whole_and_small() {
+    fn page_is_self_contained_and_at_most_75_kb() {
         let (html, _) = &*RENDERED;
         assert!(html.contains(STYLE) && html.contains(SCRIPT));
         assert!(

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_during_a_count_share_it() {
+    async fn concurrent_requests_share_one_count() {
         let table = Table::default();
         let all = tokio::join!(table.get(1, 0), table.get(1, 4), table.get(1, 9));
         assert_eq!(all, (1, 1, 1));

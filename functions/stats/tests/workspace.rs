@@ -3,4 +3,4 @@
 
 #[test]
 #[ignore = "a bare `cargo test` tests the functions alone: `cargo test --workspace` runs all tests"]
-const fn this_is_not_the_whole_suite() {}
+const fn cargo_test_without_workspace_tests_functions_only() {}

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_scopes_with_one_space_between_them() {
+    fn accepts_scopes_separated_by_single_spaces() {
         for valid in ["sessions:read", "a b", "https://api.example/read"] {
             assert!(is_scope(valid), "{valid:?}");
         }

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_the_options_where_the_authorizer_names_variables() {
+    fn errors_name_options_instead_of_variables() {
         for (problem, words) in [
             (
                 "JWT_LEEWAY_SECONDS is \"x\" (a whole number from 0 to 120)",
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_secret_without_its_line_end() {
+    fn reads_secret_without_its_final_newline() {
         for (content, secret) in [
             ("s", Some("s")),
             ("s\n", Some("s")),

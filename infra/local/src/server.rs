@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_names_of_this_machine() {
+    fn detects_loopback_host_names() {
         let is = |host: &'static str| is_loopback(&HeaderValue::from_static(host));
         for valid in [
             "127.0.0.1",

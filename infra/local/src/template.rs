@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_is_read_as_it_is_deployed() {
+    fn reads_routes_schedule_and_timeouts_from_template() {
         let template = Template::read().unwrap();
         let (stats, force_cleanup) = (FunctionName::Stats, FunctionName::ForceCleanup);
         for (method, path, function, authorized) in [
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn each_function_is_a_resource_of_its_name_in_the_template() {
+    fn each_function_has_template_resource_with_its_binary() {
         let document: Document = serde_saphyr::from_str(TEMPLATE).unwrap();
         for function in FunctionName::ALL {
             let resource = &document.resources[function.resource()];
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_read_in_its_unit_and_nothing_else_is_taken_for_one() {
+    fn parses_rate_and_rejects_other_expressions() {
         assert_eq!(rate("rate(1 hour)"), Some(Duration::from_hours(1)));
         assert_eq!(rate("rate(5 minutes)"), Some(Duration::from_mins(5)));
         assert_eq!(rate("cron(0 * * * ? *)"), None);

@@ -94,7 +94,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
     #[test]
-    fn where_several_refusals_apply_the_first_in_order_is_given() {
+    fn returns_first_deny_reason_in_order() {
         let active = |expires_at| {
             let shard = Shards::default().all().next().unwrap();
             SessionSnapshot::Active { expires_at, shard }

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn place_counts_for_a_day_and_for_its_settings() {
+    fn checkpoint_is_valid_for_one_day_and_same_settings() {
         let checkpoint = checkpoint();
         for (settings, later, valid) in [
             (settings(16, 30), 0, true),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn finished_place_does_not_count() {
+    fn finished_checkpoint_is_not_valid() {
         let mut checkpoint = checkpoint();
         checkpoint.segments = vec![SegmentProgress::Done; 2];
         assert!(!checkpoint.is_valid(settings(16, 30), NOW));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn percent_is_100_only_at_the_end() {
+    fn percent_is_100_only_when_finished() {
         let mut checkpoint = checkpoint();
         for (examined, items, percent) in [(0, 0, 0), (0, 10, 0), (1, 3, 33), (9, 3, 99)] {
             checkpoint.examined = examined;

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_has_1_to_256_characters_none_of_them_a_control_character() {
+    fn identifier_has_1_to_256_non_control_characters() {
         for good in [
             "a",
             "USER#b",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_is_stored_as_its_sha_256() {
+    fn hashes_refresh_token_with_sha_256() {
         // FIPS 180-2, appendix B.1.
         assert_eq!(
             RefreshTokenHash::of("abc").as_str(),

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_read_as_they_are_written() {
+    fn parses_record_keys_that_it_wrote() {
         let user = UserId::parse("a#SESSION#b").unwrap();
         for key in [
             RecordKey::session(&user, &SessionId::parse("s#1").unwrap()),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_are_not_taken_for_records() {
+    fn rejects_keys_of_other_items() {
         for (partition, sort) in [
             ("CLEANUP", "RUN#2026-01-01T00:00:00.000Z#x"),
             ("USER#", "SESSION#s"),

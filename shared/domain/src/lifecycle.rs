@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn each_record_takes_its_step_at_its_second_and_not_before() {
+    fn next_action_changes_at_exact_second() {
         let table = [
             (active(T), T - 1, NextAction::KeepUntil(at(T))),
             (active(T), T, NextAction::Deactivate),
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn without_grace_a_deletion_takes_place_when_it_is_due() {
+    fn deletes_when_due_without_grace() {
         let policy = RetentionPolicy::without_grace(Days(30));
         assert_eq!(policy.next_action(&token(T), at(T)), NextAction::Delete);
         assert_eq!(
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_list_and_ttl_follow_the_record() {
+    fn due_entry_and_ttl_match_record() {
         let table = [
             (active(T), Action::Deactivate, T, T + 30 * DAY),
             (inactive(T), Action::Delete, T + 30 * DAY, T + 30 * DAY),
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_due_key_is_read_as_it_is_written_and_nothing_else_is() {
+    fn parses_written_due_keys_and_rejects_others() {
         let shards = Shards::new(100).unwrap();
         for shard in shards.all() {
             for action in [Action::Deactivate, Action::Delete] {
@@ -468,7 +468,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_happens_before_its_time_and_everything_at_it(
+        fn acts_at_due_time_and_never_before(
             state in any_record(), policy in any_policy(), now in T - 500 * DAY..T + 500 * DAY,
         ) {
             match policy.next_action(&state, at(now)) {
@@ -485,7 +485,7 @@ mod tests {
         }
 
         #[test]
-        fn only_an_active_session_is_ever_deactivated(
+        fn deactivates_only_active_sessions(
             state in any_record(), policy in any_policy(), now in T - 500 * DAY..T + 500 * DAY,
         ) {
             if policy.next_action(&state, at(now)) == NextAction::Deactivate {
@@ -495,7 +495,7 @@ mod tests {
         }
 
         #[test]
-        fn a_deactivated_session_is_kept_for_the_whole_retention(
+        fn keeps_deactivated_session_for_whole_retention(
             policy in any_policy(), now in T - 500 * DAY..T + 500 * DAY, later in 0..500 * DAY,
         ) {
             let step = policy.next_action(&inactive(now), at(now + later));
@@ -505,7 +505,7 @@ mod tests {
         }
 
         #[test]
-        fn the_index_is_asked_for_exactly_what_the_decision_takes(
+        fn cutoff_selects_exactly_the_due_records(
             state in any_record(), policy in any_policy(), now in T - 500 * DAY..T + 500 * DAY,
         ) {
             let due = policy.due_entry(&state);

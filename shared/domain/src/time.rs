@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_starts_down_and_ends_up() {
+    fn rounds_start_times_down_and_end_times_up() {
         for (date, start, end) in [
             (1_800_000_000.0, Some(1_800_000_000), Some(1_800_000_000)),
             (1_800_000_000.15, Some(1_800_000_000), Some(1_800_000_001)),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_numbers_are_read_as_seconds() {
+    fn parses_stored_number_as_seconds() {
         for (number, seconds) in [
             ("0", Some(0)),
             ("1700000000", Some(1_700_000_000)),

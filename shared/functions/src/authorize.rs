@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_keys_and_a_slow_table_together_leave_the_function_time_to_answer() {
+    async fn answers_in_time_despite_slow_keys_and_slow_table() {
         let (decision, time) = decide_with(Duration::from_millis(900)).await;
         let Ok(Decision::Deny {
             reason,
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_token_is_one_word_after_the_scheme() {
+    fn parses_bearer_token_as_one_word_after_scheme() {
         for (header, token) in [
             ("Bearer abc", Some("abc")),
             ("bearer abc", Some("abc")),

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_scheme_and_host_and_nothing_else() {
+    fn accepts_origin_of_scheme_and_host_only() {
         for origin in ["*", "https://a.example", "http://127.0.0.1:8080"] {
             assert!(AllowedOrigin::parse(origin).is_some(), "{origin}");
         }
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn admin_may_all_that_read_may_and_other_names_nothing() {
+    fn admin_scope_includes_read_and_other_scopes_grant_nothing() {
         for (granted, read, admin) in [
             ("sessions:read", true, false),
             ("sessions:admin", true, true),

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_eventbridge_refuses() {
+    fn rejects_expressions_that_eventbridge_rejects() {
         for wrong in [
             "",
             "1 hour",
@@ -335,7 +335,7 @@ mod tests {
 
     /// What `EventBridge` takes is more than what is understood here.
     #[test]
-    fn goes_on_with_a_cron_expression_that_is_not_understood() {
+    fn returns_no_next_run_for_unsupported_cron_expression() {
         for odd in [
             "cron(60 * * * ? *)",
             "cron(0 24 * * ? *)",
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_a_run_overdue_after_an_hour() {
+    fn reports_run_overdue_after_one_hour() {
         let last = at("2026-11-25T17:00:00Z");
         for (minutes, overdue) in [(0, 0), (60, 0), (120, 0), (121, 61), (660, 600)] {
             let now = last + TimeDelta::minutes(minutes);

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_lists_are_counted_eight_at_a_time() {
+    async fn counts_all_due_lists_eight_at_a_time() {
         let table = slow(NOW.plus(-60));
         let timer = Deadline::after(Duration::MAX);
         let counted = count(&table, Shards::default(), NOW).await.unwrap();
@@ -179,7 +179,7 @@ mod tests {
 
     /// Between two questions, a cleanup may take all expired sessions off a list.
     #[tokio::test(start_paused = true)]
-    async fn a_live_session_is_never_the_oldest_expired_one() {
+    async fn never_reports_live_session_as_oldest_expired() {
         let table = slow(NOW.plus(60));
         let counted = count(&table, Shards::default(), NOW).await.unwrap();
         assert_eq!(counted.oldest_expired_age_seconds, None);

@@ -89,7 +89,7 @@ mod tests {
     use tracing::Level;
 
     #[test]
-    fn the_level_is_honoured_for_our_lines_and_others_never_show_requests() {
+    fn applies_log_level_to_own_crates_and_hides_requests() {
         let debug = filter(Some("debug"));
         assert!(debug.would_enable("session_functions::clean_up", &Level::DEBUG));
         assert!(!debug.would_enable("session_functions::clean_up", &Level::TRACE));

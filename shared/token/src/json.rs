@@ -99,7 +99,7 @@ mod tests {
     struct Anything {}
 
     #[test]
-    fn an_object_is_read_if_no_name_in_it_stands_twice() {
+    fn rejects_duplicate_names_and_anything_but_one_object() {
         for (json, good) in [
             ("{}", true),
             (r#" {"a":1,"b":[null,true,-1,1.5,"x",{"a":{}}]} "#, true),

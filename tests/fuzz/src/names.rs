@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_doubled_name_is_found_wherever_it_stands() {
+    fn finds_duplicate_name_at_any_depth() {
         for (json, ambiguous) in [
             (r"{}", false),
             (r#"{"a":"a","b":["a","a",{"a":1}],"c":{"a":1}}"#, false),

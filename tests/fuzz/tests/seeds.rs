@@ -16,11 +16,11 @@ fn try_all(target: &str, run: fn(&[u8])) -> usize {
 }
 
 #[test]
-fn nothing_that_must_hold_of_tokens_fails_for_a_seed() {
+fn token_invariants_hold_for_each_seed() {
     assert!(try_all("token", session_cleanup_fuzz::token) >= 20);
 }
 
 #[test]
-fn nothing_that_must_hold_of_jwk_sets_fails_for_a_seed() {
+fn jwk_set_invariants_hold_for_each_seed() {
     assert!(try_all("key_set", session_cleanup_fuzz::key_set) >= 10);
 }

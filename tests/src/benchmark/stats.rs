@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn separates_thousands_with_commas() {
         for (number, text) in [
             (0, "0"),
             (999, "999"),

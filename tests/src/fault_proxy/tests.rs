@@ -7,7 +7,7 @@ use super::{Fault, NO_TIMEOUT, Request};
 use crate::{NOW, World, active_session, counts, only};
 
 #[test]
-fn the_dice_of_a_request_are_its_own_and_the_same_each_time() {
+fn each_request_has_its_own_reproducible_random_numbers() {
     let roll = |seed, number| {
         let request = Request {
             operation: "Query".to_owned(),
@@ -22,7 +22,7 @@ fn the_dice_of_a_request_are_its_own_and_the_same_each_time() {
 }
 
 #[test]
-fn of_each_hundred_requests_as_many_are_met_as_the_percentage_says() {
+fn hits_exact_percentage_of_each_hundred_requests() {
     for (percent, first) in [(0, 1), (1, 1), (30, 71), (99, 4), (100, 901)] {
         let met = (first..first + 100).filter(|&number| {
             let request = Request {
@@ -37,7 +37,7 @@ fn of_each_hundred_requests_as_many_are_met_as_the_percentage_says() {
 }
 
 #[tokio::test]
-async fn of_a_batch_all_statements_are_executed_but_those_that_are_to_fail() {
+async fn executes_all_statements_of_batch_except_failing_ones() {
     let decide = |request: &Request| match (request.operation.as_str(), request.number) {
         ("BatchExecuteStatement", 1) => Fault::Statements(Box::new(|position, parameters| {
             let cleo = json!({ "S": "USER#cleo" });

@@ -112,7 +112,7 @@ fn forgeries(signer: &Signer) -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn forged_tokens_are_refused_at_each_kind_of_gateway() {
+async fn denies_forged_tokens_for_each_gateway_type() {
     for algorithm in [
         Algorithm::HS256,
         Algorithm::RS256,

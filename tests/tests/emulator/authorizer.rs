@@ -27,7 +27,7 @@ fn policy(effect: &str, stage: &str, principal: &str, context: &Value) -> Value 
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_live_session_is_let_in_by_each_kind_of_gateway() {
+async fn allows_live_session_for_each_gateway_type() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let token = sign(&world.tokens, "ann", "live");
@@ -47,7 +47,7 @@ async fn a_live_session_is_let_in_by_each_kind_of_gateway() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_foreign_token_is_refused_at_each_kind_of_gateway() {
+async fn denies_foreign_token_for_each_gateway_type() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let token = sign(&Tokens::new(), "ann", "live");
@@ -68,7 +68,7 @@ async fn a_foreign_token_is_refused_at_each_kind_of_gateway() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn an_expired_session_is_refused_and_inactive_from_then_on() {
+async fn denies_expired_session_and_deactivates_it() {
     let world = World::new().await;
     let authorizer = Emulator::start(&world, FunctionName::Authorizer, []).await;
     for (name, _) in AUTHORIZER_EVENTS {
@@ -92,7 +92,7 @@ async fn an_expired_session_is_refused_and_inactive_from_then_on() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn nobody_is_let_in_nor_refused_while_the_table_is_out_of_reach() {
+async fn returns_error_while_table_is_unreachable() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let token = sign(&world.tokens, "ann", "live");

@@ -15,7 +15,7 @@ async fn clean_up(cleanup: &Emulator, name: &str) -> Value {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn the_scheduled_event_has_done_what_is_due_and_tells_it() {
+async fn scheduled_run_processes_due_records_and_reports_counts() {
     let world = World::new().await;
     fill(&world).await;
     let cleanup = Emulator::start(&world, FunctionName::Cleanup, []).await;
@@ -43,7 +43,7 @@ async fn the_scheduled_event_has_done_what_is_due_and_tells_it() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn each_event_by_hand_cleans_up_too() {
+async fn each_manual_event_runs_cleanup() {
     let world = World::new().await;
     let cleanup = Emulator::start(&world, FunctionName::Cleanup, []).await;
     for name in ["console-default", "empty", "null", "short-run"] {
@@ -61,7 +61,7 @@ async fn each_event_by_hand_cleans_up_too() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_dry_run_tells_what_is_due_and_writes_nothing_but_its_report() {
+async fn dry_run_counts_due_records_and_writes_only_its_report() {
     let world = World::new().await;
     fill(&world).await;
     let (_, before) = table(&world).await;
@@ -78,7 +78,7 @@ async fn a_dry_run_tells_what_is_due_and_writes_nothing_but_its_report() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_table_from_before_is_adopted() {
+async fn adopts_table_that_existed_before() {
     let world = World::new().await;
     for (user, end) in [("ann", -HOUR), ("ben", HOUR)] {
         let mut session = active_session(user, "a", now() + end);
@@ -96,7 +96,7 @@ async fn a_table_from_before_is_adopted() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_misspelt_option_is_an_error_and_nothing_is_done() {
+async fn rejects_misspelled_option_and_changes_nothing() {
     let world = World::new().await;
     fill(&world).await;
     let before = table(&world).await;
@@ -111,7 +111,7 @@ async fn a_misspelt_option_is_an_error_and_nothing_is_done() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_run_without_time_says_that_it_is_not_complete() {
+async fn run_without_time_reports_incomplete() {
     let world = World::new().await;
     fill(&world).await;
     let cleanup = Emulator::start(&world, FunctionName::Cleanup, []).await;

@@ -28,7 +28,7 @@ fn lets_in(answer: &Value) -> bool {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_table_that_fails_for_ever_is_an_error_and_the_next_request_is_let_in() {
+async fn returns_error_while_table_fails_then_allows_again() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let token = sign(&world.tokens, "ann", "live");
@@ -58,7 +58,7 @@ async fn a_table_that_fails_for_ever_is_an_error_and_the_next_request_is_let_in(
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_table_that_fails_once_is_not_noticed() {
+async fn retries_single_table_failure() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let token = sign(&world.tokens, "ann", "live");
@@ -81,7 +81,7 @@ async fn a_table_that_fails_once_is_not_noticed() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_deactivation_that_fails_keeps_the_refusal_and_is_left_to_the_cleanup() {
+async fn denies_and_leaves_failed_deactivation_to_cleanup() {
     let world = World::new().await;
     let (authorizer, faults) = start(&world, |request| match request.operation.as_str() {
         "BatchExecuteStatement" => Fault::THROTTLED,
@@ -107,7 +107,7 @@ async fn a_deactivation_that_fails_keeps_the_refusal_and_is_left_to_the_cleanup(
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn the_init_makes_the_connection_and_a_request_that_is_let_in_is_one_read_after_it() {
+async fn init_connects_and_allowed_request_costs_one_read() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let token = sign(&world.tokens, "ann", "live");

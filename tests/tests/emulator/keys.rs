@@ -41,7 +41,7 @@ fn claims(world: &World) -> Value {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn the_keys_of_a_set_rotate_without_a_new_start() {
+async fn jwks_keys_rotate_without_restart() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let (old, new, newer) = (
@@ -71,7 +71,7 @@ async fn the_keys_of_a_set_rotate_without_a_new_start() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_set_is_fetched_over_tls_from_a_server_that_is_trusted() {
+async fn fetches_jwks_over_tls_only_from_trusted_server() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let key = NamedKey::new("a");
@@ -103,7 +103,7 @@ async fn a_set_is_fetched_over_tls_from_a_server_that_is_trusted() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_stored_secret_is_read_in_init_with_its_previous_version() {
+async fn init_reads_stored_secret_and_its_previous_version() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     let secrets = ["a".repeat(32), "b".repeat(32), "c".repeat(32)];

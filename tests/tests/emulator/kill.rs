@@ -80,7 +80,7 @@ impl Moments {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_backlog_is_settled_once_though_its_cleanup_is_killed_again_and_again() {
+async fn settles_backlog_once_despite_repeated_kills() {
     let world = World::new().await;
     let mut rng = StdRng::seed_from_u64(11);
     // The times of the records are around each second that matters. All of those seconds have

@@ -13,7 +13,7 @@ use crate::{AUTHORIZER_EVENTS, now, sign};
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_wrong_configuration_ends_the_init_with_one_line_that_names_each_variable() {
+async fn init_fails_with_one_line_naming_each_invalid_variable() {
     let world = World::new().await;
     let short = "too short a secret";
     for function in FunctionName::ALL {
@@ -45,7 +45,7 @@ async fn a_wrong_configuration_ends_the_init_with_one_line_that_names_each_varia
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn each_line_of_the_log_is_json_with_the_id_of_its_request() {
+async fn log_lines_are_json_with_request_id() {
     let world = World::new().await;
     let authorizer = Emulator::start(&world, FunctionName::Authorizer, []).await;
     world.open("ann", "expired", now() - 1).await;
@@ -70,7 +70,7 @@ async fn each_line_of_the_log_is_json_with_the_id_of_its_request() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn the_log_level_is_honoured() {
+async fn applies_log_level() {
     let world = World::new().await;
     let refused = event(FunctionName::Authorizer, "rest-token");
     for (ours, lambdas, lines) in [
@@ -94,7 +94,7 @@ async fn the_log_level_is_honoured() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn no_token_secret_or_header_is_logged_at_any_level() {
+async fn logs_no_token_secret_or_header_at_any_level() {
     let world = World::new().await;
     world.open("ann", "live", now() + HOUR).await;
     world.open("ann", "expired", now() - 1).await;
@@ -127,7 +127,7 @@ async fn no_token_secret_or_header_is_logged_at_any_level() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn neither_the_answer_nor_the_log_repeats_an_event_of_another_shape() {
+async fn never_repeats_malformed_event_in_response_or_log() {
     let world = World::new().await;
     let token = sign(&world.tokens, "ann", "live");
     let method = "arn:aws:execute-api:us-east-1:123456789012:abcdef1234/prod/GET/orders";

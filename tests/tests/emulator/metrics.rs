@@ -85,7 +85,7 @@ fn brief(sample: &Sample) -> (&str, &str, f64) {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn the_functions_write_the_metrics_that_are_described_and_no_others() {
+async fn functions_write_exactly_the_documented_metrics() {
     let world = World::new().await;
     fill(&world).await;
     let token = sign(&world.tokens, "ann", "live");
@@ -150,7 +150,7 @@ fn by_function(row: &Row) -> Vec<Row> {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn each_request_counts_once_by_its_outcome_and_the_first_as_a_cold_start() {
+async fn counts_each_request_by_outcome_and_first_as_cold_start() {
     let world = World::new().await;
     let faults = faults(&world).await;
     let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*faults.url())];
@@ -180,7 +180,7 @@ async fn each_request_counts_once_by_its_outcome_and_the_first_as_a_cold_start()
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_runs_metrics_are_the_figures_of_its_report_and_a_dry_run_has_none() {
+async fn run_metrics_match_report_and_dry_run_has_none() {
     const OF_A_REPORT: [(&str, &str); 11] = [
         ("SessionsDeactivated", "sessions_deactivated"),
         ("SessionsDeleted", "sessions_deleted"),
@@ -241,7 +241,7 @@ async fn a_runs_metrics_are_the_figures_of_its_report_and_a_dry_run_has_none() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_run_that_fails_is_measured_too() {
+async fn writes_metrics_of_failed_run() {
     let world = World::new().await;
     fill(&world).await;
     let faults = FaultProxy::before(world.dynamodb.address(), |request| {
@@ -266,7 +266,7 @@ async fn a_run_that_fails_is_measured_too() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_scheduled_run_measures_how_many_sessions_there_are_as_it_begins() {
+async fn scheduled_run_counts_sessions_at_start() {
     let world = World::new().await;
     fill(&world).await;
     let cleanup = Emulator::start(&world, FunctionName::Cleanup, []).await;
@@ -295,7 +295,7 @@ async fn a_scheduled_run_measures_how_many_sessions_there_are_as_it_begins() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn metrics_are_written_at_any_level_in_the_namespace_that_is_configured() {
+async fn writes_metrics_at_any_log_level_in_configured_namespace() {
     let world = World::new().await;
     let variables = [("LOG_LEVEL", "FATAL"), ("METRICS_NAMESPACE", "Team/Prod")];
     let authorizer = Emulator::start(&world, FunctionName::Authorizer, variables).await;

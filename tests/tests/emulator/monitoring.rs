@@ -21,7 +21,7 @@ async fn call(function: &Emulator, event: &Value) -> (u64, Value) {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_reader_sees_the_statistics_and_the_reports() {
+async fn returns_statistics_and_reports_to_reader() {
     let world = World::new().await;
     fill(&world).await;
     let emulator = Emulator::start(&world, FunctionName::Stats, []).await;
@@ -59,7 +59,7 @@ async fn a_reader_sees_the_statistics_and_the_reports() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn an_admin_cleans_up_at_once() {
+async fn runs_cleanup_immediately_for_admin() {
     let world = World::new().await;
     fill(&world).await;
     let force_cleanup = Emulator::start(&world, FunctionName::ForceCleanup, []).await;
@@ -79,7 +79,7 @@ async fn an_admin_cleans_up_at_once() {
 /// Takes as long as API Gateway waits.
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn an_admin_is_answered_in_the_gateways_time_also_where_more_is_due() {
+async fn answers_admin_within_gateway_timeout_with_work_left() {
     const GATEWAY: Duration = Duration::from_secs(29);
     const DUE: usize = 10_000;
     let template = Template::read().unwrap();
@@ -110,7 +110,7 @@ async fn an_admin_is_answered_in_the_gateways_time_also_where_more_is_due() {
 
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn who_lacks_the_scope_is_forbidden() {
+async fn denies_caller_without_scope() {
     let world = World::new().await;
     fill(&world).await;
     let before = table(&world).await;

@@ -7,7 +7,7 @@ use session_cleanup_tests::emulator::{Emulator, binary};
 /// With `panic = "abort"`, the next request would wait for a new process.
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
-async fn a_panic_is_an_error_of_its_own_invocation_and_the_same_process_answers_the_next() {
+async fn panic_fails_only_its_invocation_and_process_continues() {
     let world = World::new().await;
     let baseline = Emulator::start_binary(&world, &binary("baseline"), []).await;
     let nothing = json!({ "items": 0 });

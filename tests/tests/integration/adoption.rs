@@ -95,9 +95,9 @@ fn units(faults: &FaultProxy) -> f64 {
 }
 
 #[tokio::test]
-async fn parts_cost_as_much_as_one_whole() {
+async fn adoption_in_parts_costs_as_much_as_in_one_run() {
     if needs_embedded(
-        "parts_cost_as_much_as_one_whole",
+        "adoption_in_parts_costs_as_much_as_in_one_run",
         "other databases count units differently",
     ) {
         return;
@@ -123,7 +123,7 @@ async fn parts_cost_as_much_as_one_whole() {
 }
 
 #[tokio::test]
-async fn finished_adoption_begins_anew() {
+async fn adoption_after_finished_one_starts_anew() {
     let (world, _faults, left) = world_with_runs_of(usize::MAX, 10).await;
     adopt_in_parts(&world, &left, usize::MAX).await;
     for item in sessions_to_adopt(20) {
@@ -159,7 +159,7 @@ async fn pages_after_two(event: Value, now: i64, change: impl AsyncFnOnce(&World
 const NOTHING: fn(&World) -> std::future::Ready<()> = |_| std::future::ready(());
 
 #[tokio::test]
-async fn place_counts_for_a_day() {
+async fn checkpoint_is_valid_for_one_day() {
     let adopt = json!({ "adopt": true });
     let whole = pages_after_two(adopt.clone(), NOW + 2 * DAY, NOTHING).await;
     let rest = pages_after_two(adopt, NOW + HOUR, NOTHING).await;
@@ -167,7 +167,7 @@ async fn place_counts_for_a_day() {
 }
 
 #[tokio::test]
-async fn dry_adoption_keeps_no_place_and_uses_none() {
+async fn dry_run_stores_and_uses_no_checkpoint() {
     let adopt = json!({ "adopt": true });
     let whole = pages_after_two(adopt, NOW + 2 * DAY, NOTHING).await;
     let dry = json!({ "adopt": true, "dry_run": true });
@@ -180,7 +180,7 @@ async fn dry_adoption_keeps_no_place_and_uses_none() {
 }
 
 #[tokio::test]
-async fn place_that_cannot_be_understood_is_none() {
+async fn ignores_malformed_checkpoint() {
     let adopt = json!({ "adopt": true });
     let whole = pages_after_two(adopt.clone(), NOW + 2 * DAY, NOTHING).await;
     let pages = pages_after_two(adopt, NOW + HOUR, async |world: &World| {
@@ -194,7 +194,7 @@ async fn place_that_cannot_be_understood_is_none() {
 
 /// A checkpoint that cannot be read is not overwritten.
 #[tokio::test]
-async fn fails_where_place_is_out_of_reach() {
+async fn fails_if_checkpoint_is_unreachable() {
     let broken = |request: &Request| match &*request.operation {
         "GetItem" => Fault::BROKEN,
         _ => Fault::None,
@@ -214,7 +214,7 @@ async fn fails_where_place_is_out_of_reach() {
 
 /// A malformed record in the part already read is repaired before the adoption continues.
 #[tokio::test]
-async fn adopts_record_repaired_behind_the_place() {
+async fn adopts_record_repaired_behind_checkpoint() {
     let world = World::new().await;
     let mut repaired = active_session("ann", "s", NOW - HOUR);
     repaired["due_key"] = json!({ "S": "malformed#07" });
@@ -247,7 +247,7 @@ async fn adopts_record_repaired_behind_the_place() {
 
 /// The size of the table only serves to report progress.
 #[tokio::test]
-async fn adopts_where_size_and_place_cannot_be_read() {
+async fn adopts_if_reading_size_and_checkpoint_is_denied() {
     let denied = |request: &Request| match &*request.operation {
         "DescribeTable" | "GetItem" => Fault::DENIED,
         _ => Fault::None,

@@ -61,7 +61,7 @@ fn runs<const N: usize>(runs: [(&str, i64); N]) -> Vec<(String, i64)> {
 }
 
 #[tokio::test]
-async fn reports_are_found_by_what_started_them_and_when() {
+async fn finds_reports_by_trigger_and_time() {
     let (world, reader) = world_with_reports().await;
     for limit in [1, 2, 3, 100] {
         for (question, expected) in [
@@ -96,7 +96,7 @@ async fn reports_are_found_by_what_started_them_and_when() {
 }
 
 #[tokio::test]
-async fn a_report_is_found_behind_many_that_were_not_asked_for() {
+async fn finds_report_behind_many_others() {
     const OTHERS: i64 = 60;
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
@@ -114,7 +114,7 @@ async fn a_report_is_found_behind_many_that_were_not_asked_for() {
 }
 
 #[tokio::test]
-async fn reads_a_bounded_number_of_reports_a_call() {
+async fn reads_bounded_number_of_reports_per_call() {
     const OTHERS: i64 = 450;
     let (world, faults) = World::with_faults(NO_TIMEOUT, [], |_| Fault::None).await;
     let reader = world.login("rob", "sessions:read").await;
@@ -162,7 +162,7 @@ async fn reads_a_bounded_number_of_reports_a_call() {
 }
 
 #[tokio::test]
-async fn a_question_that_cannot_be_understood_is_a_400_with_a_sentence() {
+async fn returns_400_with_reason_for_invalid_report_query() {
     let (world, reader) = world_with_reports().await;
     let path = format!("{CLEANUPS}?limit=1");
     let (_, body) = world.call(Method::GET, &path, Some(&reader)).await;
@@ -245,7 +245,7 @@ async fn put_largest_session(world: &World, user: &str, session: &str) {
 }
 
 #[tokio::test]
-async fn a_record_that_the_table_refuses_is_named_and_fails_nothing_else() {
+async fn reports_record_that_table_rejects_and_processes_others() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     put_largest_session(&world, "ann", "large").await;
@@ -263,7 +263,7 @@ async fn a_record_that_the_table_refuses_is_named_and_fails_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_same_reports_come_as_csv_for_who_asks_for_it() {
+async fn returns_same_reports_as_csv_on_request() {
     let (world, reader) = world_with_reports().await;
     put_largest_session(&world, "ann", "large-1").await;
     put_largest_session(&world, "ann", "large-2").await;
@@ -314,7 +314,7 @@ async fn the_same_reports_come_as_csv_for_who_asks_for_it() {
 }
 
 #[tokio::test]
-async fn writes_no_cell_that_a_spreadsheet_runs() {
+async fn escapes_csv_cells_that_a_spreadsheet_would_run() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     let names = [
@@ -376,7 +376,7 @@ async fn writes_no_cell_that_a_spreadsheet_runs() {
 }
 
 #[tokio::test]
-async fn the_report_of_a_failed_run_is_there_too_with_its_error() {
+async fn returns_report_of_failed_run_with_its_error() {
     let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], |request| {
         if request.operation == "BatchExecuteStatement" {
             return Fault::DENIED;
@@ -402,7 +402,7 @@ async fn the_report_of_a_failed_run_is_there_too_with_its_error() {
 }
 
 #[tokio::test]
-async fn a_report_whose_time_is_not_in_the_form_of_reports_is_left_out() {
+async fn skips_reports_with_malformed_start_time() {
     let (world, reader) = world_with_reports().await;
     let all = found(&world, &reader, "", 100).await;
     let items = world.items().await;

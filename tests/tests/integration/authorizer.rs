@@ -14,7 +14,7 @@ use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT};
 use session_cleanup_tests::{DAY, HOUR, NOW, STATS, World, active_session, at, number, text};
 
 #[tokio::test]
-async fn a_live_session_is_let_in_with_its_context() {
+async fn allows_live_session_with_its_context() {
     let world = World::new().await;
     let token = world.login("ann", "sessions:read orders:write").await;
     let policy = authorize(&world, &rest_request(&token)).await;
@@ -41,7 +41,7 @@ async fn a_live_session_is_let_in_with_its_context() {
 }
 
 #[tokio::test]
-async fn each_kind_of_event_gets_its_kind_of_answer() {
+async fn answers_each_kind_of_event_in_its_format() {
     let world = World::new().await;
     let good = format!("Bearer {}", world.login("ann", "").await);
     for (header, let_in) in [(good.as_str(), true), ("Bearer nonsense", false)] {
@@ -80,7 +80,7 @@ async fn each_kind_of_event_gets_its_kind_of_answer() {
 }
 
 #[tokio::test]
-async fn an_event_of_no_gateway_is_an_error() {
+async fn rejects_event_of_no_gateway() {
     let world = World::new().await;
     for event in [
         json!({}),
@@ -96,7 +96,7 @@ async fn an_event_of_no_gateway_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_event_of_another_shape_is_an_error_that_does_not_repeat_it() {
+async fn error_does_not_repeat_malformed_event() {
     let world = World::new().await;
     for event in [
         json!("Bearer abc.def.ghi"),
@@ -119,7 +119,7 @@ async fn an_event_of_another_shape_is_an_error_that_does_not_repeat_it() {
 
 /// HTTP APIs with payload format 1.0 join the identity sources in `authorizationToken`.
 #[tokio::test]
-async fn the_header_counts_and_not_what_the_gateway_joined() {
+async fn uses_header_instead_of_joined_identity_sources() {
     let world = World::new().await;
     let header = format!("Bearer {}", world.login("ann", "").await);
     let event = json!({
@@ -132,7 +132,7 @@ async fn the_header_counts_and_not_what_the_gateway_joined() {
 }
 
 #[tokio::test]
-async fn no_header_or_a_malformed_one_or_two_are_a_missing_bearer_token() {
+async fn denies_missing_malformed_or_repeated_header() {
     let world = World::new().await;
     let good = format!("Bearer {}", world.login("ann", "").await);
     for headers in [
@@ -163,7 +163,7 @@ async fn no_header_or_a_malformed_one_or_two_are_a_missing_bearer_token() {
 
 /// The state of session, blacklist and token, and the expected error.
 #[tokio::test]
-async fn of_several_refusals_the_first_in_order_is_given() {
+async fn denies_with_first_reason_in_order() {
     let world = World::new().await;
     world.open("ann", "live", NOW + 1).await;
     world.open("ann", "expired", NOW).await;
@@ -215,7 +215,7 @@ async fn of_several_refusals_the_first_in_order_is_given() {
 }
 
 #[tokio::test]
-async fn a_blacklist_entry_counts_for_its_own_user_alone() {
+async fn blacklist_entry_applies_only_to_its_user() {
     let world = World::new().await;
     world.open("ann", "s", NOW + HOUR).await;
     world.blacklist("bob", "j", NOW + HOUR).await;
@@ -230,7 +230,7 @@ async fn a_blacklist_entry_counts_for_its_own_user_alone() {
 }
 
 #[tokio::test]
-async fn a_session_lets_in_nobody_but_its_own_user() {
+async fn session_allows_only_its_own_user() {
     let world = World::new().await;
     world.open("ann", "s", NOW + HOUR).await;
     for (user, session) in [
@@ -249,7 +249,7 @@ async fn a_session_lets_in_nobody_but_its_own_user() {
 }
 
 #[tokio::test]
-async fn an_expired_session_is_deactivated_on_the_spot_also_when_the_token_has_expired_too() {
+async fn deactivates_expired_session_even_if_token_has_expired() {
     let world = World::new().await;
     for (session, token_end) in [("one", NOW + HOUR), ("two", NOW - HOUR)] {
         let mut item = session_cleanup_tests::active_session("ann", session, NOW - 5);
@@ -287,7 +287,7 @@ async fn an_expired_session_is_deactivated_on_the_spot_also_when_the_token_has_e
 /// Of all requests that read an active session, only one can have written, as the table's responses
 /// show.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn validations_of_one_expired_session_at_once_deactivate_it_once_and_refuse_all() {
+async fn concurrent_validations_deactivate_expired_session_once() {
     const VALIDATIONS: usize = 64;
     let (world, faults) = World::with_faults(NO_TIMEOUT, [], |_| Fault::None).await;
     let world = Arc::new(world);
@@ -321,7 +321,7 @@ async fn validations_of_one_expired_session_at_once_deactivate_it_once_and_refus
 }
 
 #[tokio::test]
-async fn a_request_that_is_let_in_costs_one_consistent_read_and_no_write() {
+async fn allowed_request_costs_one_consistent_read_and_no_write() {
     let (world, faults) = World::with_faults(NO_TIMEOUT, [], |_| Fault::None).await;
     let token = world.login("ann", "").await;
     let before = world.records().await;
@@ -346,7 +346,7 @@ async fn a_request_that_is_let_in_costs_one_consistent_read_and_no_write() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_good_token_costs_no_read() {
+async fn request_without_valid_token_costs_no_read() {
     let (world, faults) = World::with_faults(NO_TIMEOUT, [], |_| Fault::None).await;
     let tampered = format!("{}A", world.login("ann", "").await);
     for token in ["", "nonsense", &tampered] {
@@ -357,7 +357,7 @@ async fn a_request_without_a_good_token_costs_no_read() {
 }
 
 #[tokio::test]
-async fn a_malformed_session_is_an_error_and_never_a_refusal_or_an_allow() {
+async fn returns_error_for_malformed_session() {
     let world = World::new().await;
     for (session, name, value) in [
         ("a", "is_active", json!({ "S": "true" })),
@@ -381,7 +381,7 @@ async fn a_malformed_session_is_an_error_and_never_a_refusal_or_an_allow() {
 }
 
 #[tokio::test]
-async fn an_inactive_session_is_refused_also_where_its_record_lacks_the_rest() {
+async fn denies_inactive_session_with_incomplete_record() {
     let world = World::new().await;
     world
         .put(json!({
@@ -393,7 +393,7 @@ async fn an_inactive_session_is_refused_also_where_its_record_lacks_the_rest() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_revoked_also_where_its_session_is_malformed() {
+async fn denies_revoked_token_even_if_session_is_malformed() {
     let world = World::new().await;
     let mut item = active_session("ann", "s", NOW + HOUR);
     item["is_active"] = json!({ "S": "true" });
@@ -410,11 +410,8 @@ async fn a_revoked_token_is_revoked_also_where_its_session_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_store_out_of_reach_is_a_500_and_never_a_refusal() {
-    if needs_embedded(
-        "a_store_out_of_reach_is_a_500_and_never_a_refusal",
-        "stops the database",
-    ) {
+async fn returns_500_if_table_is_unreachable() {
+    if needs_embedded("returns_500_if_table_is_unreachable", "stops the database") {
         return;
     }
     let world = World::new().await;

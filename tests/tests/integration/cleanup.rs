@@ -52,7 +52,7 @@ async fn names(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_record_is_taken_at_its_second_and_not_before() {
+async fn processes_each_record_at_its_exact_second() {
     let world = World::new().await;
     for item in [
         active_session("ann", "due", NOW),
@@ -88,7 +88,7 @@ async fn each_record_is_taken_at_its_second_and_not_before() {
 }
 
 #[tokio::test]
-async fn deletions_wait_for_the_grace_and_deactivations_never_do() {
+async fn grace_delays_deletions_but_not_deactivations() {
     let world = World::new().await;
     for item in [
         active_session("ann", "due", NOW),
@@ -131,7 +131,7 @@ async fn a_second_run_finds_nothing_to_do() {
 }
 
 #[tokio::test]
-async fn a_dry_run_counts_what_the_run_then_does_and_writes_only_its_report() {
+async fn dry_run_predicts_counts_and_writes_only_its_report() {
     let world = World::new().await;
     for item in [
         active_session("ann", "due", NOW),
@@ -182,7 +182,7 @@ fn malformed_session(session: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_session_that_was_moved_is_kept_and_its_index_entry_repaired() {
+async fn keeps_moved_session_and_repairs_its_index_entry() {
     let world = World::new().await;
     world.put(moved_session("s")).await;
     let report = world.clean_up(json!({}), NOW).await;
@@ -197,7 +197,7 @@ async fn a_session_that_was_moved_is_kept_and_its_index_entry_repaired() {
 }
 
 #[tokio::test]
-async fn a_record_on_the_wrong_list_gets_what_its_own_state_asks_for() {
+async fn processes_record_on_wrong_due_list_by_its_state() {
     let world = World::new().await;
     let on = |mut item: Value, list: &str, due_at: i64| {
         item["due_key"] = json!({ "S": list });
@@ -257,7 +257,7 @@ async fn a_record_on_the_wrong_list_gets_what_its_own_state_asks_for() {
 
 /// As written by an application that reactivated a session and left `deactivated_at`.
 #[tokio::test]
-async fn an_active_session_is_never_deleted_whatever_else_it_says() {
+async fn never_deletes_active_session() {
     let world = World::new().await;
     let mut item = inactive_session("ann", "s", NOW - 90 * DAY);
     item["is_active"] = json!({ "BOOL": true });
@@ -273,7 +273,7 @@ async fn an_active_session_is_never_deleted_whatever_else_it_says() {
 /// The index attributes are derived from the record that was read. A record that has changed since
 /// keeps its own.
 #[tokio::test]
-async fn the_index_attributes_of_a_record_that_changed_are_not_overwritten() {
+async fn keeps_index_attributes_of_record_that_changed() {
     let world = World::new().await;
     let table = Table::new(world.client.clone(), world.table_name(), Shards::default());
     let time = Timestamp::from_seconds;
@@ -312,7 +312,7 @@ async fn the_index_attributes_of_a_record_that_changed_are_not_overwritten() {
 }
 
 #[tokio::test]
-async fn a_fraction_of_a_second_is_not_due_before_its_time() {
+async fn record_with_fractional_expiry_is_not_due_early() {
     let world = World::new().await;
     let mut item = active_session("ann", "s", NOW);
     item["expires_at"] = json!({ "N": format!("{NOW}.25") });
@@ -327,7 +327,7 @@ async fn a_fraction_of_a_second_is_not_due_before_its_time() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_the_user_survives_byte_for_byte() {
+async fn keeps_other_attributes_byte_for_byte() {
     let world = World::new().await;
     let theirs = json!({
         "digits": { "N": "12345678901234567890123456789012345678" },
@@ -350,7 +350,7 @@ async fn what_belongs_to_the_user_survives_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_table_that_existed_before_is_adopted() {
+async fn adopts_table_that_existed_before() {
     let world = World::new().await;
     let without_index = |mut item: Value| {
         for name in ["due_key", "due_at", "ttl"] {
@@ -409,7 +409,7 @@ async fn a_table_that_existed_before_is_adopted() {
 /// The `ttl` of a session that "never" expires may be beyond the last valid time of other
 /// attributes.
 #[tokio::test]
-async fn a_session_that_never_ends_is_adopted_once() {
+async fn adopts_session_that_never_expires_once() {
     let world = World::new().await;
     let mut item = active_session("ann", "s", 253_402_300_799);
     item.as_object_mut().unwrap().remove("due_at");
@@ -423,7 +423,7 @@ async fn a_session_that_never_ends_is_adopted_once() {
 }
 
 #[tokio::test]
-async fn a_dry_adoption_counts_strangers_on_the_work_list_as_the_run_does() {
+async fn dry_adoption_counts_foreign_due_entries_like_the_run() {
     let world = World::new().await;
     let mut stranger = active_session("ann", "s", NOW - 1);
     stranger["pk"] = json!({ "S": "ORDER#7" });
@@ -439,7 +439,7 @@ async fn a_dry_adoption_counts_strangers_on_the_work_list_as_the_run_does() {
 }
 
 #[tokio::test]
-async fn the_report_is_stored_as_it_was_given() {
+async fn stores_report_as_returned() {
     let world = World::with([("REPORT_RETENTION_DAYS", "7")]).await;
     world.open("ann", "s", NOW - 1).await;
     let report = world.clean_up(json!({}), NOW).await;
@@ -457,7 +457,7 @@ async fn the_report_is_stored_as_it_was_given() {
 }
 
 #[tokio::test]
-async fn a_wrong_event_is_an_error_and_does_nothing() {
+async fn rejects_invalid_event_and_changes_nothing() {
     let world = World::new().await;
     world.open("ann", "s", NOW - 1).await;
     let before = world.items().await;
@@ -476,9 +476,9 @@ async fn a_wrong_event_is_an_error_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn native_ttl_takes_what_no_cleanup_ever_saw() {
+async fn native_ttl_deletes_record_that_no_cleanup_saw() {
     if needs_embedded(
-        "native_ttl_takes_what_no_cleanup_ever_saw",
+        "native_ttl_deletes_record_that_no_cleanup_saw",
         "another database has its own TTL schedule",
     ) {
         return;
@@ -494,7 +494,7 @@ async fn native_ttl_takes_what_no_cleanup_ever_saw() {
 }
 
 #[tokio::test]
-async fn times_before_all_that_can_be_told_apart_are_adopted_and_settled() {
+async fn adopts_and_processes_extremely_early_times() {
     let earlier = |mut item: Value, name: &str| {
         item[name] = json!({ "N": "-1e30" });
         item.as_object_mut().unwrap().remove("due_key");

@@ -58,7 +58,7 @@ async fn closed(world: &World, session: &str) -> Option<(i64, String)> {
 }
 
 #[tokio::test]
-async fn a_cleanup_on_a_fast_or_slow_host_closes_nothing_that_is_live_by_its_own_clock() {
+async fn cleanup_deactivates_only_sessions_expired_by_its_clock() {
     for now in CLOCKS {
         let world = world().await;
         let options = Options {
@@ -81,7 +81,7 @@ async fn a_cleanup_on_a_fast_or_slow_host_closes_nothing_that_is_live_by_its_own
 }
 
 #[tokio::test]
-async fn an_authorizer_on_a_fast_or_slow_host_closes_nothing_that_is_live_by_its_own_clock() {
+async fn authorizer_deactivates_only_sessions_expired_by_its_clock() {
     for now in CLOCKS {
         let world = world().await;
         for end in ends() {
@@ -101,7 +101,7 @@ async fn an_authorizer_on_a_fast_or_slow_host_closes_nothing_that_is_live_by_its
 /// A session that a fast host has deactivated is inactive for all hosts. A session that a slow host
 /// still allows is denied by the others.
 #[tokio::test]
-async fn hosts_whose_clocks_differ_agree_on_what_is_closed() {
+async fn hosts_with_different_clocks_agree_on_inactive_sessions() {
     let [slow, _, fast] = CLOCKS;
     let world = world().await;
     let (ended, live) = (name(NOW - 1), name(NOW + 1));

@@ -23,7 +23,7 @@ fn authorizer(changes: &[(&str, &str)]) -> Result<(), String> {
 }
 
 #[test]
-fn all_that_is_wrong_is_named_in_one_line() {
+fn reports_all_errors_in_one_line() {
     let variables: Environment = [("DUE_SHARDS", "abc"), ("SWEEP_GRACE_HOURS", "721")]
         .into_iter()
         .collect();
@@ -50,7 +50,7 @@ fn all_that_is_wrong_is_named_in_one_line() {
 }
 
 #[test]
-fn the_defaults_are_enough() {
+fn defaults_are_sufficient() {
     let variables: Environment = [("TABLE_NAME", "sessions")].into_iter().collect();
     let config = CleanupConfig::read(&variables).unwrap();
     assert!(config.count_sessions);
@@ -72,7 +72,7 @@ fn the_defaults_are_enough() {
 }
 
 #[test]
-fn no_limit_is_written_as_zero() {
+fn zero_means_no_write_limit() {
     let variables: Environment = [("TABLE_NAME", "sessions"), ("MAX_WRITES_PER_SECOND", "0")]
         .into_iter()
         .collect();
@@ -86,7 +86,7 @@ fn no_limit_is_written_as_zero() {
 }
 
 #[test]
-fn counting_sessions_is_said_in_one_word() {
+fn accepts_true_or_false_for_count_sessions() {
     let read = |value| {
         let variables = [("TABLE_NAME", "sessions"), ("COUNT_SESSIONS", value)];
         let config = CleanupConfig::read(&variables.into_iter().collect());
@@ -104,7 +104,7 @@ fn counting_sessions_is_said_in_one_word() {
 }
 
 #[test]
-fn an_origin_is_checked_by_the_functions_that_answer_browsers() {
+fn validates_cors_origin_of_http_functions() {
     let variables = [("TABLE_NAME", "sessions"), ("CORS_ORIGIN", "a.example")];
     let variables: Environment = variables.into_iter().collect();
     let expected = "invalid configuration: CORS_ORIGIN is \"a.example\" \
@@ -117,7 +117,7 @@ fn an_origin_is_checked_by_the_functions_that_answer_browsers() {
 }
 
 #[test]
-fn schedule_is_one_that_eventbridge_takes() {
+fn accepts_only_schedules_that_eventbridge_accepts() {
     let read = |schedule: &str| {
         let variables = [("TABLE_NAME", "sessions"), ("CLEANUP_SCHEDULE", schedule)];
         let config = StatsConfig::read(&variables.into_iter().collect());
@@ -140,7 +140,7 @@ fn schedule_is_one_that_eventbridge_takes() {
 }
 
 #[test]
-fn wrong_values_are_refused() {
+fn rejects_invalid_values() {
     for (name, value) in [
         ("DUE_SHARDS", "0"),
         ("DUE_SHARDS", "101"),
@@ -165,7 +165,7 @@ fn wrong_values_are_refused() {
 }
 
 #[test]
-fn the_key_fits_the_algorithm_and_is_never_shown() {
+fn rejects_key_unfit_for_algorithm_without_showing_it() {
     let rsa = include_str!("../../keys/rsa.pub.pem");
     let p256 = include_str!("../../keys/p256.pub.pem");
     let with_key = |algorithm, pem| {
@@ -261,7 +261,7 @@ fn the_key_fits_the_algorithm_and_is_never_shown() {
 }
 
 #[test]
-fn a_jwk_set_is_served_over_https_or_on_loopback() {
+fn accepts_jwks_url_with_https_or_on_loopback() {
     let with = |algorithm: &str, url: &str| {
         authorizer(&[
             ("JWT_ALGORITHM", algorithm),
@@ -311,7 +311,7 @@ fn a_jwk_set_is_served_over_https_or_on_loopback() {
 }
 
 #[test]
-fn a_stored_secret_is_named_by_its_arn() {
+fn accepts_only_arn_of_stored_secret() {
     let with = |algorithm: &str, arn: &str| {
         authorizer(&[
             ("JWT_ALGORITHM", algorithm),

@@ -4,7 +4,7 @@ use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::{NOW, World, at, events};
 
 #[tokio::test]
-async fn each_function_understands_its_events() {
+async fn each_function_accepts_its_events() {
     let world = World::new().await;
     for function in FunctionName::ALL {
         let names = events::names(function);

@@ -86,17 +86,17 @@ async fn open_one_of_each(world: &World) -> Vec<(String, Item)> {
 }
 
 #[tokio::test]
-async fn a_table_throttled_once_is_not_noticed() {
+async fn retries_after_single_throttle() {
     is_not_noticed(|| Fault::THROTTLED).await;
 }
 
 #[tokio::test]
-async fn a_table_throttled_for_ever_is_an_error() {
+async fn returns_error_if_table_stays_throttled() {
     is_an_error(|| Fault::THROTTLED, 3, "the table is throttled").await;
 }
 
 #[tokio::test]
-async fn a_hot_partition_is_an_error_only_where_it_stays_hot() {
+async fn returns_error_only_if_partition_stays_hot() {
     let hot = || Fault::Error {
         status: 400,
         code: "ProvisionedThroughputExceededException",
@@ -106,32 +106,32 @@ async fn a_hot_partition_is_an_error_only_where_it_stays_hot() {
 }
 
 #[tokio::test]
-async fn a_500_of_the_store_is_not_noticed_once() {
+async fn retries_after_single_500() {
     is_not_noticed(|| Fault::BROKEN).await;
 }
 
 #[tokio::test]
-async fn a_500_of_the_store_for_ever_is_an_error() {
+async fn returns_error_if_table_keeps_returning_500() {
     is_an_error(|| Fault::BROKEN, 3, "the table cannot be reached").await;
 }
 
 #[tokio::test]
-async fn a_connection_dropped_before_the_store_is_asked_is_not_noticed_once() {
+async fn retries_after_connection_dropped_before_request() {
     is_not_noticed(|| Fault::DroppedBefore).await;
 }
 
 #[tokio::test]
-async fn a_connection_dropped_before_the_store_is_asked_for_ever_is_an_error() {
+async fn returns_error_if_connection_always_drops_before_request() {
     is_an_error(|| Fault::DroppedBefore, 3, "the table cannot be reached").await;
 }
 
 #[tokio::test]
-async fn a_connection_dropped_before_the_answer_is_not_noticed_once() {
+async fn retries_after_connection_dropped_before_response() {
     is_not_noticed(|| Fault::DroppedAfter).await;
 }
 
 #[tokio::test]
-async fn a_connection_dropped_before_the_answer_for_ever_is_an_error() {
+async fn returns_error_if_connection_always_drops_before_response() {
     is_an_error(|| Fault::DroppedAfter, 3, "the table cannot be reached").await;
 }
 
@@ -143,7 +143,7 @@ const QUICK: CallPolicy = CallPolicy {
 };
 
 #[tokio::test]
-async fn a_slow_attempt_is_given_up_for_a_quick_one() {
+async fn abandons_slow_attempt_and_retries() {
     let decide = |request: &Request| match request.number {
         1 => Fault::Hang,
         _ => Fault::None,
@@ -156,7 +156,7 @@ async fn a_slow_attempt_is_given_up_for_a_quick_one() {
 }
 
 #[tokio::test]
-async fn a_store_that_stays_silent_is_an_error() {
+async fn returns_error_if_table_never_responds() {
     let (world, faults) = World::with_faults(CallPolicy::INTERACTIVE, [], |_| Fault::Hang).await;
     let token = world.login("ann", "").await;
     let error = ask(&world, &token).await.unwrap_err();
@@ -167,7 +167,7 @@ async fn a_store_that_stays_silent_is_an_error() {
 
 /// A lookup may need several requests, which share one timeout.
 #[tokio::test]
-async fn keys_left_unprocessed_slowly_take_no_longer_than_one_call() {
+async fn retrying_unprocessed_keys_takes_no_longer_than_one_call() {
     let policy = CallPolicy {
         attempt_timeout: Duration::from_millis(300),
         operation_timeout: Duration::from_millis(300),
@@ -187,7 +187,7 @@ async fn keys_left_unprocessed_slowly_take_no_longer_than_one_call() {
 /// The deadline must leave time for an answer: a function that Lambda ends neither answers nor
 /// logs.
 #[test]
-fn the_authorizers_two_calls_fit_into_its_time_and_that_into_the_gateways() {
+fn call_timeouts_fit_into_function_and_gateway_timeouts() {
     let template = Template::read().unwrap();
     let time = template.timeouts[&FunctionName::Authorizer];
     let TimeLimits { decision, keys } = TimeLimits::INTERACTIVE;
@@ -199,33 +199,33 @@ fn the_authorizers_two_calls_fit_into_its_time_and_that_into_the_gateways() {
 }
 
 #[tokio::test]
-async fn keys_left_unprocessed_once_are_not_noticed() {
+async fn retries_keys_left_unprocessed_once() {
     is_not_noticed(|| Fault::Unprocessed(|_| true)).await;
     is_not_noticed(|| Fault::Unprocessed(|key| key.starts_with("SESSION#"))).await;
     is_not_noticed(|| Fault::Unprocessed(|key| key.starts_with("BLACKLIST#"))).await;
 }
 
 #[tokio::test]
-async fn keys_left_unprocessed_for_ever_are_an_error() {
+async fn returns_error_if_keys_stay_unprocessed() {
     is_an_error(|| Fault::Unprocessed(|_| true), 4, "the table is throttled").await;
 }
 
 /// A response with the session does not prove that the token is not revoked.
 #[tokio::test]
-async fn a_session_lets_nobody_in_while_the_blacklist_was_not_read() {
+async fn returns_error_if_blacklist_was_not_read() {
     let fault = || Fault::Unprocessed(|key| key.starts_with("BLACKLIST#"));
     // The first response contains the other record; four more contain nothing.
     is_an_error(fault, 5, "the table is throttled").await;
 }
 
 #[tokio::test]
-async fn a_session_that_was_not_read_is_not_missing() {
+async fn returns_error_if_session_was_not_read() {
     let fault = || Fault::Unprocessed(|key| key.starts_with("SESSION#"));
     is_an_error(fault, 5, "the table is throttled").await;
 }
 
 #[tokio::test]
-async fn only_the_keys_left_unprocessed_are_asked_for_again_and_count() {
+async fn requests_only_unprocessed_keys_again_and_uses_them() {
     let fault = || Fault::Unprocessed(|key| key.starts_with("BLACKLIST#"));
     let (world, faults) = failing(READ, 1, fault).await;
     open_one_of_each(&world).await;
@@ -241,7 +241,7 @@ async fn only_the_keys_left_unprocessed_are_asked_for_again_and_count() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_of_the_stores_is_an_error() {
+async fn returns_error_for_invalid_table_response() {
     let json = "application/x-amz-json-1.0";
     let page = "<!DOCTYPE html><html><body>Please log in to this network</body></html>";
     for (status, content_type, body) in [
@@ -290,7 +290,7 @@ async fn an_answer_that_is_none_of_the_stores_is_an_error() {
 
 /// As by a proxy that mixes up the responses of several clients.
 #[tokio::test]
-async fn an_answer_about_another_session_or_token_is_an_error() {
+async fn returns_error_for_response_about_other_session_or_token() {
     for body in [
         r#"{"Responses":{"sessions":[{"pk":{"S":"USER#bob"},"sk":{"S":"SESSION#live"},
             "is_active":{"BOOL":true},"expires_at":{"N":"1900000000"}}]}}"#,
@@ -349,27 +349,27 @@ const UNKNOWN: &str =
 const CHANGED: &str = "an expired session was changed elsewhere";
 
 #[tokio::test]
-async fn a_deactivation_that_is_throttled_is_left_to_the_cleanup() {
+async fn leaves_throttled_deactivation_to_cleanup() {
     is_left_to_the_cleanup("write-throttled", || Fault::THROTTLED, FAILED).await;
 }
 
 #[tokio::test]
-async fn a_deactivation_that_meets_a_500_is_left_to_the_cleanup() {
+async fn leaves_deactivation_after_500_to_cleanup() {
     is_left_to_the_cleanup("write-broken", || Fault::BROKEN, UNKNOWN).await;
 }
 
 #[tokio::test]
-async fn a_deactivation_dropped_before_the_store_is_asked_is_left_to_the_cleanup() {
+async fn leaves_deactivation_dropped_before_request_to_cleanup() {
     is_left_to_the_cleanup("dropped-before", || Fault::DroppedBefore, UNKNOWN).await;
 }
 
 #[tokio::test]
-async fn a_deactivation_whose_answer_is_lost_for_ever_is_done_all_the_same() {
+async fn deactivation_with_lost_response_still_takes_effect() {
     is_left_to_the_cleanup("dropped-after", || Fault::DroppedAfter, UNKNOWN).await;
 }
 
 #[tokio::test]
-async fn a_deactivation_answered_by_somebody_else_is_left_to_the_cleanup() {
+async fn leaves_deactivation_with_invalid_response_to_cleanup() {
     let garbage = |body| {
         move || Fault::Answer {
             status: 200,
@@ -383,7 +383,7 @@ async fn a_deactivation_answered_by_somebody_else_is_left_to_the_cleanup() {
 }
 
 #[tokio::test]
-async fn a_deactivation_that_fails_by_itself_is_left_to_the_cleanup() {
+async fn leaves_deactivation_with_failed_statement_to_cleanup() {
     let failing = |error: Errors| move || Fault::Statements(Box::new(error));
     let throttled = failing(|_, _| Some("ThrottlingError"));
     is_left_to_the_cleanup("statement-throttled", throttled, FAILED).await;
@@ -397,7 +397,7 @@ async fn a_deactivation_that_fails_by_itself_is_left_to_the_cleanup() {
 
 /// The write was executed, is sent again, and its condition fails.
 #[tokio::test]
-async fn a_deactivation_whose_answer_is_lost_once_takes_place_once() {
+async fn deactivates_once_if_response_is_lost_once() {
     let (world, faults) = failing(WRITE, 1, || Fault::DroppedAfter).await;
     world.open("ann", "lost-once", NOW - 1).await;
     let event = rest_request(&world.token("ann", "lost-once", ""));
@@ -418,7 +418,7 @@ async fn a_deactivation_whose_answer_is_lost_once_takes_place_once() {
 /// The SDK hides that the response to its first attempt was lost, so the result of the second
 /// attempt is not conclusive. Each case has the faults of both attempts.
 #[tokio::test]
-async fn outcome_is_unknown_once_an_answer_was_lost() {
+async fn reports_unknown_outcome_after_lost_response() {
     let lost: fn() -> Fault = || Fault::DroppedAfter;
     for (session, second, done) in [
         (
@@ -450,7 +450,7 @@ async fn outcome_is_unknown_once_an_answer_was_lost() {
 }
 
 #[tokio::test]
-async fn a_deactivation_that_gets_no_answer_does_not_keep_the_refusal() {
+async fn denies_even_if_deactivation_gets_no_response() {
     let decide = |request: &Request| match request.operation.as_str() {
         WRITE => Fault::Hang,
         _ => Fault::None,
@@ -495,7 +495,7 @@ impl Intercept for Panic {
 }
 
 #[tokio::test]
-async fn a_panic_on_the_way_to_the_store_is_an_error_of_that_request_alone() {
+async fn panic_in_table_call_fails_only_its_request() {
     let world = World::over(serve_table().await, [], |dynamodb| {
         let config = dynamodb.client().config().to_builder();
         Client::from_conf(config.interceptor(Panic::default()).build())

@@ -161,21 +161,21 @@ fn of_writes(
 }
 
 #[tokio::test]
-async fn a_table_throttled_now_and_then_is_cleaned_up() {
+async fn cleans_up_table_throttled_occasionally() {
     let decide = of_all(5, || Fault::THROTTLED);
     let scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
-async fn a_table_throttled_often_is_cleaned_up_and_adopted() {
+async fn cleans_up_and_adopts_table_throttled_often() {
     let decide = of_all(30, || Fault::THROTTLED);
     let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
-async fn what_a_run_leaves_of_a_table_throttled_most_of_the_time_the_next_one_does() {
+async fn next_run_finishes_what_heavy_throttling_left() {
     let decide = of_all(90, || Fault::THROTTLED);
     let scenario = FaultScenario::over(OPTIONS, NO_TIMEOUT_NO_RETRY, decide).await;
     let first = scenario.run(5).await;
@@ -186,7 +186,7 @@ async fn what_a_run_leaves_of_a_table_throttled_most_of_the_time_the_next_one_do
 }
 
 #[tokio::test]
-async fn a_table_that_breaks_now_and_then_is_cleaned_up() {
+async fn cleans_up_table_that_fails_occasionally() {
     let decide = of_all(20, || Fault::BROKEN);
     let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
@@ -200,7 +200,7 @@ const IMPATIENT: CallPolicy = CallPolicy {
 };
 
 #[tokio::test]
-async fn silence_now_and_then_before_and_after_a_write_loses_no_count() {
+async fn counts_correctly_if_requests_hang_occasionally() {
     let decide = |request: &Request| match request.rng(3).random_range(0..10) {
         0 => Fault::Hang,
         1 => Fault::Hang.after_commit(),
@@ -211,7 +211,7 @@ async fn silence_now_and_then_before_and_after_a_write_loses_no_count() {
 }
 
 #[tokio::test]
-async fn connections_dropped_before_and_after_a_write_lose_no_count() {
+async fn counts_correctly_if_connections_drop() {
     let decide = |request: &Request| match request.rng(4).random_range(0..5) {
         0 => Fault::DroppedBefore,
         1 => Fault::DroppedAfter,
@@ -222,7 +222,7 @@ async fn connections_dropped_before_and_after_a_write_lose_no_count() {
 }
 
 #[tokio::test]
-async fn every_first_answer_to_a_write_that_is_lost_loses_no_count() {
+async fn counts_correctly_if_first_responses_to_writes_are_lost() {
     // Batches that repeat the remaining statements.
     let decide = |request: &Request| match (request.operation.as_str(), request.number) {
         (WRITE, 1..=8) => Fault::DroppedAfter,
@@ -233,14 +233,14 @@ async fn every_first_answer_to_a_write_that_is_lost_loses_no_count() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_done_and_said_to_have_failed_is_counted_once() {
+async fn counts_applied_write_reported_as_failed_once() {
     let decide = of_writes(50, |_| Fault::BROKEN.after_commit());
     let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
 #[tokio::test]
-async fn statements_that_are_throttled_or_break_are_tried_again() {
+async fn retries_throttled_or_failed_statements() {
     let decide = of_writes(70, |request| {
         let code = ["ThrottlingError", "InternalServerError"][request.number % 2];
         Fault::of_statements(40, code, request.rng(5))
@@ -250,7 +250,7 @@ async fn statements_that_are_throttled_or_break_are_tried_again() {
 }
 
 #[tokio::test]
-async fn statements_that_are_done_and_said_to_have_failed_are_counted_once() {
+async fn counts_applied_statement_reported_as_failed_once() {
     let decide = of_writes(70, |request| {
         Fault::of_statements(40, "InternalServerError", request.rng(6)).after_commit()
     });
@@ -261,7 +261,7 @@ async fn statements_that_are_done_and_said_to_have_failed_are_counted_once() {
 /// After a rejected write, the record is read again. If it still needs the same write, that is
 /// tried once more and then counted as failed; the record stays on its list.
 #[tokio::test]
-async fn retries_write_refused_without_reason() {
+async fn retries_write_rejected_without_reason() {
     let decide = of_writes(70, |request| {
         Fault::of_statements(40, "ConditionalCheckFailed", request.rng(7))
     });
@@ -288,7 +288,7 @@ const GARBAGE: [(u16, &str, &str); 7] = [
 ];
 
 #[tokio::test]
-async fn answers_that_are_none_of_the_stores_are_not_believed() {
+async fn ignores_invalid_table_responses() {
     let decide = |request: &Request| {
         let mut rng = request.rng(8);
         if request.operation == "PutItem" || rng.random_ratio(60, 100) {
@@ -312,7 +312,7 @@ async fn answers_that_are_none_of_the_stores_are_not_believed() {
 
 /// An empty response proves nothing about the list.
 #[tokio::test]
-async fn a_list_is_not_taken_for_empty_because_an_answer_is() {
+async fn does_not_take_due_list_as_empty_for_empty_response() {
     let decide = |request: &Request| {
         let answered = ["Query", "Scan"].contains(&&*request.operation);
         if answered && request.number <= 6 {
@@ -329,7 +329,7 @@ async fn a_list_is_not_taken_for_empty_because_an_answer_is() {
 /// A lagging index shows records that have been processed, moved or deleted since, and lacks new
 /// ones.
 #[tokio::test]
-async fn an_index_that_lags_does_no_harm_and_hides_nothing_for_long() {
+async fn lagging_index_does_no_harm_and_only_delays_work() {
     let shown = Arc::new(Mutex::new(None::<OlderIndex>));
     let index = Arc::clone(&shown);
     let decide = move |request: &Request| match &*index.lock().unwrap() {
@@ -399,7 +399,7 @@ async fn change_since(world: &World) {
 
 /// The refresh happens while the run's write is in transit, after the list was read.
 #[tokio::test]
-async fn sessions_that_are_refreshed_between_the_list_and_the_write_are_kept() {
+async fn keeps_sessions_refreshed_between_list_and_write() {
     // Number of sessions: one batch.
     const SESSIONS: usize = 25;
     let sessions = |expires_at| {
@@ -437,7 +437,7 @@ async fn sessions_that_are_refreshed_between_the_list_and_the_write_are_kept() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_refused_half_way_stores_what_it_did_and_says_why() {
+async fn run_denied_halfway_reports_finished_work_and_reason() {
     let decide = |request: &Request| match (request.operation.as_str(), request.number) {
         (WRITE, 3) => Fault::DENIED,
         _ => Fault::None,
@@ -454,7 +454,7 @@ async fn a_run_that_is_refused_half_way_stores_what_it_did_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
+async fn adoption_denied_halfway_is_safe_to_repeat() {
     let decide = |request: &Request| match (&*request.operation, request.number) {
         ("Scan", 2) | (WRITE, 4) => Fault::DENIED,
         _ => Fault::None,
@@ -481,7 +481,7 @@ async fn an_adoption_that_is_refused_half_way_is_safe_to_repeat() {
 }
 
 #[tokio::test]
-async fn an_adoption_writes_to_no_record_that_is_right() {
+async fn adoption_skips_correct_records() {
     let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, |_| Fault::None).await;
     let first = scenario.run(800).await;
     let done = |report| {
@@ -501,7 +501,7 @@ async fn an_adoption_writes_to_no_record_that_is_right() {
 }
 
 #[tokio::test]
-async fn a_report_that_cannot_be_stored_is_in_the_log_and_what_was_done_stands() {
+async fn logs_report_that_cannot_be_stored_and_keeps_changes() {
     let decide = |request: &Request| match &*request.operation {
         "PutItem" => Fault::BROKEN,
         _ => Fault::None,

@@ -60,7 +60,7 @@ const LET_IN: Answered = Ok(None);
 const INVALID: Answered = Ok(Some("Invalid token"));
 
 #[tokio::test]
-async fn a_set_is_kept_as_long_as_its_server_says_within_limits() {
+async fn caches_jwks_for_ttl_of_server_within_limits() {
     let key = NamedKey::new("a");
     let answer = || Answer::keys(&[key.jwk()]);
     let said = |value: &str| answer().header("cache-control", value);
@@ -101,7 +101,7 @@ async fn a_set_is_kept_as_long_as_its_server_says_within_limits() {
 /// Valid tokens are always allowed while keys rotate as the standards require (publish the new key,
 /// sign with it, remove the old key), with concurrent requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn keys_rotate_without_a_refusal() {
+async fn rotates_keys_without_denying_valid_tokens() {
     let keys: Vec<_> = (0..5).map(|n| NamedKey::new(&format!("key-{n}"))).collect();
     let server = KeyServer::start(Answer::keys(&[keys[0].jwk()])).await;
     let world = Arc::new(world_with_keys_of(&server).await);
@@ -145,7 +145,7 @@ async fn keys_rotate_without_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_there_is_looked_for_at_most_every_30_seconds() {
+async fn searches_for_unknown_key_at_most_every_30_seconds() {
     let (known, unknown) = (NamedKey::new("known"), NamedKey::new("unknown"));
     let server = KeyServer::start(Answer::keys(&[known.jwk()])).await;
     let world = world_with_keys_of(&server).await;
@@ -165,7 +165,7 @@ async fn a_key_that_is_not_there_is_looked_for_at_most_every_30_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_fetch_serves_all_who_wait_for_it() {
+async fn concurrent_requests_share_one_fetch() {
     let (old, new) = (NamedKey::new("old"), NamedKey::new("new"));
     let server = KeyServer::start(Answer::keys(&[old.jwk()])).await;
     let world = Arc::new(world_with_keys_of(&server).await);
@@ -201,7 +201,7 @@ async fn one_fetch_serves_all_who_wait_for_it() {
 }
 
 #[tokio::test]
-async fn a_fetch_that_fails_leaves_the_keys_at_hand_for_a_day() {
+async fn keeps_cached_keys_for_a_day_after_failed_fetch() {
     let (known, unknown) = (NamedKey::new("known"), NamedKey::new("unknown"));
     let good = Answer::keys(&[known.jwk()]);
     let doubled = good.body.replacen("\"keys\"", "\"keys\":[],\"keys\"", 1);
@@ -272,7 +272,7 @@ async fn a_fetch_that_fails_leaves_the_keys_at_hand_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_set_of_256_kib_is_read() {
+async fn reads_jwks_of_256_kib() {
     let key = NamedKey::new("a");
     let mut answer = Answer::keys(&[key.jwk()]);
     let padding = 256 * 1024 - answer.body.len();
@@ -284,7 +284,7 @@ async fn a_set_of_256_kib_is_read() {
 
 /// The unit tests of the cache test the length of the cool-downs.
 #[tokio::test]
-async fn start_without_keys_asks_once_and_again_after_a_pause() {
+async fn start_without_keys_fetches_again_only_after_cooldown() {
     let key = NamedKey::new("a");
     for bad in [Answer::body("").status(503), Answer::keys(&[])] {
         let server = KeyServer::start(bad).await;
@@ -302,7 +302,7 @@ async fn start_without_keys_asks_once_and_again_after_a_pause() {
 
 /// A busy machine may exceed the timeout; then the test starts again.
 #[tokio::test]
-async fn a_server_that_does_not_answer_is_given_up() {
+async fn abandons_fetch_if_server_does_not_respond() {
     let key = NamedKey::new("a");
     let server = KeyServer::start(Answer::keys(&[key.jwk()])).await;
     let world = loop {
@@ -320,7 +320,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_taken_away_verifies_nothing() {
+async fn removed_key_verifies_nothing() {
     let (key, other) = (NamedKey::new("a"), NamedKey::new("b"));
     let server = KeyServer::start(Answer::keys(&[key.jwk()])).await;
     let world = world_with_keys_of(&server).await;
@@ -329,7 +329,7 @@ async fn a_key_that_was_taken_away_verifies_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_is_verified_by_the_key_of_its_own_name_only() {
+async fn verifies_token_only_with_key_of_its_kid() {
     let (a, b) = (NamedKey::new("a"), NamedKey::new("b"));
     let imposter = NamedKey::new("a");
     let unnamed = |key: &NamedKey| {

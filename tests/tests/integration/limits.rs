@@ -17,7 +17,7 @@ use session_cleanup_tests::{
 };
 
 #[tokio::test]
-async fn a_rate_below_a_batch_is_kept_and_gets_on() {
+async fn keeps_rate_below_batch_size_and_makes_progress() {
     // Two at once, and ten more at two per second: at least about five seconds, on any machine.
     let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
     for number in 0..12 {
@@ -68,7 +68,7 @@ async fn limits_write_units_and_not_records() {
 }
 
 #[tokio::test]
-async fn a_run_without_time_does_nothing_and_says_so() {
+async fn run_without_time_does_nothing_and_reports_incomplete() {
     let world = World::new().await;
     world.open("ann", "s", NOW - 1).await;
     let before = world.records().await;
@@ -86,7 +86,7 @@ async fn a_run_without_time_does_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
+async fn run_cut_short_processes_oldest_first_and_leaves_rest() {
     // One shard and 25 writes per second: in four seconds at most 125 writes start on any machine,
     // and the first batch always does.
     let world = World::with([("DUE_SHARDS", "1"), ("MAX_WRITES_PER_SECOND", "25")]).await;
@@ -113,7 +113,7 @@ async fn a_run_cut_short_leaves_the_rest_to_the_next_and_the_oldest_go_first() {
 }
 
 #[tokio::test]
-async fn no_batch_starts_once_the_time_is_up_and_those_under_way_are_counted() {
+async fn starts_no_batch_after_deadline_and_counts_open_ones() {
     // Longer than the run's time.
     let late = |request: &Request| match &*request.operation {
         "BatchExecuteStatement" => Fault::delayed(Duration::from_secs(5)),
@@ -134,7 +134,7 @@ async fn no_batch_starts_once_the_time_is_up_and_those_under_way_are_counted() {
 }
 
 #[tokio::test]
-async fn what_the_table_does_not_take_until_the_end_is_counted_as_failed() {
+async fn counts_writes_that_table_never_accepts_as_failed() {
     let never = |request: &Request| match &*request.operation {
         "BatchExecuteStatement" => Fault::Statements(Box::new(|_, _| Some("ThrottlingError"))),
         _ => Fault::None,
@@ -163,7 +163,7 @@ async fn what_the_table_does_not_take_until_the_end_is_counted_as_failed() {
 
 /// API Gateway's timeout is 29 seconds.
 #[tokio::test]
-async fn the_endpoint_answers_with_what_it_got_done_and_leaves_the_rest() {
+async fn endpoint_reports_finished_work_and_leaves_rest() {
     let limits = Limits {
         timeouts: Template::read().unwrap().timeouts,
         ..Limits::patient()
@@ -194,7 +194,7 @@ fn progress(world: &World, report: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_long_run_says_every_ten_seconds_how_far_it_is() {
+async fn long_run_logs_progress_every_ten_seconds() {
     let world = World::with([("MAX_WRITES_PER_SECOND", "2")]).await;
     let session = |number| active_session("ann", &format!("s{number}"), NOW - 1);
     sample::store(&world, (0..400).map(session).collect());
@@ -210,10 +210,10 @@ async fn a_long_run_says_every_ten_seconds_how_far_it_is() {
 
 /// A busy machine makes a run longer, never shorter.
 #[tokio::test]
-async fn an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write() {
+async fn adoption_reads_no_more_units_per_second_than_write_limit() {
     const RATE: f64 = 25.0;
     if needs_embedded(
-        "an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write",
+        "adoption_reads_no_more_units_per_second_than_write_limit",
         "other databases count units differently",
     ) {
         return;
@@ -241,7 +241,7 @@ async fn an_adoption_reads_no_more_units_in_a_second_than_a_run_may_write() {
 
 /// A busy machine makes a run longer, never shorter.
 #[tokio::test]
-async fn a_run_is_slower_than_it_may_be_once_the_table_throttles() {
+async fn run_slows_down_after_throttling() {
     const SESSIONS: i64 = 1_000;
     const RATE: i64 = 250;
     let throttled_first = |request: &Request| match (&*request.operation, request.number) {
@@ -261,9 +261,9 @@ async fn a_run_is_slower_than_it_may_be_once_the_table_throttles() {
 }
 
 #[tokio::test]
-async fn a_deactivation_costs_three_write_units() {
+async fn deactivation_costs_three_write_units() {
     if needs_embedded(
-        "a_deactivation_costs_three_write_units",
+        "deactivation_costs_three_write_units",
         "other databases count units differently",
     ) {
         return;
@@ -285,10 +285,10 @@ async fn a_deactivation_costs_three_write_units() {
 }
 
 #[tokio::test]
-async fn a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size() {
+async fn cost_of_run_depends_only_on_due_records() {
     const LIVE: usize = 5_000;
     if needs_embedded(
-        "a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size",
+        "cost_of_run_depends_only_on_due_records",
         "other databases count units differently",
     ) {
         return;
@@ -324,7 +324,7 @@ async fn a_run_costs_what_is_due_and_no_more_in_a_table_of_any_size() {
 }
 
 #[tokio::test]
-async fn a_table_that_refuses_makes_the_run_an_error_that_names_the_cause() {
+async fn returns_error_with_cause_if_table_rejects_requests() {
     let world = World::with([("TABLE_NAME", "another-table")]).await;
     let answer = world
         .functions
@@ -340,9 +340,9 @@ async fn a_table_that_refuses_makes_the_run_an_error_that_names_the_cause() {
 
 /// A table that is unreachable until the deadline makes the run incomplete, but is not an error.
 #[tokio::test]
-async fn a_run_that_waits_for_the_table_until_its_end_is_incomplete_and_no_error() {
+async fn run_that_waits_for_table_until_deadline_is_incomplete() {
     if needs_embedded(
-        "a_run_that_waits_for_the_table_until_its_end_is_incomplete_and_no_error",
+        "run_that_waits_for_table_until_deadline_is_incomplete",
         "stops the database",
     ) {
         return;

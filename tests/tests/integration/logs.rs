@@ -5,7 +5,7 @@ use serde_json::json;
 use session_cleanup_tests::{CLEANUP, NOW, STATS, World, active_session};
 
 #[tokio::test]
-async fn lines_are_json_with_the_requests_id_and_never_hold_a_token() {
+async fn log_lines_are_json_with_request_id_and_no_token() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     world.open("ann", "expired", NOW - 1).await;
@@ -55,7 +55,7 @@ async fn lines_are_json_with_the_requests_id_and_never_hold_a_token() {
 }
 
 #[tokio::test]
-async fn malformed_records_are_named_once_by_their_keys_alone_and_more_than_20_are_counted() {
+async fn logs_each_malformed_key_once_up_to_20() {
     const MALFORMED: usize = 33;
     let world = World::new().await;
     for number in 0..MALFORMED {

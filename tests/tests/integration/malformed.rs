@@ -86,7 +86,7 @@ async fn moves_malformed_records_once_and_keeps_their_attributes() {
 }
 
 #[tokio::test]
-async fn counts_moved_records_and_needs_no_cleanup_for_them() {
+async fn counts_moved_records_without_reporting_cleanup_needed() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     for item in malformed() {
@@ -124,7 +124,7 @@ async fn adopts_repaired_record_in_its_shard() {
 }
 
 #[tokio::test]
-async fn leaves_record_that_can_be_understood_on_its_list() {
+async fn keeps_well_formed_record_on_its_due_list() {
     let world = World::new().await;
     let table = Table::new(world.client.clone(), world.table_name(), Shards::default());
     let shard = Shards::default().all().nth(7).unwrap();
@@ -156,7 +156,7 @@ async fn leaves_record_that_can_be_understood_on_its_list() {
 
 /// The cleanup must not write outside of users' partitions.
 #[tokio::test]
-async fn passes_entries_of_other_partitions() {
+async fn skips_entries_of_other_partitions() {
     let world = World::new().await;
     for number in 0..300 {
         let mut item = active_session("x", &number.to_string(), NOW - 2 * HOUR);
@@ -186,7 +186,7 @@ fn statements(exchange: &Exchange) -> impl Iterator<Item = (&str, &str)> {
 /// Counts statements instead of time: how many are for malformed records before all other work is
 /// done.
 #[tokio::test]
-async fn settles_work_behind_malformed_records_first() {
+async fn processes_due_records_before_malformed_ones() {
     const MALFORMED: usize = 5_000;
     const WORK: usize = 1_000;
     let (world, faults) =

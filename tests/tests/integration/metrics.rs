@@ -14,7 +14,7 @@ use session_functions::metrics::{Metric, Metrics, Namespace};
 use stats::Stats;
 
 #[test]
-fn the_table_of_the_documentation_has_the_metrics_of_the_code_and_no_others() {
+fn documentation_lists_exactly_the_metrics_of_the_code() {
     let described: BTreeMap<_, _> = metrics::table()
         .into_iter()
         .map(|row| (row.name, (row.unit, row.dimension)))
@@ -29,7 +29,7 @@ fn the_table_of_the_documentation_has_the_metrics_of_the_code_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_scheduled_run_whose_sessions_cannot_be_counted_cleans_up_all_the_same() {
+async fn scheduled_run_cleans_up_even_if_count_fails() {
     let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], |request| {
         if request.body["Select"] == "COUNT" {
             return Fault::Error {
@@ -52,7 +52,7 @@ async fn a_scheduled_run_whose_sessions_cannot_be_counted_cleans_up_all_the_same
 }
 
 #[tokio::test]
-async fn sessions_are_counted_by_scheduled_runs_alone_and_only_if_they_are_to_be() {
+async fn only_scheduled_runs_count_sessions_if_enabled() {
     for (count_sessions, event, expected) in [
         ("true", scheduled_event(at(NOW)), true),
         ("true", json!({}), false),
@@ -74,7 +74,7 @@ async fn sessions_are_counted_by_scheduled_runs_alone_and_only_if_they_are_to_be
 }
 
 #[tokio::test]
-async fn a_run_tells_for_how_long_the_oldest_session_had_been_expired() {
+async fn run_logs_age_of_oldest_expired_session() {
     let world = World::new().await;
     for (user, ago) in [("ann", 5), ("ben", 77), ("cleo", 60)] {
         world.open(user, "a", NOW - ago).await;
@@ -142,7 +142,7 @@ async fn watched<const N: usize>(
 }
 
 #[tokio::test]
-async fn schedule_decides_when_a_cleanup_is_overdue() {
+async fn schedule_decides_when_cleanup_is_overdue() {
     let world = World::new().await;
     world.clean_up(scheduled_event(at(NOW)), NOW).await;
     // A manual run, which does not count for the schedule.
@@ -193,7 +193,7 @@ async fn put_report(world: &World, minutes: i64, complete: bool, failed: u64, er
 }
 
 #[tokio::test]
-async fn runs_with_work_left_are_counted_in_a_row() {
+async fn counts_consecutive_runs_with_work_left_or_failures() {
     let world = World::new().await;
     for (minutes, complete, failed, expected) in [
         (1, false, 0, [1, 0]),
@@ -212,7 +212,7 @@ async fn runs_with_work_left_are_counted_in_a_row() {
 
 /// Lambda tries a failed event three times, and each attempt stores a report.
 #[tokio::test]
-async fn attempts_that_failed_are_no_runs() {
+async fn failed_attempts_do_not_count_as_runs() {
     let world = World::new().await;
     put_report(&world, 0, true, 0, None).await;
     for minutes in 10..40 {
@@ -226,7 +226,7 @@ async fn attempts_that_failed_are_no_runs() {
 
 /// The table is some weeks old and has no report.
 #[tokio::test]
-async fn run_whose_report_has_expired_is_not_missed() {
+async fn run_with_expired_report_is_not_overdue() {
     let world = World::new().await;
     let monthly = "cron(0 0 1 * ? *)";
     for (retention, is_overdue) in [("1", false), ("14", false), ("15", true), ("90", true)] {
@@ -237,7 +237,7 @@ async fn run_whose_report_has_expired_is_not_missed() {
 }
 
 #[tokio::test]
-async fn nothing_is_overdue_by_a_schedule_that_is_not_understood() {
+async fn unsupported_schedule_reports_nothing_overdue() {
     let world = World::new().await;
     let values = watched(&world, "cron(61 * * * ? *)", [], NOW + 9 * HOUR).await;
     assert_eq!(values[0], None);

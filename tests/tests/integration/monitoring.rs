@@ -26,7 +26,7 @@ const PAGE: &str = "/api/v1/monitoring";
 const DESCRIPTION: &str = "/api/v1/monitoring/openapi.json";
 
 #[tokio::test]
-async fn the_statistics_count_the_sessions() {
+async fn statistics_count_sessions() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     for item in [
@@ -67,7 +67,7 @@ async fn the_statistics_count_the_sessions() {
 }
 
 #[tokio::test]
-async fn counts_items_that_are_not_in_the_index() {
+async fn counts_items_that_are_not_in_index() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     for session in ["a", "b", "c"] {
@@ -97,7 +97,7 @@ async fn counts_items_that_are_not_in_the_index() {
 }
 
 #[tokio::test]
-async fn tells_when_the_next_scheduled_cleanup_is_due() {
+async fn returns_time_of_next_scheduled_cleanup() {
     for (schedule, expected) in [
         ("rate(30 minutes)", "2027-01-15T08:30:00Z"),
         // The last run started late; the next one is on time.
@@ -119,7 +119,7 @@ async fn tells_when_the_next_scheduled_cleanup_is_due() {
 }
 
 #[tokio::test]
-async fn gives_statistics_of_a_table_that_it_may_not_describe() {
+async fn returns_statistics_if_describing_table_is_denied() {
     let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], |request| {
         if request.operation == "DescribeTable" {
             return Fault::Error {
@@ -141,7 +141,7 @@ async fn gives_statistics_of_a_table_that_it_may_not_describe() {
 }
 
 #[tokio::test]
-async fn an_empty_table_needs_no_cleanup() {
+async fn empty_table_needs_no_cleanup() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     let (_, body) = world.call(Method::GET, STATS, Some(&reader)).await;
@@ -152,7 +152,7 @@ async fn an_empty_table_needs_no_cleanup() {
 }
 
 #[tokio::test]
-async fn the_last_cleanup_is_the_newest_that_was_not_dry() {
+async fn last_cleanup_is_newest_run_that_was_not_dry() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     world.clean_up(json!({ "dry_run": true }), NOW - 30).await;
@@ -182,7 +182,7 @@ async fn stats_at(world: &World, reader: &str, now: i64) -> Value {
 }
 
 #[tokio::test]
-async fn keeps_statistics_for_five_seconds() {
+async fn caches_statistics_for_five_seconds() {
     let (world, faults) = World::with_faults(CallPolicy::MONITORING, [], |_| Fault::None).await;
     let reader = world.login("rob", "sessions:read").await;
     let queries = || faults.requests().get("Query").copied().unwrap_or_default();
@@ -203,7 +203,7 @@ async fn keeps_statistics_for_five_seconds() {
 }
 
 #[tokio::test]
-async fn counts_anew_at_once_after_a_cleanup() {
+async fn counts_again_immediately_after_cleanup() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     world.open("ann", "s", NOW - 1).await;
@@ -221,7 +221,7 @@ async fn counts_anew_at_once_after_a_cleanup() {
 }
 
 #[tokio::test]
-async fn keeps_no_failure_to_count() {
+async fn does_not_cache_failed_count() {
     let (world, _faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [], |request| {
         let is_first_count = request.operation == "Query" && request.number == 2;
         if is_first_count {
@@ -274,7 +274,7 @@ async fn finds_last_cleanup_behind_many_dry_runs() {
 }
 
 #[tokio::test]
-async fn run_that_began_earlier_is_not_the_last_one() {
+async fn run_that_started_earlier_is_not_last_cleanup() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     let last = world.clean_up(json!({}), NOW - 60).await;
@@ -284,7 +284,7 @@ async fn run_that_began_earlier_is_not_the_last_one() {
 }
 
 #[tokio::test]
-async fn the_cleanup_sweeps_at_once_and_reports_who_asked() {
+async fn cleanup_deletes_without_grace_and_reports_requester() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     world.put(active_session("ann", "expired", NOW)).await;
@@ -320,7 +320,7 @@ async fn the_cleanup_sweeps_at_once_and_reports_who_asked() {
 }
 
 #[tokio::test]
-async fn each_call_needs_its_scope() {
+async fn each_endpoint_requires_its_scope() {
     let world = World::new().await;
     let admin = world.login("ada", "profile sessions:admin").await;
     let reader = world.login("rob", "sessions:read").await;
@@ -345,7 +345,7 @@ async fn each_call_needs_its_scope() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_a_401_with_its_reason() {
+async fn denial_is_a_401_with_its_reason() {
     let world = World::new().await;
     world.open("ann", "expired", NOW).await;
     let expired = world.token("ann", "expired", "sessions:admin");
@@ -383,7 +383,7 @@ async fn a_refusal_is_a_401_with_its_reason() {
 }
 
 #[tokio::test]
-async fn gateway_answers_with_the_headers_of_its_template() {
+async fn gateway_returns_headers_of_its_template() {
     let world = World::new().await;
     let header = |value: &str| BTreeMap::from([("WWW-Authenticate".to_owned(), value.to_owned())]);
     let answers = [
@@ -414,7 +414,7 @@ async fn gateway_answers_with_the_headers_of_its_template() {
 
 /// API Gateway never sends these, but anyone who may invoke the function can.
 #[tokio::test]
-async fn survives_events_that_are_no_http() {
+async fn survives_malformed_http_events() {
     let world = World::new().await;
     let mut body = event(FunctionName::ForceCleanup, "cleanup");
     body["isBase64Encoded"] = true.into();
@@ -439,7 +439,7 @@ async fn survives_events_that_are_no_http() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn returns_404_for_unknown_routes() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     for (method, path) in [
@@ -464,7 +464,7 @@ async fn what_is_not_there_is_not_found() {
 
 /// API Gateway does not invoke the functions for these requests. Other callers get an error.
 #[tokio::test]
-async fn another_method_is_a_405_that_names_the_right_one() {
+async fn returns_405_with_allowed_method() {
     let world = World::new().await;
     world.open("ann", "s", NOW).await;
     for (function, name, right) in [
@@ -496,7 +496,7 @@ async fn another_method_is_a_405_that_names_the_right_one() {
 }
 
 #[tokio::test]
-async fn a_cleanup_with_a_body_is_refused_for_its_options_are_in_the_query() {
+async fn rejects_cleanup_request_with_body() {
     let world = World::new().await;
     world.open("ann", "s", NOW).await;
     let admin = world.login("ada", "sessions:admin").await;
@@ -526,7 +526,7 @@ async fn a_cleanup_with_a_body_is_refused_for_its_options_are_in_the_query() {
 }
 
 #[tokio::test]
-async fn a_wrong_query_is_a_400_that_says_what_is_wrong() {
+async fn returns_400_with_reason_for_invalid_query() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     world.open("ann", "s", NOW).await;
@@ -595,7 +595,7 @@ async fn a_wrong_query_is_a_400_that_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn the_reports_come_newest_first_and_page_by_page() {
+async fn returns_reports_newest_first_in_pages() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     let (_, body) = world.call(Method::GET, CLEANUPS, Some(&reader)).await;
@@ -630,7 +630,7 @@ async fn the_reports_come_newest_first_and_page_by_page() {
 }
 
 #[tokio::test]
-async fn answers_are_json_and_not_to_be_kept() {
+async fn responses_are_json_and_not_cacheable() {
     let world = World::new().await;
     let reader = world.login("rob", "sessions:read").await;
     for (path, status) in [(STATS, 200), ("/api/v1/monitoring/sessions/stats?a=b", 400)] {
@@ -643,7 +643,7 @@ async fn answers_are_json_and_not_to_be_kept() {
 }
 
 #[tokio::test]
-async fn asks_for_tls_with_every_answer() {
+async fn every_response_has_hsts_header() {
     let world = World::new().await;
     for (function, name, method, scope, status) in [
         (FunctionName::Stats, "page", "GET", "", 200),
@@ -677,7 +677,7 @@ async fn asks_for_tls_with_every_answer() {
 }
 
 #[tokio::test]
-async fn the_page_needs_no_token_and_may_reach_nothing_but_this_api() {
+async fn page_needs_no_token_and_connects_only_to_this_api() {
     let world = World::new().await;
     // Paths that API Gateway treats as the same resource.
     for path in [PAGE, "/api/v1/monitoring/"] {
@@ -723,7 +723,7 @@ async fn the_page_needs_no_token_and_may_reach_nothing_but_this_api() {
 }
 
 #[tokio::test]
-async fn the_description_is_the_file_in_the_repository_and_needs_no_token() {
+async fn description_matches_file_and_needs_no_token() {
     let world = World::new().await;
     let response = answer(&world, request(Method::GET, DESCRIPTION, None)).await;
     assert_eq!(response.status, 200);
@@ -737,7 +737,7 @@ async fn the_description_is_the_file_in_the_repository_and_needs_no_token() {
 }
 
 #[tokio::test]
-async fn a_token_at_a_path_without_authorizer_opens_nothing() {
+async fn token_on_route_without_authorizer_grants_nothing() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     world.open("ann", "s", NOW).await;
@@ -785,7 +785,7 @@ async fn answer(world: &World, request: ApiRequest) -> ApiResponse {
 }
 
 #[tokio::test]
-async fn browsers_of_the_one_origin_may_read_answers_of_all_kinds_and_by_default_none_may() {
+async fn cors_allows_configured_origin_and_none_by_default() {
     for origin in ["", "https://admin.example.com"] {
         let world = World::with([("CORS_ORIGIN", origin)]).await;
         for (function, event_name) in [

@@ -404,7 +404,7 @@ async fn a_run_that_is_killed_anywhere_loses_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cleanup_of_any_table_does_what_the_model_says_however_often_it_is_interrupted() {
+async fn cleanup_of_any_table_matches_model_despite_interruptions() {
     let variables = Environment::from_process();
     let variable = |name, usual| variables.get(name).map_or(usual, |it| it.parse().unwrap());
     let (tables, first) = (variable("TABLES", USUAL), variable("FIRST_TABLE", FIRST));

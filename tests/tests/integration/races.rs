@@ -17,7 +17,7 @@ use session_lifecycle::UpdateOutcome;
 const SESSIONS: usize = 300;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_cleanups_and_an_authorizer_count_every_expired_session_once() {
+async fn cleanups_and_authorizer_count_each_expired_session_once() {
     let world = Arc::new(World::with([("MAX_WRITES_PER_SECOND", "0")]).await);
     for number in 0..SESSIONS {
         world
@@ -98,7 +98,7 @@ async fn two_cleanups_and_an_authorizer_count_every_expired_session_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn cleanups_at_once_count_every_deletion_once() {
+async fn concurrent_cleanups_count_each_deletion_once() {
     let world = Arc::new(World::with([("MAX_WRITES_PER_SECOND", "0")]).await);
     for number in 0..SESSIONS {
         world
@@ -126,7 +126,7 @@ async fn cleanups_at_once_count_every_deletion_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_refresh_during_a_cleanup_keeps_its_session() {
+async fn refresh_during_cleanup_keeps_its_session() {
     let world = Arc::new(World::with([("MAX_WRITES_PER_SECOND", "0")]).await);
     // By the clock of the cleanups all sessions have expired. By that of the refreshers, a second
     // behind, none has.
@@ -194,7 +194,7 @@ async fn a_refresh_during_a_cleanup_keeps_its_session() {
 /// The same race with the refresh exactly between the cleanup's read of the due list and its write:
 /// the list still contains a session that has moved.
 #[tokio::test]
-async fn a_refresh_between_the_list_and_the_write_keeps_its_session() {
+async fn refresh_between_list_and_write_keeps_its_session() {
     let world = World::new().await;
     world
         .put(active_session("ann", "with-index", NOW - 1))
@@ -227,7 +227,7 @@ async fn a_refresh_between_the_list_and_the_write_keeps_its_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn logouts_during_a_cleanup_keep_their_reason() {
+async fn logouts_during_cleanup_keep_their_reason() {
     let world = Arc::new(World::with([("MAX_WRITES_PER_SECOND", "0")]).await);
     for number in 0..SESSIONS {
         world.open("ann", &format!("s{number}"), NOW - 1).await;
@@ -267,7 +267,7 @@ async fn logouts_during_a_cleanup_keep_their_reason() {
 /// With a hundred lists, two runs start with the same eight by chance less than once in 10^11
 /// times.
 #[tokio::test]
-async fn each_run_takes_the_lists_in_an_order_of_its_own_and_deactivations_first() {
+async fn runs_read_due_lists_in_random_order_deactivations_first() {
     const LISTS: usize = 100;
     let (world, faults) = World::with_faults(NO_TIMEOUT_NO_RETRY, [("DUE_SHARDS", "100")], |_| {
         Fault::None

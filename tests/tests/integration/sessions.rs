@@ -14,7 +14,7 @@ const fn at(seconds: i64) -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_new_session_has_every_attribute_of_the_contract() {
+async fn new_session_has_every_attribute_of_contract() {
     let world = World::new().await;
     let new = NewSession {
         user: user_id("ann"),
@@ -56,7 +56,7 @@ async fn a_new_session_has_every_attribute_of_the_contract() {
 }
 
 #[tokio::test]
-async fn an_end_in_milliseconds_is_refused_and_nothing_is_stored() {
+async fn rejects_expiry_in_milliseconds_and_stores_nothing() {
     let world = World::new().await;
     let (user, session) = (user_id("ann"), session_id("s"));
     let milliseconds = at(NOW * 1_000);
@@ -92,7 +92,7 @@ async fn an_end_in_milliseconds_is_refused_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn tokens_are_stored_by_hash_and_by_id() {
+async fn stores_tokens_by_hash_and_by_id() {
     let world = World::new().await;
     world.refresh_token("ann", "the token", NOW + DAY).await;
     let hash = RefreshTokenHash::of("the token");
@@ -121,7 +121,7 @@ async fn tokens_are_stored_by_hash_and_by_id() {
 }
 
 #[tokio::test]
-async fn an_extended_session_is_due_at_its_new_end() {
+async fn extended_session_is_due_at_its_new_expiry() {
     let world = World::new().await;
     world.put(active_session("ann", "s", NOW + 1)).await;
     let (user, session) = (user_id("ann"), session_id("s"));
@@ -144,7 +144,7 @@ async fn an_extended_session_is_due_at_its_new_end() {
 }
 
 #[tokio::test]
-async fn what_has_ended_never_comes_back() {
+async fn ended_session_never_becomes_active_again() {
     let world = World::new().await;
     world.open("ann", "expired", NOW).await;
     world.open("ann", "closed", NOW + HOUR).await;
@@ -188,7 +188,7 @@ async fn what_has_ended_never_comes_back() {
 }
 
 #[tokio::test]
-async fn a_user_who_logged_out_is_refused_and_forgotten_after_the_retention() {
+async fn denies_logged_out_session_and_deletes_it_after_retention() {
     let world = World::new().await;
     let token = world.login("ann", "sessions:read").await;
     let (user, session) = (user_id("ann"), session_id("login"));

@@ -85,7 +85,7 @@ async fn verifies(verifier: &TokenVerifier, secret: &str, now: i64) -> bool {
 }
 
 #[tokio::test]
-async fn a_secret_is_read_in_init_and_again_after_five_minutes() {
+async fn reads_secret_in_init_and_again_after_five_minutes() {
     let manager = SecretsManager::start().await;
     manager.set("AWSCURRENT", text(SECRETS[0]), NOW - DAY);
     let verifier = verifier(&manager, ARN).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_secret_is_read_in_init_and_again_after_five_minutes() {
 }
 
 #[tokio::test]
-async fn while_a_rotation_runs_the_current_and_the_previous_version_verify() {
+async fn current_and_previous_secret_verify_during_rotation() {
     let manager = SecretsManager::start().await;
     let [first, second, third] = SECRETS;
     manager.set("AWSCURRENT", text(first), NOW - 9 * DAY);
@@ -147,7 +147,7 @@ async fn good(verifier: &TokenVerifier, now: i64) -> Vec<bool> {
 
 /// The new version was created three days before it became the current one.
 #[tokio::test]
-async fn staged_rotation_leaves_previous_secret_good_for_a_day() {
+async fn staged_rotation_keeps_previous_secret_valid_for_a_day() {
     let manager = SecretsManager::start().await;
     let [first, second, _] = SECRETS;
     manager.set("AWSCURRENT", text(first), NOW - 90 * DAY);
@@ -164,7 +164,7 @@ async fn staged_rotation_leaves_previous_secret_good_for_a_day() {
 }
 
 #[tokio::test]
-async fn rollback_leaves_both_secrets_good() {
+async fn rollback_keeps_both_secrets_valid() {
     let manager = SecretsManager::start().await;
     let [first, second, _] = SECRETS;
     manager.set("AWSCURRENT", text(second), NOW - 2 * DAY);
@@ -180,7 +180,7 @@ async fn rollback_leaves_both_secrets_good() {
 
 /// An instance that starts later cannot know the time of the change.
 #[tokio::test]
-async fn grace_without_seen_change_ends_a_week_after_younger_version() {
+async fn unseen_rotation_ends_grace_a_week_after_newer_version() {
     const WEEK: i64 = 7 * DAY;
     let [first, second, _] = SECRETS;
     for (current, previous, is_good) in [
@@ -207,7 +207,7 @@ async fn grace_without_seen_change_ends_a_week_after_younger_version() {
 }
 
 #[tokio::test]
-async fn two_rotations_or_a_label_taken_away_end_the_grace() {
+async fn two_rotations_or_removed_label_end_grace() {
     let manager = SecretsManager::start().await;
     let [first, second, third] = SECRETS;
     manager.set("AWSCURRENT", text(first), NOW - DAY);
@@ -224,7 +224,7 @@ async fn two_rotations_or_a_label_taken_away_end_the_grace() {
 
 /// Between reading the two labels, the second one has moved.
 #[tokio::test]
-async fn rotation_between_both_reads_refuses_no_current_secret() {
+async fn rotation_between_reads_rejects_no_current_secret() {
     let manager = SecretsManager::start().await;
     let [retired, old, new] = SECRETS;
     manager.set("AWSCURRENT", text(old), NOW - 9 * DAY);
@@ -248,7 +248,7 @@ const TROUBLES: [Option<&str>; 4] = [
 ];
 
 #[tokio::test]
-async fn unreadable_previous_secret_stops_nothing_that_is_known() {
+async fn unreadable_previous_secret_does_not_affect_known_ones() {
     let [first, second, _] = SECRETS;
     for trouble in TROUBLES {
         let manager = SecretsManager::start().await;
@@ -273,7 +273,7 @@ async fn unreadable_previous_secret_stops_nothing_that_is_known() {
 
 /// The unreadable version may have signed the token, so the token must not be denied.
 #[tokio::test]
-async fn token_of_unread_previous_secret_is_an_error_and_no_refusal() {
+async fn returns_error_for_token_of_unread_previous_secret() {
     let [first, second, _] = SECRETS;
     for trouble in ["ThrottlingException", "InternalServiceError"] {
         let manager = SecretsManager::start().await;
@@ -292,7 +292,7 @@ async fn token_of_unread_previous_secret_is_an_error_and_no_refusal() {
 }
 
 #[tokio::test]
-async fn denied_previous_secret_does_not_stop_the_start() {
+async fn denied_previous_secret_does_not_prevent_start() {
     let [first, second, _] = SECRETS;
     let manager = SecretsManager::start().await;
     manager.set("AWSCURRENT", text(second), NOW);
@@ -304,7 +304,7 @@ async fn denied_previous_secret_does_not_stop_the_start() {
 
 /// A busy machine may exceed the timeout; then the test starts again.
 #[tokio::test]
-async fn silence_about_previous_secret_takes_no_longer_than_a_fetch() {
+async fn hanging_read_of_previous_secret_ends_with_fetch_timeout() {
     let [first, second, _] = SECRETS;
     let manager = SecretsManager::start().await;
     manager.set("AWSCURRENT", text(second), NOW);
@@ -336,7 +336,7 @@ async fn binary_secret_verifies_with_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_secret_may_be_a_field_of_a_json_object() {
+async fn reads_secret_from_field_of_json_object() {
     let manager = SecretsManager::start().await;
     let object = json!({ "user": "x", "signing_key": SECRETS[0] }).to_string();
     manager.set("AWSCURRENT", text(&object), NOW);
@@ -349,7 +349,7 @@ async fn a_secret_may_be_a_field_of_a_json_object() {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_serve_stops_the_init_with_a_sentence() {
+async fn unsuitable_secret_fails_init_with_reason() {
     let manager = SecretsManager::start().await;
     let of_field = format!("{ARN}:key::");
     for (arn, value, problem) in [
@@ -404,7 +404,7 @@ async fn a_secret_that_cannot_serve_stops_the_init_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn a_secrets_manager_out_of_reach_leaves_the_secret_at_hand_for_a_day() {
+async fn keeps_cached_secret_for_a_day_without_secrets_manager() {
     let manager = SecretsManager::start().await;
     manager.set("AWSCURRENT", text(SECRETS[0]), NOW);
     let verifier = verifier(&manager, ARN).await.unwrap();
@@ -428,7 +428,7 @@ async fn a_secrets_manager_out_of_reach_leaves_the_secret_at_hand_for_a_day() {
 }
 
 #[tokio::test]
-async fn an_init_without_secrets_manager_is_made_up_for_by_the_first_request() {
+async fn first_request_fetches_secret_that_init_could_not_read() {
     let manager = SecretsManager::start().await;
     manager.set("AWSCURRENT", text(SECRETS[0]), NOW);
     manager.fail(Some("InternalServiceError"));

@@ -343,7 +343,7 @@ fn closed(mut item: Item, since: i64, reason: &str) -> Item {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn everybody_at_once_closes_no_live_session_and_each_expired_one_once() {
+async fn concurrent_use_deactivates_only_expired_sessions_once_each() {
     let mut rng = StdRng::seed_from_u64(11);
     let ends = ends(&mut rng);
     let ttl = ManualClock::new(0);

@@ -41,7 +41,7 @@ fn large_session(name: &str, bytes_left: usize) -> Value {
 }
 
 #[tokio::test]
-async fn names_record_that_is_too_large_and_settles_the_others() {
+async fn reports_oversized_record_and_processes_others() {
     let world = World::new().await;
     let admin = world.login("ada", "sessions:admin").await;
     world.put(large_session("large-1", 20)).await;
@@ -87,7 +87,7 @@ async fn names_record_that_is_too_large_and_settles_the_others() {
 }
 
 #[tokio::test]
-async fn names_record_that_is_too_large_to_be_adopted() {
+async fn reports_record_too_large_to_be_adopted() {
     let world = World::new().await;
     let mut item = large_session("large", 20);
     let filled = item["data"]["S"].as_str().unwrap().len();
@@ -105,7 +105,7 @@ async fn names_record_that_is_too_large_to_be_adopted() {
 }
 
 #[tokio::test]
-async fn names_no_more_than_20_records() {
+async fn reports_at_most_20_failed_records() {
     let fault = |request: &Request| match &*request.operation {
         WRITE => Fault::Statements(Box::new(|_, _| Some("ValidationError"))),
         _ => Fault::None,
@@ -144,7 +144,7 @@ async fn run_with_statement_code(code: &'static str) -> Result<Value, String> {
 }
 
 #[tokio::test]
-async fn statement_refused_for_good_fails_its_record_or_the_run() {
+async fn permanently_rejected_statement_fails_record_or_run() {
     for code in [
         "ValidationError",
         "ItemCollectionSizeLimitExceeded",
@@ -172,7 +172,7 @@ async fn run_with_first_answers(status: u16, code: &'static str) -> Value {
 }
 
 #[tokio::test]
-async fn retries_each_failure_of_the_service_whatever_its_name() {
+async fn retries_each_service_failure_whatever_its_code() {
     for (status, code) in [
         (500, "InternalServerError"),
         (500, "InternalFailure"),
@@ -192,7 +192,7 @@ async fn retries_each_failure_of_the_service_whatever_its_name() {
 
 /// A record whose write fails repeatedly does not delay the run.
 #[tokio::test]
-async fn goes_on_without_record_that_fails_again_and_again() {
+async fn continues_without_record_that_fails_repeatedly() {
     let is_bad = |parameters: &Value| parameters.to_string().contains("SESSION#bad");
     let fault = move |request: &Request| match &*request.operation {
         WRITE => Fault::Statements(Box::new(move |_, parameters| {
@@ -249,9 +249,9 @@ async fn deletion_by_somebody_else_after(code: &'static str) -> BTreeMap<String,
 }
 
 #[tokio::test]
-async fn conflict_means_that_nothing_was_written() {
+async fn conflict_counts_as_nothing_written() {
     if needs_embedded(
-        "conflict_means_that_nothing_was_written",
+        "conflict_counts_as_nothing_written",
         "deletes records while the only thread waits",
     ) {
         return;
@@ -266,7 +266,7 @@ async fn conflict_means_that_nothing_was_written() {
 }
 
 #[tokio::test]
-async fn settles_record_that_is_on_a_page_twice() {
+async fn processes_record_that_is_on_a_page_twice() {
     let shown = Arc::new(OnceLock::<OlderIndex>::new());
     let index = Arc::clone(&shown);
     let fault = move |request: &Request| match (&*request.operation, index.get()) {
@@ -291,7 +291,7 @@ async fn settles_record_that_is_on_a_page_twice() {
 }
 
 #[tokio::test]
-async fn counts_sessions_without_a_filter_where_none_is_taken() {
+async fn counts_sessions_without_filter_if_it_is_rejected() {
     let fault = |request: &Request| match request.body.get("FilterExpression") {
         Some(filter) if filter.as_str().unwrap().contains("sk") => Fault::Error {
             status: 400,

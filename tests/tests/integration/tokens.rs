@@ -6,7 +6,7 @@ use session_cleanup_tests::token_factory::{ALGORITHMS, Signer};
 use session_cleanup_tests::{HOUR, NOW, World};
 
 #[tokio::test]
-async fn claims_are_required_of_their_type_and_time() {
+async fn requires_claims_with_valid_types_and_times() {
     let world = World::new().await;
     world.open("ann", "s", NOW + HOUR).await;
     let good = json!({ "sub": "ann", "sid": "s", "jti": "j", "exp": NOW + 60, "scope": "x" });
@@ -63,7 +63,7 @@ async fn claims_are_required_of_their_type_and_time() {
 }
 
 #[tokio::test]
-async fn the_leeway_is_for_nbf_and_iat_and_never_for_exp() {
+async fn leeway_applies_to_nbf_and_iat_but_never_to_exp() {
     let world = World::with([("JWT_LEEWAY_SECONDS", "60")]).await;
     world.open("ann", "s", NOW + HOUR).await;
     for (name, time, expected) in [
@@ -81,7 +81,7 @@ async fn the_leeway_is_for_nbf_and_iat_and_never_for_exp() {
 }
 
 #[tokio::test]
-async fn every_algorithm_lets_in_its_own_tokens_and_no_others() {
+async fn each_algorithm_allows_only_its_own_tokens() {
     for configured in ALGORITHMS {
         let mut signer = Signer::of(configured);
         // A line end may be written as

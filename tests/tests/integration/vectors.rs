@@ -65,7 +65,7 @@ fn one_bit_off(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 #[test]
-fn each_algorithm_family_has_a_published_signature() {
+fn each_algorithm_family_has_published_signature() {
     let (here, _) = supported();
     for family in ["HS", "RS", "PS", "ES", "Ed"] {
         let covers = |vector: &Vector| vector.algorithm.starts_with(family);
@@ -75,7 +75,7 @@ fn each_algorithm_family_has_a_published_signature() {
 }
 
 #[test]
-fn a_published_signature_verifies_and_none_that_is_one_bit_off() {
+fn verifies_published_signature_and_rejects_any_changed_bit() {
     let (here, _) = supported();
     for (algorithm, vector) in here {
         let (message, signature) = vector.token.rsplit_once('.').unwrap();
@@ -101,7 +101,7 @@ const fn is_about_claims(why: InvalidToken) -> bool {
 }
 
 #[tokio::test]
-async fn a_published_token_comes_as_far_as_its_claims_and_one_that_is_one_bit_off_does_not() {
+async fn accepts_published_token_and_rejects_any_changed_bit() {
     let (here, _) = supported();
     for (algorithm, vector) in here {
         let verifier = verifier(algorithm, keys(algorithm, &vector.key));
@@ -130,7 +130,7 @@ async fn a_published_token_comes_as_far_as_its_claims_and_one_that_is_one_bit_of
 
 /// RFC 7520 §4.5 detaches the payload from the token. This is not supported.
 #[tokio::test]
-async fn a_published_token_without_its_payload_is_refused() {
+async fn rejects_published_token_without_its_payload() {
     let (here, _) = supported();
     for (algorithm, vector) in here {
         let verifier = verifier(algorithm, keys(algorithm, &vector.key));
@@ -142,7 +142,7 @@ async fn a_published_token_without_its_payload_is_refused() {
 
 /// ES512 and `none` (RFC 7515 A.4 and A.5, RFC 7520 §4.3).
 #[tokio::test]
-async fn a_published_token_of_another_algorithm_is_refused_whatever_is_configured() {
+async fn rejects_published_token_of_unsupported_algorithm() {
     let (_, others) = supported();
     assert_eq!(others.len(), 3);
     for vector in others {

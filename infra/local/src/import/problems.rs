@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_a_problem_once_with_its_lines() {
+    fn reports_each_problem_once_with_its_lines() {
         let told = |lines: &[usize]| {
             let mut problems = Problems::default();
             for line in lines {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_the_lines_of_the_problems_that_it_does_not_tell() {
+    fn counts_lines_of_problems_not_shown() {
         let mut problems = Problems::default();
         for line in 1..=TOLD + 3 {
             problems.add(line, format!("problem {line}"));

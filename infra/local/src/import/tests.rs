@@ -20,13 +20,13 @@ fn item(number: u8) -> String {
 }
 
 #[test]
-fn an_export_is_read_line_by_line() {
+fn reads_export_line_by_line() {
     let text = format!("{{\"Item\":{}}}\n\n{{\"Item\":{}}}\n", item(1), item(2));
     assert_eq!(sorts(&text), ["SESSION#1", "SESSION#2"]);
 }
 
 #[test]
-fn gzip_is_unpacked() {
+fn unpacks_gzip() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let mut packer = flate2::write::GzEncoder::new(&mut file, flate2::Compression::fast());
     writeln!(packer, "{{\"Item\":{ITEM}}}").unwrap();
@@ -40,7 +40,7 @@ fn gzip_is_unpacked() {
 }
 
 #[test]
-fn what_the_table_does_not_take_is_named_by_its_line_too() {
+fn reports_lines_of_items_that_table_rejects() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let refused = |number| item(number).replace("\"N\":\"1\"", "\"SS\":[]");
     for item in [item(1), refused(2), item(3), refused(4)] {
@@ -52,7 +52,7 @@ fn what_the_table_does_not_take_is_named_by_its_line_too() {
 }
 
 #[test]
-fn every_unreadable_line_is_named() {
+fn reports_every_unreadable_line() {
     let text = [
         format!("{{\"Item\":{ITEM}}}"),
         "not json".into(),
@@ -89,7 +89,7 @@ fn sorts(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn takes_items_in_each_form_that_the_cli_prints() {
+fn accepts_items_in_each_output_form_of_aws_cli() {
     let (one, two) = (item(1), item(2));
     for text in [
         format!("[{one},{two}]"),
@@ -113,7 +113,7 @@ fn takes_items_in_each_form_that_the_cli_prints() {
 }
 
 #[test]
-fn applies_incremental_export_to_the_export_before() {
+fn applies_incremental_export_to_full_export() {
     let line = |number, image: &str| {
         let keys = format!(r#"{{"pk":{{"S":"USER#a"}},"sk":{{"S":"SESSION#{number}"}}}}"#);
         let written = r#""Metadata":{"WriteTimestampMicros":{"N":"1"}}"#;
@@ -140,7 +140,7 @@ fn applies_incremental_export_to_the_export_before() {
 }
 
 #[test]
-fn reads_text_as_powershell_writes_it() {
+fn reads_utf16_and_bom_text_from_powershell() {
     let table = Template::read().unwrap().table;
     let text = format!("\u{feff}{{\"Items\": [{ITEM}]}}\r\n");
     let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();

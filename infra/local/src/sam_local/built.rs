@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_copy_declares_the_variables_and_has_this_machines_architecture() {
+    fn copy_declares_variables_and_local_architecture() {
         let variables = BTreeMap::from([("TABLE_NAME", "t".to_owned())]);
         let built = "Parameters: {Architecture: {Type: String, Default: other}}\n\
                      Globals: {Function: {Environment: {Variables: {DUE_SHARDS: {Ref: X}}}}}\n";

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bridge_is_the_gateway_or_the_first_address_of_its_network() {
+    fn bridge_is_gateway_or_first_address_of_its_subnet() {
         let bridge = Some(Ipv4Addr::new(172, 17, 0, 1));
         assert_eq!(gateway("172.17.0.1 172.17.0.0/16"), bridge);
         assert_eq!(gateway(" 172.17.0.0/16"), bridge);

@@ -44,7 +44,7 @@ async fn keeps_table_and_tokens_across_runs() {
 
 #[cfg(unix)]
 #[test]
-fn lets_nobody_else_read_the_kept_secret() {
+fn secret_file_is_readable_by_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ fn lets_nobody_else_read_the_kept_secret() {
 }
 
 #[test]
-fn refuses_a_data_file_in_use() {
+fn rejects_data_file_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("table.db");
     let data = data.to_str().unwrap();
@@ -79,7 +79,7 @@ fn refuses_a_data_file_in_use() {
 }
 
 #[test]
-fn refuses_a_data_file_that_holds_something_else() {
+fn rejects_unusable_data_file_and_leaves_it_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("README.md");
     std::fs::write(&file, "# Readme").unwrap();
@@ -104,7 +104,7 @@ fn refuses_a_data_file_that_holds_something_else() {
 }
 
 #[test]
-fn says_that_empty_has_no_effect_on_an_old_table() {
+fn warns_that_empty_has_no_effect_on_existing_table() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("table.db");
     let complaints = folder.path().join("complaints");

@@ -9,7 +9,7 @@ use crate::running::command;
 use crate::{assert_one_line, clean_up, ended, start};
 
 #[test]
-fn a_file_that_is_not_all_items_is_not_imported() {
+fn imports_nothing_if_any_line_is_not_an_item() {
     let folder = tempfile::tempdir().unwrap();
     let (items, data) = (
         folder.path().join("items.json"),
@@ -34,7 +34,7 @@ fn a_file_that_is_not_all_items_is_not_imported() {
 }
 
 #[tokio::test]
-async fn ones_own_items_are_imported_and_looked_at_before_anything_is_done() {
+async fn imports_export_and_prints_working_dry_run_command() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("export.json.gz");
     let mut packer = flate2::write::GzEncoder::new(
@@ -70,7 +70,7 @@ async fn ones_own_items_are_imported_and_looked_at_before_anything_is_done() {
 }
 
 #[test]
-fn tells_a_problem_of_many_lines_once() {
+fn reports_problem_of_many_lines_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("items.json");
     std::fs::write(&file, "{\"session_id\":{\"S\":\"1\"}}\n".repeat(30)).unwrap();

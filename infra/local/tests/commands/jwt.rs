@@ -37,7 +37,7 @@ fn claims(local: &Running, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn takes_tokens_signed_with_the_given_secret() {
+async fn accepts_tokens_signed_with_given_secret() {
     let folder = tempfile::tempdir().unwrap();
     // With a line end, as an editor writes it.
     let secret = file(&folder, &format!("{SECRET}\n"));
@@ -82,7 +82,7 @@ async fn takes_tokens_signed_with_the_given_secret() {
 }
 
 #[tokio::test]
-async fn takes_tokens_signed_for_the_given_public_key() {
+async fn accepts_tokens_that_given_public_key_verifies() {
     let public = key("rsa.pub.pem");
     let local = start(&["--empty", "--jwt-public-key", &public]);
     assert!(local.introduction.contains("signed elsewhere, RS256"));
@@ -96,7 +96,7 @@ async fn takes_tokens_signed_for_the_given_public_key() {
 }
 
 #[tokio::test]
-async fn takes_tokens_signed_for_a_key_of_the_given_set() {
+async fn accepts_tokens_that_key_of_given_jwks_verifies() {
     let pem = std::fs::read(key("rsa.pem")).unwrap();
     let signing = EncodingKey::from_rsa_pem(&pem).unwrap();
     let mut jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&signing, Algorithm::RS256).unwrap();
@@ -118,7 +118,7 @@ async fn takes_tokens_signed_for_a_key_of_the_given_set() {
 }
 
 #[test]
-fn tells_each_wrong_option_in_a_line_of_its_own() {
+fn reports_each_invalid_option_on_its_own_line() {
     let folder = tempfile::tempdir().unwrap();
     let secret = file(&folder, "short");
     let public = key("rsa.pub.pem");

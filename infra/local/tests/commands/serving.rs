@@ -10,7 +10,7 @@ use crate::running::command;
 use crate::{clean_up, ended, let_in, start, statistics};
 
 #[test]
-fn a_request_that_never_ends_does_not_keep_it_up() {
+fn unfinished_request_does_not_block_shutdown() {
     let local = start(&["--empty"]);
     let mut connection = TcpStream::connect(local.address("API")).unwrap();
     connection.write_all(b"GET /x HTTP/1.1\r\nHos").unwrap();
@@ -18,7 +18,7 @@ fn a_request_that_never_ends_does_not_keep_it_up() {
 }
 
 #[tokio::test]
-async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
+async fn rejects_oversized_bodies_and_foreign_hosts_or_origins() {
     let local = start(&["--empty"]);
     let address = local.address("API");
     let url = format!("http://{address}/api/v1/monitoring/sessions/cleanup");
@@ -70,7 +70,7 @@ async fn what_the_gateway_does_not_take_is_answered_in_its_form() {
 }
 
 #[tokio::test]
-async fn the_printed_lines_work_and_ctrl_c_ends_it() {
+async fn printed_commands_work_and_ctrl_c_stops_it() {
     let local = start(&[]);
     let last = local.introduction.lines().last().unwrap();
     assert_eq!(
@@ -113,7 +113,7 @@ async fn the_printed_lines_work_and_ctrl_c_ends_it() {
 }
 
 #[test]
-fn introduction_fits_on_a_terminal_of_80_columns() {
+fn banner_fits_terminal_of_80_columns() {
     let local = start(&[]);
     let rows = local
         .introduction
@@ -133,7 +133,7 @@ fn introduction_fits_on_a_terminal_of_80_columns() {
 }
 
 #[tokio::test]
-async fn the_schedule_runs_by_itself() {
+async fn runs_cleanup_on_given_schedule() {
     let local = start(&["--every", "1s"]);
     loop {
         let statistics = statistics(&local).await;
@@ -146,7 +146,7 @@ async fn the_schedule_runs_by_itself() {
 }
 
 #[tokio::test]
-async fn statistics_tell_of_the_schedule_that_is_given() {
+async fn statistics_report_given_schedule() {
     for (every, schedule) in [
         ("10s", "rate(1 minute)"),
         ("1m", "rate(1 minute)"),
@@ -158,7 +158,7 @@ async fn statistics_tell_of_the_schedule_that_is_given() {
 }
 
 #[tokio::test]
-async fn native_ttl_works_by_itself() {
+async fn native_ttl_deletes_item_that_is_on_no_due_list() {
     let folder = tempfile::tempdir().unwrap();
     let items = folder.path().join("items.json");
     // Due for native TTL and on no due list: only native TTL can delete it.
@@ -178,7 +178,7 @@ async fn native_ttl_works_by_itself() {
 }
 
 #[tokio::test]
-async fn an_empty_stack_holds_nothing_but_the_callers() {
+async fn empty_stack_holds_only_sessions_of_sample_tokens() {
     let local = start(&["--empty"]);
     assert_eq!(statistics(&local).await["total_sessions"], 2);
     assert!(!local.introduction.contains("session has expired"));

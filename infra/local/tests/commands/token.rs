@@ -28,7 +28,7 @@ fn printed(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn prints_a_token_that_the_authorizer_takes() {
+async fn prints_token_that_authorizer_accepts() {
     let local = start(&["--empty"]);
     let output = ask(&local, &["--user", "ann", "--scope", "sessions:read"]);
     assert!(output.stderr.is_empty());
@@ -48,7 +48,7 @@ async fn prints_a_token_that_the_authorizer_takes() {
 }
 
 #[tokio::test]
-async fn takes_the_session_that_is_named() {
+async fn issues_tokens_for_given_session() {
     let local = start(&["--empty"]);
     let arguments = [
         "--user",
@@ -72,7 +72,7 @@ async fn takes_the_session_that_is_named() {
 }
 
 #[test]
-fn says_what_is_wrong_with_a_request() {
+fn explains_invalid_token_request() {
     let local = start(&["--empty"]);
     let long = "x".repeat(257);
     for (user, scope, session, expected) in [
@@ -88,7 +88,7 @@ fn says_what_is_wrong_with_a_request() {
 }
 
 #[test]
-fn says_how_to_start_a_stack_when_none_runs() {
+fn explains_how_to_start_stack_if_none_runs() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port().to_string();
     drop(free);
@@ -99,7 +99,7 @@ fn says_how_to_start_a_stack_when_none_runs() {
 }
 
 #[test]
-fn notices_that_something_else_listens() {
+fn detects_other_server_on_port() {
     let local = start(&["--empty"]);
     let port = local.address("DynamoDB").rsplit(':').next().unwrap();
     let arguments = [
@@ -109,7 +109,7 @@ fn notices_that_something_else_listens() {
 }
 
 #[tokio::test]
-async fn has_claims_signed_elsewhere_where_it_cannot_sign() {
+async fn prints_claims_to_sign_elsewhere_if_it_has_no_key() {
     let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/keys");
     let key = format!("{keys}/p256.pub.pem");
     let local = start(&[

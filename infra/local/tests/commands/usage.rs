@@ -6,7 +6,7 @@ use crate::running::command;
 use crate::{assert_one_line, complaint, ended};
 
 #[test]
-fn the_demonstration_finds_every_figure_right() {
+fn demo_passes_all_its_checks() {
     let output = ended(command(&["demo"]));
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -15,7 +15,7 @@ fn the_demonstration_finds_every_figure_right() {
 }
 
 #[test]
-fn tells_what_is_wrong_with_a_command_and_how_it_is_used() {
+fn explains_invalid_command_and_prints_usage() {
     for (arguments, expected) in [
         (
             &["local", "--evry", "10s"][..],
@@ -97,7 +97,7 @@ fn names_a_file_that_cannot_be_read() {
 
 #[cfg(unix)]
 #[test]
-fn a_program_that_sam_local_needs_and_is_missing_is_named_in_one_line() {
+fn sam_local_names_missing_program_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let on_the_path = |expected| {
         let output = command(&["sam-local", "--port", "0", "--dynamodb-port", "0"])
@@ -139,7 +139,7 @@ fn script(folder: &std::path::Path, name: &str, commands: &str) {
 
 /// A proxy of the environment must not get requests to this machine.
 #[test]
-fn a_proxy_of_the_environment_is_left_alone() {
+fn ignores_http_proxy_variable_for_loopback() {
     let output = command(&["demo"])
         .env("HTTP_PROXY", "http://127.0.0.1:9")
         .output()

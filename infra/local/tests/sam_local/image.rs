@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_and_their_loader_are_found_in_what_ldd_prints() {
+    fn finds_libraries_and_loader_in_ldd_output() {
         let printed = "\tlinux-vdso.so.1 (0x00007fcf136fc000)\n\
                        \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007fcf12a1e000)\n\
                        \t/lib64/ld-linux-x86-64.so.2 (0x00007fcf136fe000)\n";

@@ -32,7 +32,7 @@ const DENIED: &str = "User is not authorized to access this resource";
 
 #[tokio::test]
 #[ignore = "needs SAM and Docker: see CONTRIBUTING.md"]
-async fn the_built_functions_do_their_work_behind_sams_own_api() {
+async fn built_functions_work_behind_api_of_sam_local() {
     let engine = Engine::find_or_start().await;
     let mut start = command(&["sam-local", "--port", "0", "--dynamodb-port", "0", "--"]);
     start.args(image::sam_options().await);

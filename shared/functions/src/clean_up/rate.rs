@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_halves_once_a_second_and_comes_back_step_by_step() {
+    fn rate_halves_once_per_second_and_recovers_in_steps() {
         let mut factor = factor();
         let at = Duration::from_millis;
         assert!(factor.decrease(at(100)));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_never_falls_to_nothing() {
+    fn rate_never_falls_below_minimum() {
         let mut factor = factor();
         for second in 1..100 {
             factor.decrease(Duration::from_secs(second));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_limit_there_is_one_once_the_table_throttles() {
+    async fn unlimited_rate_becomes_limited_on_first_throttle() {
         let deadline = Deadline::after(Duration::from_mins(1));
         let max_batch = NonZeroU32::new(25).expect("not zero");
         let rate_limiter = AdaptiveRateLimiter::new(None, max_batch);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_a_limit_that_is_throttled_as_it_begins_does_not_crawl() {
+    fn unlimited_run_throttled_at_start_keeps_minimum_rate() {
         let deadline = Deadline::after(Duration::from_mins(1));
         let rate_limiter = AdaptiveRateLimiter::new(None, NonZeroU32::new(25).expect("not zero"));
         rate_limiter.on_throttle(&deadline);

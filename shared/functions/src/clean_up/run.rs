@@ -297,7 +297,7 @@ mod tests {
     use crate::clean_up::time_limit;
 
     #[test]
-    fn when_a_run_stops_there_is_time_for_what_is_under_way_and_for_the_report() {
+    fn time_limit_leaves_time_for_open_calls_and_report() {
         let call = CallPolicy::BATCH.operation_timeout;
         let pauses: Duration = (1..MAX_ATTEMPTS).map(max_backoff).sum();
         // A batch and the read of what it refused, and the report.

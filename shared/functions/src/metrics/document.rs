@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn each_dimension_has_a_directive_of_its_own() {
+    fn writes_one_directive_per_dimension() {
         let values = [
             (Metric::Validations, 1.0),
             (Metric::DeactivationsOnValidation, 1.0),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_without_a_dimension_have_one_directive() {
+    fn writes_one_directive_for_metrics_without_dimension() {
         let document = written("", &[(Metric::TotalSessions, 5.0)]);
         assert_eq!(
             document,

@@ -358,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_namespace_is_one_that_cloudwatch_takes() {
+    fn accepts_only_namespaces_that_cloudwatch_allows() {
         for name in ["SessionCleanup", "a", "Team.A-1_x/prod#2:y"] {
             assert!(Namespace::parse(name).is_some(), "{name}");
         }
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_unknown_deactivation_apart_from_done_one() {
+    fn counts_unknown_deactivations_separately() {
         for (deactivation, expected) in [
             (None, None),
             (Some(Deactivation::ChangedElsewhere), None),
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_stands_in_the_list_once() {
+    fn lists_every_metric_once() {
         for (place, metric) in Metric::ALL.into_iter().enumerate() {
             assert_eq!(metric as usize, place, "{metric:?}");
             assert_eq!(metric.name(), format!("{metric:?}"));

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn first_request_after_a_silent_init_is_answered_at_once() {
+    async fn first_request_fails_at_once_after_init_timed_out() {
         let (keys, source, timer) = started().await;
         for _ in 0..10 {
             let error = keys.at(now(&timer), None).await.unwrap_err();
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pause_without_keys_grows_and_has_a_limit() {
+    async fn cooldown_without_keys_grows_up_to_limit() {
         let (keys, source, timer) = started().await;
         let mut fetched_at = Vec::new();
         while fetched_at.len() < 7 {
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_during_a_silent_fetch_wait_for_that_one() {
+    async fn concurrent_requests_wait_for_same_hanging_fetch() {
         let (keys, source, timer) = started().await;
         let asked_at = now(&timer).plus(60);
         let answers = join_all((0..20).map(|_| keys.at(asked_at, None))).await;
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn clock_that_was_set_back_makes_no_pause_longer() {
+    async fn clock_set_back_does_not_extend_cooldown() {
         let (keys, source, _) = started().await;
         source.is_back.store(true, Ordering::SeqCst);
         keys.at(START.minus(3_600), None).await.unwrap();

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_each_small_prime_that_tells_keys_apart() {
+    fn uses_each_small_discriminating_prime() {
         let is_prime = |number: &u32| !(2..*number).any(|divisor| number.is_multiple_of(divisor));
         let telling = (3..=167)
             .filter(is_prime)
@@ -61,14 +61,14 @@ mod tests {
     }
 
     #[test]
-    fn refuses_one_of_two_to_the_28_other_moduli() {
+    fn false_positive_rate_is_below_one_in_2_to_the_27() {
         let chance = |prime| f64::from(powers(prime)) / f64::from(prime - 1);
         let chance: f64 = DISCRIMINATING.into_iter().map(chance).product();
         assert!(chance < f64::from(1 << 27).recip(), "{chance}");
     }
 
     #[test]
-    fn remainder_of_bytes_is_that_of_their_number() {
+    fn computes_remainder_of_big_endian_bytes() {
         assert_eq!(remainder(&[], 11), 0);
         assert_eq!(remainder(&[1, 0, 1], 157), 65_537 % 157);
         assert_eq!(remainder(&[0, 0, 11], 11), 0);

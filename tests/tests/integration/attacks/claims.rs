@@ -28,7 +28,7 @@ fn followed_by(members: &str) -> String {
 }
 
 #[tokio::test]
-async fn claims_that_are_no_plain_json_object_are_refused() {
+async fn rejects_claims_that_are_not_a_plain_json_object() {
     let (signer, target) = target().await;
     let members = good_claims().to_string();
     let members = members.trim_matches(['{', '}']);
@@ -49,7 +49,7 @@ async fn claims_that_are_no_plain_json_object_are_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_stands_twice_in_the_claims_is_refused() {
+async fn rejects_duplicate_names_in_claims() {
     let (signer, target) = target().await;
     for members in [
         r#""sub":"ann""#,
@@ -79,7 +79,7 @@ async fn a_name_that_stands_twice_in_the_claims_is_refused() {
 }
 
 #[tokio::test]
-async fn a_date_that_is_no_time_is_refused() {
+async fn rejects_dates_that_are_not_valid_times() {
     let (signer, target) = target().await;
     for name in ["exp", "nbf", "iat"] {
         for value in [
@@ -131,7 +131,7 @@ async fn a_date_that_is_no_time_is_refused() {
 }
 
 #[tokio::test]
-async fn a_date_counts_by_its_value_however_it_is_written() {
+async fn compares_dates_by_value_in_any_notation() {
     let (signer, target) = target().await;
     for (name, value, refused) in [
         ("exp", "1.80000006e9", None),
@@ -194,7 +194,7 @@ const LIKE_ANN: [&str; 19] = [
 ];
 
 #[tokio::test]
-async fn who_looks_like_somebody_reaches_nobody() {
+async fn lookalike_user_or_session_id_finds_no_session() {
     let (signer, target) = target().await;
     for like in LIKE_ANN {
         let token = signer.sign(signer.header(), claims_with("sub", like).to_string());
@@ -226,7 +226,7 @@ async fn who_looks_like_somebody_reaches_nobody() {
 
 /// User IDs are compared byte by byte: different normal forms are different users.
 #[tokio::test]
-async fn of_two_users_whose_names_differ_in_their_normal_form_alone_each_has_own_sessions() {
+async fn keeps_users_of_different_unicode_forms_apart() {
     let (signer, target) = target().await;
     let forms = [
         "é", "e\u{301}", "Å", "\u{212b}", "A\u{30a}", "ﬁ", "fi", "ｱ", "ア",
@@ -258,7 +258,7 @@ async fn of_two_users_whose_names_differ_in_their_normal_form_alone_each_has_own
 
 /// `#` separates the kind and the ID in a key, and an ID may contain it.
 #[tokio::test]
-async fn no_identifier_leads_into_a_record_of_another_kind_or_user() {
+async fn identifiers_reach_no_record_of_other_kind_or_user() {
     let (signer, target) = target().await;
     target.world.blacklist("ann", "b", NOW + HOUR).await;
     target.world.refresh_token("ann", "r", NOW + HOUR).await;
@@ -304,7 +304,7 @@ async fn no_identifier_leads_into_a_record_of_another_kind_or_user() {
 }
 
 #[tokio::test]
-async fn an_identifier_with_control_characters_is_refused() {
+async fn rejects_identifiers_with_control_characters() {
     let (signer, target) = target().await;
     for name in ["sub", "sid", "jti"] {
         for character in [
@@ -336,7 +336,7 @@ async fn an_identifier_with_control_characters_is_refused() {
 }
 
 #[tokio::test]
-async fn an_issuer_or_audience_that_looks_like_the_right_one_is_refused() {
+async fn rejects_lookalike_issuer_or_audience() {
     let (signer, target) = target().await;
     let likes = |right: &str| {
         [
@@ -397,7 +397,7 @@ async fn an_issuer_or_audience_that_looks_like_the_right_one_is_refused() {
 }
 
 #[tokio::test]
-async fn log_names_the_bad_claim_and_never_its_value() {
+async fn logs_name_of_malformed_claim_but_never_its_value() {
     const VALUE: &str = "a value of nobody else's";
     let (signer, target) = target().await;
     for (name, value, why) in [

@@ -23,7 +23,7 @@ fn order() -> BigUint {
 
 /// RFC 8032 §5.1.7: S must be less than L. Otherwise S + L would be valid, too.
 #[tokio::test]
-async fn a_signature_with_a_number_beyond_the_order_is_refused() {
+async fn rejects_signature_scalar_beyond_group_order() {
     let signer = Signer::of(Algorithm::EdDSA);
     let target = signer.target().await;
     let token = signer.good_token();
@@ -54,7 +54,7 @@ async fn a_signature_with_a_number_beyond_the_order_is_refused() {
 }
 
 #[tokio::test]
-async fn a_signature_of_another_length_is_refused() {
+async fn rejects_signature_of_other_length() {
     let signer = Signer::of(Algorithm::EdDSA);
     let target = signer.target().await;
     let token = signer.good_token();
@@ -119,7 +119,7 @@ fn of_small_order() -> Vec<[u8; 32]> {
 }
 
 #[test]
-fn a_key_of_small_order_is_refused_in_whatever_encoding() {
+fn rejects_key_of_small_order_in_any_encoding() {
     let all = of_small_order();
     assert_eq!(all.len(), 14);
     for point in all {
@@ -130,7 +130,7 @@ fn a_key_of_small_order_is_refused_in_whatever_encoding() {
 /// The danger of such a key: this one signature is valid for at least half of all messages, and
 /// needs no secret.
 #[tokio::test]
-async fn a_signature_that_anybody_can_make_up_under_a_key_of_small_order_is_refused() {
+async fn rejects_forged_signature_under_key_of_small_order() {
     let identity = [&[1][..], &[0; 31]].concat();
     let signature = [&identity[..], &[0; 32]].concat();
     let point = EIGHT_TORSION[0].compress().to_bytes();
@@ -158,7 +158,7 @@ async fn a_signature_that_anybody_can_make_up_under_a_key_of_small_order_is_refu
 /// A valid key plus a point of small order: its owner can make signatures that only some
 /// implementations accept.
 #[test]
-fn a_key_of_mixed_order_is_refused() {
+fn rejects_key_of_mixed_order() {
     let good = decoded(Signer::of(Algorithm::EdDSA).jwk()["x"].as_str().unwrap());
     let key = CompressedEdwardsY::from_slice(&good).unwrap();
     let points: [EdwardsPoint; 2] = [key.decompress().unwrap(), ED25519_BASEPOINT_POINT];
@@ -172,7 +172,7 @@ fn a_key_of_mixed_order_is_refused() {
 }
 
 #[test]
-fn what_encodes_no_point_or_encodes_it_otherwise_is_no_key() {
+fn rejects_invalid_or_non_canonical_point_encoding() {
     let p = (BigUint::from(1_u8) << 255) - 19_u8;
     for more in 0..19_u8 {
         for sign in [0, 1] {

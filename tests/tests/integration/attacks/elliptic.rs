@@ -69,7 +69,7 @@ async fn targets() -> Vec<(Signer, Target, BigUint)> {
 /// the same claims and grants the same. A blacklist of tokens by text or hash would miss it; this
 /// one is by `jti`, which both have.
 #[tokio::test]
-async fn both_signatures_that_a_message_has_are_good_and_revoking_the_token_ends_both() {
+async fn accepts_both_ecdsa_signatures_and_revokes_both() {
     for (signer, target, n) in targets().await {
         let signed = Signed::new(&signer);
         let both = [
@@ -89,7 +89,7 @@ async fn both_signatures_that_a_message_has_are_good_and_revoking_the_token_ends
 
 /// The first of these is CVE-2022-21449.
 #[tokio::test]
-async fn numbers_out_of_their_range_are_no_signature() {
+async fn rejects_signature_numbers_out_of_range() {
     for (signer, target, n) in targets().await {
         let signed = Signed::new(&signer);
         let (r, s) = (&signed.r, &signed.s);
@@ -125,7 +125,7 @@ async fn numbers_out_of_their_range_are_no_signature() {
 }
 
 #[tokio::test]
-async fn a_signature_in_der_or_of_another_length_is_refused() {
+async fn rejects_signature_in_der_or_of_other_length() {
     for (signer, target, _) in targets().await {
         let signed = Signed::new(&signer);
         let Signed { r, s, length, .. } = &signed;

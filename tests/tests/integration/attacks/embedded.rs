@@ -17,7 +17,7 @@ fn header(algorithm: Algorithm, members: &Value) -> String {
 
 /// CVE-2018-0114 and similar.
 #[tokio::test]
-async fn a_key_that_a_token_brings_or_points_to_is_of_no_account() {
+async fn ignores_keys_embedded_in_or_referenced_by_token() {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
         let issuer = Signer::of(algorithm);
         let stranger = Signer::stranger(algorithm);
@@ -83,7 +83,7 @@ const KIDS: [&str; 22] = [
 ];
 
 #[tokio::test]
-async fn a_kid_is_a_name_among_the_keys_of_a_set_and_nothing_elsewhere() {
+async fn kid_selects_only_among_keys_of_jwks() {
     let algorithm = Algorithm::EdDSA;
     let issuer = Signer::of(algorithm);
     let mut jwk = issuer.jwk();
@@ -119,7 +119,7 @@ async fn a_kid_is_a_name_among_the_keys_of_a_set_and_nothing_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_kid_that_is_no_text_is_refused_whatever_the_keys() {
+async fn rejects_kid_that_is_not_a_string() {
     let algorithm = Algorithm::EdDSA;
     let issuer = Signer::of(algorithm);
     let mut jwk = issuer.jwk();

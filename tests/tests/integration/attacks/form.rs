@@ -24,7 +24,7 @@ fn colourful(signer: &Signer) -> String {
 }
 
 #[tokio::test]
-async fn base64_that_is_not_base64url_without_padding_is_refused() {
+async fn rejects_anything_but_unpadded_base64url() {
     let signer = Signer::of(Algorithm::ES256);
     let target = signer.target().await;
     let token = colourful(&signer);
@@ -74,7 +74,7 @@ async fn base64_that_is_not_base64url_without_padding_is_refused() {
 
 /// In base64 without padding, the last character has two or four unused bits.
 #[tokio::test]
-async fn base64_whose_unused_bits_are_not_zero_is_refused() {
+async fn rejects_base64_with_nonzero_unused_bits() {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut seen = 0;
     for algorithm in [Algorithm::HS256, Algorithm::ES256, Algorithm::RS256] {
@@ -114,7 +114,7 @@ async fn base64_whose_unused_bits_are_not_zero_is_refused() {
 
 /// If the issuer signs a payload that is not base64url, parsing the claims fails.
 #[tokio::test]
-async fn a_payload_that_is_not_base64url_is_refused_also_where_it_is_well_signed() {
+async fn rejects_signed_payload_that_is_not_base64url() {
     let signer = Signer::of(Algorithm::HS256);
     let target = signer.target().await;
     let header = encoded(signer.header());
@@ -140,7 +140,7 @@ async fn a_payload_that_is_not_base64url_is_refused_also_where_it_is_well_signed
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_three_parts_is_refused() {
+async fn rejects_token_without_exactly_three_parts() {
     let signer = Signer::of(Algorithm::HS256);
     let target = signer.target().await;
     let token = signer.good_token();

@@ -69,7 +69,7 @@ pub(crate) fn no_objects() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_header_that_is_no_plain_json_object_is_refused() {
+async fn rejects_header_that_is_not_a_plain_json_object() {
     let signer = Signer::of(Algorithm::HS256);
     let target = signer.target().await;
     for header in no_objects() {
@@ -87,7 +87,7 @@ async fn a_header_that_is_no_plain_json_object_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_stands_twice_in_a_header_is_refused() {
+async fn rejects_duplicate_names_in_header() {
     let signer = Signer::of(Algorithm::HS256);
     let target = signer.target().await;
     for header in [
@@ -118,7 +118,7 @@ async fn a_name_that_stands_twice_in_a_header_is_refused() {
 /// RFC 7515 §4.1.11: no critical extension is supported. An empty list, or a value that is not a
 /// list, is invalid.
 #[tokio::test]
-async fn a_header_with_critical_extensions_is_refused_in_whatever_form() {
+async fn rejects_critical_extensions_in_any_form() {
     let signer = Signer::of(Algorithm::HS256);
     let target = signer.target().await;
     for crit in [
@@ -155,7 +155,7 @@ async fn a_header_with_critical_extensions_is_refused_in_whatever_form() {
 /// RFC 7797 §7: the payload of a JWT is always encoded. A parser that obeys this header reads
 /// another payload than one that ignores it.
 #[tokio::test]
-async fn a_payload_that_is_said_not_to_be_encoded_is_refused() {
+async fn rejects_header_that_declares_unencoded_payload() {
     let signer = Signer::of(Algorithm::HS256);
     let target = signer.target().await;
     let claims = good_claims().to_string();
@@ -184,7 +184,7 @@ async fn a_payload_that_is_said_not_to_be_encoded_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_size_that_nobody_needs_is_refused() {
+async fn rejects_oversized_token() {
     let signer = Signer::of(Algorithm::HS256);
     let target = signer.target().await;
     let padded = |bytes: usize| {

@@ -86,7 +86,7 @@ fn for_something_else(jwk: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_key_that_is_for_something_else_or_is_private_is_refused() {
+async fn rejects_key_for_other_use_or_private_key() {
     for algorithm in [
         Algorithm::RS256,
         Algorithm::PS256,
@@ -105,7 +105,7 @@ async fn a_key_that_is_for_something_else_or_is_private_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_that_says_it_is_for_this_is_taken() {
+async fn accepts_key_declared_for_verification() {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
         let issuer = Signer::of(algorithm);
         for members in [
@@ -121,7 +121,7 @@ async fn a_key_that_says_it_is_for_this_is_taken() {
 }
 
 #[tokio::test]
-async fn an_unsound_rsa_key_is_refused() {
+async fn rejects_unsuitable_rsa_key_in_jwks() {
     let jwk = Signer::of(Algorithm::RS256).jwk();
     let n = number(&jwk, "n");
     let small = decoded_pem(include_str!("../../../keys/rsa-1024.pub.pem"));
@@ -160,7 +160,7 @@ fn decoded_pem(pem: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_elliptic_key_off_its_curve_or_of_another_one_is_refused() {
+async fn rejects_elliptic_key_off_its_curve_or_of_other_curve() {
     for (algorithm, other, length) in [
         (Algorithm::ES256, Algorithm::ES384, 32),
         (Algorithm::ES384, Algorithm::ES256, 48),
@@ -209,7 +209,7 @@ async fn an_elliptic_key_off_its_curve_or_of_another_one_is_refused() {
 }
 
 #[tokio::test]
-async fn an_edwards_key_of_another_curve_or_kind_is_refused() {
+async fn rejects_edwards_key_of_other_curve_or_type() {
     let jwk = Signer::of(Algorithm::EdDSA).jwk();
     let bad = [
         json!({ "crv": "X25519" }),
@@ -228,7 +228,7 @@ async fn an_edwards_key_of_another_curve_or_kind_is_refused() {
 
 /// It is unknown which of them signed. Anyone who can add a key to the set could sign for both.
 #[tokio::test]
-async fn keys_of_one_kid_are_refused_all_of_them() {
+async fn rejects_all_keys_that_share_a_kid() {
     let algorithm = Algorithm::EdDSA;
     let (issuer, stranger) = (Signer::of(algorithm), Signer::stranger(algorithm));
     let named = |jwk: &Value, kid: &str| with(jwk, json!({ "kid": kid }));
@@ -271,7 +271,7 @@ async fn keys_of_one_kid_are_refused_all_of_them() {
 }
 
 #[test]
-fn a_document_that_is_no_set_or_has_a_name_twice_is_refused_whole() {
+fn rejects_document_that_is_no_jwks_or_has_duplicate_names() {
     let jwk = Signer::of(Algorithm::EdDSA).jwk();
     let doubled = |jwk: &Value, name: &str| {
         let jwk = jwk.to_string();
@@ -315,7 +315,7 @@ fn a_document_that_is_no_set_or_has_a_name_twice_is_refused_whole() {
 
 /// With the exponent 1, every message is its own signature.
 #[test]
-fn an_unsound_rsa_key_is_refused_as_pem_too() {
+fn rejects_unsuitable_rsa_key_in_pem() {
     let jwk = Signer::of(Algorithm::RS256).jwk();
     let n = number(&jwk, "n");
     let tagged = |tag: u8, bytes: &[u8]| {
@@ -412,7 +412,7 @@ fn accepts_rsa_moduli_of_other_generators() {
 }
 
 #[test]
-fn set_of_more_than_500_keys_is_refused_with_its_size() {
+fn rejects_jwks_of_more_than_500_keys_with_its_size() {
     let jwk = Signer::of(Algorithm::EdDSA).jwk();
     let set = |empty: usize| {
         let mut keys = vec![json!({}); empty];
@@ -429,7 +429,7 @@ fn set_of_more_than_500_keys_is_refused_with_its_size() {
 }
 
 #[test]
-fn log_has_one_line_about_all_unused_keys_of_a_kind() {
+fn logs_one_line_per_kind_of_unused_keys() {
     let jwk = Signer::of(Algorithm::EdDSA).jwk();
     let rsa = Signer::of(Algorithm::RS256).jwk();
     let named = |jwk: &Value, kid: &str| with(jwk, json!({ "kid": kid }));

@@ -88,7 +88,7 @@ async fn target(algorithm: Algorithm) -> (Signer, Target) {
 /// RFC 8017 §5.2.2: the number must be less than the modulus. Adding the modulus gives an
 /// equivalent number.
 #[tokio::test]
-async fn a_signature_beyond_the_modulus_is_refused() {
+async fn rejects_signature_not_below_modulus() {
     let n = PrivateKey::read().n;
     let limit = BigUint::from(1_u8) << (8 * LENGTH);
     for algorithm in [Algorithm::RS256, Algorithm::PS256] {
@@ -116,7 +116,7 @@ async fn a_signature_beyond_the_modulus_is_refused() {
 }
 
 #[tokio::test]
-async fn a_signature_of_another_length_is_refused() {
+async fn rejects_signature_of_other_length() {
     for algorithm in [Algorithm::RS256, Algorithm::PS256] {
         let (signer, target) = target(algorithm).await;
         // A signature that starts with a zero byte, which could be omitted.
@@ -163,7 +163,7 @@ fn padded(kind: u8, padding: u8, rest: &[u8]) -> Vec<u8> {
 /// Encodings of PKCS #1 v1.5 that pass if an implementation parses instead of comparing
 /// (CVE-2006-4339 and its many successors). The issuer's own key signs them here.
 #[tokio::test]
-async fn a_signature_over_anything_but_the_one_padding_is_refused() {
+async fn rejects_signature_over_wrong_padding() {
     let (signer, target) = target(Algorithm::RS256).await;
     let key = PrivateKey::read();
     let message = message(&signer);
@@ -229,7 +229,7 @@ async fn a_signature_over_anything_but_the_one_padding_is_refused() {
 /// Bleichenbacher's forgery of 2006: with the exponent 3, the cube root of a number that starts
 /// like the padding is a valid signature, unless the end is checked. It needs no private key.
 #[tokio::test]
-async fn a_cube_root_is_no_signature_under_a_key_with_the_exponent_3() {
+async fn rejects_forged_cube_root_under_key_with_exponent_3() {
     let issuer = Signer::of(Algorithm::RS256);
     let mut three = issuer.jwk();
     three["e"] = json!(encoded([3]));
@@ -279,7 +279,7 @@ fn pss(message: &str, salt: &[u8], trailer: u8) -> Vec<u8> {
 
 /// RFC 7518 §3.5: the salt has the length of the hash.
 #[tokio::test]
-async fn a_signature_with_a_salt_of_another_length_is_refused() {
+async fn rejects_signature_with_salt_of_other_length() {
     let (signer, target) = target(Algorithm::PS256).await;
     let key = PrivateKey::read();
     let message = message(&signer);
