@@ -1,7 +1,8 @@
 //! What the use cases need of the world: one small trait per capability, cut as the functions'
 //! permissions are, so that a use case can't do what its function may not.
 
-use std::error::Error;
+mod error;
+
 use std::future::Future;
 use std::num::NonZeroU32;
 
@@ -13,82 +14,7 @@ use session_domain::{
     Timestamp, TokenId, Trigger, UserId,
 };
 
-/// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Too many requests for now: come back later.
-    #[error("the table is throttled: {what}")]
-    Throttled {
-        /// What was tried.
-        what: &'static str,
-        /// The cause.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// Not reached, too slow, or broken on its side: the operator of the store must act, or time.
-    #[error("the table cannot be reached: {what}")]
-    Unavailable {
-        /// What was tried.
-        what: &'static str,
-        /// The cause.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// Another write to the same record was under way. Nothing was written; a retry may succeed.
-    #[error("another write to the same record is under way: {what}")]
-    Conflict {
-        /// What was tried.
-        what: &'static str,
-        /// The cause.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// This record is refused for good, for instance because it would be too large: whoever wrote
-    /// it must act. Other records are not affected.
-    #[error("the table refuses the record: {what}")]
-    RecordRejected {
-        /// What was tried.
-        what: &'static str,
-        /// The cause.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// Refused for good (permissions, a missing table, a wrong request): whoever deployed must act.
-    #[error("the table refuses: {what}")]
-    Rejected {
-        /// What was tried.
-        what: &'static str,
-        /// The cause.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// A record that a decision needs cannot be understood: whoever wrote it must act.
-    #[error(transparent)]
-    Malformed(#[from] MalformedRecord),
-}
-
-impl StoreError {
-    /// Whether trying again may help.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::Throttled { .. } | Self::Unavailable { .. } | Self::Conflict { .. }
-        )
-    }
-
-    /// Whether what was tried may have taken place all the same: its answer is lost.
-    #[must_use]
-    pub const fn outcome_unknown(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
-    }
-
-    /// What failed and why, down to the first cause, in one line for the log.
-    #[must_use]
-    pub fn error_chain(&self) -> String {
-        session_domain::error_chain(self)
-    }
-}
+pub use self::error::{BoxError, StoreError, StoreErrorKind};
 
 /// An answer, and the capacity units that it consumed.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::pending::{PendingWrite, Unfinished};
 use super::run::{Mode, Run};
 use super::totals::{RunTotals, WriteReason};
 use session_domain::{ConditionalWrite, DueList, ItemKey, Reason, Record, RecordKey};
-use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError};
+use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError, StoreErrorKind};
 
 impl<T: CleanupTable> Run<'_, T> {
     /// Processes records on `list`.
@@ -282,7 +282,7 @@ impl<T: CleanupTable> Run<'_, T> {
         reason: WriteReason,
         totals: &mut RunTotals,
     ) {
-        if !error.is_retryable() && !matches!(error, StoreError::RecordRejected { .. }) {
+        if !error.is_retryable() && error.kind() != StoreErrorKind::RecordRejected {
             totals.counts.failed += 1;
             return totals.record_error(error);
         }

@@ -1,9 +1,7 @@
 //! One write until its outcome is known.
 
 use session_domain::{ConditionalWrite, WriteOp};
-use session_lifecycle::ports::StoreError;
-
-use super::retry::is_throttled;
+use session_lifecycle::ports::{StoreError, StoreErrorKind};
 
 /// How often a write may fail, other than by throttling, before the run continues without it.
 const MAX_FAILURES: u32 = 12;
@@ -51,7 +49,7 @@ impl PendingWrite {
 
     /// Notes an attempt that failed for this write alone.
     pub(super) fn record_failure(&mut self, error: &StoreError) {
-        self.failures += u32::from(!is_throttled(error));
+        self.failures += u32::from(error.kind() != StoreErrorKind::Throttled);
         self.outcome_unknown |= error.outcome_unknown();
     }
 

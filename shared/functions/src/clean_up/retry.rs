@@ -7,7 +7,7 @@ use super::CleanupTable;
 use super::run::Run;
 use super::totals::RunTotals;
 use session_lifecycle::clock::Deadline;
-use session_lifecycle::ports::{Metered, StoreError};
+use session_lifecycle::ports::{Metered, StoreError, StoreErrorKind};
 
 /// How long a run retries while the table does not respond at all.
 const UNRESPONSIVE_LIMIT: Duration = Duration::from_mins(1);
@@ -42,14 +42,14 @@ impl<T: CleanupTable> Run<'_, T> {
 
     /// Whether a retry after this error makes sense. A table that throttles is responsive.
     pub(super) fn should_retry(&self, error: &StoreError) -> bool {
-        is_throttled(error)
+        error.kind() == StoreErrorKind::Throttled
             || error.is_retryable()
                 && self.deadline.elapsed() < self.responses.last() + UNRESPONSIVE_LIMIT
     }
 
     /// Reduces the rates of reads and writes if the table throttled.
     pub(super) fn slow_down_if_throttled(&self, error: &StoreError) {
-        if is_throttled(error) {
+        if error.kind() == StoreErrorKind::Throttled {
             self.mark_responsive();
             self.write_rate.on_throttle(&self.deadline);
             self.scan_rate.on_throttle(&self.deadline);
@@ -118,10 +118,6 @@ where
             result => return result,
         }
     }
-}
-
-pub(super) const fn is_throttled(error: &StoreError) -> bool {
-    matches!(error, StoreError::Throttled { .. })
 }
 
 /// Pause after an attempt: doubles with each attempt, with jitter so that concurrent callers do not
