@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
-use session_domain::{CleanupReport, Hours, Trigger};
+use session_domain::{CleanupReport, Hours, Trigger, error_chain};
 use session_functions::clean_up::{
     CleanupFailed, CleanupRequest, CleanupSettings, adopt_and_clean_up, time_limit,
 };
@@ -127,7 +127,7 @@ impl From<CleanupError> for Diagnostic {
         };
         Self {
             error_type: error_type.to_owned(),
-            error_message: error.to_string(),
+            error_message: error_chain(&error),
         }
     }
 }

@@ -99,7 +99,10 @@ impl ForceCleanup {
         let done = clean_up(&self.table, &self.settings, &cleanup_request).await;
         self.metrics.record_run(CleanupFailed::report(&done));
         done.map_err(|failed| {
-            tracing::error!(error = failed.to_string(), "the cleanup failed");
+            tracing::error!(
+                error = session_domain::error_chain(&failed),
+                "the cleanup failed"
+            );
             ApiError::Internal
         })
     }
