@@ -7,7 +7,7 @@ use super::retry::{milliseconds, retry_briefly};
 use super::run::Run;
 use super::totals::RunTotals;
 use super::{CleanupFailed, CleanupTable};
-use session_domain::{CleanupReport, Counts, ItemKey, Timestamp};
+use session_domain::{CleanupReport, Counts, ItemKey, Timestamp, with_counts};
 use session_lifecycle::ports::StoreError;
 
 /// How often a run logs its progress, and an adoption stores its checkpoint.
@@ -104,36 +104,25 @@ impl<T: CleanupTable> Run<'_, T> {
 }
 
 fn log(report: &CleanupReport) {
-    let CleanupReport {
-        run_id,
-        trigger,
-        dry_run,
-        duration_ms,
-        complete,
-        counts,
-        ..
-    } = report;
-    tracing::info!(
-        %run_id,
-        trigger = trigger.as_str(),
-        requested_by = report.requested_by.as_deref(),
-        dry_run,
-        started_at = report.started_at_text(),
-        duration_ms,
-        complete,
-        sessions_deactivated = counts.sessions_deactivated,
-        sessions_deleted = counts.sessions_deleted,
-        refresh_tokens_deleted = counts.refresh_tokens_deleted,
-        blacklisted_tokens_deleted = counts.blacklisted_tokens_deleted,
-        changed_elsewhere = counts.changed_elsewhere,
-        reindexed = counts.reindexed,
-        adopted = counts.adopted,
-        adoption_percent = report.adoption_percent,
-        malformed = counts.malformed,
-        failed = counts.failed,
-        capacity_units = report.capacity_units,
-        oldest_expired_age_seconds = report.oldest_expired_age_seconds,
-        error = report.error.as_deref(),
-        "cleanup ended"
-    );
+    macro_rules! log_with_counts {
+        ([$counts:ident] $($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
+            tracing::info!(
+                run_id = %report.run_id,
+                trigger = report.trigger.as_str(),
+                requested_by = report.requested_by.as_deref(),
+                dry_run = report.dry_run,
+                started_at = report.started_at_text(),
+                duration_ms = report.duration_ms,
+                complete = report.complete,
+                $($member = $counts.$member,)+
+                adoption_percent = report.adoption_percent,
+                capacity_units = report.capacity_units,
+                oldest_expired_age_seconds = report.oldest_expired_age_seconds,
+                error = report.error.as_deref(),
+                "cleanup ended"
+            )
+        };
+    }
+    let counts = report.counts;
+    with_counts!(log_with_counts[counts]);
 }
