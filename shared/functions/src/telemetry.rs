@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::Environment;
+use crate::environment::Environment;
 
 /// The crates whose lines are shown down to the configured level. Others, the SDK and the runtime
 /// among them, write whole requests at their finer levels, tokens included: of them no more than
