@@ -6,7 +6,7 @@ use super::CleanupTable;
 use super::run::Run;
 use super::totals::{RunTotals, WriteReason};
 use session_domain::{ConditionalWrite, DueList, ItemKey, Reason, Record, RecordKey, WriteOp};
-use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError};
+use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError, StoreErrorKind};
 
 /// A change that is still to be made.
 struct Pending {
@@ -218,7 +218,7 @@ impl<T: CleanupTable> Run<'_, T> {
                 Outcome::ConditionFailed => refused.push(it),
                 Outcome::Failed(error) if error.is_retryable() && it.failures < MAX_FAILURES => {
                     self.slow_down_if_throttled(&error);
-                    it.failures += u32::from(!matches!(error, StoreError::Throttled { .. }));
+                    it.failures += u32::from(error.kind() != StoreErrorKind::Throttled);
                     it.uncertain |= error.outcome_unknown();
                     unfinished.pending.push(it);
                     unfinished.should_back_off = true;
@@ -316,7 +316,7 @@ impl<T: CleanupTable> Run<'_, T> {
         reason: WriteReason,
         totals: &mut RunTotals,
     ) {
-        if !error.is_retryable() && !matches!(error, StoreError::RecordRejected { .. }) {
+        if !error.is_retryable() && error.kind() != StoreErrorKind::RecordRejected {
             totals.counts.failed += 1;
             return totals.record_error(Some(error));
         }

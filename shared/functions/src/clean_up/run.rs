@@ -10,7 +10,7 @@ use super::{CleanupFailed, CleanupRequest, CleanupSettings, CleanupTable};
 use session_domain::{CleanupReport, Counts, ItemKey, RetentionPolicy, Timestamp};
 use session_lifecycle::aws::CallPolicy;
 use session_lifecycle::clock::Deadline;
-use session_lifecycle::ports::{ApplyWrites, Metered, StoreError};
+use session_lifecycle::ports::{ApplyWrites, Metered, StoreError, StoreErrorKind};
 
 /// For how long a run goes on to ask a table that does not answer at all.
 const UNRESPONSIVE_LIMIT: Duration = Duration::from_mins(1);
@@ -108,13 +108,13 @@ impl<'a, T: CleanupTable> Run<'a, T> {
     /// there, and says when it can do more.
     pub(super) fn should_retry(&self, error: &StoreError) -> bool {
         let last_response = Duration::from_millis(self.last_response_ms.load(Ordering::Relaxed));
-        matches!(error, StoreError::Throttled { .. })
+        error.kind() == StoreErrorKind::Throttled
             || error.is_retryable() && self.deadline.elapsed() < last_response + UNRESPONSIVE_LIMIT
     }
 
     /// Writes and reads less in a second where the table throttles.
     pub(super) fn slow_down_if_throttled(&self, error: &StoreError) {
-        if matches!(error, StoreError::Throttled { .. }) {
+        if error.kind() == StoreErrorKind::Throttled {
             self.mark_responsive();
             self.rate_limiter.on_throttle(&self.deadline);
             self.scan_rate_limiter.on_throttle(&self.deadline);
