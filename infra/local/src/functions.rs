@@ -16,6 +16,7 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use session_domain::error_chain;
 use session_functions::authorize::TimeLimits;
 use session_functions::config::{AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig};
 use session_functions::environment::{Environment, InvalidConfiguration};
@@ -118,10 +119,12 @@ impl Functions {
                 .catch_unwind()
                 .await;
             let answer = answer.unwrap_or_else(|_| Err("the function panicked".into()));
-            if let Err(error) = &answer {
-                tracing::error!(%error, "the invocation failed");
-            }
-            answer
+            // As in the Lambda runtime, an error is text: the message and its sources.
+            answer.map_err(|error| {
+                let error = error_chain(&*error);
+                tracing::error!(error, "the invocation failed");
+                Error::from(error)
+            })
         };
         run.instrument(span).await
     }

@@ -90,7 +90,7 @@ pub struct CleanupRequest {
 
 /// A run that could not do all its work for another reason than time.
 #[derive(Debug, thiserror::Error)]
-#[error("the cleanup {} could not finish: {}", report.run_id, source.error_chain())]
+#[error("the cleanup {} could not finish", report.run_id)]
 pub struct CleanupFailed {
     /// What it did all the same; stored as every report is.
     pub report: Box<CleanupReport>,
