@@ -8,13 +8,14 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
-use session_domain::{CleanupReport, Hours, Trigger, error_chain};
+use session_domain::{CleanupReport, Hours, Trigger};
 use session_functions::clean_up::{
     CleanupFailed, CleanupRequest, CleanupSettings, adopt_and_clean_up, time_limit,
 };
 use session_functions::config::CleanupConfig;
 use session_functions::metrics::Metrics;
 use session_functions::statistics;
+use session_functions::telemetry::diagnostic;
 use session_lifecycle::clock::Deadline;
 use session_lifecycle::dynamodb::Table;
 use tokio::time::timeout;
@@ -125,9 +126,6 @@ impl From<CleanupError> for Diagnostic {
             CleanupError::Event(_) => "WrongEvent",
             CleanupError::Run(_) => "CleanupFailed",
         };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error_chain(&error),
-        }
+        diagnostic(error_type, &error)
     }
 }

@@ -18,10 +18,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use session_domain::error_chain;
 use session_functions::authorize::TimeLimits;
-use session_functions::config::{
-    AuthorizerConfig, CleanupConfig, Environment, ForceCleanupConfig, InvalidConfiguration,
-    StatsConfig,
-};
+use session_functions::config::{AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig};
+use session_functions::environment::{Environment, InvalidConfiguration};
 use session_functions::metrics::{Metrics, Namespace};
 use session_token::keys::FetchError;
 use stats::Stats;
