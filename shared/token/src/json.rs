@@ -4,90 +4,100 @@
 //! signed must not mean one thing to its issuer and another one here, so RFC 7515 §4 and RFC 7519
 //! §4 ask for unique names; here no object may break that, at any depth.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{
     Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor,
 };
+use serde_json::{Map, Value};
 
-/// Reads a JSON object in which no name stands twice.
+/// Reads a JSON object with unique names.
 #[must_use]
 pub fn read_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    // A struct would be read from an array, too.
+    serde_json::from_value(read_value(json)?).ok()
+}
+
+/// Reads a JSON object with unique names, whatever its members.
+#[must_use]
+pub fn read_value(json: &[u8]) -> Option<Value> {
+    // A struct could also be read from an array.
     if !json.trim_ascii_start().starts_with(b"{") {
         return None;
     }
-    serde_json::from_slice::<UniqueNames>(json).ok()?;
-    serde_json::from_slice(json).ok()
+    let UniqueNames(value) = serde_json::from_slice(json).ok()?;
+    Some(value)
 }
 
-/// How names begin that mean something to `serde_json`: it would read the text behind one of them
-/// as JSON in its turn, which nobody has looked through for doubled names.
+/// Prefix of names that `serde_json` treats specially: it would parse the text of such a member as JSON,
+/// and that text is not checked for duplicate names.
 const RESERVED_PREFIX: &str = "$serde_json::private::";
 
 /// Any JSON in which no object has a name twice.
-struct UniqueNames;
+struct UniqueNames(Value);
 
 impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
+        deserializer.deserialize_any(UniqueNamesVisitor).map(Self)
     }
 }
 
-/// A name, borrowed where nothing in it is escaped.
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+struct UniqueNamesVisitor;
 
-impl<'de> Visitor<'de> for UniqueNames {
-    type Value = Self;
+impl<'de> Visitor<'de> for UniqueNamesVisitor {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without a doubled name")
+        f.write_str("JSON without duplicate names")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
-        let mut names = BTreeSet::new();
-        while let Some(Name(name)) = members.next_key()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
             if name.starts_with(RESERVED_PREFIX) {
-                return Err(Error::custom("a name that is not a name to serde_json"));
+                return Err(Error::custom("a reserved name"));
             }
-            if !names.insert(name) {
-                return Err(Error::custom("a doubled name"));
+            let UniqueNames(value) = members.next_value()?;
+            if object.insert(name, value).is_some() {
+                return Err(Error::custom("a duplicate name"));
             }
-            members.next_value::<Self>()?;
         }
-        Ok(self)
+        Ok(Value::Object(object))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self, A::Error> {
-        while elements.next_element::<Self>()?.is_some() {}
-        Ok(self)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(UniqueNames(value)) = elements.next_element()? {
+            array.push(value);
+        }
+        Ok(Value::Array(array))
     }
 
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
     }
 }
 

@@ -12,12 +12,7 @@
 //! use session_token::{TokenRules, TokenVerifier};
 //!
 //! # async fn example(token: &str) -> Result<(), Box<dyn std::error::Error>> {
-//! let rules = TokenRules {
-//!     algorithm: Algorithm::HS256,
-//!     issuer: "https://login.example.com".to_owned(),
-//!     audience: "api".to_owned(),
-//!     leeway_seconds: 0,
-//! };
+//! let rules = TokenRules::new(Algorithm::HS256, "https://login.example.com", "api");
 //! let key = VerifyingKey::from_secret(rules.algorithm, "a secret of at least 32 bytes, please")?;
 //! let verifier = TokenVerifier::new(rules, Keys::Fixed(Arc::new(KeySet::Any(vec![key]))));
 //! let claims = verifier.verify(token, Timestamp::from_seconds(1_800_000_000)).await?;
@@ -32,8 +27,15 @@
 //!
 //! There is no network access and no clock here. The sources of keys are in `session_functions`.
 
+mod claims;
 pub mod json;
 pub mod keys;
 mod token;
 
-pub use token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
+pub use claims::{
+    AudienceRule, ClaimMapping, ClaimName, ClaimRole, Claims, InvalidClaimName, RequiredClaim,
+};
+pub use token::{
+    InvalidToken, MAX_TOKEN_BYTES, NotVerified, TokenRules, TokenVerifier, media_type,
+    parse_algorithm,
+};

@@ -1,40 +1,32 @@
-//! JSON Web Tokens: form, signature and claims. Whether the token's time is over is not decided
-//! here, for an expired token still leads to its session.
+//! Verification of a token: form, signature and claims. Expiry is not checked here because an expired
+//! token still names its session.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::json::read_object;
+use crate::claims::{
+    AudienceRule, ClaimMapping, ClaimRole, Claims, RequiredClaim, is_other_kind, numeric_date,
+};
+use crate::json::{read_object, read_value};
 use crate::keys::{Keys, KeysUnavailable};
-use session_domain::{SessionId, Timestamp, TokenId, UserId};
+use session_domain::Timestamp;
 
-/// The longest token that is looked at, in bytes.
-const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// Maximum length of a token in bytes: what API Gateway accepts as the size of all headers.
+pub const MAX_TOKEN_BYTES: usize = 10 * 1024;
 
-/// What a token says of its bearer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claims {
-    /// `sub`.
-    pub user: UserId,
-    /// `sid`.
-    pub session: SessionId,
-    /// `jti`.
-    pub token: TokenId,
-    /// `exp`.
-    pub expires_at: Timestamp,
-    /// `scope`: names, separated by spaces; empty where there is none.
-    pub scope: String,
-}
+/// Types of JWT that are never access tokens: logout tokens (OIDC Back-Channel Logout 1.0 §2.4),
+/// security event tokens (RFC 8417 §2.3) and `DPoP` proofs (RFC 9449 §4.2).
+const OTHER_TYPES: [&str; 3] = ["logout+jwt", "secevent+jwt", "dpop+jwt"];
 
-/// Which check a token failed. For the log: the caller is only told that the token is invalid.
+/// The check that a token failed. It is for the log: the caller learns only that the token is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
-    /// More than 8 KiB.
-    #[error("the token is too long")]
+    /// Longer than [`MAX_TOKEN_BYTES`].
+    #[error("the token is longer than {} KiB", MAX_TOKEN_BYTES / 1024)]
     TooLong,
     /// Not three parts, or not base64url without padding (RFC 7515 §2).
     #[error("the token is not three parts of base64url")]
@@ -43,61 +35,170 @@ pub enum InvalidToken {
     #[error("the header is malformed")]
     Header,
     /// Another algorithm than the configured one.
-    #[error("the algorithm is not the configured one")]
+    #[error("the header's alg is not the configured algorithm")]
     Algorithm,
-    /// It has extensions that must be understood (RFC 7515 §4.1.11), or a payload that is said not
-    /// to be encoded, which that of a JWT always is (RFC 7797 §7).
+    /// Extensions that must be understood (RFC 7515 §4.1.11), or an unencoded payload, which a JWT must
+    /// not have (RFC 7797 §7).
     #[error("the header lists critical extensions")]
     Critical,
-    /// There is no key of the name that the token gives (RFC 7515 §4.1.4).
+    /// The header's `typ` (RFC 7515 §4.1.9) names another kind of JWT, or none of the configured types.
+    #[error("the header's typ is not one of an access token")]
+    Type,
+    /// No key has the token's `kid` (RFC 7515 §4.1.4).
     #[error("there is no key with the token's kid")]
     UnknownKey,
-    /// The signature is not the key's.
+    /// No key verifies the signature.
     #[error("the signature does not verify")]
     Signature,
-    /// The payload is not JSON, or not an object in which each name stands once.
-    #[error("the payload is no JSON object in which each name stands once")]
+    /// The payload is not a JSON object with unique names.
+    #[error("the payload is not a JSON object with unique names")]
     Payload,
-    /// A required claim is not there. This is its name.
-    #[error("the claim {0} is missing")]
-    MissingClaim(&'static str),
-    /// A claim has another type than it must have, or is too long, or is no time. This is its name;
-    /// its value stays out of the log.
-    #[error("the claim {0} is malformed")]
-    MalformedClaim(&'static str),
+    /// A claim says that this is an ID, refresh, logout or other token, not an access token.
+    #[error("a claim says that the token is not an access token")]
+    OtherKind,
+    /// A claim that must have a configured value has not.
+    #[error("a required claim is missing or has another value")]
+    RequiredClaim,
+    /// A claim is missing.
+    #[error("a claim is missing")]
+    MissingClaim(ClaimRole),
+    /// A claim has the wrong type, is too long, or is not a valid time.
+    #[error("a claim is malformed")]
+    MalformedClaim(ClaimRole),
     /// `iss` is not the configured issuer.
     #[error("the issuer is not the configured one")]
     Issuer,
-    /// `aud` does not name the configured audience.
-    #[error("the audience is not the configured one")]
+    /// The token names no configured audience.
+    #[error("the audience is not a configured one")]
     Audience,
-    /// `nbf` or `iat` lies ahead.
-    #[error("the token is not yet valid")]
+    /// `nbf` or `iat` is in the future.
+    #[error("the token is not valid yet")]
     NotYetValid,
 }
 
 /// Why a token was not verified.
 #[derive(Debug, thiserror::Error)]
 pub enum NotVerified {
-    /// It failed a check.
+    /// The token failed a check.
     #[error(transparent)]
     Invalid(#[from] InvalidToken),
-    /// There is nothing to check it with, for now.
+    /// No key is available to check the token with.
     #[error(transparent)]
     Keys(#[from] KeysUnavailable),
 }
 
-/// What tokens are taken, whatever their keys.
+/// Which tokens are accepted, whatever their keys.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TokenRules {
-    /// The one algorithm.
+    /// The accepted signature algorithm.
     pub algorithm: Algorithm,
-    /// What `iss` must be.
+    /// The required `iss`.
     pub issuer: String,
-    /// What `aud` must name.
-    pub audience: String,
-    /// The clock skew allowed for `nbf` and `iat`, never for `exp`.
+    /// Whom a token must be for. `None` accepts any audience: then only [`TokenRules::required`] tells
+    /// the tokens of this API from those of another API of the same issuer.
+    pub audience: Option<AudienceRule>,
+    /// Which claim means what.
+    pub claims: ClaimMapping,
+    /// Accepted values of the header `typ`, as [`media_type`] normalizes them. Empty accepts every
+    /// type but those of other kinds of JWT.
+    pub types: Vec<String>,
+    /// Claims that a token must have.
+    pub required: Vec<RequiredClaim>,
+    /// Allowed clock skew for `nbf` and `iat`, never for `exp`.
     pub leeway_seconds: u32,
+}
+
+impl TokenRules {
+    /// Rules with the standard claims, for one issuer and one audience.
+    #[must_use]
+    pub fn new(
+        algorithm: Algorithm,
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+    ) -> Self {
+        Self {
+            algorithm,
+            issuer: issuer.into(),
+            audience: Some(AudienceRule::new([audience])),
+            claims: ClaimMapping::default(),
+            types: Vec::new(),
+            required: Vec::new(),
+            leeway_seconds: 0,
+        }
+    }
+
+    /// The name of the claim with this role.
+    #[must_use]
+    pub fn claim_name(&self, role: ClaimRole) -> &str {
+        match role {
+            ClaimRole::Issuer => "iss",
+            ClaimRole::Audience => self.audience.as_ref().map_or("aud", |it| it.claim.as_str()),
+            ClaimRole::User => self.claims.user.as_str(),
+            ClaimRole::Session => self.claims.session.as_str(),
+            ClaimRole::TokenId => self
+                .claims
+                .token_id
+                .as_ref()
+                .map_or("jti", |it| it.as_str()),
+            ClaimRole::Expiry => "exp",
+            ClaimRole::NotBefore => "nbf",
+            ClaimRole::IssuedAt => "iat",
+        }
+    }
+
+    /// Checks and reads the payload of a token with a valid signature.
+    fn claims(&self, payload: &[u8], now: Timestamp) -> Result<Claims, InvalidToken> {
+        let payload = read_value(payload).ok_or(InvalidToken::Payload)?;
+        match payload.get("iss") {
+            None => return Err(InvalidToken::MissingClaim(ClaimRole::Issuer)),
+            Some(Value::String(issuer)) if *issuer == self.issuer => {}
+            Some(Value::String(_)) => return Err(InvalidToken::Issuer),
+            Some(_) => return Err(InvalidToken::MalformedClaim(ClaimRole::Issuer)),
+        }
+        if let Some(rule) = &self.audience {
+            rule.check(&payload)?;
+        }
+        if !self.required.iter().all(|it| it.holds(&payload)) {
+            return Err(InvalidToken::RequiredClaim);
+        }
+        if is_other_kind(&payload, &self.required) {
+            return Err(InvalidToken::OtherKind);
+        }
+        for (name, role) in [("nbf", ClaimRole::NotBefore), ("iat", ClaimRole::IssuedAt)] {
+            let Some(date) = numeric_date(&payload, name, role)? else {
+                continue;
+            };
+            let valid_from = Timestamp::start_from_numeric_date(date)
+                .ok_or(InvalidToken::MalformedClaim(role))?;
+            if valid_from.minus(self.leeway_seconds.into()) > now {
+                return Err(InvalidToken::NotYetValid);
+            }
+        }
+        self.claims.read(&payload)
+    }
+
+    fn check_type(&self, typ: Option<&str>) -> Result<(), InvalidToken> {
+        let typ = typ.map(media_type);
+        let is_other = |typ: &String| OTHER_TYPES.contains(&typ.as_str());
+        let is_accepted =
+            self.types.is_empty() || typ.as_ref().is_some_and(|typ| self.types.contains(typ));
+        if typ.as_ref().is_some_and(is_other) || !is_accepted {
+            return Err(InvalidToken::Type);
+        }
+        Ok(())
+    }
+}
+
+/// A value of the header `typ` in the form in which types are compared (RFC 7515 §4.1.9): lower case,
+/// and without `application/`, which may be omitted.
+#[must_use]
+pub fn media_type(typ: &str) -> String {
+    let typ = typ.trim().to_ascii_lowercase();
+    match typ.strip_prefix("application/") {
+        Some(name) if !name.contains('/') => name.to_owned(),
+        _ => typ,
+    }
 }
 
 /// Verifies tokens.
@@ -107,75 +208,75 @@ pub struct TokenVerifier {
     keys: Keys,
 }
 
-/// The JOSE header's members that matter here (RFC 7515 §4.1); all others are ignored, those that
-/// carry or point to keys among them.
+/// The members of the JOSE header (RFC 7515 §4.1) that are used. All others are ignored, including
+/// those that contain or point to keys.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    #[serde(default)]
+    kid: Kid,
     #[serde(default, deserialize_with = "non_null")]
-    kid: Option<String>,
+    typ: Option<String>,
     #[serde(default, deserialize_with = "is_present")]
     crit: bool,
     #[serde(default, deserialize_with = "non_null")]
     b64: Option<bool>,
 }
 
+/// A `kid`, as tokens and keys have it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Kid(pub(crate) Option<String>);
+
+impl<'de> Deserialize<'de> for Kid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(&Value::deserialize(deserializer)?).ok_or_else(|| {
+            serde::de::Error::custom("a kid that is neither text nor a whole number")
+        })
+    }
+}
+
+impl Kid {
+    /// Reads a `kid`. It should be a string (RFC 7515 §4.1.4), but some issuers number their keys: a
+    /// whole number is its digits. `null` and the empty string mean that there is none.
+    pub(crate) fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(Self(None)),
+            Value::String(kid) => Some(Self(Some(kid.clone()).filter(|kid| !kid.is_empty()))),
+            Value::Number(kid) if !kid.is_f64() => Some(Self(Some(kid.to_string()))),
+            Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
 fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
-#[derive(Deserialize)]
-struct Payload {
-    iss: String,
-    aud: Audience,
-    sub: String,
-    sid: String,
-    jti: String,
-    exp: f64,
-    #[serde(default, deserialize_with = "non_null")]
-    nbf: Option<f64>,
-    #[serde(default, deserialize_with = "non_null")]
-    iat: Option<f64>,
-    #[serde(default)]
-    scope: String,
-}
-
-/// What may be left out, but not be null.
+/// A member that may be absent, but not `null`.
 fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// One audience or several (RFC 7519 §4.1.3).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
-impl Audience {
-    fn names(&self, audience: &str) -> bool {
-        match self {
-            Self::One(one) => one == audience,
-            Self::Several(several) => several.iter().any(|one| one == audience),
-        }
-    }
-}
-
 impl TokenVerifier {
-    /// A verifier by these rules and keys.
+    /// A verifier with these rules and keys.
     #[must_use]
     pub const fn new(rules: TokenRules, keys: Keys) -> Self {
         Self { rules, keys }
     }
 
-    /// Checks everything of a token but whether it has expired or was revoked.
+    /// The rules.
+    #[must_use]
+    pub const fn rules(&self) -> &TokenRules {
+        &self.rules
+    }
+
+    /// Checks everything about a token except its expiry and its revocation.
     ///
     /// # Errors
     ///
-    /// The first check that it fails; or that there are no keys to check it with.
+    /// The first check that failed, or no key was available.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, NotVerified> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(InvalidToken::TooLong.into());
@@ -185,20 +286,21 @@ impl TokenVerifier {
         let signature = decode(signature)?;
 
         let header: Header = read_object(&decode(header)?).ok_or(InvalidToken::Header)?;
-        if header.alg.parse() != Ok(self.rules.algorithm) {
+        if parse_algorithm(&header.alg) != Some(self.rules.algorithm) {
             return Err(InvalidToken::Algorithm.into());
         }
         if header.crit || header.b64 == Some(false) {
             return Err(InvalidToken::Critical.into());
         }
-        let kid = header.kid.as_deref();
+        self.rules.check_type(header.typ.as_deref())?;
+        let kid = header.kid.0.as_deref();
         let set = self.keys.at(now, kid).await?;
         let mut keys = set.of(kid).peekable();
         if keys.peek().is_none() {
             return Err(InvalidToken::UnknownKey.into());
         }
         if !keys.any(|key| key.verifies(message.as_bytes(), &signature)) {
-            // Another key may have signed, one that could not be fetched.
+            // The key that signed may be one that could not be fetched.
             set.complete()?;
             return Err(InvalidToken::Signature.into());
         }
@@ -206,59 +308,14 @@ impl TokenVerifier {
     }
 }
 
-impl TokenRules {
-    /// Reads the claims of a token whose signature is good.
-    fn claims(&self, payload: &[u8], now: Timestamp) -> Result<Claims, InvalidToken> {
-        let payload: Payload = read_object(payload).ok_or_else(|| unreadable(payload))?;
-        if payload.iss != self.issuer {
-            return Err(InvalidToken::Issuer);
-        }
-        if !payload.aud.names(&self.audience) {
-            return Err(InvalidToken::Audience);
-        }
-        let malformed = InvalidToken::MalformedClaim;
-        for (name, date) in [("nbf", payload.nbf), ("iat", payload.iat)] {
-            let Some(date) = date else { continue };
-            let valid_from =
-                Timestamp::start_from_numeric_date(date).ok_or_else(|| malformed(name))?;
-            if valid_from.minus(self.leeway_seconds.into()) > now {
-                return Err(InvalidToken::NotYetValid);
-            }
-        }
-        let expires_at = Timestamp::end_from_numeric_date(payload.exp);
-        Ok(Claims {
-            user: UserId::parse(payload.sub).map_err(|_| malformed("sub"))?,
-            session: SessionId::parse(payload.sid).map_err(|_| malformed("sid"))?,
-            token: TokenId::parse(payload.jti).map_err(|_| malformed("jti"))?,
-            expires_at: expires_at.ok_or_else(|| malformed("exp"))?,
-            scope: payload.scope,
-        })
+/// Parses the name of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1). `Ed25519` (RFC 9864 §2.2) is `EdDSA`
+/// with the only curve that is accepted here.
+#[must_use]
+pub fn parse_algorithm(name: &str) -> Option<Algorithm> {
+    match name {
+        "Ed25519" => Some(Algorithm::EdDSA),
+        name => name.parse().ok(),
     }
-}
-
-/// Why claims could not be read. Only a refused token is read a second time for this.
-fn unreadable(payload: &[u8]) -> InvalidToken {
-    type Fits = fn(&Value) -> bool;
-    const CLAIMS: [(&str, bool, Fits); 9] = [
-        ("iss", true, Value::is_string),
-        ("aud", true, |aud| Audience::deserialize(aud).is_ok()),
-        ("sub", true, Value::is_string),
-        ("sid", true, Value::is_string),
-        ("jti", true, Value::is_string),
-        ("exp", true, Value::is_number),
-        ("nbf", false, Value::is_number),
-        ("iat", false, Value::is_number),
-        ("scope", false, Value::is_string),
-    ];
-    let Some(claims) = read_object::<Map<String, Value>>(payload) else {
-        return InvalidToken::Payload;
-    };
-    let wrong = |(name, required, fits): (&'static str, bool, Fits)| match claims.get(name) {
-        None => required.then_some(InvalidToken::MissingClaim(name)),
-        Some(value) => (!fits(value)).then_some(InvalidToken::MalformedClaim(name)),
-    };
-    let mut wrongs = CLAIMS.into_iter().filter_map(wrong);
-    wrongs.next().unwrap_or(InvalidToken::Payload)
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use jsonwebtoken::Algorithm;
-use jsonwebtoken::jwk::{Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyOperations, PublicKeyUse};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::key::kind;
 use super::{KeySet, VerifyingKey};
 use crate::json::read_object;
+use crate::token::{Kid, parse_algorithm};
 
 /// The most keys of a set that are read. Each is checked, which takes time for which a request waits.
 const MAX_KEYS: usize = 500;
@@ -35,15 +36,44 @@ pub enum InvalidJwks {
     TooManyKeys(usize),
 }
 
-/// Reads the keys of a JWK Set that may verify tokens of `algorithm`. Keys for something else are
-/// passed over (RFC 7517 §5). Private and symmetric ones, and those that share their `kid` with
-/// another, are refused: whoever publishes them has lost control of them. The log names both kinds
-/// and says why, in a line each.
+/// The usable keys of a JWK Set, and why the others are not used.
+#[derive(Debug)]
+pub struct JwkSet {
+    /// The keys that may verify tokens.
+    pub keys: KeySet,
+    /// The keys that are not used.
+    pub unused: UnusedKeys,
+}
+
+/// Keys of a JWK Set that are not used, as text for the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct UnusedKeys {
+    skipped: Vec<(Option<String>, &'static str)>,
+    rejected: Vec<(Option<String>, &'static str)>,
+}
+
+impl UnusedKeys {
+    /// Logs the keys: those for another purpose, and those that must not be used.
+    pub fn log(&self) {
+        if !self.skipped.is_empty() {
+            let (count, keys) = (self.skipped.len(), list(&self.skipped));
+            tracing::info!(count, keys, "keys of the JWK Set are passed over");
+        }
+        if !self.rejected.is_empty() {
+            let (count, keys) = (self.rejected.len(), list(&self.rejected));
+            tracing::warn!(count, keys, "keys of the JWK Set are refused");
+        }
+    }
+}
+
+/// Reads the keys of a JWK Set that may verify tokens of `algorithm`. Keys for another purpose are
+/// skipped (RFC 7517 §5). Private and symmetric keys are rejected because their confidentiality is lost,
+/// and so are different keys for the same purpose that share a `kid`.
 ///
 /// # Errors
 ///
-/// What is no JWK Set, or a set of more than 500 keys.
-pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<KeySet, InvalidJwks> {
+/// The document is no JWK Set, or has more than 500 keys.
+pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<JwkSet, InvalidJwks> {
     let mut document: Map<String, Value> = read_object(document).ok_or(InvalidJwks::Malformed)?;
     let Some(Value::Array(keys)) = document.remove("keys") else {
         return Err(InvalidJwks::Malformed);
@@ -51,85 +81,119 @@ pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<KeySet, Invali
     if keys.len() > MAX_KEYS {
         return Err(InvalidJwks::TooManyKeys(keys.len()));
     }
-    let kid_of = |key: &Value| Some(key.get("kid")?.as_str()?.to_owned());
-    let mut sharing = HashMap::<_, u32>::new();
-    for key in &keys {
-        *sharing.entry(kid_of(key)).or_default() += 1;
-    }
-    let (mut named, mut passed_over, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let mut unused = UnusedKeys::default();
+    let mut usable: Vec<UsableKey> = Vec::new();
     for key in keys {
-        let kid = kid_of(&key);
-        let shared = sharing.get(&kid).is_some_and(|keys| *keys > 1);
-        match read_key(key, shared, algorithm) {
-            Ok(key) => named.push(key),
-            Err(Unused::PassedOver(why)) => passed_over.push((kid, why)),
-            Err(Unused::Refused(why)) => refused.push((kid, why)),
+        let kid = key.get("kid").and_then(Kid::read).unwrap_or_default().0;
+        match read_key(key, algorithm) {
+            Ok((parameters, key)) => {
+                // A key may be listed twice, for instance once per algorithm (RFC 7517 §4.5).
+                let is_same = |it: &UsableKey| it.kid == kid && it.parameters == parameters;
+                if !usable.iter().any(is_same) {
+                    usable.push(UsableKey {
+                        kid,
+                        parameters,
+                        key,
+                    });
+                }
+            }
+            Err(Unused::Skipped(why)) => unused.skipped.push((kid, why)),
+            Err(Unused::Rejected(why)) => unused.rejected.push((kid, why)),
         }
     }
-    if !passed_over.is_empty() {
-        let (count, keys) = (passed_over.len(), list(&passed_over));
-        tracing::info!(count, keys, "keys of the JWK Set are passed over");
+    let mut by_kid = HashMap::<_, u32>::new();
+    for key in &usable {
+        *by_kid.entry(key.kid.clone()).or_default() += 1;
     }
-    if !refused.is_empty() {
-        let (count, keys) = (refused.len(), list(&refused));
-        tracing::warn!(count, keys, "keys of the JWK Set are refused");
+    let mut named = Vec::with_capacity(usable.len());
+    for UsableKey { kid, key, .. } in usable {
+        // Keys without a `kid` are all tried. A `kid` must name one key.
+        if kid.is_some() && by_kid.get(&kid).is_some_and(|keys| *keys > 1) {
+            unused.rejected.push((kid, "shares its kid with another"));
+        } else {
+            named.push((kid, key));
+        }
     }
-    Ok(KeySet::Named(named))
+    Ok(JwkSet {
+        keys: KeySet::Named(named),
+        unused,
+    })
 }
 
-/// Why a key of a set is not used; the words follow "the key".
+/// A key that fits the algorithm.
+struct UsableKey {
+    kid: Option<String>,
+    /// What tells two keys apart.
+    parameters: AlgorithmParameters,
+    key: VerifyingKey,
+}
+
+/// Why a key of a set is not used. The text follows "the key".
 enum Unused {
-    /// It is for something else.
-    PassedOver(&'static str),
-    /// It is for this, and must not be used; or its publisher has lost control of it.
-    Refused(&'static str),
+    /// It has another purpose.
+    Skipped(&'static str),
+    /// It has this purpose and must not be used, or its confidentiality is lost.
+    Rejected(&'static str),
 }
 
-/// Reads a key, if all that it says of its purpose (RFC 7517 §4.1 to §4.4) suits the algorithm.
+/// Reads a key if everything that it says about its purpose (RFC 7517 §4.1 to §4.4) fits the algorithm.
 fn read_key(
-    key: Value,
-    shared: bool,
+    mut key: Value,
     algorithm: Algorithm,
-) -> Result<(Option<String>, VerifyingKey), Unused> {
-    use Unused::{PassedOver, Refused};
+) -> Result<(AlgorithmParameters, VerifyingKey), Unused> {
+    use Unused::{Rejected, Skipped};
 
     let member = |name| key.get(name).and_then(Value::as_str);
     if PRIVATE_MEMBERS.iter().any(|name| key.get(name).is_some()) {
-        return Err(Refused("is private or symmetric"));
-    }
-    if shared {
-        return Err(Refused("shares its kid with another"));
+        return Err(Rejected("is private or symmetric"));
     }
     let (kty, crv) = kind(algorithm);
     if member("kty") != Some(kty) {
-        return Err(PassedOver("has another kty, or none"));
+        return Err(Skipped("has another kty, or none"));
     }
     if crv.is_some() && member("crv") != crv {
-        return Err(PassedOver("has another crv, or none"));
+        return Err(Skipped("has another crv, or none"));
     }
-    if key
-        .get("kid")
-        .is_some_and(|kid| !kid.is_string() && !kid.is_null())
+    if let Some(alg) = member("alg")
+        && parse_algorithm(alg) != Some(algorithm)
     {
-        return Err(Refused("has a kid that is no string"));
+        return Err(Skipped("has another alg"));
+    }
+    if key.get("kid").is_some_and(|kid| Kid::read(kid).is_none()) {
+        return Err(Rejected(
+            "has a kid that is neither text nor a whole number",
+        ));
+    }
+    if let Some(members) = key.as_object_mut() {
+        // Both are read above: `Jwk` knows neither `Ed25519` (RFC 9864) nor a number as `kid`.
+        members.remove("alg");
+        members.remove("kid");
+        for name in ["n", "e", "x", "y"] {
+            if let Some(Value::String(number)) = members.get_mut(name) {
+                *number = base64url(number);
+            }
+        }
     }
     let jwk =
-        Jwk::deserialize(key).map_err(|_| Refused("lacks a member or has a malformed one"))?;
-    let says = &jwk.common;
-    let alg = KeyAlgorithm::from(algorithm);
-    if says.key_algorithm.is_some_and(|it| it != alg) {
-        return Err(PassedOver("has another alg"));
+        Jwk::deserialize(key).map_err(|_| Rejected("lacks a member or has a malformed one"))?;
+    let common = &jwk.common;
+    let key_use = common.public_key_use.as_ref();
+    if key_use.is_some_and(|it| *it != PublicKeyUse::Signature) {
+        return Err(Skipped("has another use than sig"));
     }
-    let signs = says.public_key_use.as_ref();
-    if signs.is_some_and(|it| *it != PublicKeyUse::Signature) {
-        return Err(PassedOver("has another use than sig"));
+    let operations = common.key_operations.as_ref();
+    if operations.is_some_and(|it| !it.contains(&KeyOperations::Verify)) {
+        return Err(Skipped("has key_ops without verify"));
     }
-    let verifies = says.key_operations.as_ref();
-    if verifies.is_some_and(|it| !it.contains(&KeyOperations::Verify)) {
-        return Err(PassedOver("has key_ops without verify"));
-    }
-    let key = VerifyingKey::from_parameters(algorithm, &jwk.algorithm).map_err(Refused)?;
-    Ok((jwk.common.key_id, key))
+    let key = VerifyingKey::from_parameters(algorithm, &jwk.algorithm).map_err(Rejected)?;
+    Ok((jwk.algorithm, key))
+}
+
+/// A number of a key as base64url without padding (RFC 7518 §2). Some issuers publish it as base64, or
+/// padded: the number is the same.
+fn base64url(number: &str) -> String {
+    let number = number.trim_end_matches('=');
+    number.replace('+', "-").replace('/', "_")
 }
 
 /// The first of these keys, each with its `kid` and why it is not used.

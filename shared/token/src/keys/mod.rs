@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub use cache::CachedKeys;
 pub use error::{BoxError, FetchError, KeysUnavailable};
 pub use fetch::{Fetch, FetchKeys, Fetched};
-pub use jwks::{InvalidJwks, read_jwks};
+pub use jwks::{InvalidJwks, JwkSet, UnusedKeys, read_jwks};
 pub use key::{UnsuitableKey, VerifyingKey};
 
 use session_domain::Timestamp;
@@ -22,7 +22,8 @@ use session_domain::Timestamp;
 pub enum KeySet {
     /// Any of these keys may have signed, whatever `kid` the token has.
     Any(Vec<VerifyingKey>),
-    /// Only the key with the token's `kid` may have signed. A missing `kid` is a name, too.
+    /// Only a key with the token's `kid` may have signed, or one without `kid`. If the token has no `kid`,
+    /// any key may have signed.
     Named(Vec<(Option<String>, VerifyingKey)>),
     /// Any of these keys may have signed, or one that could not be fetched.
     Incomplete {
@@ -40,7 +41,10 @@ impl KeySet {
             Self::Any(keys) | Self::Incomplete { keys, .. } => (&keys[..], &[][..]),
             Self::Named(keys) => (&[][..], &keys[..]),
         };
-        let named = named.iter().filter(move |(name, _)| name.as_deref() == kid);
+        let named = named.iter().filter(move |(name, _)| match (kid, name) {
+            (Some(kid), Some(name)) => name == kid,
+            (None, _) | (_, None) => true,
+        });
         any.iter().chain(named.map(|(_, key)| key))
     }
 
