@@ -89,7 +89,7 @@ pub enum Deactivation {
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorizeError {
     /// The table could not be asked, or holds what cannot be understood.
-    #[error("{}", .0.error_chain())]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// There are no keys to verify the token with.
     #[error(transparent)]
