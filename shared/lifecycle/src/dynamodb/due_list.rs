@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, Select};
+use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity, Select};
 
 use super::item::{
     DUE_AT, DUE_INDEX, DUE_KEY, Item, PK, SK, due_at, item_key, take_key, text, time,
@@ -52,6 +52,28 @@ impl Table {
             .expression_attribute_values(":bound", time(bound))
     }
 
+    /// Reads a page of a part of the index.
+    async fn index_page(
+        &self,
+        due_key: DueKey,
+        range: DueRange,
+        start_after: Option<PageToken<Item>>,
+    ) -> Result<IndexPage, StoreError> {
+        let response = self
+            .query_due(due_key, range)
+            .set_exclusive_start_key(start_after.map(|token| token.0))
+            .limit(PAGE)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(READING, error))?;
+        Ok(IndexPage {
+            entries: items(response.items, READING)?,
+            next: response.last_evaluated_key.map(PageToken),
+            consumed: response.consumed_capacity,
+        })
+    }
+
     /// Counts page by page; `of_page` says how many of a page count.
     async fn count_pages(
         mut query: QueryFluentBuilder,
@@ -83,6 +105,13 @@ struct CountError {
     error: StoreError,
 }
 
+/// A page of the due index.
+struct IndexPage {
+    entries: Vec<Item>,
+    next: Option<PageToken<Item>>,
+    consumed: Option<ConsumedCapacity>,
+}
+
 impl ReadDueList for Table {
     type LastKey = Item;
 
@@ -92,29 +121,22 @@ impl ReadDueList for Table {
         cutoff: Timestamp,
         start_after: Option<PageToken<Item>>,
     ) -> Result<Metered<DuePage<Item>>, StoreError> {
-        let answer = self
-            .query_due(DueKey::List(list), DueRange::DueBy(cutoff))
-            .set_exclusive_start_key(start_after.map(|token| token.0))
-            .limit(PAGE)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_call(READING, error))?;
-        let consumed = answer.consumed_capacity.as_slice();
-        let entries = items(answer.items, READING)?;
-        let mut page = DuePage {
-            keys: Vec::with_capacity(entries.len()),
+        let page = self
+            .index_page(DueKey::List(list), DueRange::DueBy(cutoff), start_after)
+            .await?;
+        let mut due = DuePage {
+            keys: Vec::with_capacity(page.entries.len()),
             malformed: Vec::new(),
-            oldest: oldest_session(&entries),
-            next: answer.last_evaluated_key.map(PageToken),
+            oldest: oldest_session(&page.entries),
+            next: page.next,
         };
-        for mut entry in entries {
+        for mut entry in page.entries {
             match take_key(&mut entry) {
-                Ok(key) => page.keys.push(key),
-                Err(malformed) => page.malformed.push(malformed),
+                Ok(key) => due.keys.push(key),
+                Err(malformed) => due.malformed.push(malformed),
             }
         }
-        Ok(metered(page, consumed))
+        Ok(metered(due, page.consumed.as_slice()))
     }
 
     async fn malformed_page(
@@ -122,20 +144,14 @@ impl ReadDueList for Table {
         shard: Shard,
         start_after: Option<PageToken<Item>>,
     ) -> Result<Metered<MalformedPage<Item>>, StoreError> {
-        let answer = self
-            .query_due(DueKey::Malformed(shard), DueRange::All)
-            .set_exclusive_start_key(start_after.map(|token| token.0))
-            .limit(PAGE)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_call(READING, error))?;
-        let consumed = answer.consumed_capacity.as_slice();
-        let page = MalformedPage {
-            keys: items(answer.items, READING)?.iter().map(item_key).collect(),
-            next: answer.last_evaluated_key.map(PageToken),
+        let page = self
+            .index_page(DueKey::Malformed(shard), DueRange::All, start_after)
+            .await?;
+        let malformed = MalformedPage {
+            keys: page.entries.iter().map(item_key).collect(),
+            next: page.next,
         };
-        Ok(metered(page, consumed))
+        Ok(metered(malformed, page.consumed.as_slice()))
     }
 }
 
