@@ -17,7 +17,7 @@ pub(super) const PREFIX: &str = "RUN#";
 struct ReportItem {
     run_id: Uuid,
     trigger: String,
-    /// Stored as null if nobody requested the run through the API.
+    /// Stored as null if the run was not requested through the API.
     requested_by: Option<String>,
     dry_run: bool,
     started_at: String,
