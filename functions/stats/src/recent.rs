@@ -1,10 +1,8 @@
 //! What was counted last, kept for a while: to count reads the whole index, so whoever asks often
 //! must not make it read as often.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
-use session_lifecycle::clock::Deadline;
+use session_lifecycle::clock::Stopwatch;
 use session_lifecycle::ports::StoreError;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -53,7 +51,7 @@ impl<T: Copy> Recent<T> {
         if let Some(recent) = recent {
             return Ok(recent.value);
         }
-        let timer = Deadline::after(Duration::MAX);
+        let timer = Stopwatch::start();
         let value = count.await?;
         *counted = Some(Counted {
             value,
@@ -68,6 +66,7 @@ impl<T: Copy> Recent<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use session_lifecycle::ports::StoreErrorKind;
