@@ -1,4 +1,4 @@
-//! The use case of the reports: list them, page by page.
+//! Use case of the reports: list them, page by page.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,13 +11,13 @@ use session_lifecycle::ports::{ReadReports, ReportFilter, StoreError};
 /// How the sort key of each report begins; its time follows, and its run's id.
 const PREFIX: &str = "RUN#";
 
-/// A page of reports as the API gives it.
+/// A page of reports, as the API returns it.
 #[derive(Debug, Serialize)]
 pub struct Page {
-    /// Newest first.
+    /// Reports, newest first.
     pub reports: Vec<CleanupReport>,
-    /// The cursor of the next page. There may be one although this page has fewer reports than
-    /// asked for, or none: a page reads so many reports of others, and no more.
+    /// Cursor of the next page. A page can have a next page although it has fewer reports than the
+    /// limit, or none: the number of reports that a page reads and filters out is limited.
     pub next: Option<String>,
 }
 
@@ -58,12 +58,12 @@ impl Cursor {
     }
 }
 
-/// Lists up to `limit` reports of those asked for, newest first, from `cursor` on, which must suit
-/// them.
+/// Lists up to `limit` reports that match `filter`, newest first, starting at `cursor`, which must
+/// belong to the same filter.
 ///
 /// # Errors
 ///
-/// The store's.
+/// The table cannot be read.
 pub async fn list<T: ReadReports>(
     table: &T,
     filter: &ReportFilter,
