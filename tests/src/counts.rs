@@ -3,22 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use session_domain::Counts;
 
 /// The counts of a report that are not zero.
 #[must_use]
 pub fn counts(report: &Value) -> BTreeMap<String, u64> {
-    const COUNTS: [&str; 9] = [
-        "sessions_deactivated",
-        "sessions_deleted",
-        "refresh_tokens_deleted",
-        "blacklisted_tokens_deleted",
-        "changed_elsewhere",
-        "reindexed",
-        "adopted",
-        "malformed",
-        "failed",
-    ];
-    COUNTS
+    Counts::NAMES
         .into_iter()
         .map(|name| (name.to_owned(), report[name].as_u64().expect("a count")))
         .filter(|(_, count)| *count > 0)

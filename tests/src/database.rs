@@ -15,7 +15,7 @@ use dynoxide::{Database, ImportOptions};
 use serde_json::{Value, json};
 use session_cleanup_local::dynamodb::{self, EmbeddedDynamoDb, TABLE_NAME};
 use session_cleanup_local::template::Template;
-use session_functions::config::Environment;
+use session_functions::environment::Environment;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 

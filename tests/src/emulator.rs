@@ -15,7 +15,7 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use session_cleanup_local::template::FunctionName;
-use session_functions::config::Environment;
+use session_functions::environment::Environment;
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};

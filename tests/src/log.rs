@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, ThreadId};
 
 use serde_json::Value;
-use session_functions::config::Environment;
+use session_functions::environment::Environment;
 use session_functions::telemetry;
 use tokio::runtime::{Handle, RuntimeFlavor};
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 use session_functions::authorize::{Authorize, AuthorizeError, Decision, TimeLimits};
 use session_functions::config::AuthorizerConfig;
 use session_functions::metrics::Metrics;
+use session_functions::telemetry::diagnostic;
 use session_lifecycle::dynamodb::Table;
 use session_token::TokenVerifier;
 use session_token::keys::FetchError;
@@ -107,10 +108,7 @@ impl From<AuthorizerError> for Diagnostic {
             AuthorizerError::Authorize(AuthorizeError::Store(_)) => "StoreError",
             AuthorizerError::Authorize(AuthorizeError::Keys(_)) => "KeysUnavailable",
         };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
+        diagnostic(error_type, &error)
     }
 }
 

@@ -1,53 +1,59 @@
-//! What the cleanup is invoked with.
+//! Events of the cleanup.
+
+use std::error::Error;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use session_domain::Trigger;
 
-/// Why an event is refused, before anything is done.
+/// An event that the cleanup rejects before it does anything.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidEvent {
-    /// An EventBridge event that no schedule sent.
-    #[error("the cleanup takes scheduled events, not {detail_type:?} of {source_name:?}")]
+    /// An EventBridge event that does not come from a schedule.
+    #[error("the cleanup accepts scheduled events, not {detail_type:?} of {source_name:?}")]
     NotScheduled {
-        /// Its `detail-type`.
+        /// `detail-type` of the event.
         detail_type: String,
-        /// Its `source`.
+        /// `source` of the event.
         source_name: String,
     },
-    /// Options that do not exist, or have a wrong value.
+    /// A scheduled event with an unexpected member.
+    #[error("a scheduled event has no options")]
+    ScheduledWithOptions(#[source] Box<dyn Error + Send + Sync>),
+    /// An unknown option, or an option with an invalid value.
     #[error(
-        "the cleanup takes a scheduled event, {{}}, null, or any of dry_run (true or false), \
-         max_seconds (0 to 900), sweep_grace_hours (0 to 720), adopt (true or false): {0}"
+        "the cleanup accepts a scheduled event, {{}}, null, or any of dry_run (true or false), \
+         max_seconds (0 to 900), sweep_grace_hours (0 to 720), adopt (true or false)"
     )]
-    InvalidOptions(String),
+    InvalidOptions(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// An event that was understood.
+/// A valid event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Who invoked.
+    /// What started the run.
     pub trigger: Trigger,
-    /// How to run.
+    /// Options of the run.
     pub options: Options,
 }
 
-/// What may be said by hand. A misspelt option is refused: it must not pass for the default.
+/// Options of a manual run. Unknown options are rejected, so that a misspelt option cannot start a
+/// run with its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Only count.
+    /// Count what a run would do, without writing it.
     pub dry_run: bool,
-    /// How long to take up work, at the most; within the invocation's own time.
+    /// Time limit of the run in seconds. The timeout of the invocation also limits the run.
     pub max_seconds: Option<u32>,
-    /// How long deletions are left to native TTL, instead of `SWEEP_GRACE_HOURS`.
+    /// Sweep grace in hours, instead of `SWEEP_GRACE_HOURS`.
     pub sweep_grace_hours: Option<u32>,
-    /// Read the whole table first, and put the index attributes right.
+    /// Adopt the table first: read all records, and repair their index attributes.
     pub adopt: bool,
 }
 
-/// The members that tell an EventBridge event from options.
+/// The members that distinguish an EventBridge event from options.
 #[derive(Deserialize)]
 struct Marks {
     #[serde(rename = "detail-type")]
@@ -55,9 +61,8 @@ struct Marks {
     source: Option<String>,
 }
 
-/// A scheduled event has these members and no others. An option or anything else beside them, or
-/// in `detail`, would not be what a schedule sends: whoever put it there must not get a run
-/// without it.
+/// The members of a scheduled event. Any other member, or a `detail` with members, is rejected: it
+/// may be an option, and a run must not ignore an option.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only their names matter")]
@@ -93,33 +98,35 @@ impl ConsoleDefault {
 }
 
 impl Request {
-    /// Reads an event. Each step reads its text, never a [`serde_json::Value`], which keeps the
-    /// last of two members of one name and gives some names a meaning of its own.
+    /// Parses an event.
+    ///
+    /// Each step parses the text. A [`serde_json::Value`] would accept duplicate members, of which
+    /// it keeps the last, and it treats some reserved names specially.
     ///
     /// # Errors
     ///
-    /// Anything but a scheduled event, the options, `{}`, `null` and the console's default test
-    /// event.
+    /// The event is not a scheduled event, options, `{}`, `null` or the default test event of the
+    /// Lambda console.
     pub fn read(event: &RawValue) -> Result<Self, InvalidEvent> {
         let event = event.get().trim();
-        // A struct would be read from an array, too.
+        // Serde also reads a struct from an array.
         if event != "null" && !event.starts_with('{') {
-            return Err(invalid(&"it must be an object"));
+            return Err(invalid("it must be an object"));
         }
         let options = if event == "null" || ConsoleDefault::is(event) {
             Options::default()
         } else {
-            let marks: Marks = serde_json::from_str(event).map_err(|error| invalid(&error))?;
+            let marks: Marks = serde_json::from_str(event).map_err(invalid)?;
             if let (Some(detail_type), Some(source)) = (marks.detail_type, marks.source) {
                 return scheduled(detail_type, source, event);
             }
-            serde_json::from_str(event).map_err(|error| invalid(&error))?
+            serde_json::from_str(event).map_err(invalid)?
         };
         if options.max_seconds.is_some_and(|seconds| seconds > 900) {
-            return Err(invalid(&"max_seconds is out of range"));
+            return Err(invalid("max_seconds is out of range"));
         }
         if options.sweep_grace_hours.is_some_and(|hours| hours > 720) {
-            return Err(invalid(&"sweep_grace_hours is out of range"));
+            return Err(invalid("sweep_grace_hours is out of range"));
         }
         Ok(Self {
             trigger: Trigger::Manual,
@@ -128,9 +135,9 @@ impl Request {
     }
 }
 
-/// Reads an EventBridge event.
+/// Parses an EventBridge event.
 fn scheduled(detail_type: String, source: String, event: &str) -> Result<Request, InvalidEvent> {
-    // `aws.events` is a rule's, `aws.scheduler` EventBridge Scheduler's.
+    // EventBridge rules send `aws.events`, EventBridge Scheduler sends `aws.scheduler`.
     if detail_type != "Scheduled Event" || !matches!(&*source, "aws.events" | "aws.scheduler") {
         return Err(InvalidEvent::NotScheduled {
             detail_type,
@@ -138,16 +145,15 @@ fn scheduled(detail_type: String, source: String, event: &str) -> Result<Request
         });
     }
     let event: ScheduledEvent<'_> = serde_json::from_str(event)
-        .map_err(|error| invalid(&format!("a scheduled event has no options: {error}")))?;
-    // EventBridge Scheduler sends it as text.
+        .map_err(|error| InvalidEvent::ScheduledWithOptions(error.into()))?;
+    // EventBridge Scheduler sends `detail` as a string.
     let detail = event.detail.map_or("{}", RawValue::get);
     let text: Option<String> = serde_json::from_str(detail).ok();
     let detail = text.as_deref().unwrap_or(detail).trim();
     let inside = detail.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
     if inside.is_none_or(|inside| !inside.trim().is_empty()) {
-        return Err(invalid(
-            &"the `detail` of a scheduled event must be {}, for it has no options",
-        ));
+        let problem = "`detail` must be {}".into();
+        return Err(InvalidEvent::ScheduledWithOptions(problem));
     }
     Ok(Request {
         trigger: Trigger::Schedule,
@@ -155,14 +161,15 @@ fn scheduled(detail_type: String, source: String, event: &str) -> Result<Request
     })
 }
 
-fn invalid(problem: &dyn ToString) -> InvalidEvent {
-    InvalidEvent::InvalidOptions(problem.to_string())
+fn invalid(problem: impl Into<Box<dyn Error + Send + Sync>>) -> InvalidEvent {
+    InvalidEvent::InvalidOptions(problem.into())
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
     use serde_json::value::to_raw_value;
+    use session_domain::error_chain;
 
     use super::*;
 
@@ -231,7 +238,7 @@ mod tests {
         }
     }
 
-    /// A scheduled event of a rule, whose closing brace these members come before.
+    /// A scheduled event of a rule, with these members before its closing brace.
     fn scheduled_with(members: &str) -> String {
         format!(
             r#"{{"version": "0", "id": "7bf73129-1428-4cd3-a780-95db273d1602",
@@ -280,7 +287,8 @@ mod tests {
             (r#""key1": "value1""#, "key1"),
         ] {
             let error = read(&scheduled_with(&format!(", {member}"))).unwrap_err();
-            assert!(error.to_string().contains(name), "{member}: {error}");
+            let error = error_chain(&error);
+            assert!(error.contains(name), "{member}: {error}");
         }
     }
 
@@ -305,7 +313,7 @@ mod tests {
     #[test]
     fn error_names_misspelled_option() {
         let event = to_raw_value(&json!({ "dryrun": true })).unwrap();
-        let error = Request::read(&event).unwrap_err().to_string();
+        let error = error_chain(&Request::read(&event).unwrap_err());
         assert!(error.contains("`dryrun`"), "{error}");
     }
 }

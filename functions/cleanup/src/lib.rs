@@ -15,6 +15,7 @@ use session_functions::clean_up::{
 use session_functions::config::CleanupConfig;
 use session_functions::metrics::Metrics;
 use session_functions::statistics;
+use session_functions::telemetry::diagnostic;
 use session_lifecycle::clock::Deadline;
 use session_lifecycle::dynamodb::Table;
 use tokio::time::timeout;
@@ -125,9 +126,6 @@ impl From<CleanupError> for Diagnostic {
             CleanupError::Event(_) => "WrongEvent",
             CleanupError::Run(_) => "CleanupFailed",
         };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
+        diagnostic(error_type, &error)
     }
 }

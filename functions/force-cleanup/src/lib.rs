@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_http::http::Method;
 use lambda_http::{Body, Request, RequestExt as _, Response};
-use session_domain::{CleanupReport, Hours, Trigger};
+use session_domain::{CleanupReport, Hours, Trigger, error_chain};
 use session_functions::clean_up::{
     CleanupFailed, CleanupRequest, CleanupSettings, clean_up, time_limit,
 };
@@ -99,7 +99,7 @@ impl ForceCleanup {
         let done = clean_up(&self.table, &self.settings, &cleanup_request).await;
         self.metrics.record_run(CleanupFailed::report(&done));
         done.map_err(|failed| {
-            tracing::error!(error = failed.to_string(), "the cleanup failed");
+            tracing::error!(error = error_chain(&failed), "the cleanup failed");
             ApiError::Internal
         })
     }

@@ -23,7 +23,8 @@ async fn main() -> ExitCode {
         let handle = |event: LambdaEvent<Box<RawValue>>| async move {
             let (event, context) = event.into_parts();
             if is_scheduled(&event) {
-                stats.watch(clock::now()).await?;
+                let watched = stats.watch(clock::now()).await;
+                watched.map_err(|error| error.error_chain())?;
                 return Ok(Value::Null);
             }
             let request: LambdaRequest = serde_json::from_str(event.get())?;

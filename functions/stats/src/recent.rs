@@ -70,6 +70,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use session_lifecycle::ports::StoreErrorKind;
 
     const NOW: i64 = 1_800_000_000;
 
@@ -130,10 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn counts_again_after_an_error() {
         let table = Table::default();
-        let error = || StoreError::Unavailable {
-            what: "counting",
-            source: "no connection".into(),
-        };
+        let error = || StoreError::new(StoreErrorKind::Unavailable, "counting", "no connection");
         let count = async { Err(error()) };
         let failed = table.recent.get(None, count, at(0)).await;
         assert!(failed.is_err());

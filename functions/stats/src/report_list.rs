@@ -5,7 +5,7 @@ use lambda_http::Request;
 use lambda_http::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS};
 use lambda_http::http::{HeaderName, HeaderValue};
 use serde_json::Value;
-use session_domain::{CleanupReport, Trigger};
+use session_domain::{CleanupReport, Counts, Trigger};
 use session_functions::http::{ApiError, RawBody, query};
 use session_functions::reports::{Cursor, Page};
 use session_lifecycle::ports::ReportFilter;
@@ -16,8 +16,8 @@ const DEFAULT_LIMIT: u8 = 20;
 /// The header with the cursor of the next page, for CSV has no other place.
 const NEXT_CURSOR: &str = "x-next-cursor";
 
-/// The columns, named and ordered as the members of a report.
-const COLUMNS: [&str; 20] = [
+/// The columns before the counts, in the order of a report's members.
+const FIRST_COLUMNS: [&str; 7] = [
     "run_id",
     "trigger",
     "requested_by",
@@ -25,20 +25,21 @@ const COLUMNS: [&str; 20] = [
     "started_at",
     "duration_ms",
     "complete",
-    "sessions_deactivated",
-    "sessions_deleted",
-    "refresh_tokens_deleted",
-    "blacklisted_tokens_deleted",
-    "changed_elsewhere",
-    "reindexed",
-    "adopted",
-    "malformed",
-    "failed",
+];
+
+/// The columns after the counts.
+const LAST_COLUMNS: [&str; 4] = [
     "capacity_units",
     "failed_records",
     "adoption_percent",
     "error",
 ];
+
+/// All columns. Their names are the members of a report.
+fn columns() -> impl Iterator<Item = &'static str> {
+    let before_last = FIRST_COLUMNS.into_iter().chain(Counts::NAMES);
+    before_last.chain(LAST_COLUMNS)
+}
 
 /// What a request for reports asks for.
 #[derive(Debug)]
@@ -164,11 +165,11 @@ fn lines(reports: &[CleanupReport]) -> Result<String, ApiError> {
     let mut lines = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
-    lines.write_record(COLUMNS).map_err(|it| internal(&it))?;
+    lines.write_record(columns()).map_err(|it| internal(&it))?;
     for report in reports {
         let report = serde_json::to_value(report).map_err(|it| internal(&it))?;
-        let field = |name: &&str| {
-            let value = &report[*name];
+        let field = |name| {
+            let value: &Value = &report[name];
             match value {
                 Value::Null => String::new(),
                 Value::String(text) => defused(text),
@@ -179,7 +180,7 @@ fn lines(reports: &[CleanupReport]) -> Result<String, ApiError> {
                 Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
             }
         };
-        let record = COLUMNS.iter().map(field);
+        let record = columns().map(field);
         lines.write_record(record).map_err(|it| internal(&it))?;
     }
     let bytes = lines.into_inner().map_err(|it| internal(&it))?;

@@ -16,11 +16,10 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use session_domain::error_chain;
 use session_functions::authorize::TimeLimits;
-use session_functions::config::{
-    AuthorizerConfig, CleanupConfig, Environment, ForceCleanupConfig, InvalidConfiguration,
-    StatsConfig,
-};
+use session_functions::config::{AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig};
+use session_functions::environment::{Environment, InvalidConfiguration};
 use session_functions::metrics::{Metrics, Namespace};
 use session_token::keys::FetchError;
 use stats::Stats;
@@ -120,10 +119,12 @@ impl Functions {
                 .catch_unwind()
                 .await;
             let answer = answer.unwrap_or_else(|_| Err("the function panicked".into()));
-            if let Err(error) = &answer {
-                tracing::error!(%error, "the invocation failed");
-            }
-            answer
+            // As in the Lambda runtime, an error is text: the message and its sources.
+            answer.map_err(|error| {
+                let error = error_chain(&*error);
+                tracing::error!(error, "the invocation failed");
+                Error::from(error)
+            })
         };
         run.instrument(span).await
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
-use session_functions::config::{AuthorizerConfig, Environment};
+use session_functions::config::AuthorizerConfig;
+use session_functions::environment::Environment;
 
 use crate::dynamodb::TABLE_NAME;
 use crate::error::{Context as _, ServeError};

@@ -11,7 +11,7 @@ use session_cleanup_local::sam_local;
 use session_cleanup_local::terminal::{ERROR, err, out, styled};
 use session_cleanup_local::{demo, serve, token};
 use session_domain::error_chain;
-use session_functions::config::Environment;
+use session_functions::environment::Environment;
 use session_functions::telemetry;
 use tokio::time::timeout;
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use dynoxide::Database;
 use serde_json::{Value, json};
 use session_functions::authorize::TimeLimits;
-use session_functions::config::Environment;
+use session_functions::environment::Environment;
 use session_lifecycle::Sessions;
 use session_lifecycle::clock;
 use tokio::net::TcpListener;

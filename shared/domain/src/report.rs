@@ -36,65 +36,87 @@ impl Trigger {
     }
 }
 
-/// What a run did, in records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Counts {
-    /// Expired sessions that became inactive.
-    pub sessions_deactivated: u64,
-    /// Inactive sessions past their retention that were deleted.
-    pub sessions_deleted: u64,
-    /// Expired refresh tokens that were deleted.
-    pub refresh_tokens_deleted: u64,
-    /// Blacklisted tokens past their own end that were deleted.
-    pub blacklisted_tokens_deleted: u64,
-    /// Records that somebody else had changed or deleted when their turn came.
-    pub changed_elsewhere: u64,
-    /// Records that were not due: their index entry was wrong and has been put right.
-    pub reindexed: u64,
-    /// Records that lacked the index's attributes, or had wrong ones, and were given the right ones.
-    pub adopted: u64,
-    /// Records that cannot be understood. Their attributes stay as they are.
-    pub malformed: u64,
-    /// Records that the table would not change in time.
-    pub failed: u64,
+/// The list of all counts of a report, as `member => MetricName`. This is the only place that lists
+/// them: a new count is a new line here.
+///
+/// `with_counts!(callback)` expands to `callback! { … }` with the list, and
+/// `with_counts!(callback [arguments])` to `callback! { [arguments] … }`.
+///
+/// ```
+/// macro_rules! names {
+///     ($($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
+///         [$((stringify!($member), stringify!($metric))),+]
+///     };
+/// }
+/// let names = session_domain::with_counts!(names);
+/// assert_eq!(names[0], ("sessions_deactivated", "SessionsDeactivated"));
+/// ```
+#[macro_export]
+macro_rules! with_counts {
+    ($callback:ident $([$($arguments:tt)*])?) => {
+        $callback! {
+            $([$($arguments)*])?
+            /// Expired sessions that the run deactivated.
+            sessions_deactivated => SessionsDeactivated,
+            /// Inactive sessions past their retention that the run deleted.
+            sessions_deleted => SessionsDeleted,
+            /// Expired refresh tokens that the run deleted.
+            refresh_tokens_deleted => RefreshTokensDeleted,
+            /// Expired blacklisted tokens that the run deleted.
+            blacklisted_tokens_deleted => BlacklistedTokensDeleted,
+            /// Records that another writer changed or deleted first.
+            changed_elsewhere => ChangedElsewhere,
+            /// Records that were not due: their index entry was wrong, and the run repaired it.
+            reindexed => Reindexed,
+            /// Records whose index attributes were missing or wrong, and which the run adopted.
+            adopted => Adopted,
+            /// Records that cannot be interpreted. Their own attributes are unchanged.
+            malformed => Malformed,
+            /// Records that the table did not change, temporarily or permanently.
+            failed => Failed,
+        }
+    };
 }
 
+macro_rules! define_counts {
+    ($($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
+        /// Numbers of records in a report, by what the run did with them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+        pub struct Counts {
+            $($(#[$doc])* pub $member: u64,)+
+        }
+
+        impl Counts {
+            /// The names of the counts in a report, in its order.
+            pub const NAMES: [&'static str; [$(stringify!($member)),+].len()] =
+                [$(stringify!($member)),+];
+
+            /// Each count with its name.
+            #[must_use]
+            pub const fn named(self) -> [(&'static str, u64); Self::NAMES.len()] {
+                [$((stringify!($member), self.$member)),+]
+            }
+
+            /// Each count with its name, as a mutable reference.
+            pub const fn named_mut(&mut self) -> [(&'static str, &mut u64); Self::NAMES.len()] {
+                [$((stringify!($member), &mut self.$member)),+]
+            }
+
+            /// Adds the counts of another part of the run.
+            pub const fn add(&mut self, other: Self) {
+                $(self.$member += other.$member;)+
+            }
+        }
+    };
+}
+
+with_counts!(define_counts);
+
 impl Counts {
-    /// Each count with the name that it has in a report.
-    #[must_use]
-    pub fn named(mut self) -> [(&'static str, u64); 9] {
-        self.named_mut().map(|(name, count)| (name, *count))
-    }
-
-    /// Each count with the name that it has in a report, to be changed.
-    pub fn named_mut(&mut self) -> [(&'static str, &mut u64); 9] {
-        [
-            ("sessions_deactivated", &mut self.sessions_deactivated),
-            ("sessions_deleted", &mut self.sessions_deleted),
-            ("refresh_tokens_deleted", &mut self.refresh_tokens_deleted),
-            (
-                "blacklisted_tokens_deleted",
-                &mut self.blacklisted_tokens_deleted,
-            ),
-            ("changed_elsewhere", &mut self.changed_elsewhere),
-            ("reindexed", &mut self.reindexed),
-            ("adopted", &mut self.adopted),
-            ("malformed", &mut self.malformed),
-            ("failed", &mut self.failed),
-        ]
-    }
-
-    /// Records of all kinds that were deleted.
+    /// Deleted records of all kinds.
     #[must_use]
     pub const fn deleted(&self) -> u64 {
         self.sessions_deleted + self.refresh_tokens_deleted + self.blacklisted_tokens_deleted
-    }
-
-    /// Adds what another part of the run did.
-    pub fn add(&mut self, other: Self) {
-        for ((_, count), (_, more)) in self.named_mut().into_iter().zip(other.named()) {
-            *count += more;
-        }
     }
 }
 

@@ -12,7 +12,9 @@ use session_domain::{
     Timestamp, TokenId, UserId, check_access,
 };
 use session_lifecycle::clock::Deadline;
-use session_lifecycle::ports::{ApplyWrites, LookUpSession, Outcome, StoreError, WithoutRetries};
+use session_lifecycle::ports::{
+    ApplyWrites, LookUpSession, Outcome, StoreError, StoreErrorKind, WithoutRetries,
+};
 use session_token::keys::KeysUnavailable;
 use session_token::{Claims, NotVerified, TokenVerifier};
 
@@ -38,6 +40,9 @@ const CACHED_KEYS_BUDGET: Duration = Duration::from_millis(100);
 
 /// How often the deactivation of an expired session is tried. The cleanup does what is left.
 const MAX_ATTEMPTS: u32 = 2;
+
+/// The operation that a failed lookup names.
+const LOOKING_UP: &str = "looking up a session";
 
 /// The pause between two attempts.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -84,7 +89,7 @@ pub enum Deactivation {
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorizeError {
     /// The table could not be asked, or holds what cannot be understood.
-    #[error("{}", .0.error_chain())]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// There are no keys to verify the token with.
     #[error(transparent)]
@@ -137,16 +142,19 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
             timeout(deadline.remaining(), lookup)
                 .await
                 .unwrap_or_else(|_| {
-                    Err(StoreError::Unavailable {
-                        what: "looking up a session",
-                        source: "the keys took too long to leave time for it".into(),
-                    })
+                    Err(StoreError::new(
+                        StoreErrorKind::Unavailable,
+                        LOOKING_UP,
+                        "the keys took too long to leave time for it",
+                    ))
                 })
         }?;
         let session = match lookup.session {
             // That a token was revoked is enough to know.
             Some(Err(_)) if lookup.blacklisted => None,
-            session => session.transpose().map_err(StoreError::from)?,
+            session => session
+                .transpose()
+                .map_err(|it| StoreError::malformed(LOOKING_UP, it))?,
         };
         let expired = session.and_then(|session| session.expired_at(now));
         let deactivation = match expired {
@@ -237,10 +245,7 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
     /// Tries to make a change, once: only so is it known whether an answer was lost.
     async fn write(&self, change: &ConditionalWrite, left: Duration) -> Outcome {
         let unavailable = |why: &str| {
-            Outcome::Failed(StoreError::Unavailable {
-                what: "writing",
-                source: why.into(),
-            })
+            Outcome::Failed(StoreError::new(StoreErrorKind::Unavailable, "writing", why))
         };
         let writes = self.writes.get_or_init(|| self.table.without_retries());
         match timeout(left, writes.apply(std::slice::from_ref(change))).await {

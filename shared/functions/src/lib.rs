@@ -6,11 +6,13 @@
 //! | [`clean_up`] | use case of the cleanup: process what is due, and report |
 //! | [`statistics`], [`schedule`], [`reports`] | use cases of the monitoring API |
 //! | [`key_sources`] | where the keys of tokens come from: JWK Set, Secrets Manager, configuration |
-//! | [`config`] | the environment variables, read once |
+//! | [`environment`] | environment variables, read once; all problems in one error |
+//! | [`config`] | which variables each function reads |
 //! | [`http`], [`metrics`], [`telemetry`] | HTTP requests and responses, metrics, logs |
 //!
 //! ```
-//! use session_functions::config::{CleanupConfig, Environment};
+//! use session_functions::config::CleanupConfig;
+//! use session_functions::environment::Environment;
 //!
 //! let environment = Environment::from_iter([("TABLE_NAME", "sessions"), ("DUE_SHARDS", "0")]);
 //! let error = CleanupConfig::read(&environment).unwrap_err();
@@ -25,6 +27,7 @@
 pub mod authorize;
 pub mod clean_up;
 pub mod config;
+pub mod environment;
 pub mod http;
 pub mod key_sources;
 pub mod metrics;

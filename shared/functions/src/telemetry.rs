@@ -3,13 +3,15 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use lambda_http::lambda_runtime::Diagnostic;
+use session_domain::error_chain;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::Environment;
+use crate::environment::Environment;
 
 /// The crates whose lines are shown down to the configured level. Others, the SDK and the runtime
 /// among them, write whole requests at their finer levels, tokens included: of them no more than
@@ -68,7 +70,7 @@ fn filter(name: Option<&str>) -> Targets {
         .with_targets(OWN_CRATES.map(|name| (name, level)))
 }
 
-/// Runs a function until Lambda ends it. What stops it in its init is logged as one line.
+/// Runs a function until Lambda stops it. An error during init is logged in one line.
 pub async fn run_function(
     run: impl AsyncFnOnce(Environment) -> Result<(), Box<dyn Error + Send + Sync>>,
 ) -> ExitCode {
@@ -77,9 +79,19 @@ pub async fn run_function(
     match run(variables).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!("{}", error_chain(&*error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The error of an invocation, as Lambda logs and returns it: `errorType`, and an `errorMessage`
+/// that contains all sources.
+#[must_use]
+pub fn diagnostic(error_type: &str, error: &dyn Error) -> Diagnostic {
+    Diagnostic {
+        error_type: error_type.to_owned(),
+        error_message: error_chain(error),
     }
 }
 

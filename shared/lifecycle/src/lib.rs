@@ -46,6 +46,6 @@ mod sessions;
 
 pub use aws::{CallPolicy, connect};
 pub use dynamodb::Table;
-pub use ports::{NewSession, StoreError};
+pub use ports::{NewSession, StoreError, StoreErrorKind};
 pub use session_domain::{Days, Reason, SessionId, Shards, Timestamp, TokenId, UserId};
 pub use sessions::{CreateOutcome, Sessions, UpdateOutcome};

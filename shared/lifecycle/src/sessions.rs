@@ -221,8 +221,9 @@ fn validate_expiry(key: &RecordKey, state: &RecordState) -> Result<(), StoreErro
         return Ok(());
     }
     let problem = "expires_at is not a time in epoch seconds".to_owned();
-    Err(StoreError::Malformed(MalformedRecord {
+    let record = MalformedRecord {
         key: key.item().clone(),
         problem,
-    }))
+    };
+    Err(StoreError::malformed("writing", record))
 }

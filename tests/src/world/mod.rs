@@ -14,7 +14,7 @@ use session_cleanup_local::gateway::Gateway;
 use session_cleanup_local::template::{FunctionName, Template};
 use session_domain::{Days, Shards};
 use session_functions::authorize::TimeLimits;
-use session_functions::config::Environment;
+use session_functions::environment::Environment;
 use session_lifecycle::Sessions;
 use session_lifecycle::aws::CallPolicy;
 use session_lifecycle::dynamodb::Table;

@@ -1,8 +1,7 @@
 //! The configuration: all errors are reported in one line.
 
-use session_functions::config::{
-    AuthorizerConfig, CleanupConfig, Environment, ForceCleanupConfig, StatsConfig,
-};
+use session_functions::config::{AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig};
+use session_functions::environment::Environment;
 
 use session_functions::metrics::Namespace;
 

@@ -14,6 +14,7 @@ mod authorizer;
 mod cleanup;
 mod clocks;
 mod configuration;
+mod counts;
 mod events;
 mod failures;
 mod faults;

@@ -14,7 +14,7 @@ use session_cleanup_tests::NOW;
 use session_cleanup_tests::token_factory::{
     ALGORITHMS, Signer, encoded, good_claims, verifier, verify,
 };
-use session_functions::config::Environment;
+use session_functions::environment::Environment;
 use session_token::keys::KeySet;
 use session_token::{InvalidToken, TokenVerifier};
 

@@ -21,7 +21,7 @@ use session_domain::{
     Shard, Shards, Timestamp, Trigger, WriteOp,
 };
 use session_functions::clean_up::{CleanupRequest, CleanupSettings, adopt_and_clean_up};
-use session_functions::config::Environment;
+use session_functions::environment::Environment;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
     ApplyWrites, DescribeTable, DuePage, MalformedPage, Metered, Outcome, PageToken, ParsedRecord,

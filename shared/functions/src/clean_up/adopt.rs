@@ -1,43 +1,45 @@
-//! Adopting a table: every record gets the index attributes that its state asks for.
+//! Adoption of a table: gives every record the index attributes that its state calls for.
 //!
-//! The whole table is read. A run keeps its place, so that the next one goes on there: a table may
-//! take more time than one run has.
+//! It scans the whole table, which can take longer than one run. A run therefore stores a checkpoint,
+//! and the next run continues there.
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::AdoptionTable;
-use super::run::{MAX_ATTEMPTS, PROGRESS_INTERVAL, Run};
+use super::report::PROGRESS_INTERVAL;
+use super::retry::retry_briefly;
+use super::run::{Mode, Run};
 use super::totals::{RunTotals, WriteReason};
-use session_domain::{
-    AdoptionCheckpoint, AdoptionSettings, ItemKey, Reason, Record, SegmentProgress,
-};
+use session_domain::{AdoptionCheckpoint, AdoptionSettings, ItemKey, SegmentProgress};
 use session_lifecycle::clock::Deadline;
 use session_lifecycle::ports::{ParsedRecord, ReadRecords};
 
-/// Parts of the table that are read at once.
+/// Segments of the table that are scanned concurrently.
 const SEGMENTS: u16 = 4;
 
-/// What reading a page of a segment comes to.
+/// The result of one page of a segment.
 struct ScanStep {
     segment: usize,
-    /// Where the segment's next page begins; nothing where this page has to be read again.
+    /// Where the segment's next page starts. `None` if this page has to be read again.
     progress: Option<SegmentProgress>,
     examined: u64,
     totals: RunTotals,
 }
 
-/// An adoption under way.
+/// An adoption in progress.
 struct Adoption {
     checkpoint: AdoptionCheckpoint,
-    /// Whether the table holds a place.
+    /// Whether this run continues an earlier one.
+    is_resumed: bool,
+    /// Whether the table holds a checkpoint.
     is_stored: bool,
-    /// Whether a place may be kept: not over one that could not be read.
+    /// Whether to store checkpoints: not in a dry run, and not over one that cannot be read.
     may_store: bool,
 }
 
 impl<T: AdoptionTable> Run<'_, T> {
-    /// Reads the table from where the last adoption stopped. A record that is right is not written,
-    /// so that a page may be read again.
+    /// Scans the table from where the last adoption stopped. A page can be read twice without harm
+    /// because a record with correct index attributes is not written.
     pub(super) async fn adopt(&self, totals: &mut RunTotals) {
         if self.time_is_up() {
             totals.time_ran_out = true;
@@ -46,8 +48,8 @@ impl<T: AdoptionTable> Run<'_, T> {
         let Some(mut adoption) = self.start_adoption(totals).await else {
             return;
         };
-        if !self.request.dry_run {
-            // One that was repaired may be in a part that an earlier run has read.
+        if adoption.is_resumed {
+            // A malformed record may have been repaired in a part of the table that is already scanned.
             self.adopt_malformed(totals).await;
         }
         let items = self.item_count().await;
@@ -61,10 +63,10 @@ impl<T: AdoptionTable> Run<'_, T> {
         while let Some(step) = steps.next().await {
             let checkpoint = &mut adoption.checkpoint;
             checkpoint.examined += step.examined;
-            if let (Some(at), Some(next)) =
+            if let (Some(current), Some(next)) =
                 (checkpoint.segments.get_mut(step.segment), step.progress)
             {
-                *at = next;
+                *current = next;
             }
             totals.add(step.totals);
             totals.adoption_percent = items.map(|items| checkpoint.percent(items));
@@ -78,7 +80,7 @@ impl<T: AdoptionTable> Run<'_, T> {
         self.store_checkpoint(&mut adoption).await;
     }
 
-    /// Looks at each record again that was moved off the lists as malformed.
+    /// Reads every record that was moved off its due list as malformed, and adopts it if it is repaired.
     async fn adopt_malformed(&self, totals: &mut RunTotals) {
         for shard in self.settings.shards.all() {
             let mut start_after = None;
@@ -92,7 +94,7 @@ impl<T: AdoptionTable> Run<'_, T> {
                 let Some(page) = self.retry(totals, read).await else {
                     return;
                 };
-                // What is no record of ours by its key is somebody else's, as in the scan.
+                // Like the scan, this ignores items that are not records by their key.
                 let mut keys = page.keys;
                 keys.retain(|key| key.kind().is_some());
                 for keys in keys.chunks(<T as ReadRecords>::MAX_BATCH) {
@@ -103,9 +105,7 @@ impl<T: AdoptionTable> Run<'_, T> {
                     self.adopt_records(records, totals).await;
                 }
                 let units = totals.capacity_units - before;
-                self.scan_rate_limiter
-                    .acquire_units(units, &self.deadline)
-                    .await;
+                self.scan_rate.acquire_units(units, &self.deadline).await;
                 start_after = page.next;
                 if start_after.is_none() {
                     break;
@@ -114,7 +114,7 @@ impl<T: AdoptionTable> Run<'_, T> {
         }
     }
 
-    /// About how many items the table holds, for saying how far the adoption is.
+    /// Approximate number of items in the table, from which the progress is calculated.
     async fn item_count(&self) -> Option<u64> {
         let described = self.table.describe().await;
         described
@@ -126,8 +126,8 @@ impl<T: AdoptionTable> Run<'_, T> {
             .ok()
     }
 
-    /// The place of the last adoption, if it is not done, or the beginning of a new one. Nothing
-    /// where the place is out of reach: an adoption that began anew would overwrite it.
+    /// Continues the last adoption if it is unfinished, or starts a new one. `None` if the checkpoint
+    /// could not be read, because a new adoption would overwrite it.
     async fn start_adoption(&self, totals: &mut RunTotals) -> Option<Adoption> {
         let settings = AdoptionSettings {
             shards: self.settings.shards,
@@ -135,80 +135,71 @@ impl<T: AdoptionTable> Run<'_, T> {
         };
         let start = Adoption {
             checkpoint: AdoptionCheckpoint::start(SEGMENTS, settings, self.now),
+            is_resumed: false,
             is_stored: false,
             may_store: true,
         };
-        if self.request.dry_run {
-            // It writes nothing, a place included; so it begins where it can count all.
-            return Some(start);
+        if self.mode == Mode::Predict {
+            // A dry run has to count the whole table.
+            return Some(Adoption {
+                may_store: false,
+                ..start
+            });
         }
-        let mut attempt = 1;
-        loop {
-            match self.table.adoption_checkpoint().await {
-                Ok(Some(checkpoint)) if checkpoint.is_valid(settings, self.now) => {
-                    return Some(Adoption {
-                        checkpoint,
-                        is_stored: true,
-                        ..start
-                    });
-                }
-                Ok(checkpoint) => {
-                    return Some(Adoption {
-                        is_stored: checkpoint.is_some(),
-                        ..start
-                    });
-                }
-                Err(error) if error.is_retryable() && attempt < MAX_ATTEMPTS => {
-                    self.back_off(attempt).await;
-                    attempt += 1;
-                }
-                Err(error) if error.is_retryable() => {
-                    totals.record_error(Some(error));
-                    return None;
-                }
-                Err(error) => {
-                    let error = error.error_chain();
-                    tracing::warn!(error, "the adoption begins anew: its place cannot be read");
-                    return Some(Adoption {
-                        may_store: false,
-                        ..start
-                    });
-                }
+        let read = || self.table.adoption_checkpoint();
+        match retry_briefly(Some(&self.deadline), read).await {
+            Ok(Some(checkpoint)) if checkpoint.is_valid(settings, self.now) => Some(Adoption {
+                checkpoint,
+                is_resumed: true,
+                is_stored: true,
+                ..start
+            }),
+            Ok(checkpoint) => Some(Adoption {
+                is_stored: checkpoint.is_some(),
+                ..start
+            }),
+            Err(error) if error.is_retryable() => {
+                totals.record_error(error);
+                None
+            }
+            Err(error) => {
+                let error = error.error_chain();
+                tracing::warn!(
+                    error,
+                    "the adoption starts again: its checkpoint cannot be read"
+                );
+                Some(Adoption {
+                    may_store: false,
+                    ..start
+                })
             }
         }
     }
 
-    /// Keeps the place for the next run. Where that fails, the next one reads more again.
+    /// Stores the checkpoint for the next run. If that fails, the next run repeats a part of the scan.
     async fn store_checkpoint(&self, adoption: &mut Adoption) {
         let Adoption {
             checkpoint,
             is_stored,
             may_store,
+            ..
         } = adoption;
-        // An adoption that one run finishes needs none.
-        if self.request.dry_run || !*may_store || checkpoint.is_done() && !*is_stored {
+        // An adoption that one run completes needs no checkpoint.
+        if !*may_store || checkpoint.is_done() && !*is_stored {
             return;
         }
         *is_stored = true;
         let seconds = i64::try_from(self.deadline.elapsed().as_secs()).unwrap_or(i64::MAX);
         checkpoint.kept_at = self.now.plus(seconds);
-        let mut attempt = 1;
-        while let Err(error) = self
-            .table
-            .store_adoption_checkpoint(checkpoint, checkpoint.valid_until())
-            .await
-        {
-            if attempt == MAX_ATTEMPTS || !error.is_retryable() || self.time_is_up() {
-                let error = error.error_chain();
-                tracing::warn!(error, "the place of the adoption could not be kept");
-                return;
-            }
-            self.back_off(attempt).await;
-            attempt += 1;
+        let ttl = checkpoint.valid_until();
+        let store = || self.table.store_adoption_checkpoint(checkpoint, ttl);
+        if let Err(error) = retry_briefly(Some(&self.deadline), store).await {
+            let error = error.error_chain();
+            tracing::warn!(error, "the checkpoint of the adoption could not be stored");
         }
     }
 
-    /// Reads a segment page by page.
+    /// Scans a segment page by page.
     fn adopt_segment(
         &self,
         segment: u16,
@@ -228,7 +219,7 @@ impl<T: AdoptionTable> Run<'_, T> {
                 examined: 0,
                 totals: RunTotals::default(),
             };
-            if self.deadline.remaining() <= self.time_for_checkpoint() {
+            if self.time_is_up_for(WriteReason::Adoption) {
                 step.totals.time_ran_out = true;
                 return Some((step, None));
             }
@@ -239,13 +230,10 @@ impl<T: AdoptionTable> Run<'_, T> {
             let Some(page) = self.retry(&mut step.totals, scan).await else {
                 return Some((step, None));
             };
-            // What a page costs is known only now: the next one waits for it.
+            // The cost of a page is known only after it was read, so the next page waits for it.
             let units = step.totals.capacity_units;
-            let paid = self
-                .scan_rate_limiter
-                .acquire_units(units, &self.deadline)
-                .await;
-            // A pause of the run's own is no silence of the table's.
+            let acquired = self.scan_rate.acquire_units(units, &self.deadline).await;
+            // Waiting for the rate limiter does not count as an unresponsive table.
             self.mark_responsive();
             self.adopt_records(page.records, &mut step.totals).await;
             if step.totals.time_ran_out || step.totals.error.is_some() {
@@ -257,7 +245,7 @@ impl<T: AdoptionTable> Run<'_, T> {
                 Some(key) => SegmentProgress::After(key.clone()),
                 None => SegmentProgress::Done,
             });
-            if next.is_some() && !paid {
+            if next.is_some() && !acquired {
                 step.totals.time_ran_out = true;
                 return Some((step, None));
             }
@@ -266,33 +254,20 @@ impl<T: AdoptionTable> Run<'_, T> {
     }
 
     async fn adopt_records(&self, records: Vec<ParsedRecord>, totals: &mut RunTotals) {
-        let mut changes = Vec::new();
+        let mut writes = Vec::new();
         for record in records {
             match record {
                 Ok(record) => {
-                    changes.extend(record.index_repair(&self.policy, self.settings.shards));
-                    if self.request.dry_run {
-                        self.predict_after_adoption(&record, totals);
+                    writes.extend(self.index_repair(&record));
+                    if self.mode == Mode::Predict {
+                        // The due lists do not show this record until its index is repaired, so its
+                        // next action is counted here.
+                        writes.extend(self.due_write(&record));
                     }
                 }
                 Err(malformed) => totals.counts.malformed += self.malformed.record(&malformed),
             }
         }
-        if self.request.dry_run {
-            for change in &changes {
-                totals.record_applied(change, WriteReason::Adoption);
-            }
-        } else {
-            totals.add(self.write_all(changes, WriteReason::Adoption).await);
-        }
-    }
-
-    /// Counts what the run would do to a record once the index is right about it.
-    fn predict_after_adoption(&self, record: &Record, totals: &mut RunTotals) {
-        let shards = self.settings.shards;
-        let reason = Reason::ExpiredByCleanup;
-        if let Some(change) = record.next_write(&self.policy, shards, reason, self.now) {
-            totals.record_applied(&change, WriteReason::Adoption);
-        }
+        totals.add(self.execute(writes, WriteReason::Adoption).await);
     }
 }

@@ -1,89 +1,45 @@
-//! Settling a piece of a list: write on trust, look at what was refused, decide again.
+//! Processes a batch optimistically: writes first, and reads only the records whose condition failed.
 
 use std::collections::HashMap;
 
 use super::CleanupTable;
-use super::run::Run;
+use super::pending::{PendingWrite, Unfinished};
+use super::run::{Mode, Run};
 use super::totals::{RunTotals, WriteReason};
-use session_domain::{ConditionalWrite, DueList, ItemKey, Reason, Record, RecordKey, WriteOp};
-use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError};
-
-/// A change that is still to be made.
-struct Pending {
-    change: ConditionalWrite,
-    /// An earlier attempt may have made it, for its answer is lost. What a refusal means is then to
-    /// be seen from the record.
-    uncertain: bool,
-    /// The table has refused it once although the record, when it was read, asked for it.
-    refused: bool,
-    /// How often the table has failed to make it, for another reason than throttling.
-    failures: u32,
-}
-
-/// How often the table may fail to make a change, for another reason than throttling, before the run
-/// goes on without it.
-const MAX_FAILURES: u32 = 12;
-
-impl Pending {
-    const fn new(change: ConditionalWrite) -> Self {
-        Self {
-            change,
-            uncertain: false,
-            refused: false,
-            failures: 0,
-        }
-    }
-
-    /// Whether a record that is gone was most probably deleted by the attempt whose answer is lost.
-    const fn may_have_deleted(&self) -> bool {
-        self.uncertain && matches!(self.change.op, WriteOp::Delete { .. })
-    }
-}
-
-/// What is left of a batch after an attempt.
-#[derive(Default)]
-struct Unfinished {
-    pending: Vec<Pending>,
-    /// Whether to wait before the next attempt.
-    should_back_off: bool,
-}
+use session_domain::{ConditionalWrite, DueList, ItemKey, Reason, Record, RecordKey};
+use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError, StoreErrorKind};
 
 impl<T: CleanupTable> Run<'_, T> {
-    /// Settles records on `list`.
+    /// Processes records on `list`.
     pub(super) async fn process_batch(&self, list: DueList, keys: Vec<RecordKey>) -> RunTotals {
         let mut totals = RunTotals::default();
         if self.time_is_up() {
             totals.time_ran_out = true;
             return totals;
         }
-        if self.request.dry_run && self.request.adopt {
-            // A dry adoption leaves the index as it is: the scan has counted what a run would
-            // find there. Only what is on the lists and is no record was not in the scan.
+        if self.mode == Mode::Predict && self.request.adopt {
+            // The scan has already counted these records. It repaired no index, so the due lists are
+            // read only to find malformed entries.
             return totals;
         }
-        let changes = if self.reads_first() {
+        let writes = if self.reads_first() {
             self.read_and_decide(list, keys, &mut totals).await
         } else {
             keys.into_iter()
                 .map(|key| ConditionalWrite::for_due_entry(key, list, &self.policy, self.now))
                 .collect()
         };
-        if self.request.dry_run {
-            for change in &changes {
-                totals.record_applied(change, WriteReason::Due(list));
-            }
-        } else {
-            totals.add(self.write_all(changes, WriteReason::Due(list)).await);
-        }
+        totals.add(self.execute(writes, WriteReason::Due(list)).await);
         totals
     }
 
-    /// Whether records are read first: to write none, or because many of them are malformed.
+    /// Whether records are read before they are written: because nothing will be written, or because
+    /// many of them are malformed.
     pub(super) fn reads_first(&self) -> bool {
-        self.request.dry_run || self.malformed.are_frequent()
+        self.mode == Mode::Predict || self.malformed.are_frequent()
     }
 
-    /// The changes that records on `list` need, by their own truth.
+    /// Reads records on `list` and returns the writes that they call for.
     async fn read_and_decide(
         &self,
         list: DueList,
@@ -98,53 +54,57 @@ impl<T: CleanupTable> Run<'_, T> {
             return Vec::new();
         };
         totals.counts.changed_elsewhere += (keys.len() - records.len()) as u64;
-        let mut changes = Vec::new();
+        let mut writes = Vec::new();
         for record in records {
             match record {
                 Ok(record) => match self.next_write(&record, WriteReason::Due(list)) {
-                    Some(change) => changes.push(change),
+                    Some(write) => writes.push(write),
                     None => totals.counts.changed_elsewhere += 1,
                 },
                 Err(record) => totals.counts.malformed += self.record_malformed(&record, list),
             }
         }
-        changes
+        writes
     }
 
-    /// Writes changes to records that are all different, batch by batch, as long as there is time.
-    pub(super) async fn write_all(
+    /// Executes writes to different records: sends them, or counts them in a dry run.
+    pub(super) async fn execute(
         &self,
-        mut changes: Vec<ConditionalWrite>,
+        mut writes: Vec<ConditionalWrite>,
         reason: WriteReason,
     ) -> RunTotals {
         let mut totals = RunTotals::default();
-        while !changes.is_empty() && !totals.time_ran_out {
-            let rest = changes.split_off(self.rate_limiter.batch_size().min(changes.len()));
-            self.write_until_done(changes, reason, &mut totals).await;
-            changes = rest;
+        match self.mode {
+            Mode::Predict => {
+                for write in &writes {
+                    totals.record_applied(write, reason);
+                }
+            }
+            Mode::Apply => {
+                while !writes.is_empty() && !totals.time_ran_out {
+                    let rest = writes.split_off(self.write_rate.batch_size().min(writes.len()));
+                    self.write_batch(writes, reason, &mut totals).await;
+                    writes = rest;
+                }
+            }
         }
         totals
     }
 
-    /// Writes until each change is settled, or the run's time is up.
-    async fn write_until_done(
+    /// Writes until every write has an outcome or the time is up.
+    async fn write_batch(
         &self,
-        changes: Vec<ConditionalWrite>,
+        writes: Vec<ConditionalWrite>,
         reason: WriteReason,
         totals: &mut RunTotals,
     ) {
-        let mut pending: Vec<_> = changes.into_iter().map(Pending::new).collect();
+        let mut pending: Vec<_> = writes.into_iter().map(PendingWrite::new).collect();
         let mut attempt = 0;
         while !pending.is_empty() {
             let before = self.deadline.elapsed();
-            let permit = self
-                .rate_limiter
-                .acquire(pending.len(), &self.deadline)
-                .await;
-            // A pause of the run's own is no silence of the table's.
+            let permit = self.write_rate.acquire(pending.len(), &self.deadline).await;
             self.exclude_idle_time(self.deadline.elapsed().saturating_sub(before));
-            let in_time = permit.filter(|_| !self.time_is_up_for(reason));
-            let Some(permit) = in_time else {
+            let Some(permit) = permit.filter(|_| !self.time_is_up_for(reason)) else {
                 totals.time_ran_out = true;
                 if attempt > 0 && reason != WriteReason::Malformed {
                     totals.counts.failed += pending.len() as u64;
@@ -152,18 +112,18 @@ impl<T: CleanupTable> Run<'_, T> {
                 return;
             };
             attempt += 1;
-            let changes: Vec<_> = pending.iter().map(|it| it.change.clone()).collect();
-            let answer = self.table.apply(&changes).await;
-            self.rate_limiter
-                .charge(permit, answer.as_ref().map_or(0.0, |it| it.table_units));
-            let unfinished = match answer {
+            let writes: Vec<_> = pending.iter().map(|it| it.write.clone()).collect();
+            let response = self.table.apply(&writes).await;
+            self.write_rate
+                .charge(permit, response.as_ref().map_or(0.0, |it| it.table_units));
+            let unfinished = match response {
                 Ok(outcomes) => {
                     self.mark_responsive();
                     let outcomes = totals.add_capacity(outcomes);
                     self.handle_outcomes(pending, outcomes, reason, totals)
                         .await
                 }
-                Err(error) => self.retry_failed_call(pending, error, totals),
+                Err(error) => self.handle_failed_call(pending, error, totals),
             };
             if unfinished.should_back_off && !unfinished.pending.is_empty() {
                 self.back_off(attempt).await;
@@ -172,108 +132,103 @@ impl<T: CleanupTable> Run<'_, T> {
         }
     }
 
-    /// What is left of a batch whose call failed.
-    fn retry_failed_call(
+    /// Decides what to do after a call that failed as a whole.
+    fn handle_failed_call(
         &self,
-        mut pending: Vec<Pending>,
+        mut pending: Vec<PendingWrite>,
         error: StoreError,
         totals: &mut RunTotals,
     ) -> Unfinished {
         if !self.should_retry(&error) {
             totals.counts.failed += pending.len() as u64;
-            totals.record_error(Some(error));
+            totals.record_error(error);
             return Unfinished::default();
         }
-        tracing::debug!(error = error.error_chain(), "a batch failed");
+        tracing::debug!(error = error.error_chain(), "retrying a batch");
         self.slow_down_if_throttled(&error);
         for it in &mut pending {
-            it.uncertain |= error.outcome_unknown();
+            it.outcome_unknown |= error.outcome_unknown();
         }
-        let should_back_off = true;
         Unfinished {
             pending,
-            should_back_off,
+            should_back_off: true,
         }
     }
 
-    /// Counts what was done, and decides again about what was not.
+    /// Counts the writes that took place, and decides about the others.
     async fn handle_outcomes(
         &self,
-        pending: Vec<Pending>,
+        pending: Vec<PendingWrite>,
         outcomes: Vec<Outcome>,
         reason: WriteReason,
         totals: &mut RunTotals,
     ) -> Unfinished {
         let mut unfinished = Unfinished::default();
-        let (written, mut refused) = (pending.len(), Vec::new());
+        let (batch_size, mut rejected) = (pending.len(), Vec::new());
         for (mut it, outcome) in pending.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Applied => totals.record_applied(&it.change, reason),
-                Outcome::Gone if it.may_have_deleted() => totals.record_applied(&it.change, reason),
+                Outcome::Applied => totals.record_applied(&it.write, reason),
+                Outcome::Gone if it.may_have_deleted() => totals.record_applied(&it.write, reason),
                 Outcome::Gone => totals.counts.changed_elsewhere += 1,
-                // It can be understood by now, or is on another list, or gone.
+                // The record was repaired, is on another list, or is gone.
                 Outcome::ConditionFailed if reason == WriteReason::Malformed => {
                     self.malformed.record_not_moved();
                 }
-                Outcome::ConditionFailed => refused.push(it),
-                Outcome::Failed(error) if error.is_retryable() && it.failures < MAX_FAILURES => {
+                Outcome::ConditionFailed => rejected.push(it),
+                Outcome::Failed(error) if it.may_retry(&error) => {
                     self.slow_down_if_throttled(&error);
-                    it.failures += u32::from(!matches!(error, StoreError::Throttled { .. }));
-                    it.uncertain |= error.outcome_unknown();
+                    it.record_failure(&error);
                     unfinished.pending.push(it);
                     unfinished.should_back_off = true;
                 }
-                Outcome::Failed(error) => self.record_failed(&it.change, error, reason, totals),
+                Outcome::Failed(error) => self.record_failed(&it.write, error, reason, totals),
             }
         }
         let malformed = self
-            .handle_rejected(refused, reason, &mut unfinished, totals)
+            .handle_rejected(rejected, reason, &mut unfinished, totals)
             .await;
         if let WriteReason::Due(_) = reason {
-            self.malformed.observe(malformed, written);
+            self.malformed.observe(malformed, batch_size);
         }
         unfinished
     }
 
-    /// Reads the records whose changes were refused, and decides by what they say. How many of them
-    /// are malformed.
+    /// Reads the records whose condition failed, and decides again. Returns how many are malformed.
     async fn handle_rejected(
         &self,
-        refused: Vec<Pending>,
+        rejected: Vec<PendingWrite>,
         reason: WriteReason,
         unfinished: &mut Unfinished,
         totals: &mut RunTotals,
     ) -> usize {
-        if refused.is_empty() {
+        if rejected.is_empty() {
             return 0;
         }
-        let keys: Vec<_> = refused.iter().map(|it| it.change.key.clone()).collect();
-        let mut found: HashMap<ItemKey, ParsedRecord> = match self.table.read(&keys).await {
+        let keys: Vec<_> = rejected.iter().map(|it| it.write.key.clone()).collect();
+        let mut records: HashMap<ItemKey, ParsedRecord> = match self.table.read(&keys).await {
             Ok(records) => totals
                 .add_capacity(records)
                 .into_iter()
-                .map(|found| (key_of(&found).clone(), found))
+                .map(|record| (key_of(&record).clone(), record))
                 .collect(),
-            // A write that was refused did not take place, and may be sent again.
+            // A write whose condition failed did not take place, so it can be sent again.
             Err(error) if self.should_retry(&error) => {
-                tracing::debug!(
-                    error = error.error_chain(),
-                    "refused records could not be read"
-                );
+                let why = error.error_chain();
+                tracing::debug!(error = why, "rejected records could not be read");
                 self.slow_down_if_throttled(&error);
-                unfinished.pending.extend(refused);
+                unfinished.pending.extend(rejected);
                 unfinished.should_back_off = true;
                 return 0;
             }
             Err(error) => {
-                totals.counts.failed += refused.len() as u64;
-                totals.record_error(Some(error));
+                totals.counts.failed += rejected.len() as u64;
+                totals.record_error(error);
                 return 0;
             }
         };
         let mut malformed = 0;
-        for mut it in refused {
-            match found.remove(&it.change.key) {
+        for it in rejected {
+            match records.remove(&it.write.key) {
                 None => totals.counts.changed_elsewhere += 1,
                 Some(Err(record)) => {
                     malformed += 1;
@@ -284,66 +239,85 @@ impl<T: CleanupTable> Run<'_, T> {
                         }
                     };
                 }
-                Some(Ok(record)) if it.uncertain && it.change.is_reflected_in(&record) => {
-                    totals.record_applied(&it.change, reason);
+                Some(Ok(record)) => {
+                    unfinished
+                        .pending
+                        .extend(self.decide_again(it, &record, reason, totals));
                 }
-                Some(Ok(record)) => match self.next_write(&record, reason) {
-                    // The record may have changed between the write and the read, and once more. If the
-                    // same change is refused twice although the record needs it, the run gives up.
-                    Some(change) if change == it.change && it.refused => {
-                        tracing::error!(record = %change.key, "a change was refused that the record asks for");
-                        totals.counts.failed += 1;
-                    }
-                    Some(change) => {
-                        it.refused = change == it.change;
-                        it.uncertain = false;
-                        it.change = change;
-                        unfinished.pending.push(it);
-                    }
-                    None => totals.counts.changed_elsewhere += 1,
-                },
             }
         }
         malformed
     }
 
-    /// Counts a change that the table refuses for good, or has failed to make again and again, and
-    /// names its record.
+    /// Decides about a write whose condition failed. Returns it if it has to be sent again.
+    fn decide_again(
+        &self,
+        mut pending: PendingWrite,
+        record: &Record,
+        reason: WriteReason,
+        totals: &mut RunTotals,
+    ) -> Option<PendingWrite> {
+        if pending.outcome_unknown && pending.write.is_reflected_in(record) {
+            totals.record_applied(&pending.write, reason);
+            return None;
+        }
+        let Some(write) = self.next_write(record, reason) else {
+            totals.counts.changed_elsewhere += 1;
+            return None;
+        };
+        if !pending.replace(write) {
+            let key = &pending.write.key;
+            tracing::error!(record = %key, "a change was refused that the record asks for");
+            totals.counts.failed += 1;
+            return None;
+        }
+        Some(pending)
+    }
+
+    /// Counts a write that the table rejected permanently or that failed too often.
     fn record_failed(
         &self,
-        change: &ConditionalWrite,
+        write: &ConditionalWrite,
         error: StoreError,
         reason: WriteReason,
         totals: &mut RunTotals,
     ) {
-        if !error.is_retryable() && !matches!(error, StoreError::RecordRejected { .. }) {
+        if !error.is_retryable() && error.kind() != StoreErrorKind::RecordRejected {
             totals.counts.failed += 1;
-            return totals.record_error(Some(error));
+            return totals.record_error(error);
         }
         if reason == WriteReason::Malformed {
-            // It was counted as malformed.
+            // It is already counted as malformed.
             return self.malformed.record_not_moved();
         }
         totals.counts.failed += 1;
-        totals.failed_records.push(change.key.to_string());
-        self.log_failed(&change.key, &error);
+        totals.failed_records.push(write.key.to_string());
+        self.log_failed(&write.key, &error);
     }
 
-    /// What a record needs, by its own truth: its next step, or the right index attributes.
+    /// The write that a record calls for: its next action, or the repair of its index attributes.
     fn next_write(&self, record: &Record, reason: WriteReason) -> Option<ConditionalWrite> {
-        let shards = self.settings.shards;
-        let step = || record.next_write(&self.policy, shards, Reason::ExpiredByCleanup, self.now);
-        let index_repair = || record.index_repair(&self.policy, shards);
         match reason {
-            WriteReason::Due(_) => step().or_else(index_repair),
-            WriteReason::Adoption => index_repair(),
+            WriteReason::Due(_) => self.due_write(record).or_else(|| self.index_repair(record)),
+            WriteReason::Adoption => self.index_repair(record),
             WriteReason::Malformed => None,
         }
     }
+
+    /// The write of a record's next action, if that is due.
+    pub(super) fn due_write(&self, record: &Record) -> Option<ConditionalWrite> {
+        let shards = self.settings.shards;
+        record.next_write(&self.policy, shards, Reason::ExpiredByCleanup, self.now)
+    }
+
+    /// The write that repairs a record's index attributes, if they are wrong.
+    pub(super) fn index_repair(&self, record: &Record) -> Option<ConditionalWrite> {
+        record.index_repair(&self.policy, self.settings.shards)
+    }
 }
 
-fn key_of(found: &ParsedRecord) -> &ItemKey {
-    match found {
+fn key_of(record: &ParsedRecord) -> &ItemKey {
+    match record {
         Ok(record) => record.key.item(),
         Err(malformed) => &malformed.key,
     }

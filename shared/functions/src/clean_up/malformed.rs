@@ -1,5 +1,5 @@
-//! Records that cannot be understood. A run counts and names each once, and moves it off the work
-//! list when the work is done, so that it costs one write once and holds nothing up.
+//! Malformed records. A run counts and logs each one once, and moves it off its due list after all other
+//! work, so that it costs one write once and delays nothing.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,38 +10,38 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::CleanupTable;
-use super::run::Run;
+use super::run::{Mode, Run};
 use super::totals::{RunTotals, WriteReason};
 use session_domain::{CleanupReport, ConditionalWrite, DueList, ItemKey, MalformedRecord};
 
-/// The most memory for the moves that are still to be made, in bytes. A run that meets more malformed
-/// records reads the lists again once it has moved those.
+/// Memory limit for queued moves, in bytes. A run that finds more malformed records moves the queued
+/// ones and then reads the due lists again.
 const MAX_BYTES: usize = 24 * 1024 * 1024;
 
-/// What a move takes beside the bytes of its key: the change itself, and two allocations.
-const BYTES_OF_A_MOVE: usize = size_of::<ConditionalWrite>() + 64;
+/// Memory of a queued move without the bytes of its key: the write and two allocations.
+const BYTES_PER_MOVE: usize = size_of::<ConditionalWrite>() + 64;
 
-/// The most records that are told apart. Of more than that, one that is met twice counts twice.
+/// Limit of distinct records that are tracked. Beyond it, a record that is found twice counts twice.
 const MAX_TRACKED: usize = 1_000_000;
 
-/// Batches of moves that are written at once.
-const MOVES_AT_ONCE: usize = 8;
+/// Batches of moves that are written concurrently.
+const CONCURRENT_MOVES: usize = 8;
 
-/// The malformed records that a run met.
+/// The malformed records that a run found.
 #[derive(Default)]
 pub(super) struct MalformedRecords {
     hasher: RandomState,
     state: Mutex<State>,
-    /// Whether reading the records first costs less than writing them and being refused.
+    /// Whether reading records first is cheaper than a write whose condition fails.
     frequent: AtomicBool,
-    /// How many moves the table has refused.
+    /// Number of records that stay on their due list.
     not_moved: AtomicUsize,
 }
 
-/// Hashes stand for keys, so that even very many take little memory.
+/// Keys are tracked by their hash, which keeps the memory small for a million of them.
 #[derive(Default)]
 struct State {
-    met: HashSet<u64>,
+    found: HashSet<u64>,
     queued: HashSet<u64>,
     queue: Vec<ConditionalWrite>,
     bytes: usize,
@@ -53,26 +53,26 @@ impl MalformedRecords {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts and names a record: one where it was not met before, or none.
+    /// Logs a record. Returns 1 if it is new to this run, otherwise 0.
     pub(super) fn record(&self, record: &MalformedRecord) -> u64 {
         let mut state = self.state();
-        if state.met.len() >= MAX_TRACKED {
+        if state.found.len() >= MAX_TRACKED {
             return 1;
         }
-        if !state.met.insert(self.hasher.hash_one(&record.key)) {
+        if !state.found.insert(self.hasher.hash_one(&record.key)) {
             return 0;
         }
-        if state.met.len() <= CleanupReport::NAMED_RECORDS {
+        if state.found.len() <= CleanupReport::NAMED_RECORDS {
             let MalformedRecord { key, problem } = record;
             tracing::warn!(%key, problem, "a record is malformed");
         }
         1
     }
 
-    /// Remembers that a record has to be moved off a list.
+    /// Queues the move of a record off a due list.
     fn queue(&self, key: &ItemKey, list: DueList) {
         let mut state = self.state();
-        let bytes = key.partition.len() + key.sort.len() + BYTES_OF_A_MOVE;
+        let bytes = key.partition.len() + key.sort.len() + BYTES_PER_MOVE;
         if state.bytes + bytes > MAX_BYTES {
             state.overflowed = true;
         } else if state.queued.insert(self.hasher.hash_one(key)) {
@@ -83,7 +83,7 @@ impl MalformedRecords {
         }
     }
 
-    /// Takes the moves that are to be made; also, whether there were more than are remembered.
+    /// Takes the queued moves, and whether the queue was too small for all of them.
     fn take(&self) -> (Vec<ConditionalWrite>, bool) {
         let mut state = self.state();
         state.bytes = 0;
@@ -92,62 +92,63 @@ impl MalformedRecords {
         (mem::take(&mut state.queue), overflowed)
     }
 
-    /// Notes how many of the records of a batch turned out to be malformed.
-    pub(super) fn observe(&self, malformed: usize, of: usize) {
-        if malformed * 5 > of {
+    /// Notes how many records of a batch are malformed.
+    pub(super) fn observe(&self, malformed: usize, batch_size: usize) {
+        if malformed * 5 > batch_size {
             self.frequent.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether records are read before they are written, from now to the end of the run. A refused
-    /// write costs a write unit at least, and its share of the rate limit. A read costs a read
-    /// unit, a fifteenth of what a deactivation costs, and no share.
+    /// Whether records are read before they are written, from now until the end of the run. A write
+    /// whose condition fails costs at least one write unit and counts against the rate limit. A read
+    /// costs one read unit, a fifteenth of the price of a deactivation, and is not limited.
     pub(super) fn are_frequent(&self) -> bool {
         self.frequent.load(Ordering::Relaxed)
     }
 
-    /// Notes that a record was not moved.
+    /// Notes that a record stays on its due list.
     pub(super) fn record_not_moved(&self) {
         self.not_moved.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Logs how many there were beyond those that were named, and how many stay on the lists.
+    /// Logs how many records were not named, and how many stay on their due lists.
     pub(super) fn log_others(&self) {
         let not_moved = self.not_moved.load(Ordering::Relaxed);
         if not_moved > 0 {
-            tracing::warn!(not_moved, "malformed records stay on the work list");
+            tracing::warn!(not_moved, "malformed records stay on their due lists");
         }
-        let met = self.state().met.len();
-        if met > CleanupReport::NAMED_RECORDS {
-            let more = met - CleanupReport::NAMED_RECORDS;
+        let found = self.state().found.len();
+        if found > CleanupReport::NAMED_RECORDS {
+            let more = found - CleanupReport::NAMED_RECORDS;
             tracing::warn!(more, "more records are malformed");
         }
     }
 }
 
 impl<T: CleanupTable> Run<'_, T> {
-    /// Counts and names a malformed record on a list, and remembers to move it. What is not in a
-    /// user's partition stays: the cleanup may not write there.
+    /// Logs a malformed record on a due list and queues its move. Returns 1 if it is new to this run,
+    /// otherwise 0. An item outside a user's partition stays: the cleanup's IAM policy allows no write
+    /// there.
     pub(super) fn record_malformed(&self, record: &MalformedRecord, list: DueList) -> u64 {
-        if !self.request.dry_run && record.key.is_of_a_user() {
+        if self.mode == Mode::Apply && record.key.is_of_a_user() {
             self.malformed.queue(&record.key, list);
         }
         self.malformed.record(record)
     }
 
-    /// Moves the malformed records off the lists. Whether those are all that the run met.
+    /// Moves the queued records off their due lists. Returns whether those are all that the run found.
     pub(super) async fn move_malformed(&self, totals: &mut RunTotals) -> bool {
-        let (mut changes, overflowed) = self.malformed.take();
+        let (mut moves, overflowed) = self.malformed.take();
         let batches = std::iter::from_fn(|| {
-            let batch = self.rate_limiter.batch_size().min(changes.len());
-            // From the end, so that no change is copied twice.
-            (batch > 0).then(|| changes.split_off(changes.len() - batch))
+            let batch = self.write_rate.batch_size().min(moves.len());
+            // Splitting at the end copies each move only once.
+            (batch > 0).then(|| moves.split_off(moves.len() - batch))
         });
-        let mut done = stream::iter(batches)
-            .map(|batch| self.write_all(batch, WriteReason::Malformed))
-            .buffer_unordered(MOVES_AT_ONCE);
-        while let Some(part) = done.next().await {
-            totals.add(part);
+        let mut results = stream::iter(batches)
+            .map(|batch| self.execute(batch, WriteReason::Malformed))
+            .buffer_unordered(CONCURRENT_MOVES);
+        while let Some(result) = results.next().await {
+            totals.add(result);
             self.log_progress(totals);
         }
         !overflowed

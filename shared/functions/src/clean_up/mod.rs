@@ -1,31 +1,40 @@
-//! Use case of the cleanup: read from the due index what is due, write it, report.
+//! Cleanup use case: reads what is due from the due index, writes it, and reports.
 //!
 //! ```text
-//!   due lists ──pages──▶ work items ──conditional writes──▶ outcomes ──▶ totals ──▶ report
-//!   (one per shard,      (several at once,                  │
-//!    several at once)     rate limited)                     └─ condition failed: read the record,
-//!                                                              decide again, write again
+//!   due lists ──pages──▶ batches ──conditional writes──▶ outcomes ──▶ totals ──▶ report
+//!   (one per shard,      (several at once,               │
+//!    several at once)     rate limited)                  └─ condition failed: read the record,
+//!                                                           decide again, write again
 //! ```
 //!
-//! The index is only a hint: every write checks the record's own attributes in its condition. A run
-//! keeps counts, and the keys of malformed records until it has moved them, so its memory use does not
-//! grow with the due list. A run can stop at any point; the remaining work stays on the due list.
+//! The index is only a hint: every write checks the record's attributes in its condition. A run keeps
+//! counts, and the keys of malformed records until it has moved them, so its memory use does not grow
+//! with the due lists. A run can stop at any point: the remaining work stays on the due lists.
 //!
-//! | module | what it is |
+//! A due page reaches the table in six calls: `process_due_lists` → `process_action` → `read_list` →
+//! `process_batch` → `execute` → `write_batch`.
+//!
+//! | module | responsibility |
 //! | --- | --- |
-//! | `run` | one run: its deadline, its retries, its report |
-//! | `lists` | reading the due lists |
-//! | `batch` | writing a batch of records |
+//! | `run` | the state of one run: its request, deadline and mode |
+//! | `due_lists` | reads the due lists page by page |
+//! | `batch` | decides on the writes of a batch, and executes or predicts them |
+//! | `pending` | one write until its outcome is known |
 //! | `malformed` | records that cannot be interpreted |
-//! | `adopt` | the scan of the whole table |
-//! | `rate` | the rate limiter |
-//! | `totals` | what a run has counted so far |
+//! | `adopt` | scans the whole table and repairs index attributes |
+//! | `retry` | retries, backoff, and when to give up |
+//! | `rate` | the adaptive rate limiter |
+//! | `totals` | what a run has counted |
+//! | `report` | progress, and the report at the end |
 
 mod adopt;
 mod batch;
-mod lists;
+mod due_lists;
 mod malformed;
+mod pending;
 mod rate;
+mod report;
+mod retry;
 mod run;
 mod totals;
 
@@ -43,22 +52,22 @@ use session_lifecycle::ports::{
     StoreError, StoreReport,
 };
 
-/// What is the same for all runs.
+/// Settings that all runs share.
 #[derive(Debug, Clone, Copy)]
 pub struct CleanupSettings {
     /// How long inactive sessions are kept.
     pub retention: Days,
     /// How long reports are kept.
     pub report_retention: Days,
-    /// The most write units of the table, without its index, that a run consumes in a second: as
-    /// many records of up to 1 KB. Unlimited where there is none.
+    /// Limit of the table's write units per second, without those of its index. A write of up to
+    /// 1 KB is one unit. `None` means no limit.
     pub max_writes_per_second: Option<std::num::NonZeroU32>,
-    /// How many shards the work list has.
+    /// Number of shards of the due index.
     pub shards: Shards,
 }
 
-/// How long a run may take up work when its invocation has `left`: the rest is for the batches
-/// that are under way then (a call takes [`CallPolicy::BATCH`] at the most) and for the report.
+/// How long a run may start new work if its invocation has `left`. The rest is reserved for the
+/// batches in flight (a call takes at most [`CallPolicy::BATCH`]) and for the report.
 ///
 /// [`CallPolicy::BATCH`]: session_lifecycle::aws::CallPolicy::BATCH
 #[must_use]
@@ -67,52 +76,52 @@ pub fn time_limit(left: Duration) -> Duration {
     left.saturating_sub(MARGIN.min(left / 2))
 }
 
-/// What one run is to do.
+/// What one run has to do.
 #[derive(Debug, Clone)]
 pub struct CleanupRequest {
-    /// Names the run.
+    /// Identifies the run.
     pub run_id: Uuid,
-    /// What started it.
+    /// What started the run.
     pub trigger: Trigger,
-    /// Who asked for it, where it came over the API.
+    /// The user who requested the run over the API.
     pub requested_by: Option<String>,
-    /// Only count what the run would do.
+    /// Count what the run would do, and write only the report.
     pub dry_run: bool,
-    /// Read the whole table first, and give each record the index attributes it should have.
+    /// Scan the whole table first, and give each record the index attributes it should have.
     pub adopt: bool,
-    /// How long deletions that are due are left to native TTL.
+    /// How long due deletions are left to native TTL.
     pub sweep_grace: Hours,
-    /// When it began: its `now`, from beginning to end.
+    /// When the run started: its `now` until it ends.
     pub started_at: DateTime<Utc>,
-    /// When it has to stop taking up work.
+    /// How long the run may start new work.
     pub time_limit: Duration,
 }
 
-/// A run that could not do all its work for another reason than time.
+/// A run that stopped because of an error, not because its time ran out.
 #[derive(Debug, thiserror::Error)]
-#[error("the cleanup {} could not finish: {}", report.run_id, source.error_chain())]
+#[error("the cleanup {} could not finish", report.run_id)]
 pub struct CleanupFailed {
-    /// What it did all the same; stored as every report is.
+    /// What the run did before. This report is stored like every other.
     pub report: Box<CleanupReport>,
-    /// Why.
+    /// The first error that a retry could not solve.
     #[source]
     pub source: StoreError,
 }
 
 impl CleanupFailed {
-    /// The report of a run, whether or not it could finish.
+    /// The report of a run, whether the run finished or not.
     #[must_use]
-    pub fn report(done: &Result<CleanupReport, Self>) -> &CleanupReport {
-        done.as_ref().unwrap_or_else(|failed| &failed.report)
+    pub fn report(result: &Result<CleanupReport, Self>) -> &CleanupReport {
+        result.as_ref().unwrap_or_else(|failed| &failed.report)
     }
 }
 
-/// Everything that a cleanup may do to a table.
+/// What a cleanup needs from a table.
 pub trait CleanupTable: ReadDueList + ReadRecords + ApplyWrites + StoreReport + Sync {}
 
 impl<T: ReadDueList + ReadRecords + ApplyWrites + StoreReport + Sync> CleanupTable for T {}
 
-/// Everything that a cleanup may do to a table that it adopts.
+/// What a cleanup needs from a table that it also adopts.
 pub trait AdoptionTable:
     CleanupTable + ScanTable + DescribeTable + StoreAdoptionCheckpoint
 {
@@ -120,45 +129,46 @@ pub trait AdoptionTable:
 
 impl<T: CleanupTable + ScanTable + DescribeTable + StoreAdoptionCheckpoint> AdoptionTable for T {}
 
-/// Runs an order, without `adopt`, for which a scan is needed.
+/// Executes a request and ignores its `adopt`, which needs a scan.
 ///
-/// The future is boxed because the compiler cannot see through the streams inside that it may be
-/// sent between threads.
+/// The future is boxed because the compiler cannot prove that it is `Send`.
 ///
 /// # Errors
 ///
-/// What kept it from doing all its work, with the report of what it did.
+/// [`CleanupFailed`] if an error stopped the run. It contains the report of what the run did.
 pub fn clean_up<'a, T: CleanupTable>(
     table: &'a T,
     settings: &'a CleanupSettings,
     request: &'a CleanupRequest,
 ) -> BoxFuture<'a, Result<CleanupReport, CleanupFailed>> {
-    let run = Run::new(table, settings, request);
     Box::pin(async move {
+        let run = Run::new(table, settings, request);
         let mut totals = RunTotals::default();
         run.process_due_lists(&mut totals).await;
         run.finish(totals).await
     })
 }
 
-/// Runs an order, `adopt` included.
+/// Executes a request, `adopt` included.
 ///
 /// # Errors
 ///
-/// What kept it from doing all its work, with the report of what it did.
+/// [`CleanupFailed`] if an error stopped the run. It contains the report of what the run did.
 pub fn adopt_and_clean_up<'a, T: AdoptionTable>(
     table: &'a T,
     settings: &'a CleanupSettings,
     request: &'a CleanupRequest,
 ) -> BoxFuture<'a, Result<CleanupReport, CleanupFailed>> {
-    let run = Run::new(table, settings, request);
+    if !request.adopt {
+        return clean_up(table, settings, request);
+    }
     Box::pin(async move {
+        let run = Run::new(table, settings, request);
         let mut totals = RunTotals::default();
-        if request.adopt {
-            run.adopt(&mut totals).await;
-        }
-        // An adoption stops a little before the run's end. What it has not reached yet is not settled
-        // in that time: it would count as something else.
+        run.adopt(&mut totals).await;
+        // An adoption stops a little before the run's deadline. The due lists must not be processed in
+        // the time between: records that the scan has not reached would be counted as reindexed
+        // instead of adopted.
         if !totals.time_ran_out {
             run.process_due_lists(&mut totals).await;
         }

@@ -1,4 +1,4 @@
-//! How fast a run goes.
+//! Rate limiter with additive increase and multiplicative decrease (AIMD).
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,58 +11,57 @@ use governor::{Quota, RateLimiter};
 
 use session_lifecycle::clock::Deadline;
 
-/// By how much the rate grows in a second in which the table did not throttle, as a part of the
-/// whole rate. It halves once a second at the most, so this is also the least that is left of it.
+/// Increase per second without throttling, as a fraction of the full rate. The rate halves at most once
+/// per second, so it also never falls below this fraction.
 const INCREASE_PER_SECOND: f64 = 1.0 / 16.0;
 
-/// The least rate that is set where there was no limit: what one partition takes, and what is the
-/// limit by default. A run that has only just begun says nothing of what the table can do.
+/// Minimum of a rate that is derived from the run's own speed: the write limit of one partition, and the
+/// default limit. The speed of a run that has just started says nothing about the table.
 const MIN_DISCOVERED_RATE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 
-/// Lets so much happen in a second, evenly: half as much each time that the table throttles, and
-/// a little more with each second in which it does not (additive increase, multiplicative
-/// decrease), so that the logins come first.
+/// Limits the table's write units per second. The rate halves when the table throttles and grows a little
+/// each second that it does not, so that sign-ins have priority over the cleanup.
 ///
-/// What is limited is the table's own write units. A write of up to 1 KB takes one, and a write
-/// of 400 KB four hundred; how many a batch has taken is known from its answer. So each batch is
-/// admitted at the average so far, and what it takes beyond that is made up for by the next ones.
+/// A write of up to 1 KB consumes one unit, and a write of 400 KB consumes 400. The units of a batch are
+/// known only from its response. A batch therefore acquires the average of earlier writes, and the next
+/// batches pay the difference.
 pub(super) struct AdaptiveRateLimiter {
-    /// The limit that is configured, in units a second.
+    /// The configured limit in units per second.
     configured: Option<NonZeroU32>,
-    /// Where there is no limit, one is set when the table throttles for the first time: the run's
-    /// rate until then. It is where to begin again, and may be exceeded in time.
+    /// Without a configured limit, the first throttling sets one: the run's rate until then. The rate
+    /// continues from there and may exceed it later.
     limiter: OnceLock<RateLimiter<NotKeyed, InMemoryState, MonotonicClock>>,
-    /// The largest number of writes that start together.
+    /// Maximum number of writes per batch.
     max_batch: NonZeroU32,
-    /// The most units that the limiter takes at once.
+    /// Maximum units per call of the limiter.
     burst: NonZeroU32,
-    /// Those who wait go in the order in which they came: the oldest records first, also where
-    /// the time ends before the turn of the others.
+    /// Waiting callers proceed in order of arrival, so that the oldest records are written first even if
+    /// the time runs out.
     fifo: tokio::sync::Mutex<()>,
-    /// Held by the first batch until it is known what a write takes.
+    /// Held by the first batch until the cost of a write is known.
     first: Arc<tokio::sync::Mutex<()>>,
     acquired: AtomicU64,
     factor: Mutex<RateFactor>,
     cost: Mutex<Cost>,
 }
 
-/// What writes take.
+/// Cost of writes in units.
 struct Cost {
-    /// Units that a write takes, on average.
-    of_a_write: f64,
-    /// Whether a write was measured.
+    /// Average units per write.
+    per_write: f64,
+    /// Whether the average is measured.
     is_known: bool,
-    /// Units that were taken and not admitted; negative where more were admitted than taken.
+    /// Units that were consumed but not acquired. Negative if more were acquired than consumed.
     debt: f64,
 }
 
-/// The part of the rate that is made use of.
+/// The fraction of the rate that is in use.
 struct RateFactor {
     value: f64,
     max: f64,
-    /// Since when, on the run's watch.
+    /// When `value` was last changed, as time since the run started.
     updated_at: Duration,
-    /// When it was last halved.
+    /// When `value` was last halved.
     decreased_at: Option<Duration>,
 }
 
@@ -74,7 +73,8 @@ pub(super) struct Permit {
 }
 
 impl AdaptiveRateLimiter {
-    /// So many units in a second, in batches of `max_batch` writes at the most.
+    /// A limiter for batches of at most `max_batch` writes. Without `units_per_second` it is unlimited
+    /// until the table throttles.
     pub(super) fn new(units_per_second: Option<NonZeroU32>, max_batch: NonZeroU32) -> Self {
         let burst = units_per_second.map_or(max_batch, |rate| rate.min(max_batch));
         let limiter = units_per_second.map(|rate| limiter(rate, burst));
@@ -97,33 +97,35 @@ impl AdaptiveRateLimiter {
                 decreased_at: None,
             }),
             cost: Mutex::new(Cost {
-                of_a_write: 1.0,
+                per_write: 1.0,
                 is_known: false,
                 debt: 0.0,
             }),
         }
     }
 
-    /// The largest number of writes to ask for now: what takes no more than a second.
+    /// Number of writes to acquire together: at most what one second allows.
     pub(super) fn batch_size(&self) -> usize {
         let max_batch = self.max_batch.get();
         let writes = self.configured.map_or(max_batch, |rate| {
-            floor_u32(f64::from(rate.get()) / self.cost().of_a_write).clamp(1, max_batch)
+            saturating_u32((f64::from(rate.get()) / self.cost().per_write).floor())
+                .clamp(1, max_batch)
         });
         writes as usize
     }
 
-    /// Waits until so many writes may be made; nothing where that takes longer than is left.
+    /// Waits until `writes` writes are allowed. Returns `None` if that would take longer than the
+    /// deadline.
     pub(super) async fn acquire(&self, writes: usize, deadline: &Deadline) -> Option<Permit> {
         #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
         let writes = writes as f64;
         let mut first = None;
         if self.configured.is_some() && !self.cost().is_known {
             let guard = Arc::clone(&self.first).lock_owned().await;
-            // Who has waited for the first one knows now.
+            // A caller that waited for the first batch knows the cost now.
             first = (!self.cost().is_known).then_some(guard);
         }
-        let units = writes * self.cost().of_a_write;
+        let units = writes * self.cost().per_write;
         let owed = std::mem::take(&mut self.cost().debt);
         if !self.acquire_units(units + owed, deadline).await {
             self.cost().debt += owed;
@@ -136,25 +138,25 @@ impl AdaptiveRateLimiter {
         })
     }
 
-    /// Notes how many units an admitted batch has taken; none where it failed.
-    pub(super) fn charge(&self, permit: Permit, taken: f64) {
-        if taken > 0.0 {
-            // A write takes a unit at least, one that is refused too.
-            let taken = taken.max(permit.writes);
-            let average = taken / permit.writes;
+    /// Notes how many units a batch consumed. A batch that failed consumed none.
+    pub(super) fn charge(&self, permit: Permit, consumed: f64) {
+        if consumed > 0.0 {
+            // Every write consumes at least one unit, even if its condition fails.
+            let consumed = consumed.max(permit.writes);
+            let average = consumed / permit.writes;
             let mut cost = self.cost();
-            cost.of_a_write = if cost.is_known {
-                f64::midpoint(cost.of_a_write, average)
+            cost.per_write = if cost.is_known {
+                f64::midpoint(cost.per_write, average)
             } else {
                 average
             };
             cost.is_known = true;
-            cost.debt += taken - permit.units;
+            cost.debt += consumed - permit.units;
         }
         drop(permit);
     }
 
-    /// Waits until so many units may be taken; false where that takes longer than is left.
+    /// Waits until `units` are allowed. Returns `false` if that would take longer than the deadline.
     pub(super) async fn acquire_units(&self, units: f64, deadline: &Deadline) -> bool {
         let _fifo = self.fifo.lock().await;
         let factor = {
@@ -165,7 +167,7 @@ impl AdaptiveRateLimiter {
         let mut left = ceil_u32(units / factor);
         while let (Some(limiter), Some(remaining)) = (self.limiter.get(), NonZeroU32::new(left)) {
             let cells = remaining.min(self.burst);
-            // More than a burst can't be asked for.
+            // The limiter rejects more than one burst per call.
             while let Ok(Err(later)) = limiter.check_n(cells) {
                 let pause = later.wait_time_from(limiter.clock().now());
                 if pause > deadline.remaining() {
@@ -184,7 +186,7 @@ impl AdaptiveRateLimiter {
         self.cost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Slows down, for the table throttles. Those who were under way together slow down once.
+    /// Reduces the rate because the table throttled. Several throttled calls within a second count once.
     pub(super) fn on_throttle(&self, deadline: &Deadline) {
         let elapsed = deadline.elapsed();
         let mut factor = self.factor.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +204,7 @@ impl AdaptiveRateLimiter {
 }
 
 impl RateFactor {
-    /// Halves, unless that was done within this second; whether it was done now.
+    /// Halves the value at most once per second. Returns whether it did.
     fn decrease(&mut self, now: Duration) -> bool {
         if self
             .decreased_at
@@ -234,26 +236,18 @@ fn limiter(
     RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(batch), MonotonicClock)
 }
 
-/// Rounds down.
-fn floor_u32(writes: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is not negative, and saturating is what is meant"
-    )]
-    let whole = writes.floor() as u32;
-    whole
+/// Rounds up. Negative values become 0.
+fn ceil_u32(units: f64) -> u32 {
+    saturating_u32(units.ceil())
 }
 
-/// Rounds up; nothing of what is negative.
-fn ceil_u32(units: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "saturating is what is meant"
-    )]
-    let whole = units.ceil() as u32;
-    whole
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturating is intended"
+)]
+const fn saturating_u32(value: f64) -> u32 {
+    value as u32
 }
 
 #[cfg(test)]
@@ -286,7 +280,7 @@ mod tests {
         same(factor.value, 0.5);
         assert!(
             !factor.decrease(at(1_099)),
-            "those who were under way together"
+            "throttled within the same second"
         );
         same(value_after(&mut factor, 1_099), 0.5);
         same(value_after(&mut factor, 1_100), 0.5 + INCREASE_PER_SECOND);
@@ -325,16 +319,16 @@ mod tests {
         let deadline = Deadline::after(Duration::from_mins(1));
         let rate_limiter = AdaptiveRateLimiter::new(None, NonZeroU32::new(25).expect("not zero"));
         rate_limiter.on_throttle(&deadline);
-        let limiter = rate_limiter.limiter.get().expect("the table has throttled");
+        let limiter = rate_limiter.limiter.get().expect("throttled above");
         assert_eq!(limiter.check_n(rate_limiter.burst), Ok(Ok(())));
         if let Ok(Err(later)) = limiter.check_n(rate_limiter.burst) {
             let pause = later.wait_time_from(limiter.clock().now());
             assert!(pause <= Duration::from_millis(25), "{pause:?}");
         }
-        let mut factor = rate_limiter.factor.lock().expect("nobody panicked");
+        let mut factor = rate_limiter.factor.lock().expect("not poisoned");
         assert!(
             value_after(&mut factor, 100_000) > 1.0,
-            "it may become faster than it was"
+            "the rate may exceed the discovered one"
         );
     }
 }

@@ -1,38 +1,38 @@
-//! What a part of a run did.
+//! What a run, or a part of it, has counted.
 
 use session_domain::{CleanupReport, ConditionalWrite, Counts, DueList, Kind, Timestamp, WriteOp};
 use session_lifecycle::ports::{Metered, StoreError};
 
-/// Why changes are written, and so how they are counted.
+/// Why a record is written. It decides how the write is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteReason {
-    /// Their records are on this list.
+    /// The record is on this due list.
     Due(DueList),
-    /// A scan found that their records' index attributes are not right.
+    /// A scan found wrong index attributes.
     Adoption,
-    /// Their records cannot be understood and are moved off the work list.
+    /// The record cannot be interpreted and is moved off its due list.
     Malformed,
 }
 
-/// What a part of a run did.
+/// What a run, or a part of it, has counted.
 #[derive(Debug, Default)]
 pub(super) struct RunTotals {
     pub(super) counts: Counts,
     pub(super) capacity_units: f64,
-    /// When the oldest expired session expired.
+    /// Expiry time of the session that expired first.
     pub(super) oldest_expired: Option<Timestamp>,
-    /// Whether the time ran out with work left.
+    /// Whether the time ran out before the work was done.
     pub(super) time_ran_out: bool,
-    /// Keys of records that the table refuses to change for good.
+    /// Keys of failed records.
     pub(super) failed_records: Vec<String>,
-    /// How far an adoption is.
+    /// Progress of an adoption.
     pub(super) adoption_percent: Option<u8>,
-    /// The first error that keeps the run from doing its work.
+    /// The first error that a retry cannot solve.
     pub(super) error: Option<StoreError>,
 }
 
 impl RunTotals {
-    /// Adds what another part of the run did.
+    /// Adds the totals of another part of the run.
     pub(super) fn add(&mut self, other: Self) {
         self.counts.add(other.counts);
         self.capacity_units += other.capacity_units;
@@ -42,26 +42,24 @@ impl RunTotals {
         self.failed_records.extend(other.failed_records);
         self.failed_records.truncate(CleanupReport::NAMED_RECORDS);
         self.adoption_percent = other.adoption_percent.or(self.adoption_percent);
-        self.record_error(other.error);
+        self.error = self.error.take().or(other.error);
     }
 
-    /// Keeps an error, if it is the first.
-    pub(super) fn record_error(&mut self, error: Option<StoreError>) {
-        if self.error.is_none() {
-            self.error = error;
-        }
+    /// Keeps an error if it is the first.
+    pub(super) fn record_error(&mut self, error: StoreError) {
+        self.error.get_or_insert(error);
     }
 
-    /// Keeps the capacity of an answer, and gives the answer.
-    pub(super) fn add_capacity<V>(&mut self, answer: Metered<V>) -> V {
-        self.capacity_units += answer.capacity_units;
-        answer.value
+    /// Adds the capacity units of a response and returns its value.
+    pub(super) fn add_capacity<V>(&mut self, response: Metered<V>) -> V {
+        self.capacity_units += response.capacity_units;
+        response.value
     }
 
-    /// Counts a change that took place.
-    pub(super) const fn record_applied(&mut self, change: &ConditionalWrite, reason: WriteReason) {
+    /// Counts a write that took place.
+    pub(super) const fn record_applied(&mut self, write: &ConditionalWrite, reason: WriteReason) {
         let counts = &mut self.counts;
-        let count = match (&change.op, reason) {
+        let count = match (&write.op, reason) {
             (WriteOp::Deactivate { .. }, _) => &mut counts.sessions_deactivated,
             (WriteOp::Delete { kind, .. }, _) => match kind {
                 Kind::Session => &mut counts.sessions_deleted,
@@ -72,7 +70,7 @@ impl RunTotals {
                 &mut counts.adopted
             }
             (WriteOp::Reindex { .. } | WriteOp::Extend { .. }, _) => &mut counts.reindexed,
-            // The record was counted when it was met.
+            // The record was counted when it was found.
             (WriteOp::MoveMalformed { .. }, _) => return,
         };
         *count += 1;

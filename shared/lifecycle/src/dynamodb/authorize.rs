@@ -4,13 +4,13 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedC
 
 use super::Table;
 use super::item::{DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key};
-use crate::ports::{LookUpSession, SessionLookup, StoreError};
+use crate::ports::{LookUpSession, SessionLookup, StoreError, StoreErrorKind};
 use session_domain::{
     MalformedRecord, RecordKey, RecordState, SessionId, SessionSnapshot, SessionState, TokenId,
     UserId,
 };
 
-const WHAT: &str = "looking up a session";
+const READING: &str = "looking up a session";
 
 impl LookUpSession for Table {
     async fn look_up(
@@ -27,25 +27,26 @@ impl LookUpSession for Table {
             .projection_expression([PK, SK, IS_ACTIVE, EXPIRES_AT, DUE_KEY].join(","))
             .consistent_read(true);
         let (items, _) = self
-            .batch_get(keys, ReturnConsumedCapacity::None, WHAT)
+            .batch_get(keys, ReturnConsumedCapacity::None, READING)
             .await?;
         let mut lookup = SessionLookup {
             session: None,
             blacklisted: false,
         };
         for mut item in items {
-            let key = take_key(&mut item)?;
+            let key = take_key(&mut item).map_err(|it| StoreError::malformed(READING, it))?;
             if key == session {
                 lookup.session = Some(self.snapshot(key, &item));
             } else if key == entry {
                 // That it is there is enough, whatever else it says.
                 lookup.blacklisted = true;
             } else {
-                // Somebody else's answer. What it lacks may be there.
-                return Err(StoreError::Unavailable {
-                    what: WHAT,
-                    source: "the answer is about another record".into(),
-                });
+                // The response contains an unrelated item, so a missing item proves nothing.
+                return Err(StoreError::new(
+                    StoreErrorKind::Unavailable,
+                    READING,
+                    "the response contains another record",
+                ));
             }
         }
         Ok(lookup)

@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use crate::ports::StoreError;
+use crate::ports::{BoxError, StoreError, StoreErrorKind};
 
 /// Codes that say "later", of whole requests and of single statements.
 const THROTTLED: [&str; 6] = [
@@ -37,54 +37,49 @@ const OF_A_RECORD: [&str; 3] = [
 ];
 
 impl StoreError {
-    /// An error of a whole call; `what` says what was tried.
-    pub(crate) fn from_call<E>(what: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    /// An error of a whole call.
+    pub(crate) fn from_call<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let is_client_error = match &error {
-            SdkError::ServiceError(answer) => answer.raw().status().as_u16() < 500,
-            // Anything but an answer of the service (no connection, no answer in time) may pass.
+            SdkError::ServiceError(response) => response.raw().status().as_u16() < 500,
+            // Everything but a response of the service (no connection, a timeout) may be transient.
             SdkError::ConstructionFailure(_)
             | SdkError::TimeoutError(_)
             | SdkError::DispatchFailure(_)
             | SdkError::ResponseError(_)
             | _ => false,
         };
-        let code = error.code().map(str::to_owned);
-        let source = Box::new(error);
-        match code {
-            Some(code) if THROTTLED.contains(&code.as_str()) => Self::Throttled { what, source },
-            // The service's own failure, whatever its name (HTTP status 500 or more).
-            _ if !is_client_error => Self::Unavailable { what, source },
-            code => Self::from_code(what, code.as_deref(), source),
-        }
+        let kind = match error.code() {
+            Some(code) if THROTTLED.contains(&code) => StoreErrorKind::Throttled,
+            // A status of 500 or more is a server error, whatever its code.
+            _ if !is_client_error => StoreErrorKind::Unavailable,
+            code => kind_of_code(code),
+        };
+        Self::new(kind, operation, error)
     }
 
-    /// An error of one statement of a batch, which took part in a call that succeeded.
+    /// An error of one statement of a batch. The call itself succeeded.
     pub(crate) fn from_statement(
-        what: &'static str,
+        operation: &'static str,
         code: Option<&str>,
-        source: Box<dyn Error + Send + Sync>,
+        source: BoxError,
     ) -> Self {
-        match code {
-            Some(code) if OF_A_RECORD.contains(&code) => Self::RecordRejected { what, source },
-            code => Self::from_code(what, code, source),
-        }
+        let kind = match code {
+            Some(code) if OF_A_RECORD.contains(&code) => StoreErrorKind::RecordRejected,
+            code => kind_of_code(code),
+        };
+        Self::new(kind, operation, source)
     }
+}
 
-    /// An error with the service's own code for it.
-    fn from_code(
-        what: &'static str,
-        code: Option<&str>,
-        source: Box<dyn Error + Send + Sync>,
-    ) -> Self {
-        match code {
-            Some(code) if THROTTLED.contains(&code) => Self::Throttled { what, source },
-            Some(code) if CONFLICTS.contains(&code) => Self::Conflict { what, source },
-            Some(code) if !FAILURES.contains(&code) => Self::Rejected { what, source },
-            // An answer without a code comes from something between us and the service.
-            _ => Self::Unavailable { what, source },
-        }
+fn kind_of_code(code: Option<&str>) -> StoreErrorKind {
+    match code {
+        Some(code) if THROTTLED.contains(&code) => StoreErrorKind::Throttled,
+        Some(code) if CONFLICTS.contains(&code) => StoreErrorKind::Conflict,
+        Some(code) if !FAILURES.contains(&code) => StoreErrorKind::Rejected,
+        // A response without a code comes from something between this process and the service.
+        _ => StoreErrorKind::Unavailable,
     }
 }

@@ -20,8 +20,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 
 use self::item::Item;
-use crate::ports::WithoutRetries;
-use crate::ports::{Metered, StoreError};
+use crate::ports::{Metered, StoreError, StoreErrorKind, WithoutRetries};
 use session_domain::Shards;
 
 /// The sessions table, behind the SDK's client.
@@ -81,9 +80,12 @@ fn metered<T>(value: T, consumed: &[ConsumedCapacity]) -> Metered<T> {
 
 /// The items of a page. The service sends a list of them also where it has found nothing; an answer
 /// without one comes from something else, and does not tell that there is nothing left.
-fn items(items: Option<Vec<Item>>, what: &'static str) -> Result<Vec<Item>, StoreError> {
-    items.ok_or_else(|| StoreError::Unavailable {
-        what,
-        source: "the answer has no list of items".into(),
+fn items(items: Option<Vec<Item>>, operation: &'static str) -> Result<Vec<Item>, StoreError> {
+    items.ok_or_else(|| {
+        StoreError::new(
+            StoreErrorKind::Unavailable,
+            operation,
+            "the response has no list of items",
+        )
     })
 }

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::item::{Item, READ_ATTRIBUTES, TTL_NAME, key_item, read_record};
 use super::{Table, metered};
 use crate::clock::Deadline;
-use crate::ports::{Metered, ParsedRecord, ReadRecords, StoreError};
+use crate::ports::{Metered, ParsedRecord, ReadRecords, StoreError, StoreErrorKind};
 use session_domain::ItemKey;
 
 /// How often keys that the service leaves unprocessed, all of them, are asked for.
@@ -44,12 +44,12 @@ impl Table {
         &self,
         keys: KeysAndAttributesBuilder,
         capacity: ReturnConsumedCapacity,
-        what: &'static str,
+        operation: &'static str,
     ) -> Result<(Vec<Item>, Vec<ConsumedCapacity>), StoreError> {
-        let keys = keys.build().map_err(|error| StoreError::Rejected {
-            what,
-            source: error.into(),
-        })?;
+        let keys = keys
+            .build()
+            .map_err(|error| StoreError::new(StoreErrorKind::Rejected, operation, error))?;
+        let unavailable = |why| StoreError::new(StoreErrorKind::Unavailable, operation, why);
         let timeouts = self.client.config().timeout_config();
         let limit = timeouts.and_then(TimeoutConfig::operation_timeout);
         let deadline = Deadline::after(limit.unwrap_or(Duration::MAX));
@@ -68,21 +68,19 @@ impl Table {
                 // The client ends it in time by itself.
                 asked.await
             } else {
-                timeout(deadline.remaining(), asked).await.map_err(|_| {
-                    let source = "not all was read in time".into();
-                    StoreError::Unavailable { what, source }
-                })?
+                timeout(deadline.remaining(), asked)
+                    .await
+                    .map_err(|_| unavailable("not all was read in time"))?
             };
             first = false;
-            let answer = answer.map_err(|error| StoreError::from_call(what, error))?;
+            let answer = answer.map_err(|error| StoreError::from_call(operation, error))?;
             consumed.extend(answer.consumed_capacity.unwrap_or_default());
             wanted = answer.unprocessed_keys.unwrap_or_default();
             let tables = answer.responses.unwrap_or_default();
             // The service names each table that it has read, also where it has found nothing. An
             // empty answer comes from something else, and does not tell that there is no record.
             if tables.is_empty() && wanted.is_empty() {
-                let source = "the answer is about no table".into();
-                return Err(StoreError::Unavailable { what, source });
+                return Err(unavailable("the response names no table"));
             }
             items.extend(tables.into_values().flatten());
             if wanted.is_empty() {
@@ -95,10 +93,11 @@ impl Table {
                 continue;
             }
             if attempt == MAX_ATTEMPTS {
-                return Err(StoreError::Throttled {
-                    what,
-                    source: "keys were left unprocessed".into(),
-                });
+                return Err(StoreError::new(
+                    StoreErrorKind::Throttled,
+                    operation,
+                    "keys were left unprocessed",
+                ));
             }
             sleep(Duration::from_millis(25 << attempt)).await;
             attempt += 1;

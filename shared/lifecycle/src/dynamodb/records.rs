@@ -8,6 +8,8 @@ use super::item::{EXPIRES_AT, IS_ACTIVE, PK, due_attributes, key_item, read_reco
 use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
 use session_domain::{DueEntry, Record, RecordKey};
 
+const FINDING: &str = "finding a record";
+
 impl CreateRecords for Table {
     async fn create(&self, record: &NewRecord, due: &DueEntry) -> Result<bool, StoreError> {
         let key = record.key();
@@ -47,11 +49,12 @@ impl FindRecord for Table {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| StoreError::from_call("finding a record", error))?;
-        Ok(answer
+            .map_err(|error| StoreError::from_call(FINDING, error))?;
+        answer
             .item
             .map(|item| read_record(item, self.shards))
-            .transpose()?)
+            .transpose()
+            .map_err(|malformed| StoreError::malformed(FINDING, malformed))
     }
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::statement::statement;
 use super::{Table, metered};
-use crate::ports::{ApplyWrites, Metered, Outcome, StoreError};
+use crate::ports::{ApplyWrites, Metered, Outcome, StoreError, StoreErrorKind};
 use session_domain::{ConditionalWrite, WriteOp};
 
 const WRITING: &str = "writing";
@@ -24,10 +24,7 @@ impl ApplyWrites for Table {
             .iter()
             .map(|change| statement(&self.name, change))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| StoreError::Rejected {
-                what: WRITING,
-                source: error.into(),
-            })?;
+            .map_err(|error| StoreError::new(StoreErrorKind::Rejected, WRITING, error))?;
         let answer = self
             .client
             .batch_execute_statement()
@@ -48,10 +45,11 @@ impl ApplyWrites for Table {
 
 fn outcome(change: &ConditionalWrite, answer: Option<BatchStatementResponse>) -> Outcome {
     let Some(answer) = answer else {
-        return Outcome::Failed(StoreError::Unavailable {
-            what: WRITING,
-            source: "the answer is shorter than the request".into(),
-        });
+        return Outcome::Failed(StoreError::new(
+            StoreErrorKind::Unavailable,
+            WRITING,
+            "the response is shorter than the request",
+        ));
     };
     let deletes = matches!(change.op, WriteOp::Delete { .. });
     match (answer.error, answer.item) {

@@ -1,9 +1,10 @@
-//! Reading what is due, list by list.
+//! Reads the due lists page by page and hands over batches.
+
+use std::collections::HashSet;
 
 use futures_util::future::{self, FutureExt as _};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use rand::seq::SliceRandom as _;
-use std::collections::HashSet;
 
 use super::CleanupTable;
 use super::run::Run;
@@ -11,34 +12,34 @@ use super::totals::RunTotals;
 use session_domain::{Action, DueList, RecordKey};
 use session_lifecycle::ports::ReadRecords;
 
-/// Lists that are read at once.
-const LISTS_AT_ONCE: usize = 8;
+/// Due lists that are read concurrently.
+const CONCURRENT_LISTS: usize = 8;
 
 /// What reading a due list yields.
 enum WorkItem {
-    /// Records to settle.
+    /// Records to process.
     Batch(DueList, Vec<RecordKey>),
-    /// What the reading itself amounted to.
+    /// What the read itself counted.
     PageTotals(RunTotals),
 }
 
-/// Pieces that are settled at once.
-const fn items_at_once(action: Action) -> usize {
+/// Batches that are processed concurrently.
+const fn concurrent_batches(action: Action) -> usize {
     match action {
         Action::Deactivate => 8,
-        // The answer to a deletion is the record, up to 400 KB of it, for only that tells who has
-        // deleted it. Two batches of 25 in flight are 20 MB.
+        // The response to a deletion contains the deleted record (up to 400 KB), because only that
+        // tells who deleted it. Two batches of 25 in flight are 20 MB.
         Action::Delete => 2,
     }
 }
 
 impl<T: CleanupTable> Run<'_, T> {
-    /// Settles what is due, and moves the malformed records that it met off the lists.
+    /// Processes what is due, and moves the malformed records that it found off the lists.
     pub(super) async fn process_due_lists(&self, totals: &mut RunTotals) {
         loop {
-            // Deactivations first, for until then an expired session is open.
+            // Deactivations go first because an expired session stays active until then.
             for action in [Action::Deactivate, Action::Delete] {
-                self.process_lists(action, totals).await;
+                self.process_action(action, totals).await;
             }
             let all_moved = self.move_malformed(totals).await;
             if all_moved || self.time_is_up() || totals.error.is_some() {
@@ -47,28 +48,28 @@ impl<T: CleanupTable> Run<'_, T> {
         }
     }
 
-    /// Settles what is due on the lists of an action.
-    async fn process_lists(&self, action: Action, totals: &mut RunTotals) {
+    /// Processes what is due for one action, on the lists of all shards.
+    async fn process_action(&self, action: Action, totals: &mut RunTotals) {
         let shards = self.settings.shards.all();
         let mut lists: Vec<_> = shards.map(|shard| DueList { action, shard }).collect();
-        // Runs at the same time help each other: each takes the lists in an order of its own.
+        // Concurrent runs share the work because each reads the lists in a random order.
         lists.shuffle(&mut rand::rng());
         let items = stream::iter(lists)
             .map(|list| self.read_list(list).boxed())
-            .flatten_unordered(LISTS_AT_ONCE);
-        let mut done = items
+            .flatten_unordered(CONCURRENT_LISTS);
+        let mut results = items
             .map(|item| match item {
                 WorkItem::Batch(list, keys) => self.process_batch(list, keys).boxed(),
                 WorkItem::PageTotals(totals) => future::ready(totals).boxed(),
             })
-            .buffer_unordered(items_at_once(action));
-        while let Some(part) = done.next().await {
-            totals.add(part);
+            .buffer_unordered(concurrent_batches(action));
+        while let Some(result) = results.next().await {
+            totals.add(result);
             self.log_progress(totals);
         }
     }
 
-    /// Reads a list page by page, oldest first, and cuts the pages into pieces.
+    /// Reads a list page by page, oldest entries first, and cuts each page into batches.
     fn read_list(&self, list: DueList) -> impl Stream<Item = WorkItem> {
         let cutoff = self.policy.cutoff(list.action, self.now);
         stream::unfold(Some(None), move |page_token| async move {
@@ -92,19 +93,9 @@ impl<T: CleanupTable> Run<'_, T> {
             for malformed in &page.malformed {
                 totals.counts.malformed += self.record_malformed(malformed, list);
             }
-            // An entry that moves while the page is read may be on it twice, and a batch that names a
-            // record twice is refused whole.
-            let mut seen = HashSet::with_capacity(page.keys.len());
-            let mut keys = page.keys;
-            keys.retain(|key| seen.insert(key.clone()));
-            // What is written on trust goes in small pieces, so that the oldest go first.
-            let size = if self.reads_first() {
-                <T as ReadRecords>::MAX_BATCH
-            } else {
-                self.rate_limiter.batch_size()
-            };
+            let keys = without_repeats(page.keys);
             let items = keys
-                .chunks(size)
+                .chunks(self.batch_size())
                 .map(|keys| WorkItem::Batch(list, keys.to_vec()))
                 .chain([WorkItem::PageTotals(totals)])
                 .collect();
@@ -112,4 +103,22 @@ impl<T: CleanupTable> Run<'_, T> {
         })
         .flat_map(stream::iter)
     }
+
+    /// Number of records to process together.
+    fn batch_size(&self) -> usize {
+        if self.reads_first() {
+            <T as ReadRecords>::MAX_BATCH
+        } else {
+            // As small as one write call, so that the oldest entries are written first.
+            self.write_rate.batch_size()
+        }
+    }
+}
+
+/// An entry that moves while a page is read can be on the page twice, and DynamoDB rejects a batch that
+/// names a record twice.
+fn without_repeats(mut keys: Vec<RecordKey>) -> Vec<RecordKey> {
+    let mut seen = HashSet::with_capacity(keys.len());
+    keys.retain(|key| seen.insert(key.clone()));
+    keys
 }

@@ -1,0 +1,52 @@
+//! Configuration of the authorizer.
+
+use session_domain::{Days, Shards};
+use session_token::TokenRules;
+
+use super::{common, tokens};
+use crate::environment::{Environment, InvalidConfiguration};
+use crate::key_sources::KeySource;
+use crate::metrics::Namespace;
+
+/// Configuration of the authorizer.
+#[derive(Debug)]
+pub struct AuthorizerConfig {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// `METRICS_NAMESPACE`.
+    pub metrics_namespace: Namespace,
+    /// `DUE_SHARDS`.
+    pub shards: Shards,
+    /// `SESSION_RETENTION_DAYS`.
+    pub retention: Days,
+    /// `JWT_ALGORITHM`, `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_LEEWAY_SECONDS`.
+    pub tokens: TokenRules,
+    /// One of `JWT_SECRET`, `JWT_SECRET_ARN`, `JWT_PUBLIC_KEY`, `JWKS_URL`.
+    pub keys: KeySource,
+}
+
+impl AuthorizerConfig {
+    /// Reads the variables of the authorizer.
+    ///
+    /// # Errors
+    ///
+    /// All variables that are missing or invalid.
+    pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
+        let mut reader = common::reader(variables);
+        let table_name = common::table_name(&mut reader);
+        let metrics_namespace = common::metrics_namespace(&mut reader);
+        let shards = common::shards(&mut reader);
+        let retention = common::retention(&mut reader);
+        let (tokens, keys) = tokens::read(&mut reader);
+        reader.finish(|| {
+            Some(Self {
+                table_name: table_name?,
+                metrics_namespace,
+                shards,
+                retention,
+                tokens: tokens?,
+                keys: keys?,
+            })
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! Variables that several functions share.
+
+use session_domain::{Days, Shards};
+
+use crate::environment::{Environment, Reader};
+use crate::http::AllowedOrigin;
+use crate::metrics::Namespace;
+use crate::telemetry;
+
+/// Starts to read a configuration with `LOG_LEVEL`, which all functions have.
+///
+/// Only its problem is recorded: logging starts before the configuration is read, and uses INFO
+/// if the level is invalid.
+pub(super) fn reader(variables: &Environment) -> Reader<'_> {
+    let mut reader = Reader::new(variables);
+    let expected = "TRACE, DEBUG, INFO, WARN, ERROR or FATAL";
+    reader.optional("LOG_LEVEL", expected, telemetry::level);
+    reader
+}
+
+pub(super) fn table_name(reader: &mut Reader<'_>) -> Option<String> {
+    const EXPECTED: &str = "a table's name: 3 to 255 letters, digits, '_', '-' or '.'";
+    reader.required("TABLE_NAME", EXPECTED, |name| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        let is_valid = (3..=255).contains(&name.len()) && name.bytes().all(is_allowed);
+        is_valid.then(|| name.to_owned())
+    })
+}
+
+pub(super) fn metrics_namespace(reader: &mut Reader<'_>) -> Namespace {
+    let expected = "1 to 255 letters, digits or .-_/#: and not AWS/ in front";
+    reader
+        .optional("METRICS_NAMESPACE", expected, Namespace::parse)
+        .unwrap_or_default()
+}
+
+pub(super) fn shards(reader: &mut Reader<'_>) -> Shards {
+    let count = reader.number("DUE_SHARDS", 16, 1..=100);
+    u8::try_from(count)
+        .ok()
+        .and_then(|count| Shards::new(count).ok())
+        .unwrap_or_default()
+}
+
+pub(super) fn retention(reader: &mut Reader<'_>) -> Days {
+    Days(reader.number("SESSION_RETENTION_DAYS", 30, 1..=3_650))
+}
+
+pub(super) fn report_retention(reader: &mut Reader<'_>) -> Days {
+    Days(reader.number("REPORT_RETENTION_DAYS", 90, 1..=3_650))
+}
+
+pub(super) fn cors_origin(reader: &mut Reader<'_>) -> Option<AllowedOrigin> {
+    let expected = "an origin such as https://admin.example.com, or *";
+    reader.optional("CORS_ORIGIN", expected, AllowedOrigin::parse)
+}

@@ -1,0 +1,17 @@
+//! Configuration of the functions: which environment variables each of them reads.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `authorizer`, `cleanup`, `stats` | configuration of each function |
+//! | `common` | variables that several functions share |
+//! | `tokens` | variables for the verification of tokens |
+
+mod authorizer;
+mod cleanup;
+mod common;
+mod stats;
+mod tokens;
+
+pub use self::authorizer::AuthorizerConfig;
+pub use self::cleanup::{CleanupConfig, ForceCleanupConfig};
+pub use self::stats::StatsConfig;

@@ -1,0 +1,60 @@
+//! Configuration of the statistics.
+
+use session_domain::{Days, Shards};
+
+use super::common;
+use crate::environment::{Environment, InvalidConfiguration, Reader};
+use crate::http::AllowedOrigin;
+use crate::metrics::Namespace;
+use crate::schedule::Schedule;
+
+/// Configuration of the statistics.
+#[derive(Debug, Clone)]
+pub struct StatsConfig {
+    /// `TABLE_NAME`.
+    pub table_name: String,
+    /// `METRICS_NAMESPACE`.
+    pub metrics_namespace: Namespace,
+    /// `DUE_SHARDS`.
+    pub shards: Shards,
+    /// `REPORT_RETENTION_DAYS`.
+    pub report_retention: Days,
+    /// `CLEANUP_SCHEDULE`.
+    pub schedule: Schedule,
+    /// `CORS_ORIGIN`.
+    pub cors_origin: Option<AllowedOrigin>,
+}
+
+impl StatsConfig {
+    /// Reads the variables of the statistics.
+    ///
+    /// # Errors
+    ///
+    /// All variables that are missing or invalid.
+    pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
+        let mut reader = common::reader(variables);
+        let table_name = common::table_name(&mut reader);
+        let metrics_namespace = common::metrics_namespace(&mut reader);
+        let shards = common::shards(&mut reader);
+        let report_retention = common::report_retention(&mut reader);
+        let schedule = schedule(&mut reader);
+        let cors_origin = common::cors_origin(&mut reader);
+        reader.finish(|| {
+            Some(Self {
+                table_name: table_name?,
+                metrics_namespace,
+                shards,
+                report_retention,
+                schedule,
+                cors_origin,
+            })
+        })
+    }
+}
+
+fn schedule(reader: &mut Reader<'_>) -> Schedule {
+    let expected = "an EventBridge schedule such as rate(1 hour) or cron(0 3 * * ? *)";
+    reader
+        .optional("CLEANUP_SCHEDULE", expected, Schedule::parse)
+        .unwrap_or_default()
+}
