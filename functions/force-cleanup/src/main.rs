@@ -1,4 +1,4 @@
-//! The Lambda function `force-cleanup`.
+//! Entry point of the Lambda function `force-cleanup`.
 
 use std::process::ExitCode;
 

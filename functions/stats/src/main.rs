@@ -1,4 +1,4 @@
-//! The Lambda function `stats`.
+//! Entry point of the Lambda function `stats`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The use case of the reports: list them, page by page.
+//! Use case of the reports: list them, page by page.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
