@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn lists_every_metric_once() {
-        for (place, metric) in Metric::ALL.into_iter().enumerate() {
-            assert_eq!(metric as usize, place, "{metric:?}");
+        for (index, metric) in Metric::ALL.into_iter().enumerate() {
+            assert_eq!(metric as usize, index, "{metric:?}");
             assert_eq!(metric.name(), format!("{metric:?}"));
         }
         let last = *Metric::COUNTS.last().unwrap();
