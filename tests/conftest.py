@@ -1,1 +1,1 @@
-"""Makes the modules beside this file known to all tests."""
+"""Lets all tests import the modules in this folder."""

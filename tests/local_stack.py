@@ -1,4 +1,4 @@
-"""The whole stack on this machine, as `cargo local` serves it."""
+"""Starts the whole stack on this machine with `cargo local`."""
 
 import contextlib
 import os
@@ -14,23 +14,23 @@ PROGRAM = Path(os.environ.get("SESSION_CLEANUP_LOCAL", TARGET / "debug/session-c
 
 
 class LocalStack:
-    """What a stack that stays up has printed."""
+    """A running stack: the addresses and tokens that it has printed."""
 
-    def __init__(self, introduction):
-        self.introduction = introduction
-        # The last line, whole and alone.
-        self.page = introduction[-1]
+    def __init__(self, banner):
+        self.banner = banner
+        # The last line contains only the page's address.
+        self.page = banner[-1]
         self.api = self.row("API")
         self.dynamodb = self.row("DynamoDB").split(",")[0]
 
     def row(self, name):
-        """What stands in the row of this name."""
-        (line,) = [it for it in self.introduction if it.startswith(f"  {name} ")]
+        """The value in the row with this name."""
+        (line,) = [it for it in self.banner if it.startswith(f"  {name} ")]
         return line.strip().removeprefix(name).strip()
 
     def exported(self, name):
-        """What the line `export NAME=…` says."""
-        (line,) = [it for it in self.introduction if it.startswith(f"export {name}=")]
+        """The value in the line `export NAME=…`."""
+        (line,) = [it for it in self.banner if it.startswith(f"export {name}=")]
         return line.partition("=")[2]
 
     @property
@@ -54,20 +54,20 @@ def free_port():
 
 @contextlib.contextmanager
 def serve(*options, folder=None):
-    """Starts a stack on free ports, in a folder if one is named, and ends it afterwards."""
+    """Starts a stack on free ports, in `folder` if it is given, and stops it afterwards."""
     if not PROGRAM.exists():
         pytest.fail(f"{PROGRAM} is missing: cargo build --workspace --bin session-cleanup-local, or set SESSION_CLEANUP_LOCAL")
     command = [PROGRAM, "local", "--port", "0", "--dynamodb-port", "0", *options]
-    # Refusals are what many tests are about.
+    # Many tests cause warnings on purpose.
     environment = os.environ | {"LOG_LEVEL": "ERROR"}
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        introduction = []
-        while not (introduction and introduction[-1].endswith("/api/v1/monitoring")):
+        banner = []
+        while not (banner and banner[-1].endswith("/api/v1/monitoring")):
             line = process.stdout.readline()
-            assert line, f"it has ended: {introduction}"
-            introduction.append(line.rstrip("\n"))
-        yield LocalStack(introduction)
+            assert line, f"the stack has ended: {banner}"
+            banner.append(line.rstrip("\n"))
+        yield LocalStack(banner)
     finally:
         process.terminate()
         process.wait()

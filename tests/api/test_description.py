@@ -1,4 +1,4 @@
-"""The running API does what its description says, for whoever calls, and whatever they send."""
+"""Checks the running API against its OpenAPI description, with different callers and generated inputs."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from local_stack import ROOT, serve
 DESCRIPTION = ROOT / "functions/stats/openapi.json"
 
 
-# More than a page of reports has by default: so one leads to the next.
+# More than the default page size, so that there is a second page.
 REPORTS = 25
 
 
@@ -29,8 +29,8 @@ def stack():
         yield stack
 
 
-def closed(description):
-    """The description, where no object has a member that it does not name."""
+def without_other_members(description):
+    """The description, changed so that no object may have undocumented members."""
 
     def close(value):
         if isinstance(value, dict):
@@ -41,7 +41,7 @@ def closed(description):
             for it in value:
                 close(it)
 
-    # Its own answer is the exception.
+    # The response with the description itself is the exception.
     description = copy.deepcopy(description)
     own = description["paths"]["/monitoring/openapi.json"]
     description["paths"]["/monitoring/openapi.json"] = {}
@@ -50,10 +50,10 @@ def closed(description):
     return description
 
 
-def examine(stack, folder, token, *options):
-    """Runs all checks of schemathesis, the same inputs each time; what it prints."""
+def run_schemathesis(stack, folder, token, *options):
+    """Runs all checks of schemathesis with a fixed seed, and returns its output."""
     description = folder / "openapi.json"
-    description.write_text(json.dumps(closed(json.loads(DESCRIPTION.read_text()))))
+    description.write_text(json.dumps(without_other_members(json.loads(DESCRIPTION.read_text()))))
     command = [sys.executable, "-m", "schemathesis.cli", "run", description, "--url", stack.page.removesuffix("/monitoring")]
     command += ["--checks", "all", "--seed", "1", "--max-examples", "30", *options]
     if token:
@@ -67,7 +67,7 @@ def examine(stack, folder, token, *options):
 @pytest.mark.parametrize("caller", ["admin", "reader", "nobody"])
 def test_every_response_matches_openapi_description(stack, tmp_path, caller):
     token = {"admin": stack.admin, "reader": stack.reader, "nobody": None}[caller]
-    printed = examine(stack, tmp_path, token)
+    printed = run_schemathesis(stack, tmp_path, token)
     assert "Tested: 5" in printed
-    # The next page is that of the page before it.
+    # The link from one page of reports to the next.
     assert ("API Links:    1 covered" in printed) == (caller != "nobody"), printed

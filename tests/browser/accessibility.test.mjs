@@ -1,11 +1,11 @@
-// For everybody: by keyboard, by ear, on a phone, in the dark, without motion.
+// Accessibility: keyboard, screen reader, phone, dark colour scheme, reduced motion.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { leave, open, visit } from './browser.mjs';
-import { keepReports, report, twoDaysOfReports } from './stack.mjs';
+import { endVisit, open, visit } from './browser.mjs';
+import { storeReports, report, twoDaysOfReports } from './stack.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
@@ -13,11 +13,11 @@ const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile:
 let world;
 before(async () => {
     world = await open();
-    await keepReports(world.stack, twoDaysOfReports(Date.now() - 1_800_000));
+    await storeReports(world.stack, twoDaysOfReports(Date.now() - 1_800_000));
 });
 after(() => world.close());
 
-/** What axe finds, of all its rules. */
+/** The violations that axe finds, with all its rules. */
 async function violations({ page }) {
     await page.evaluate(axe);
     const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
@@ -26,14 +26,14 @@ async function violations({ page }) {
 
 const overflow = ({ page }) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
-/** Every state that the page can be in, one after the other. */
+/** Brings the page into each of its states, one after the other. */
 async function* states(visited) {
     yield 'signed out';
     await visited.signIn('naïve');
-    await visited.says('That is not a token.');
-    yield 'a token refused';
+    await visited.waitForText('That is not a token.');
+    yield 'token rejected';
     await visited.signIn(world.stack.tokens.admin);
-    await visited.numbers();
+    await visited.waitForNumbers();
     yield 'signed in';
     await visited.page.route('**/sessions/*', async (route) => {
         const answer = await (await route.fetch()).json();
@@ -41,7 +41,7 @@ async function* states(visited) {
         if (answer.data.reports) {
             Object.assign(answer.data.reports[0], { failed: 1, failed_records: ['USER#ann SESSION#1'], adoption_percent: 40, malformed: 7 });
             Object.assign(answer.data.reports[1], { malformed: 512, reindexed: 3 });
-            // Two missing ones are a gap.
+            // Two missing reports are shown as a gap.
             answer.data.reports.splice(8, 2);
         } else {
             Object.assign(answer.data, { schedule: 'rate(1 hour)', next_cleanup: new Date(Date.now() - 7_200_000).toISOString(),
@@ -52,30 +52,30 @@ async function* states(visited) {
     });
     await visited.press('Refresh');
     await visited.page.locator('#reports summary').click();
-    await visited.says('late: was due 2 hours ago');
+    await visited.waitForText('late: was due 2 hours ago');
     await visited.page.locator('#last-note .attention').waitFor();
     await visited.page.locator('#chart > svg > .gap').first().waitFor();
     await visited.page.getByRole('slider', { name: 'Run in the chart' }).focus();
     await visited.page.keyboard.press('ArrowLeft');
-    yield 'something to look into';
+    yield 'warnings shown';
     await visited.page.unroute('**/sessions/*');
     await visited.press('Refresh');
     await visited.press('Clean up …');
     await visited.button('Clean up now').waitFor();
-    yield 'asked to confirm';
+    yield 'waiting for confirmation';
     await visited.press('Cancel');
     let release;
     const held = new Promise((resolve) => { release = resolve; });
     await visited.page.route('**/cleanup?dry_run=true', async (route) => { await held; await route.fulfill({ status: 502 }); });
     await visited.press('Dry run');
     await visited.page.getByRole('progressbar').waitFor();
-    yield 'at work';
+    yield 'in progress';
     release();
-    await visited.says('The API failed (502).');
+    await visited.waitForText('The API failed (502).');
     yield 'failed';
     await visited.press('Close');
     await visited.context.setOffline(true);
-    await visited.says('The numbers below are old');
+    await visited.waitForText('The numbers below are old');
     yield 'offline';
 }
 
@@ -91,7 +91,7 @@ for (const [look, options] of [
             assert.deepEqual(await violations(visited), [], state);
             assert.equal(await overflow(visited), 0, state);
         }
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -100,7 +100,7 @@ test('Light and dark colour schemes differ', async () => {
     for (const colorScheme of ['light', 'dark']) {
         const visited = await visit(world, { colorScheme });
         colours.push(await visited.page.evaluate(() => getComputedStyle(document.body).backgroundColor));
-        await leave(visited);
+        await endVisit(visited);
     }
     assert.deepEqual(colours, ['rgb(244, 246, 249)', 'rgb(15, 20, 27)']);
 });
@@ -117,19 +117,19 @@ test('Keyboard alone can sign in, dry-run and clean up, with visible focus', asy
         for (let steps = 0; steps < 20; steps += 1) {
             await keyboard.press('Tab');
             const at = await focused();
-            assert.ok(at.seen || at.id === '', `the focus on ${at.name} is not seen`);
+            assert.ok(at.seen || at.id === '', `the focus on ${at.name} is not visible`);
             if (at.name === name) return;
         }
-        assert.fail(`no way to ${name}`);
+        assert.fail(`the Tab key does not reach ${name}`);
     };
     assert.deepEqual(await focused(), { id: 'token', name: '', seen: true });
     await keyboard.type(world.stack.tokens.admin);
     await keyboard.press('Enter');
-    await visited.numbers();
+    await visited.waitForNumbers();
     assert.equal((await focused()).id, 'need-heading');
     await tabTo('Dry run');
     await keyboard.press('Enter');
-    await visited.says('A cleanup now would do this.');
+    await visited.waitForText('A cleanup now would do this.');
     assert.equal((await focused()).name, 'Close');
     await keyboard.press('Enter');
     assert.equal((await focused()).name, 'Dry run');
@@ -138,22 +138,22 @@ test('Keyboard alone can sign in, dry-run and clean up, with visible focus', asy
     await visited.button('Clean up now').waitFor();
     await tabTo('Clean up now');
     await keyboard.press('Space');
-    await visited.says('Done in');
+    await visited.waitForText('Done in');
     assert.equal((await focused()).name, 'Close');
     await keyboard.press('Enter');
     await visited.page.waitForFunction(() => document.querySelector('#expired').textContent === '0');
-    // The table scrolls by keyboard.
+    // The keyboard can scroll the table.
     const table = visited.page.getByRole('region', { name: 'Table of the reports' });
     await table.focus();
     await keyboard.press('End');
     await visited.page.waitForFunction(() => document.querySelector('.scroller').scrollTop > 0);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A screen reader gets landmarks, headings, names, and each alert once', async () => {
     const visited = await visit(world);
     await visited.signIn(world.stack.tokens.reader);
-    await visited.numbers();
+    await visited.waitForNumbers();
     for (const landmark of ['banner', 'main', 'contentinfo']) assert.equal(await visited.page.getByRole(landmark).count(), 1, landmark);
     const headings = await visited.page.getByRole('heading').allTextContents();
     assert.deepEqual(headings, ['Session Cleanup', 'Is a cleanup needed?', 'Sessions now', 'What the last runs did', 'Reports']);
@@ -165,34 +165,34 @@ test('A screen reader gets landmarks, headings, names, and each alert once', asy
         window.said = 0;
         new MutationObserver(() => { window.said += 1; }).observe(document.querySelector('#alert'), { childList: true, subtree: true });
     });
-    // Another failure of the same kind is no news.
+    // A second failure of the same kind is not announced again.
     await visited.press('Refresh');
     await visited.page.evaluate(() => new Promise((resolve) => { setTimeout(resolve, 500); }));
     assert.equal(await visited.page.evaluate(() => window.said), 0);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('Every ID in ARIA and label attributes exists', async () => {
     const visited = await visit(world);
     await visited.signIn(world.stack.tokens.reader);
-    await visited.numbers();
+    await visited.waitForNumbers();
     const lost = await visited.page.evaluate(() => ['aria-labelledby', 'aria-describedby', 'for'].flatMap((name) =>
         [...document.querySelectorAll(`[${name}]`)].flatMap((it) => it.getAttribute(name).split(' ')))
         .filter((id) => !document.getElementById(id)));
     assert.deepEqual(lost, []);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('On a phone, the table scrolls in its own focusable region', async () => {
     const visited = await visit(world, PHONE);
     await visited.signIn(world.stack.tokens.reader);
-    await visited.numbers();
+    await visited.waitForNumbers();
     const scroller = visited.page.locator('.scroller');
     const sizes = await scroller.evaluate((it) => ({ inside: it.scrollWidth, outside: it.clientWidth, tab: it.tabIndex }));
     assert.ok(sizes.inside > sizes.outside);
     assert.equal(sizes.tab, 0);
     assert.equal(await overflow(visited), 0);
-    // The chart is drawn for this width, with text of its full size.
+    // The chart is drawn for this width, so its text is not scaled down.
     const scale = await visited.page.locator('#chart > svg').evaluate((it) => it.getBoundingClientRect().width / it.viewBox.baseVal.width);
     assert.ok(Math.abs(scale - 1) < 0.01, `${scale}`);
     await visited.page.setViewportSize({ width: 740, height: 360 });
@@ -200,7 +200,7 @@ test('On a phone, the table scrolls in its own focusable region', async () => {
         const drawing = document.querySelector('#chart > svg');
         return Math.abs(drawing.getBoundingClientRect().width - drawing.viewBox.baseVal.width) < 1 && drawing.viewBox.baseVal.width > 500;
     });
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A long word does not make the page wider than the screen', async () => {
@@ -214,10 +214,10 @@ test('A long word does not make the page wider than the screen', async () => {
             await route.fulfill({ json: answer });
         });
         await visited.signIn(world.stack.tokens.reader);
-        await visited.numbers();
-        await visited.says('u'.repeat(256));
+        await visited.waitForNumbers();
+        await visited.waitForText('u'.repeat(256));
         assert.equal(await overflow(visited), 0, `${width}`);
-        await leave(visited);
+        await endVisit(visited);
     }
 });
 
@@ -225,7 +225,7 @@ for (const [reducedMotion, expected] of [['no-preference', 'at-work'], ['reduce'
     test(`With reduced motion "${reducedMotion}", the progress animation is "${expected}"`, async () => {
         const visited = await visit(world, { reducedMotion });
         await visited.signIn(world.stack.tokens.admin);
-        await visited.numbers();
+        await visited.waitForNumbers();
         let release;
         const held = new Promise((resolve) => { release = resolve; });
         await visited.page.route('**/cleanup?dry_run=true', async (route) => { await held; await route.continue(); });
@@ -235,6 +235,6 @@ for (const [reducedMotion, expected] of [['no-preference', 'at-work'], ['reduce'
         assert.equal(await bar.evaluate((it) => getComputedStyle(it).animationName), expected);
         release();
         await visited.button('Close').waitFor();
-        await leave(visited);
+        await endVisit(visited);
     });
 }

@@ -1,17 +1,17 @@
-// Chromium, the page in it, and how a person uses it: by what is written on the buttons.
+// Opens the page in Chromium and uses it as a person does: by the labels of its buttons and fields.
 
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 import { startGateway } from './gateway.mjs';
 import { startStack } from './stack.mjs';
 
-// A busy machine may take long; nothing here depends on how long. Less of it shows a failure sooner.
-const TIMEOUT = Number(process.env.PATIENCE_MS ?? 120_000);
+// Long enough for a busy machine; no test depends on the value. A shorter timeout makes failing tests fail faster.
+const TIMEOUT = Number(process.env.TIMEOUT_MS ?? 120_000);
 
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'];
 
-/** A browser, and a stack: with the sample, unless told `--empty`. */
+/** Starts a browser and a stack. The stack contains the sample unless `--empty` is given. */
 export async function open(...flags) {
     const [stack, browser] = await Promise.all([
         startStack(...flags),
@@ -23,8 +23,8 @@ export async function open(...flags) {
 }
 
 /**
- * The page, opened. `problems` collects what must never be: errors, messages of the console, violations of the
- * policy, requests to another host. `requests` are those to the API.
+ * Opens the page. `problems` collects what must not happen: errors, console messages, violations of the content
+ * security policy, requests to another host. `requests` contains the requests to the API.
  */
 export async function visit(world, { path = '/api/v1/monitoring', before = () => {}, ...options } = {}) {
     const context = await world.browser.newContext({ locale: 'en-GB', timezoneId: 'Europe/Berlin', ...options });
@@ -34,7 +34,7 @@ export async function visit(world, { path = '/api/v1/monitoring', before = () =>
     page.on('pageerror', (error) => seen.problems.push(String(error)));
     page.on('console', (message) => {
         seen.messages.push(message.text());
-        // Chromium says this of each answer that is no success, whatever a page does.
+        // Chromium logs this for each response that is not a success; a page cannot prevent it.
         if (!/^Failed to load resource/.test(message.text())) seen.problems.push(message.text());
     });
     page.on('request', (request) => {
@@ -54,13 +54,13 @@ function user(page) {
         button,
         text,
         press: (name) => button(name).click(),
-        /** Pastes a token and waits for the numbers. */
+        /** Pastes a token and submits it. */
         signIn: async (token) => {
             await page.getByLabel('Token', { exact: true }).fill(token);
             await button('Show the sessions').click();
         },
-        numbers: () => page.waitForFunction(() => /\d/.test(document.querySelector('#total').textContent)),
-        says: (words) => page.getByText(words).filter({ visible: true }).first().waitFor(),
+        waitForNumbers: () => page.waitForFunction(() => /\d/.test(document.querySelector('#total').textContent)),
+        waitForText: (words) => page.getByText(words).filter({ visible: true }).first().waitFor(),
         figures: async () => {
             const shown = await Promise.all(['live', 'expired', 'inactive', 'total'].map(text));
             return shown.map((figure) => Number(figure.replaceAll(',', '')));
@@ -68,8 +68,8 @@ function user(page) {
     };
 }
 
-/** Ends a visit, and fails if anything was seen that must not be. */
-export async function leave({ context, page, problems }) {
+/** Closes the page. Fails if there were problems. */
+export async function endVisit({ context, page, problems }) {
     // A refresh may be under way, and an answer that a test changes on its way would fail for the page that is gone.
     await page.unrouteAll({ behavior: 'ignoreErrors' });
     await context.close();

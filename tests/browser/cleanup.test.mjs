@@ -1,9 +1,9 @@
-// Dry runs and cleanups by button. Each test has a stack of its own, for it changes the table.
+// Dry runs and cleanups by button. Each test starts its own stack because it changes the table.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { leave, open, visit } from './browser.mjs';
-import { ask, report, startStack } from './stack.mjs';
+import { endVisit, open, visit } from './browser.mjs';
+import { fetchFromApi, report, startStack } from './stack.mjs';
 import { startGateway } from './gateway.mjs';
 
 let world;
@@ -22,7 +22,7 @@ async function administrator(t, options) {
     t.after(gateway.stop);
     const visited = await visit({ ...world, gateway }, options);
     await visited.signIn(stack.tokens.admin);
-    await visited.numbers();
+    await visited.waitForNumbers();
     const counts = () => visited.page.locator('#dialog-counts > div').allTextContents();
     return { stack, counts, ...visited };
 }
@@ -32,12 +32,12 @@ const posts = (visited) => visited.requests.filter((it) => it.method() === 'POST
 
 test('A dry run shows what a cleanup would do, and changes nothing', async (t) => {
     const visited = await administrator(t);
-    const before = await ask(visited.stack, 'stats');
+    const before = await fetchFromApi(visited.stack, 'stats');
     await visited.press('Dry run');
-    await visited.says('Nothing has been changed.');
+    await visited.waitForText('Nothing has been changed.');
     assert.deepEqual(await visited.counts(), DUE);
     assert.equal(await visited.button('Clean up now').isVisible(), false);
-    const after = await ask(visited.stack, 'stats');
+    const after = await fetchFromApi(visited.stack, 'stats');
     for (const name of ['total_sessions', 'active_sessions', 'expired_sessions', 'inactive_sessions', 'last_cleanup']) {
         assert.deepEqual(after[name], before[name], name);
     }
@@ -45,7 +45,7 @@ test('A dry run shows what a cleanup would do, and changes nothing', async (t) =
     await visited.press('Close');
     await visited.page.locator('#reports tr', { hasText: 'Dry run' }).waitFor();
     assert.equal(await visited.page.locator('#chart rect.deactivated').count(), 0);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A confirmed cleanup runs, shows its counts and updates the numbers', async (t) => {
@@ -55,11 +55,11 @@ test('A confirmed cleanup runs, shows its counts and updates the numbers', async
     await visited.button('Clean up now').waitFor();
     assert.deepEqual(await visited.counts(), DUE);
     assert.deepEqual(posts(visited), ['?dry_run=true']);
-    assert.equal((await ask(visited.stack, 'stats')).expired_sessions, 86);
-    // The answer that does no harm is the one at hand.
+    assert.equal((await fetchFromApi(visited.stack, 'stats')).expired_sessions, 86);
+    // The safe choice has the focus.
     assert.equal(await visited.page.evaluate(() => document.activeElement.textContent), 'Cancel');
     await visited.press('Clean up now');
-    await visited.says('Done in');
+    await visited.waitForText('Done in');
     assert.deepEqual(await visited.counts(), DONE);
     assert.deepEqual(posts(visited), ['?dry_run=true', '']);
     await visited.press('Close');
@@ -68,13 +68,13 @@ test('A confirmed cleanup runs, shows its counts and updates the numbers', async
     assert.equal(await visited.text('need'), 'No: no session waits to be closed. What else is due for deletion, a dry run tells.');
     await visited.page.locator('#reports tr:not(.dry)', { hasText: 'ada' }).waitFor();
     assert.equal(await visited.page.locator('#chart rect.deactivated').getAttribute('data-value'), '86');
-    const { last_cleanup: last } = await ask(visited.stack, 'stats');
+    const { last_cleanup: last } = await fetchFromApi(visited.stack, 'stats');
     assert.equal(await visited.page.locator('#last time').getAttribute('datetime'), last.started_at);
-    // Once more, and there is nothing to confirm.
+    // A second time, there is nothing to confirm.
     await visited.press('Clean up …');
-    await visited.says('Nothing is due.');
+    await visited.waitForText('Nothing is due.');
     assert.equal(await visited.button('Clean up now').isVisible(), false);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 for (const [how, act] of [
@@ -89,8 +89,8 @@ for (const [how, act] of [
         await visited.page.locator('#dialog').waitFor({ state: 'hidden' });
         assert.equal(await visited.page.evaluate(() => document.activeElement.id), 'clean-up');
         assert.deepEqual(posts(visited), ['?dry_run=true']);
-        assert.equal((await ask(visited.stack, 'stats')).expired_sessions, 86);
-        await leave(visited);
+        assert.equal((await fetchFromApi(visited.stack, 'stats')).expired_sessions, 86);
+        await endVisit(visited);
     });
 }
 
@@ -103,12 +103,12 @@ test('A cancelled dry run ignores its late response', async (t) => {
         await route.continue().catch(() => {});
     });
     await visited.press('Clean up …');
-    await visited.says('Counting what a cleanup would do.');
+    await visited.waitForText('Counting what a cleanup would do.');
     await visited.press('Cancel');
     release();
     await visited.page.waitForTimeout(500);
     assert.equal(await visited.page.locator('#dialog').isVisible(), false);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A running cleanup shows progress and seconds and cannot be closed or restarted', async (t) => {
@@ -118,28 +118,28 @@ test('A running cleanup shows progress and seconds and cannot be closed or resta
     await visited.page.route(isCleanup, async (route) => { await held; await route.continue(); });
     await visited.press('Clean up …');
     await visited.press('Clean up now');
-    await visited.says('Cleaning up.');
+    await visited.waitForText('Cleaning up.');
     const bar = visited.page.getByRole('progressbar', { name: 'Cleaning up. It goes on if you close this page.' });
     assert.ok(await bar.isVisible());
-    // Without a value: nobody knows how far it is.
+    // The progress bar is indeterminate because the progress is unknown.
     assert.equal(await bar.getAttribute('value'), null);
     await visited.page.clock.fastForward(12_000);
     await visited.page.waitForFunction(() => /^1[2-9] s$/.test(document.querySelector('#elapsed').textContent));
-    // Nor does a refresh come between.
+    // The page does not refresh in the meantime.
     const count = visited.requests.length;
     await visited.page.clock.fastForward(25_000);
     assert.equal(visited.requests.length, count);
     for (const name of ['Close', 'Cancel', 'Clean up now']) assert.equal(await visited.button(name).isVisible(), false, name);
-    // A browser may close it at the second one; then it comes back.
+    // A browser may close the dialog at the second Escape; the page opens it again.
     for (let times = 0; times < 3; times += 1) await visited.page.keyboard.press('Escape');
     await visited.page.locator('#dialog').waitFor();
-    // What a browser may do of its own accord.
+    // A browser may also close it without a key.
     await visited.page.locator('#dialog').evaluate((it) => it.close());
     await bar.waitFor();
     release();
-    await visited.says('Done in');
+    await visited.waitForText('Done in');
     assert.equal(await bar.isVisible(), false);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A cleanup that ran out of time can continue, and its counts add up', async (t) => {
@@ -152,13 +152,13 @@ test('A cleanup that ran out of time can continue, and its counts add up', async
     });
     await visited.press('Clean up …');
     await visited.press('Clean up now');
-    await visited.says('The time ran out with work left.');
+    await visited.waitForText('The time ran out with work left.');
     assert.equal((await visited.counts())[0], 'Sessions deactivated1,000');
     await visited.press('Go on');
-    await visited.says('Done in');
+    await visited.waitForText('Done in');
     assert.deepEqual(await visited.counts(), ['Sessions deactivated1,086', ...DONE.slice(1)]);
     assert.equal(await visited.button('Go on').isVisible(), false);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A cleanup with problems reports each of them', async (t) => {
@@ -167,14 +167,14 @@ test('A cleanup with problems reports each of them', async (t) => {
         report(new Date(), { failed: 2, malformed: 1, changed_elsewhere: 3, error: 'The table is throttled' }) } }));
     await visited.press('Clean up …');
     await visited.press('Clean up now');
-    await visited.says('The cleanup is through, but not all went well.');
+    await visited.waitForText('The cleanup is through, but not all went well.');
     assert.deepEqual(await visited.page.locator('#dialog-notes li').allTextContents(), [
         'The run failed: The table is throttled',
         '2 records could not be changed. The next run tries again; the log says why.',
         '1 record cannot be understood. Its own attributes stay as they are; the log names it.',
         '3 records had been changed by somebody else in the meantime.',
     ]);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('The dialog lists each rejected record once across all runs', async (t) => {
@@ -190,14 +190,14 @@ test('The dialog lists each rejected record once across all runs', async (t) => 
     await visited.press('Clean up …');
     await visited.press('Clean up now');
     await visited.press('Go on');
-    await visited.says('The cleanup is through, but not all went well.');
+    await visited.waitForText('The cleanup is through, but not all went well.');
     assert.deepEqual(await visited.page.locator('#dialog-notes li').allTextContents(), [
         '3 records could not be changed. The next run tries again; the log says why.',
         'The table refuses to change USER#ann SESSION#1',
         'The table refuses to change USER#b\ufffden SESSION#2',
         '2 records cannot be understood. Their own attributes stay as they are; the log names the first 20.',
     ]);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 for (const [what, answer] of [
@@ -210,11 +210,11 @@ for (const [what, answer] of [
         await visited.page.route(isCleanup, answer);
         await visited.press('Clean up …');
         await visited.press('Clean up now');
-        await visited.says('Whether the cleanup did its work is not known');
+        await visited.waitForText('Whether the cleanup did its work is not known');
         assert.equal(await visited.button('Clean up now').isVisible(), false);
         await visited.press('Close');
         assert.ok(await visited.page.locator('#dashboard').isVisible());
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -224,7 +224,7 @@ test('A rejected token during a cleanup does not hide the result', async (t) => 
     const held = new Promise((resolve) => { release = resolve; });
     await visited.page.route(isCleanup, async (route) => { await held; await route.continue(); });
     await visited.press('Clean up …');
-    // The refresh after the dry run is over; another one would be seen.
+    // The refresh after the dry run is over, so any further request would be counted.
     await visited.page.locator('#reports tr', { hasText: 'Dry run' }).waitFor();
     const asked = visited.page.waitForRequest((it) => isCleanup(new URL(it.url())));
     await visited.press('Clean up now');
@@ -240,8 +240,8 @@ test('A rejected token during a cleanup does not hide the result', async (t) => 
     assert.ok(await visited.page.getByRole('progressbar').isVisible());
     await visited.page.unroute('**/sessions/stats');
     release();
-    await visited.says('Done in');
-    await leave(visited);
+    await visited.waitForText('Done in');
+    await endVisit(visited);
 });
 
 test('A token that expires before the cleanup returns to sign-in with the reason', async (t) => {
@@ -249,8 +249,8 @@ test('A token that expires before the cleanup returns to sign-in with the reason
     await visited.page.route(isCleanup, (route) => route.fulfill({ status: 401, json: { error: 'Token expired' } }));
     await visited.press('Clean up …');
     await visited.press('Clean up now');
-    await visited.says('The API refused the token (401): “Token expired”.');
+    await visited.waitForText('The API refused the token (401): “Token expired”.');
     assert.equal(await visited.page.locator('#dialog').isVisible(), false);
     assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
-    await leave(visited);
+    await endVisit(visited);
 });

@@ -1,6 +1,6 @@
-// A small reverse proxy before the stack: it takes the stage off the path, as API Gateway does. With `PAGE=FOLDER` it
-// serves the page from the files in that folder, put together as the function does it, so that a change of the page
-// can be tried without a build.
+// A small reverse proxy in front of the stack. It removes the stage from the path, as API Gateway does. With
+// `PAGE=FOLDER` it builds the page from the files in that folder, as the function does, so that a change of the page
+// can be tested without compiling.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { createServer, request as call } from 'node:http';
 
 const PATHS = ['/api/v1/monitoring', '/api/v1/monitoring/'];
 
-/** Listens on a free port, before the stack at `origin`. */
+/** Starts the proxy on a free port, in front of the stack at `origin`. */
 export async function startGateway(origin) {
     const server = createServer((request, response) => {
         const path = request.url.replace(/^\/prod(?=\/)/, '');

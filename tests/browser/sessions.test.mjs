@@ -1,30 +1,30 @@
-// What a reader sees, and how it stays true.
+// What a reader sees, and how the page keeps it up to date.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { leave, open, visit } from './browser.mjs';
-import { ask, keepActiveSessions, keepReports, report, startStack, twoDaysOfReports, untilCounted } from './stack.mjs';
+import { endVisit, open, visit } from './browser.mjs';
+import { fetchFromApi, storeActiveSessions, storeReports, report, startStack, twoDaysOfReports, untilCounted } from './stack.mjs';
 import { startGateway } from './gateway.mjs';
 
 let world;
 before(async () => {
     world = await open();
-    await keepActiveSessions(world.stack, Array(1_280).fill(8 * 3_600));
-    await keepReports(world.stack, twoDaysOfReports(Date.now() - 1_800_000));
+    await storeActiveSessions(world.stack, Array(1_280).fill(8 * 3_600));
+    await storeReports(world.stack, twoDaysOfReports(Date.now() - 1_800_000));
 });
 after(() => world.close());
 
-/** A visit of somebody who has signed in. */
+/** Opens the page and signs in as a reader. */
 async function reader(options) {
     const visited = await visit(world, options);
     await visited.signIn(world.stack.tokens.reader);
-    await visited.numbers();
+    await visited.waitForNumbers();
     return visited;
 }
 
 const withClock = { before: (page) => page.clock.install() };
 
-/** Whether the tab is in front, as the page can tell. */
+/** Makes the page believe that its tab is visible or hidden. */
 const show = (page, visible) => page.evaluate((isVisible) => {
     Object.defineProperty(document, 'hidden', { configurable: true, get: () => !isVisible });
     document.dispatchEvent(new Event('visibilitychange'));
@@ -32,7 +32,7 @@ const show = (page, visible) => page.evaluate((isVisible) => {
 
 test('The page shows the numbers of the API', async () => {
     const visited = await reader();
-    const it = await ask(world.stack, 'stats');
+    const it = await fetchFromApi(world.stack, 'stats');
     assert.deepEqual(await visited.figures(),
         [it.active_sessions - it.expired_sessions, it.expired_sessions, it.inactive_sessions, it.total_sessions]);
     assert.equal(await visited.text('total'), '1,384');
@@ -42,12 +42,12 @@ test('The page shows the numbers of the API', async () => {
     assert.equal(await last.getAttribute('datetime'), it.last_cleanup.started_at);
     assert.equal(await last.getAttribute('title'), `${it.last_cleanup.started_at.slice(0, 19).replace('T', ' ')} UTC`);
     assert.equal(await visited.text('last-note'), '30 minutes ago, by schedule: complete');
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('The table lists every report and marks dry, failed and incomplete runs', async () => {
     const visited = await reader();
-    const { reports } = await ask(world.stack, 'cleanups?limit=100');
+    const { reports } = await fetchFromApi(world.stack, 'cleanups?limit=100');
     const rows = await visited.page.locator('#reports tr').evaluateAll((all) =>
         all.map((row) => [...row.cells].map((cell) => cell.textContent)));
     assert.equal(rows.length, 49);
@@ -61,12 +61,12 @@ test('The table lists every report and marks dry, failed and incomplete runs', a
     });
     const outcomes = rows.map((row) => row[2]).filter((text) => text !== 'Complete');
     assert.deepEqual(outcomes, ['Dry run Complete', 'Incomplete', 'Failed on 25 recordsThe table did not take 25 writes in time']);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('The chart has one bar for each run except dry runs, and marks problems', async () => {
     const visited = await reader();
-    const { reports } = await ask(world.stack, 'cleanups?limit=100');
+    const { reports } = await fetchFromApi(world.stack, 'cleanups?limit=100');
     const runs = reports.filter((it) => !it.dry_run).reverse();
     const bars = (name) => visited.page.locator(`#chart rect.${name}`).evaluateAll((all) =>
         all.map((bar) => [Number(bar.dataset.value), Number(bar.getAttribute('height'))]));
@@ -76,7 +76,7 @@ test('The chart has one bar for each run except dry runs, and marks problems', a
     ]) {
         const drawn = await bars(name);
         assert.deepEqual(drawn.map(([value]) => value), runs.map(of));
-        // As high as they say: all in one proportion to the highest.
+        // The heights are proportional to the values.
         const [value, height] = drawn.reduce((high, bar) => (bar[0] > high[0] ? bar : high));
         for (const bar of drawn) assert.ok(Math.abs(bar[1] - (bar[0] * height) / value) < 2, `${name} ${bar}`);
     }
@@ -86,12 +86,12 @@ test('The chart has one bar for each run except dry runs, and marks problems', a
     assert.match(await visited.text('chart-summary'),
         /^48 runs, .*: [\d,]+ sessions deactivated, [\d,]+ records deleted\. 1 run failed\. 1 run incomplete\. Left out: 1 dry run\./);
     assert.equal(await drawing.getAttribute('aria-describedby'), 'chart-summary');
-    // Whoever points at a run reads its figures.
+    // Pointing at a run shows its figures.
     const { x, y, width } = await drawing.boundingBox();
     await visited.page.mouse.move(x + width - 10, y + 60);
     const newest = runs.at(-1);
     assert.match(await visited.text('readout'), new RegExp(`by schedule: ${newest.sessions_deactivated} deactivated, `));
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('Times are local, with UTC in the tooltip', async () => {
@@ -101,8 +101,8 @@ test('Times are local, with UTC in the tooltip', async () => {
     const berlin = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/Berlin' });
     assert.ok((await newest.textContent()).endsWith(berlin.format(new Date(iso))));
     assert.equal(await newest.getAttribute('title'), `${iso.slice(0, 19).replace('T', ' ')} UTC`);
-    await visited.says('Times are in the time zone Europe/Berlin');
-    await leave(visited);
+    await visited.waitForText('Times are in the time zone Europe/Berlin');
+    await endVisit(visited);
 });
 
 test('The page refreshes after 30 seconds and not before', async () => {
@@ -115,7 +115,7 @@ test('The page refreshes after 30 seconds and not before', async () => {
     await visited.page.waitForFunction((old) => document.querySelector('#refreshed').textContent !== old, refreshed);
     assert.deepEqual(visited.requests.slice(count).map((it) => new URL(it.url()).pathname.split('/').at(-1)),
         ['stats', 'cleanups']);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('An automatic refresh shows new numbers without announcing them', async () => {
@@ -128,20 +128,20 @@ test('An automatic refresh shows new numbers without announcing them', async () 
             listener.observe(region, { childList: true, characterData: true, subtree: true });
         }
     });
-    await keepActiveSessions(world.stack, Array(10).fill(8 * 3_600));
+    await storeActiveSessions(world.stack, Array(10).fill(8 * 3_600));
     await untilCounted(world.stack, 1_394);
     await visited.page.clock.fastForward(31_000);
     await visited.page.waitForFunction(() => document.querySelector('#live').textContent === '1,293');
     assert.equal(live, 1_283);
-    // Time enough for two more refreshes.
+    // Wait for two more refreshes.
     for (let round = 0; round < 2; round += 1) {
         const answered = visited.page.waitForResponse(/cleanups/);
         await visited.page.clock.fastForward(31_000);
         await answered;
     }
-    // An empty region that is emptied again is no change that is read out.
+    // Clearing an empty region again is not a change, so it is not announced.
     assert.deepEqual(await visited.page.evaluate(() => window.spoken), []);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('The Refresh button fetches new numbers at once and announces them', async () => {
@@ -151,7 +151,7 @@ test('The Refresh button fetches new numbers at once and announces them', async 
     await visited.page.waitForFunction(() => /^Refreshed \S+\. Is a cleanup needed\? Yes: /.test(
         document.querySelector('#status').textContent));
     assert.equal(visited.requests.length, count + 2);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('Refreshes never overlap, even if a response is slow', async () => {
@@ -166,12 +166,12 @@ test('Refreshes never overlap, even if a response is slow', async () => {
     });
     await visited.page.clock.fastForward(31_000);
     while (asked === 0) await visited.page.waitForTimeout(50);
-    // Past the time of the next one, but not of the patience.
+    // After the next refresh is due, but before the request times out.
     await visited.page.clock.fastForward(37_000);
     await visited.press('Refresh');
     assert.equal(asked, 1);
     release();
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A hidden tab sends no requests and refreshes at once when shown again', async () => {
@@ -183,7 +183,7 @@ test('A hidden tab sends no requests and refreshes at once when shown again', as
     const asked = visited.page.waitForResponse(/cleanups/);
     await show(visited.page, true);
     await asked;
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('Forgetting the token removes the numbers and stops all requests', async () => {
@@ -194,7 +194,7 @@ test('Forgetting the token removes the numbers and stops all requests', async ()
     assert.equal(await visited.page.locator('#reports tr, #chart svg').count(), 0);
     const count = visited.requests.length;
     for (let minute = 0; minute < 5; minute += 1) await visited.page.clock.fastForward(60_000);
-    // Nor by what else makes it refresh.
+    // Events that normally cause a refresh do not cause one either.
     await show(visited.page, false);
     await show(visited.page, true);
     await visited.context.setOffline(true);
@@ -203,7 +203,7 @@ test('Forgetting the token removes the numbers and stops all requests', async ()
     await visited.page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(resolve); }));
     assert.equal(visited.requests.length, count);
     assert.equal(await visited.text('alert'), '');
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A response that arrives after the token was forgotten is not shown', async () => {
@@ -221,7 +221,7 @@ test('A response that arrives after the token was forgotten is not shown', async
     await visited.page.evaluate(() => new Promise((resolve) => { setTimeout(resolve, 100); }));
     assert.equal(await visited.text('total'), '–');
     assert.equal(await visited.page.locator('#dashboard').isVisible(), false);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A new token does not wait for requests of the previous one', async () => {
@@ -234,19 +234,19 @@ test('A new token does not wait for requests of the previous one', async () => {
     await asked;
     await visited.press('Forget token');
     await visited.signIn(world.stack.tokens.admin);
-    await visited.numbers();
+    await visited.waitForNumbers();
     release();
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('The reports are shown even if the sessions cannot be counted', async () => {
     const visited = await visit(world);
     await visited.page.route('**/sessions/stats', (route) => route.fulfill({ status: 504, json: { error: 'Timed out' } }));
     await visited.signIn(world.stack.tokens.reader);
-    await visited.says('The API failed (504)');
+    await visited.waitForText('The API failed (504)');
     assert.equal(await visited.page.locator('#reports tr').count(), 49);
     assert.equal(await visited.text('need'), 'Not known yet.');
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('Bidirectional control characters in a name are replaced', async () => {
@@ -255,8 +255,8 @@ test('Bidirectional control characters in a name are replaced', async () => {
             reports: [report(new Date(), { trigger: 'api', requested_by: 'a\u202eb' })], next: null,
         } } })),
     });
-    await visited.says('a\ufffdb');
-    await leave(visited);
+    await visited.waitForText('a\ufffdb');
+    await endVisit(visited);
 });
 
 test('Values from the API are shown as text, never as markup', async () => {
@@ -266,10 +266,10 @@ test('Values from the API are shown as text, never as markup', async () => {
             next: null,
         } } })),
     });
-    await visited.says('<b>ada</b>');
-    await visited.says('<img src=x>');
+    await visited.waitForText('<b>ada</b>');
+    await visited.waitForText('<img src=x>');
     assert.equal(await visited.page.locator('img, b').count(), 0);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A report lists rejected records and the progress of an adoption', async () => {
@@ -286,7 +286,7 @@ test('A report lists rejected records and the progress of an adoption', async ()
     assert.deepEqual(await details.getByRole('listitem').allTextContents(), [keys[0], 'USER#b\ufffden SESSION#2']);
     await rows.first().getByText('adoption at 0 % of the table').waitFor();
     assert.equal(await rows.last().locator('details, .reason').count(), 0);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 for (const [count, words] of [[0, ''], [1, '1 record cannot be understood'], [1_200, '1,200 records cannot be understood']]) {
@@ -298,13 +298,13 @@ for (const [count, words] of [[0, ''], [1, '1 record cannot be understood'], [1_
             await route.fulfill({ json: answer });
         });
         await visited.signIn(world.stack.tokens.reader);
-        await visited.numbers();
+        await visited.waitForNumbers();
         const shown = visited.page.locator('#malformed');
         assert.equal(await shown.isVisible(), count > 0);
         assert.ok((await shown.textContent()).startsWith(words));
         await visited.press('Forget token');
         assert.equal(await shown.isVisible(), false);
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -321,9 +321,9 @@ test('A full page of dry runs does not hide older runs', async () => {
         }),
     });
     assert.equal(await visited.page.locator('#chart rect.deactivated').count(), 48);
-    // And no further back than the chart.
+    // The table goes no further back than the chart.
     assert.equal(await visited.page.locator('#reports tr').count(), 99 + 48);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 for (const [seconds, words] of [[0, '0 seconds'], [1, '1 second'], [2_232, '37 minutes'], [3_600, '1 hour'],
@@ -338,7 +338,7 @@ for (const [seconds, words] of [[0, '0 seconds'], [1, '1 second'], [2_232, '37 m
         assert.equal(await visited.text('oldest'), words);
         assert.equal(await visited.text('need'),
             `Yes: 1 session has expired and is still active. The oldest expired ${words} ago.`);
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -354,9 +354,9 @@ test('The page says when there are no reports and nothing to do', async (t) => {
         } } })),
     });
     await visited.signIn(stack.tokens.reader);
-    await visited.says('There is no report of a cleanup.');
+    await visited.waitForText('There is no report of a cleanup.');
     assert.equal(await visited.text('need'), 'No: no session waits to be closed. What else is due for deletion, a dry run tells.');
     assert.equal(await visited.text('oldest'), 'None');
     assert.equal(await visited.text('last'), 'None');
-    await leave(visited);
+    await endVisit(visited);
 });

@@ -1,4 +1,4 @@
-// The real stack, as `cargo local` serves it, on free ports of this machine; and what a test writes into its table.
+// Starts the stack with `cargo local` on free ports of this machine, and writes test data into its table.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,13 +10,13 @@ const root = new URL('../../', import.meta.url);
 const target = process.env.CARGO_TARGET_DIR ?? new URL('target', root).pathname;
 const binary = process.env.SESSION_CLEANUP_LOCAL ?? `${target}/debug/session-cleanup-local`;
 
-/** Starts a stack, with the sample in it unless told `--empty`. Call its `stop` in the end. */
+/** Starts a stack. It contains the sample unless `--empty` is given. Call its `stop` at the end. */
 export async function startStack(...more) {
     const flags = ['--port', '0', '--dynamodb-port', '0', '--every', '24h', '--ttl-every', '24h'];
     const child = spawn(binary, ['local', ...flags, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
     const ended = once(child, 'exit');
-    let complaints = '';
-    child.stderr.on('data', (text) => { complaints += text; });
+    let stderr = '';
+    child.stderr.on('data', (text) => { stderr += text; });
     const stack = { tokens: {}, stop: () => { child.kill('SIGTERM'); return ended; } };
     for await (const line of createInterface({ input: child.stdout })) {
         const text = line.replace(/\x1b\[[\d;]*m/g, '');
@@ -26,56 +26,56 @@ export async function startStack(...more) {
         stack.dynamodb ??= /^ +DynamoDB +(http:[^,\s]+)/.exec(text)?.[1];
         const [, user, session] = /--user (\S+) --session (\S+)/.exec(text) ?? [];
         if (session) stack.tokens.expiredSession = await tokenFor(stack, { user, session });
-        // The last thing that it prints.
+        // The last line that it prints.
         if (/^http:\S+\/monitoring$/.test(text)) {
             const claims = JSON.parse(Buffer.from(stack.tokens.reader.split('.')[1], 'base64url'));
             const reader = { user: claims.sub, session: claims.sid };
             stack.tokens.expiredToken = await tokenFor(stack, { ...reader, expired: true });
-            // A full pipe would stop it.
+            // The stack would block on a full pipe.
             child.stdout.resume();
             return stack;
         }
     }
-    throw new Error(`${binary} ended before it was up: ${complaints}`);
+    throw new Error(`${binary} ended before it was ready: ${stderr}`);
 }
 
-/** A token for a reader, as `cargo local token` has it. */
-async function tokenFor(stack, asked) {
-    const body = JSON.stringify({ scope: 'sessions:read', hours: 12, ...asked });
+/** Creates a token for a reader, as `cargo local token` does. */
+async function tokenFor(stack, options) {
+    const body = JSON.stringify({ scope: 'sessions:read', hours: 12, ...options });
     const answer = await fetch(`${stack.origin}/local/tokens`, { method: 'POST', body });
     if (!answer.ok) throw new Error(`tokens: ${answer.status} ${await answer.text()}`);
     return (await answer.json()).token;
 }
 
-/** Asks the API itself, past the page. */
-export async function ask(stack, path, holder = 'admin') {
+/** Calls the API directly, without the page. */
+export async function fetchFromApi(stack, path, holder = 'admin') {
     const answer = await fetch(`${stack.origin}/api/v1/monitoring/sessions/${path}`, {
         headers: { Authorization: `Bearer ${stack.tokens[holder]}` },
     });
     return (await answer.json()).data;
 }
 
-/** Waits until the API counts so many sessions: it gives a count again for some seconds. */
+/** Waits until the API counts `total` sessions: it caches a count for some seconds. */
 export async function untilCounted(stack, total) {
-    while ((await ask(stack, 'stats')).total_sessions !== total) await setTimeout(200);
+    while ((await fetchFromApi(stack, 'stats')).total_sessions !== total) await setTimeout(200);
 }
 
-/** Has the page find these members in the statistics, over those of the stack. */
-export const answerStatistics = (page, members) => page.route('**/sessions/stats', async (route) => {
+/** Overrides members of the stack's statistics. */
+export const overrideStatistics = (page, members) => page.route('**/sessions/stats', async (route) => {
     const answer = await (await route.fetch()).json();
     Object.assign(answer.data, members);
     await route.fulfill({ json: answer });
 });
 
-/** Has the page find these reports, the newest first, and no more. */
-export const answerReports = (page, reports) => page.route('**/sessions/cleanups*', (route) =>
+/** Replaces the stack's reports with these, newest first. */
+export const respondWithReports = (page, reports) => page.route('**/sessions/cleanups*', (route) =>
     route.fulfill({ json: { success: true, data: { reports, next: null } } }));
 
 const HOUR = 3_600_000;
 
 /**
- * Reports of hourly runs until `until`, the newest last, as a service leaves them whose users log in by day: one
- * run failed, one ran out of time, and between them stands a dry run.
+ * Reports of hourly runs until `until`, newest last, of a service whose users log in during the day. One run failed,
+ * one ran out of time, and one is a dry run.
  */
 export function twoDaysOfReports(until) {
     const reports = Array.from({ length: 48 }, (_, index) => {
@@ -91,7 +91,7 @@ export function twoDaysOfReports(until) {
         const [deactivated, ...deleted] = Object.values(counts);
         return report(started, {
             ...counts,
-            // What DynamoDB takes for it: docs/topics/console.md.
+            // The capacity that DynamoDB reports: docs/topics/console.md.
             capacity_units: 80 + 3 * deactivated + 2 * deleted.reduce((sum, count) => sum + count),
             duration_ms: 310 + 7 * wobble + 4 * deactivated,
         });
@@ -112,8 +112,8 @@ export function report(started, members = {}) {
     };
 }
 
-/** Writes reports into the table as the functions do (shared/src/dynamodb/reports.rs). */
-export async function keepReports(stack, reports) {
+/** Writes reports into the table as the functions do (shared/lifecycle/src/dynamodb/reports.rs). */
+export async function storeReports(stack, reports) {
     await put(stack, reports.map((it) => ({
         pk: 'CLEANUP', sk: `RUN#${it.started_at}#${it.run_id}`,
         ttl: Math.floor(Date.parse(it.started_at) / 1_000) + 90 * 86_400, ...it,
@@ -122,17 +122,17 @@ export async function keepReports(stack, reports) {
 
 let written = 0;
 
-/** Writes active sessions of other users, which end in so many seconds: of the past, where that is below 0. */
-export async function keepActiveSessions(stack, ends) {
+/** Writes active sessions of other users. Each number is the seconds until the session expires; a negative one has expired. */
+export async function storeActiveSessions(stack, lifetimes) {
     const now = Math.floor(Date.now() / 1_000);
-    await put(stack, ends.map((end) => ({
-        ...session('deactivate'), is_active: true, created_at: now + end - 8 * 3_600, expires_at: now + end,
-        due_at: now + end, ttl: now + end + 30 * 86_400,
+    await put(stack, lifetimes.map((seconds) => ({
+        ...session('deactivate'), is_active: true, created_at: now + seconds - 8 * 3_600, expires_at: now + seconds,
+        due_at: now + seconds, ttl: now + seconds + 30 * 86_400,
     })));
 }
 
-/** Writes sessions that were closed so many seconds ago. */
-export async function keepInactiveSessions(stack, ages) {
+/** Writes inactive sessions. Each number is the seconds since the session was deactivated. */
+export async function storeInactiveSessions(stack, ages) {
     const now = Math.floor(Date.now() / 1_000);
     await put(stack, ages.map((age) => ({
         ...session('delete'), is_active: false, created_at: now - age - 3_600, expires_at: now - age + 7 * 3_600,
@@ -158,14 +158,14 @@ async function put(stack, items) {
     const requests = items.map((item) => ({
         PutRequest: { Item: Object.fromEntries(Object.entries(item).map(([name, value]) => [name, attribute(value)])) },
     }));
-    // As many as a batch may hold.
+    // The maximum size of a batch.
     for (let at = 0; at < requests.length; at += 25) {
         const answer = await fetch(stack.dynamodb, {
             method: 'POST',
             headers: {
                 'Content-Type': 'application/x-amz-json-1.0',
                 'X-Amz-Target': 'DynamoDB_20120810.BatchWriteItem',
-                // It checks neither credentials nor date, but wants them.
+                // The local DynamoDB requires these headers and does not check them.
                 'X-Amz-Date': '20260101T000000Z',
                 Authorization: 'AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/dynamodb/aws4_request, '
                     + 'SignedHeaders=host, Signature=x',

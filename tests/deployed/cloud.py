@@ -1,4 +1,4 @@
-"""The stack, deployed by `sam deploy` to MiniStack: an emulator of AWS that runs the functions' own binaries."""
+"""Deploys the stack with `sam deploy` to MiniStack, an emulator of AWS that runs the functions' binaries."""
 
 import base64
 import contextlib
@@ -21,7 +21,7 @@ from botocore.config import Config
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[2]
-# Another folder's template.yaml and infra/, to see a test fail: `TEMPLATES=target/broken pytest tests/deployed`.
+# Use the template.yaml and infra/ of another folder to see a test fail: `TEMPLATES=target/broken pytest tests/deployed`.
 TEMPLATES = Path(os.environ.get("TEMPLATES", ROOT))
 BUILD = Path(os.environ.get("SAM_BUILD", ROOT / ".aws-sam/local"))
 # Where MiniStack is installed.
@@ -29,7 +29,7 @@ MINISTACK = Path(os.environ.get("MINISTACK", ROOT / "target/ministack"))
 
 STACK = "session-cleanup"
 REGION = "eu-central-1"
-# MiniStack's account. A real account's credentials must never be used here.
+# Credentials of MiniStack. Never use credentials of a real account here.
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -45,7 +45,7 @@ PREFIX = "/api/v1/monitoring"
 
 
 def inherited():
-    """What a child needs of this process's environment. MiniStack's functions inherit it, and no variable of theirs may be in it."""
+    """The environment variables that child processes get. MiniStack's functions inherit them, so they contain no variable of a function."""
     return {name: it for name, it in os.environ.items() if name in ("PATH", "HOME", "LANG")}
 
 
@@ -56,7 +56,7 @@ def free_port():
 
 
 class Cloud:
-    """A MiniStack that runs."""
+    """A running MiniStack."""
 
     def __init__(self, endpoint, log):
         self.endpoint, self.log = endpoint, log
@@ -68,7 +68,7 @@ class Cloud:
             region_name=REGION,
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            # A cleanup by hand is not to be repeated.
+            # A retry would start another manual cleanup.
             config=Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=300),
         )
 
@@ -82,24 +82,24 @@ class Cloud:
         ).Table(name)
 
     def environment(self):
-        """That of a command that acts on this AWS and on no other."""
+        """The environment of a command that uses this MiniStack and no real account."""
         return inherited() | CREDENTIALS | {"AWS_ENDPOINT_URL": self.endpoint, "SAM_CLI_TELEMETRY": "0"}
 
 
 @contextlib.contextmanager
 def running(folder, **variables):
-    """MiniStack on a free port of this machine, with all that it writes below the folder, and more variables of its own."""
+    """Starts MiniStack on a free port, with more environment variables if given. It writes only below `folder`."""
     if not (MINISTACK / "bin/ministack").exists():
         pytest.fail(
-            f"there is no MiniStack in {MINISTACK}: python3 -m venv target/ministack && "
-            "target/ministack/bin/pip install -r tests/deployed/requirements.txt, or name another environment in MINISTACK"
+            f"MiniStack is not installed in {MINISTACK}: python3 -m venv target/ministack && "
+            "target/ministack/bin/pip install -r tests/deployed/requirements.txt, or set MINISTACK to another environment"
         )
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     for name in ("tmp", "state", "s3"):
         (folder / name).mkdir()
     environment = inherited() | CREDENTIALS | {
-        # Where the functions find the other services.
+        # The endpoint at which the functions find other services.
         "AWS_ENDPOINT_URL": endpoint,
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
@@ -109,14 +109,14 @@ def running(folder, **variables):
         "TMPDIR": str(folder / "tmp"),
         "STATE_DIR": str(folder / "state"),
         "S3_DATA_DIR": str(folder / "s3"),
-        # No image and no container, also where Docker runs: the binaries themselves.
+        # Run the binaries without images and containers, even if Docker is installed.
         "LAMBDA_EXECUTOR": "local",
         "DOCKER_HOST": f"unix://{folder}/no-docker",
         **variables,
     }
     log = folder / "log"
     with log.open("wb") as output:
-        # A session of its own: the functions are its children, and end with it.
+        # A new process group: the functions are its children, and are stopped with it.
         process = subprocess.Popen(
             [MINISTACK / "bin/python", Path(__file__).with_name("ministack_corrected.py")],
             env=environment,
@@ -127,7 +127,7 @@ def running(folder, **variables):
             start_new_session=True,
         )
     try:
-        wait_for(lambda: answers(f"{endpoint}/_ministack/ready"), "MiniStack", lambda: ended(process, log))
+        wait_for(lambda: is_ready(f"{endpoint}/_ministack/ready"), "MiniStack", lambda: check_running(process, log))
         yield Cloud(endpoint, log)
     finally:
         process.terminate()
@@ -138,7 +138,7 @@ def running(folder, **variables):
         process.wait()
 
 
-def answers(address):
+def is_ready(address):
     try:
         with urllib.request.urlopen(address, timeout=5) as answer:
             return answer.status == 200
@@ -146,36 +146,36 @@ def answers(address):
         return False
 
 
-def ended(process, log):
+def check_running(process, log):
     assert process.poll() is None, log.read_text()
 
 
-def wait_for(found, what, check=lambda: None, seconds=180):
-    """The first true answer of `found`."""
+def wait_for(poll, what, check=lambda: None, seconds=180):
+    """Calls `poll` until it returns a true value, and returns that value."""
     end = time.monotonic() + seconds
     while True:
-        if answer := found():
-            return answer
+        if result := poll():
+            return result
         check()
-        assert time.monotonic() < end, f"{what} has not come within {seconds} s"
+        assert time.monotonic() < end, f"no {what} within {seconds} s"
         time.sleep(0.2)
 
 
-def copied(folder):
-    """The templates as `sam build` leaves them, with the built functions. Changed where MiniStack differs from AWS:
+def copy_templates(folder):
+    """Copies the templates as `sam build` leaves them, with the built functions. Differences of MiniStack require two changes:
 
-    - It does not know metric math (CloudWatch's `Metrics` of an alarm), and cannot make such alarms: they are left out. The
-      others, their stack and its outputs stay.
-    - It asks for an action `dynamodb:BatchExecuteStatement`, which AWS does not have: there each statement of a batch needs
-      its own PartiQL action (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html). Whoever may one
-      of these may that one as well, for any table, for MiniStack does not see which table a batch is for.
+    - MiniStack does not support metric math (`Metrics` of a CloudWatch alarm). Alarms that use it are left out. The other
+      alarms, their stack and its outputs stay.
+    - MiniStack requires an action `dynamodb:BatchExecuteStatement`, which AWS does not have: AWS checks the PartiQL action of
+      each statement of a batch (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html). A function
+      with one of these actions gets this action too, for any table, because MiniStack does not see the table of a batch.
 
     Returns the names of the alarms that stay.
     """
     template = yaml_parse((TEMPLATES / "template.yaml").read_text())
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
-            take_build(name, resource)
+            use_build(name, resource)
             for policy in resource["Properties"]["Policies"]:
                 allow_batches(policy)
     alarms = yaml_parse((TEMPLATES / "infra/alarms.yaml").read_text())
@@ -189,20 +189,20 @@ def copied(folder):
     (folder / "template.yaml").write_text(json.dumps(template))
     (folder / "infra/alarms.yaml").write_text(json.dumps(alarms))
     shutil.copy(TEMPLATES / "infra/dashboard.yaml", folder / "infra")
-    # Those with a condition need a parameter that has no default.
+    # Alarms with a condition need a parameter without a default.
     stay = [it["Properties"] for name, it in all_of_them.items() if name not in left_out and "Condition" not in it]
     return {it["AlarmName"]["Fn::Sub"].replace("${Prefix}", STACK) for it in stay}
 
 
-def take_build(name, function):
+def use_build(name, function):
     code = BUILD.resolve() / name
     if not (code / "bootstrap").exists():
         pytest.fail(
             f"{code}/bootstrap is missing: sam build --build-dir .aws-sam/local --parameter-overrides Architecture=x86_64, "
-            "or name the folder of another build in SAM_BUILD"
+            "or set SAM_BUILD to the folder of another build"
         )
     function["Properties"]["CodeUri"] = str(code)
-    # How to build it.
+    # The build instructions are no longer needed.
     del function["Metadata"]
 
 
@@ -213,7 +213,7 @@ def allow_batches(policy):
 
 
 def sam(cloud, folder, *arguments):
-    """Runs the SAM CLI with this repository's settings; what it prints."""
+    """Runs the SAM CLI with this repository's settings, and returns its output."""
     command = ["sam", *arguments, "--config-file", str(ROOT / "samconfig.toml"), "--region", REGION]
     done = subprocess.run(
         command,
@@ -229,29 +229,29 @@ def sam(cloud, folder, *arguments):
 
 
 class Deployed:
-    """The stack as it is now."""
+    """The deployed stack, in its current state."""
 
     def __init__(self, cloud, folder):
         self.cloud, self.folder = cloud, folder
-        self.alarms = copied(folder)
+        self.alarms = copy_templates(folder)
         self.secret = cloud.client("secretsmanager").create_secret(Name="jwt", SecretString=SECRET)["ARN"]
 
     def deploy(self, **parameters):
-        """As the documents say: the answers are in a file, which the settings name."""
+        """Deploys as documented: the parameters are in the file that the settings name."""
         # JSON is YAML.
         (self.folder / "parameters.yaml").write_text(json.dumps(parameters))
         printed = sam(self.cloud, self.folder, "deploy", "--template-file", "template.yaml", "--no-progressbar")
         self.outputs = {it["OutputKey"]: it["OutputValue"] for it in self.described()["Outputs"]}
         self.resources = self.made_by(STACK)
         host, _, stage = self.outputs["ApiAddress"].removeprefix("https://").partition("/")
-        # API Gateway's own names lead to AWS. This is the same API on MiniStack.
+        # The host names of API Gateway resolve to AWS. This is the address of the same API on MiniStack.
         self.api = f"{self.cloud.endpoint}/restapis/{host.split('.')[0]}/{stage}/_user_request_"
         self.table = self.cloud.table(self.outputs["TableName"])
         return printed
 
     def delete(self):
-        """Without the SAM CLI: before it deletes a stack, it deletes the templates of the stacks inside, and knows their bucket
-        by an address of AWS's alone.
+        """Deletes the stack without the SAM CLI, which first deletes the templates of the nested stacks and expects their bucket
+        at an address of AWS.
         """
         cloudformation = self.cloud.client("cloudformation")
         name = self.described()["StackId"]
@@ -266,48 +266,48 @@ class Deployed:
         return {it["ParameterKey"]: it["ParameterValue"] for it in self.described()["Parameters"]}
 
     def made_by(self, stack):
-        """The names that the resources of a stack got, by their names in the template."""
+        """The physical names of a stack's resources, by their logical names."""
         found = self.cloud.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
         return {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in found}
 
     def correct_table(self):
-        """MiniStack keeps the text of a parameter where DynamoDB has a boolean, and then no client can read the answer."""
+        """MiniStack stores the text of a parameter in place of a boolean, and clients cannot parse its response. Corrects it."""
         on = self.parameters()["TableDeletionProtection"] == "true"
         self.cloud.client("dynamodb").update_table(TableName=self.table.name, DeletionProtectionEnabled=on)
 
     def call(self, path, token=None, method="GET"):
-        """The API's answer: status and body, as JSON where it is."""
+        """Calls the API. Returns the status and the body, parsed if it is JSON."""
         request = urllib.request.Request(self.api + PREFIX + path, method=method)
         if token:
             request.add_header("Authorization", f"Bearer {token}")
         try:
             answer = urllib.request.urlopen(request, timeout=60)
-        except urllib.error.HTTPError as refusal:
-            answer = refusal
+        except urllib.error.HTTPError as error:
+            answer = error
         with answer:
             body = answer.read().decode()
             is_json = answer.headers["Content-Type"].startswith("application/json")
             return answer.status, json.loads(body) if is_json else body
 
     def invoke(self, payload):
-        """The cleanup by hand: the report, or the error."""
+        """Runs a manual cleanup. Returns the error, if any, and the report."""
         function = self.outputs["CleanupFunctionName"]
         answer = self.cloud.client("lambda").invoke(FunctionName=function, Payload=json.dumps(payload))
         return answer.get("FunctionError"), json.load(answer["Payload"])
 
     def logged(self, logs, message):
-        """The log lines of a function with this message."""
+        """A function's log lines with this message."""
         return [it for it in self.lines(logs) if it.get("message") == message]
 
     def lines(self, logs):
-        """The log lines of a function, as JSON; without those of Lambda itself."""
+        """A function's log lines as JSON, without those of Lambda itself."""
         group = self.resources[logs]
         events = self.cloud.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
         lines = [it["message"] for page in events for it in page["events"]]
         return [json.loads(it) for it in lines if it.startswith("{")]
 
     def items(self, partition=""):
-        """The items of the partitions that begin with this, by their keys."""
+        """The items whose partition key begins with `partition`, by key."""
         pages = [self.table.scan(ConsistentRead=True)]
         while "LastEvaluatedKey" in pages[-1]:
             pages.append(self.table.scan(ConsistentRead=True, ExclusiveStartKey=pages[-1]["LastEvaluatedKey"]))
@@ -318,7 +318,7 @@ class Deployed:
 
 
 def token(claims, secret=SECRET):
-    """A JWT by HS256 (RFC 7515 §3)."""
+    """A JWT signed with HS256 (RFC 7515 §3)."""
 
     def encoded(content):
         return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

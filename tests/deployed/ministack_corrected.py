@@ -1,9 +1,9 @@
-"""MiniStack, corrected where it refuses what DynamoDB takes. Run by the Python that MiniStack is installed for.
+"""Runs MiniStack with a correction for PartiQL. Use the Python environment in which MiniStack is installed.
 
-It takes no UPDATE and no DELETE of PartiQL whose condition has an OR anywhere beside the keys: "Where clause does not contain a
-mandatory equality on all key attributes". DynamoDB asks for the keys alone; what comes beside them, joined by AND, may be any
-condition (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.update.html). DynamoDB local does so
-too. The cleanup moves malformed records by such conditions.
+MiniStack rejects a PartiQL UPDATE or DELETE with an OR anywhere in its condition: "Where clause does not contain a mandatory
+equality on all key attributes". DynamoDB requires only equality on the keys, which AND may join with any other condition
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.update.html). DynamoDB local does the same. The
+cleanup moves malformed records with such conditions.
 """
 
 from ministack import app
@@ -13,7 +13,7 @@ conjuncts_of = dynamodb._pq_conditions
 
 
 def without_or(where):
-    """The condition, less what an OR joins: that names no key."""
+    """The condition without its OR parts, which contain no key."""
     if where is None or where[0] == "or":
         return None
     if where[0] != "and":

@@ -1,4 +1,4 @@
-"""Runs a command beside a MiniStack, whose address the command gets in DYNAMODB_ENDPOINT.
+"""Starts MiniStack and runs a command, which gets MiniStack's address in DYNAMODB_ENDPOINT.
 
     python tests/deployed/on_ministack.py cargo test --workspace --test integration cleanup::
 """

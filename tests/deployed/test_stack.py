@@ -1,7 +1,6 @@
-"""What `sam deploy` makes of the template, what the functions do there, and what an update and a deletion leave.
+"""The deployed stack: its resources and functions, an update, and its deletion.
 
-The tests share one stack. They stand in the order of its life: an update comes after what the first deployment is about, and
-the deletion comes last.
+The tests share one stack and run in the order of its life: first deployment, use, update, deletion.
 """
 
 import json
@@ -21,7 +20,7 @@ def now():
 
 
 def log_in(stack, user, session="s-1", ends=None):
-    """Opens a session that began a day ago."""
+    """Creates a session that started a day ago."""
     ends = now() + HOUR if ends is None else ends
     assert Sessions(stack.table, now=lambda: now() - DAY).login(user, session, ends) == Outcome.DONE
 
@@ -70,7 +69,7 @@ def record(stack, user, session="s-1"):
 
 
 def counts(report):
-    """What a report says that it did."""
+    """The counts of a complete report without problems."""
     assert report["complete"], report
     names = ("sessions_deactivated", "sessions_deleted", "refresh_tokens_deleted", "blacklisted_tokens_deleted", "adopted")
     wrong = ("changed_elsewhere", "reindexed", "malformed", "failed")
@@ -137,7 +136,7 @@ def test_creates_rule_that_runs_cleanup_hourly(created):
     assert target["RetryPolicy"] == {"MaximumRetryAttempts": 5, "MaximumEventAgeInSeconds": HOUR}
     queue = target["DeadLetterConfig"]["Arn"]
     functions = created.cloud.client("lambda")
-    # SAM makes it for the version that is not published.
+    # SAM creates it for the unpublished version.
     configured = functions.get_function_event_invoke_config(
         FunctionName=created.resources["CleanupFunction"], Qualifier="$LATEST"
     )
@@ -202,16 +201,16 @@ def test_creates_alarms_and_dashboard_that_shows_them(created):
 
 
 def test_measures_how_late_cleanup_is(stack):
-    """As the rule invokes the function every ten minutes."""
+    """Invokes the function as the rule does every ten minutes."""
     event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
     answer = stack.cloud.client("lambda").invoke(FunctionName=stack.resources["StatsFunction"], Payload=json.dumps(event))
     assert answer.get("FunctionError") is None and json.load(answer["Payload"]) is None
-    # No run was due since the table was made.
+    # No run has been due since the table was created.
     (line,) = wait_for(lambda: [it for it in stack.lines("StatsLogs") if "CleanupOverdue" in it], "the metric")
     assert line["CleanupOverdue"] == 0
 
 
-# The API, with the authorizer in front.
+# The API behind the authorizer.
 
 
 def test_serves_page_and_description_without_token(stack):
@@ -224,10 +223,10 @@ def test_serves_page_and_description_without_token(stack):
 def test_allows_reader_to_read_but_not_to_clean_up(stack, reader):
     statistics = data(stack.call("/sessions/stats", reader))
     assert (statistics["total_sessions"], statistics["active_sessions"]) == (1, 1)
-    # MiniStack does not say how many items an index has. That is not none.
+    # MiniStack returns no item count of an index. The number is unknown, not 0.
     assert statistics["unindexed_items"] is None
     assert data(stack.call("/sessions/cleanups", reader)) == {"reports": [], "next": None}
-    # The function's own answer, which says so on AWS as well.
+    # The response of the function itself, which is the same on AWS.
     assert stack.call("/sessions/cleanup", reader, "POST") == (403, {"error": "Forbidden"})
     assert stack.reports() == []
 
@@ -237,8 +236,8 @@ def test_denies_statistics_to_token_without_scope(stack):
     assert stack.call("/sessions/stats", token(claims(stack, "ann"))) == (403, {"error": "Forbidden"})
 
 
-def refused(stack, bearer):
-    """Why the authorizer refused the call: its log has the reason, which MiniStack's own answer leaves out."""
+def deny_reason(stack, bearer):
+    """The reason why the authorizer denied the call, from its log: MiniStack's response does not contain it."""
     before = len(stack.logged("AuthorizerLogs", "refused"))
     status, body = stack.call("/sessions/stats", bearer)
     assert status == 403 and "explicit deny" in body["Message"]
@@ -247,42 +246,42 @@ def refused(stack, bearer):
 
 
 def test_denies_call_without_token(stack):
-    assert refused(stack, None) == "Missing bearer token"
+    assert deny_reason(stack, None) == "Missing bearer token"
 
 
 def test_denies_token_of_other_secret(stack):
     log_in(stack, "ann")
-    assert refused(stack, token(claims(stack, "ann", ADMIN), secret="x" * 32)) == "Invalid token"
+    assert deny_reason(stack, token(claims(stack, "ann", ADMIN), secret="x" * 32)) == "Invalid token"
 
 
 def test_denies_expired_token_and_keeps_session(stack):
     log_in(stack, "ann")
-    assert refused(stack, token(claims(stack, "ann", ADMIN, seconds=-1))) == "Token expired"
+    assert deny_reason(stack, token(claims(stack, "ann", ADMIN, seconds=-1))) == "Token expired"
     assert record(stack, "ann")["is_active"]
 
 
 def test_denies_blacklisted_token(stack):
     log_in(stack, "ann")
-    own = claims(stack, "ann", READ)
-    assert stack.call("/sessions/stats", token(own))[0] == 200
-    assert Sessions(stack.table).blacklist("ann", own["jti"], own["exp"]) == Outcome.DONE
-    assert refused(stack, token(own)) == "Token revoked"
+    content = claims(stack, "ann", READ)
+    assert stack.call("/sessions/stats", token(content))[0] == 200
+    assert Sessions(stack.table).blacklist("ann", content["jti"], content["exp"]) == Outcome.DONE
+    assert deny_reason(stack, token(content)) == "Token revoked"
 
 
 def test_denies_missing_session(stack):
-    assert refused(stack, token(claims(stack, "ann", ADMIN))) == "Session not found"
+    assert deny_reason(stack, token(claims(stack, "ann", ADMIN))) == "Session not found"
 
 
 def test_denies_inactive_session(stack):
     log_in(stack, "ann")
     log_out(stack, "ann")
-    assert refused(stack, token(claims(stack, "ann", ADMIN))) == "Session inactive"
+    assert deny_reason(stack, token(claims(stack, "ann", ADMIN))) == "Session inactive"
 
 
 def test_deactivates_expired_session_that_is_used(stack):
     log_in(stack, "ann", ends=now() - 1)
     began = now()
-    assert refused(stack, token(claims(stack, "ann", ADMIN))) == "Session expired"
+    assert deny_reason(stack, token(claims(stack, "ann", ADMIN))) == "Session expired"
     closed = record(stack, "ann")
     assert (closed["is_active"], closed["deactivation_reason"]) == (False, "expired_on_validation")
     assert began <= closed["deactivated_at"] <= now()
@@ -297,8 +296,8 @@ def test_returns_500_if_record_is_malformed(stack):
     assert stack.call("/sessions/stats", token(claims(stack, "ann", ADMIN)))[0] == 500
 
 
-def due(stack):
-    """Two expired sessions, a session and two tokens to delete, and one of each that stays."""
+def write_due_records(stack):
+    """Writes two expired sessions, a session and two tokens to delete, and one of each kind that stays."""
     for user in ("ann", "bob"):
         log_in(stack, user, ends=now() - 1)
     log_in(stack, "cid")
@@ -314,12 +313,12 @@ def due(stack):
 
 
 def users(stack):
-    """What is left of the users' records: the key, and whether a session is active."""
+    """The remaining records of users: user, kind, and whether a session is active."""
     return {(pk.split("#")[1], sk.split("#")[0]): it.get("is_active") for (pk, sk), it in stack.items("USER#").items()}
 
 
 def test_reports_what_dry_run_would_do(stack, admin):
-    due(stack)
+    write_due_records(stack)
     before = stack.items("USER#")
     report = data(stack.call("/sessions/cleanup?dry_run=true", admin, "POST"))
     assert (report["dry_run"], report["trigger"], report["requested_by"]) == (True, "api", "admin")
@@ -328,8 +327,8 @@ def test_reports_what_dry_run_would_do(stack, admin):
 
 
 def test_cleans_up_at_once_for_admin(stack, admin):
-    due(stack)
-    # An instance gives the same count for five seconds.
+    write_due_records(stack)
+    # An instance caches the count for five seconds.
     wait_for(lambda: data(stack.call("/sessions/stats", admin))["cleanup_needed"], "the count of expired sessions")
     report = data(stack.call("/sessions/cleanup", admin, "POST"))
     assert (report["dry_run"], report["trigger"], report["requested_by"]) == (False, "api", "admin")
@@ -347,7 +346,7 @@ def test_cleans_up_at_once_for_admin(stack, admin):
         ("eve", "BLACKLIST"): None,
         ("admin", "SESSION"): True,
     }
-    # After a cleanup it counts anew.
+    # A cleanup discards the cached count.
     expected = {
         "total_sessions": 5,
         "active_sessions": 2,
@@ -363,12 +362,12 @@ def test_cleans_up_at_once_for_admin(stack, admin):
     assert data(stack.call("/sessions/cleanups", admin)) == {"reports": [report], "next": None}
 
 
-# The cleanup by hand.
+# Manual cleanups.
 
 
 def test_manual_cleanup_leaves_deletions_to_ttl(stack):
-    due(stack)
-    # What native TTL has two days for. The session fell due ten days ago.
+    write_due_records(stack)
+    # Native TTL has two days for the tokens. The session has been due for ten days.
     error, report = stack.invoke({})
     assert error is None and report["trigger"] == "manual"
     assert counts(report) == (2, 1, 0, 0, 0)
@@ -377,7 +376,7 @@ def test_manual_cleanup_leaves_deletions_to_ttl(stack):
 
 
 def test_manual_dry_run_writes_only_its_report(stack):
-    due(stack)
+    write_due_records(stack)
     before = stack.items("USER#")
     error, report = stack.invoke({"dry_run": True, "sweep_grace_hours": 0})
     assert error is None and counts(report) == (2, 1, 1, 1, 0)
@@ -386,7 +385,7 @@ def test_manual_dry_run_writes_only_its_report(stack):
 
 
 def test_adopts_records_that_lack_index_attributes(stack):
-    due(stack)
+    write_due_records(stack)
     for pk, sk in stack.items("USER#"):
         stack.table.update_item(
             Key={"pk": pk, "sk": sk},
@@ -415,7 +414,7 @@ def test_moves_malformed_record_off_its_due_list_once(stack):
 
 
 def test_rejects_misspelled_option(stack):
-    due(stack)
+    write_due_records(stack)
     before = stack.items()
     error, answer = stack.invoke({"dryrun": True})
     assert error == "Unhandled" and answer["errorType"] == "WrongEvent"
@@ -428,10 +427,10 @@ def test_rejects_misspelled_option(stack):
 
 @pytest.fixture(scope="module")
 def updated(created):
-    """The stack after a deployment that names two parameters and none of the others, with records that are due by then."""
+    """Updates the stack with two parameters and leaves out the others. The table has records that are due."""
     created.before = (created.parameters(), created.resources)
     empty(created)
-    due(created)
+    write_due_records(created)
     created.deploy(CleanupSchedule="cron(0/1 * * * ? *)", SweepGraceHours=0)
     return created
 
@@ -441,13 +440,13 @@ def test_update_keeps_parameters_that_it_does_not_name(updated):
     assert updated.described()["StackStatus"] == "UPDATE_COMPLETE"
     assert updated.parameters() == parameters | {"CleanupSchedule": "cron(0/1 * * * ? *)", "SweepGraceHours": "0"}
     assert parameters["JwtSecretArn"] == updated.secret
-    # Each deployment publishes the API anew.
+    # Each deployment publishes the API again.
     stay = {name: it for name, it in updated.resources.items() if not name.startswith("MonitoringApiDeployment")}
     assert stay == {name: resources[name] for name in stay}
 
 
 def test_scheduled_cleanup_uses_new_grace_after_update(updated):
-    """Nobody invokes it. With the grace of before, it would leave the tokens to TTL, for they fell due just now."""
+    """Only the schedule runs it. With the old grace it would leave the tokens to TTL because they have only just become due."""
     reports = wait_for(updated.reports, "a scheduled run")
     first = min(reports, key=lambda it: it["started_at"])
     assert (first["trigger"], first["requested_by"], first["dry_run"]) == ("schedule", None, False)
@@ -460,7 +459,7 @@ def test_shows_users_new_schedule_after_update(updated, stack, reader):
     assert (statistics["total_sessions"], statistics["schedule"]) == (1, "cron(0/1 * * * ? *)")
 
 
-# The end.
+# The deletion.
 
 
 def test_keeps_table_and_records_after_stack_deletion(stack):
@@ -476,5 +475,5 @@ def test_keeps_table_and_records_after_stack_deletion(stack):
     assert events.list_rules()["Rules"] == []
     assert set(before) == {("USER#ann", "SESSION#s-1")}
     assert stack.items("USER#") == before
-    # A scheduled run may have come in between.
+    # A scheduled run may have stored another report.
     assert report["run_id"] in [it["run_id"] for it in stack.reports()]

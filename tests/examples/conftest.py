@@ -5,32 +5,32 @@ from writers import LANGUAGES, NOT_RUN
 
 @pytest.fixture(scope="session", params=LANGUAGES)
 def writer(request, tmp_path_factory):
-    """An example, ready to run."""
+    """Prepares an example so that it can run."""
     return LANGUAGES[request.param](tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="session")
-def one_stack():
+def shared_stack():
     with table_and_api("--empty") as stack:
         yield stack
 
 
 @pytest.fixture
-def stack(one_stack):
-    """The local stack, with no records but the sessions of those who may call its API."""
-    one_stack.begin_again()
-    return one_stack
+def stack(shared_stack):
+    """The local stack. Its table contains only the sessions of its two API callers."""
+    shared_stack.reset()
+    return shared_stack
 
 
 @pytest.fixture(scope="session")
-def driver(writer, one_stack):
-    with writer.calls(one_stack) as call:
+def driver(writer, shared_stack):
+    with writer.calls(shared_stack) as call:
         yield call
 
 
 @pytest.fixture
 def call(driver, stack):
-    """Calls the example's functions, on the table of `stack`."""
+    """Calls the example's functions with the table of `stack`."""
     driver("at", None)
     return driver
 

@@ -1,4 +1,4 @@
-"""docs/setup/login-service.md: what it tells a reader to run, and where it leads."""
+"""docs/setup/login-service.md: its program, its claims, its links and its policy."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def blocks(language):
 
 
 def check_records(stack, folder):
-    """Runs the program of the document, beside the schema, as a reader would; what it prints."""
+    """Runs the document's program in a folder with the schema, as a reader does, and returns its output."""
     (program,) = (it for it in blocks("python") if "records.schema.json" in it)
     (folder / "records.schema.json").write_text((DOCS / "reference/records.schema.json").read_text())
     done = subprocess.run(
@@ -43,8 +43,8 @@ def test_record_checker_reports_invalid_records(stack, tmp_path):
 
 def test_documented_claims_match_tokens_of_stack(stack):
     (text,) = blocks("json")
-    shown, told = json.loads(text), claims(stack.reader)
-    assert {name: type(it) for name, it in shown.items()} == {name: type(it) for name, it in told.items()}
+    documented, actual = json.loads(text), claims(stack.reader)
+    assert {name: type(it) for name, it in documented.items()} == {name: type(it) for name, it in actual.items()}
 
 
 @pytest.mark.parametrize("document", ["setup/login-service.md", "setup/first-token.md"])

@@ -1,4 +1,4 @@
-"""docs/setup/first-token.md: each of its commands, run as a reader runs them, ends with a 200."""
+"""docs/setup/first-token.md: runs each of its commands as a reader does, until the API responds with 200."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from moto.server import ThreadedMotoServer
 
 DOCUMENT = (DOCS / "setup/first-token.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", DOCUMENT, re.M | re.S))
-# Minutes: a busy machine may be slow.
+# Long enough for a busy machine.
 TIMEOUT_SECONDS = 300
 
 
@@ -30,24 +30,24 @@ def blocks(section, language="sh"):
 
 
 class Reader:
-    """Somebody who does what the document says, in a folder of their own."""
+    """A reader who follows the document in a separate folder."""
 
     def __init__(self, folder, stop):
         self.folder, self.stop = folder, stop
         self.environment = os.environ | CREDENTIALS
-        self.places = {"127.0.0.1:8001": f"127.0.0.1:{free_port()}"}
-        self.places["http.server 8001"] = "http.server " + self.places["127.0.0.1:8001"].rpartition(":")[2]
+        self.replacements = {"127.0.0.1:8001": f"127.0.0.1:{free_port()}"}
+        self.replacements["http.server 8001"] = "http.server " + self.replacements["127.0.0.1:8001"].rpartition(":")[2]
         self.stack = None
         for program in re.findall(r"```python\n(# (\w+\.py)\n.*?)```", DOCUMENT, re.S):
             (folder / program[1]).write_text(program[0])
         self.programs = folder / "programs"
         self.programs.mkdir()
-        # pip and python3 are those of the tests.
+        # Use pip and python3 of the test environment.
         self.environment["PATH"] = f"{self.programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
 
     def start(self, block):
-        """Runs a block that ends with a server, which stays up."""
-        *before, last = self.placed(block).strip().splitlines()
+        """Runs a block whose last command is a server, and leaves the server running."""
+        *before, last = self.with_values(block).strip().splitlines()
         if before:
             self.run("\n".join(before))
         command = shlex.split(last)
@@ -58,7 +58,7 @@ class Reader:
         self.stop.callback(process.wait)
         self.stop.callback(process.terminate)
         end = time.monotonic() + TIMEOUT_SECONDS
-        host, port = self.places["127.0.0.1:8001"].split(":")
+        host, port = self.replacements["127.0.0.1:8001"].split(":")
         while True:
             try:
                 socket.create_connection((host, int(port))).close()
@@ -71,23 +71,23 @@ class Reader:
         """Starts a stack."""
         stack = self.stop.enter_context(serve(*options, folder=self.folder))
         self.stack = stack
-        # What the alias of cargo runs, and the port, which a reader would not have to name.
+        # Replaces the cargo alias, and adds the port because it is not the default.
         shim = self.programs / "cargo"
         shim.write_text(f'#!/bin/sh\nexec "{PROGRAM}" "$@" --port {stack.port}\n')
         shim.chmod(0o755)
-        self.places |= {"http://127.0.0.1:8080": stack.api, "YOUR_API_ADDRESS": stack.api}
+        self.replacements |= {"http://127.0.0.1:8080": stack.api, "YOUR_API_ADDRESS": stack.api}
         self.environment |= {"AWS_ENDPOINT_URL_DYNAMODB": stack.dynamodb}
 
-    def placed(self, block):
-        """A block with what a reader would put there, and with free ports."""
-        for place, value in self.places.items():
-            block = block.replace(place, value)
+    def with_values(self, block):
+        """The block with the reader's values for its placeholders, and with free ports."""
+        for placeholder, value in self.replacements.items():
+            block = block.replace(placeholder, value)
         return block
 
     def run(self, block):
-        """Runs a block in a shell; what it prints."""
+        """Runs a block in a shell, and returns its output."""
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", self.placed(block)],
+            ["bash", "-euo", "pipefail", "-c", self.with_values(block)],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -99,7 +99,7 @@ class Reader:
         return done.stdout
 
     def get(self, token):
-        """The answer to a request with this token."""
+        """The response to a request with this token."""
         return self.run(f'curl -i -H "Authorization: Bearer {token}" {self.stack.api}/api/v1/monitoring/sessions/stats')
 
 
@@ -109,7 +109,7 @@ def reader(tmp_path):
         yield Reader(tmp_path, stop)
 
 
-def is_let_in(printed):
+def is_allowed(printed):
     return "HTTP/1.1 200 OK" in printed and '"success":true' in printed
 
 
@@ -121,7 +121,7 @@ def test_local_stack_allows_first_token(reader, section):
     *servers, first = blocks(section)
     for block in servers:
         reader.start(block)
-    assert is_let_in(reader.run(first))
+    assert is_allowed(reader.run(first))
 
 
 def test_denials_match_documented_table(reader):
@@ -129,7 +129,7 @@ def test_denials_match_documented_table(reader):
     rows = re.findall(r"^\| `(--\S+(?: [\w:]+)?)`.*?\| (\d+) `(.+?)`", section, re.M)
     assert len(rows) == 3
     reader.serve()
-    expired = next(it for it in reader.stack.introduction if "--session" in it)
+    expired = next(it for it in reader.stack.banner if "--session" in it)
     for option, status, sentence in rows:
         command = f"cargo local token --user ann --scope sessions:read {option}"
         if option.startswith("--scope"):
@@ -141,9 +141,9 @@ def test_denials_match_documented_table(reader):
 
 
 def test_documented_options_match_program():
-    told = set(re.findall(r"--jw[\w-]+", DOCUMENT))
+    documented = set(re.findall(r"--jw[\w-]+", DOCUMENT))
     printed = subprocess.run([PROGRAM, "local", "--help"], capture_output=True, text=True).stdout
-    assert told == set(re.findall(r"^ +(--jw[\w-]+)", printed, re.M))
+    assert documented == set(re.findall(r"^ +(--jw[\w-]+)", printed, re.M))
 
 
 def copy_examples(reader):
@@ -163,14 +163,14 @@ def test_first_token_script_signs_with_the_stored_secret(reader):
         "secretsmanager", endpoint_url=endpoint, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x"
     ).create_secret(Name="jwt", SecretString=secret)
     reader.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = endpoint
-    reader.places |= {
+    reader.replacements |= {
         "YOUR_TABLE": "sessions",
         "YOUR_SECRET_ARN": stored["ARN"],
         "YOUR_ISSUER": "https://id.example",
         "YOUR_AUDIENCE": "my-api",
     }
     (block,) = blocks("A deployed stack with a secret")
-    assert is_let_in(reader.run(block))
+    assert is_allowed(reader.run(block))
     assert len((DOCS / "examples/python/first_token.py").read_text().splitlines()) <= 20
 
 
@@ -181,8 +181,8 @@ def test_script_creates_session_named_in_token(reader):
         *("--jwt-issuer", "https://id.example", "--jwt-audience", "my-api"),
     )
     copy_examples(reader)
-    # As the provider would. The claims are those of the document's table.
-    told = re.findall(r"^\| (`.*?`) \|", SECTIONS["A deployed stack with an identity provider"], re.M)
+    # Signs as an identity provider does. The claims are those of the document's table.
+    documented = re.findall(r"^\| (`.*?`) \|", SECTIONS["A deployed stack with an identity provider"], re.M)
     claims = {
         "iss": "https://id.example",
         "aud": ["my-api", "other"],
@@ -192,12 +192,12 @@ def test_script_creates_session_named_in_token(reader):
         "exp": int(time.time()) + 3_600,
         "scope": "sessions:read",
     }
-    assert set(re.findall(r"`(\w+)`", " ".join(told))) == set(claims)
+    assert set(re.findall(r"`(\w+)`", " ".join(documented))) == set(claims)
     token = jwt.encode(claims, (keys / "p256.pem").read_text(), algorithm="ES256")
     assert '"Session not found"' in reader.get(token)
     reader.environment["TOKEN"] = token
-    reader.places["YOUR_TABLE"] = "sessions"
+    reader.replacements["YOUR_TABLE"] = "sessions"
     (block,) = blocks("A deployed stack with an identity provider")
     printed = reader.run(block)
     assert "\ndone\n" in f"\n{printed}"
-    assert is_let_in(printed)
+    assert is_allowed(printed)

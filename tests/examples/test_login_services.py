@@ -1,4 +1,4 @@
-"""The examples, on the local stack: what they write, who wins a race, and what the functions make of their records."""
+"""Runs the examples on the local stack: the records that they write, races, and how the functions handle the records."""
 
 import hashlib
 import json
@@ -8,8 +8,8 @@ import uuid
 
 import pytest
 from jsonschema import Draft202012Validator
-from local import DOCS, RETENTION, WRONG, claims, in_between
-from writers import LANGUAGES, Refused, cannot_run
+from local import DOCS, RETENTION, WRONG, claims, proxy_with_race
+from writers import LANGUAGES, Rejected, cannot_run
 
 DAY = 86_400
 STORY = """\
@@ -43,19 +43,19 @@ def counts(report):
 
 
 def check(stack):
-    """That each record that was written is as the document says, and that the cleanup finds nothing wrong with any."""
+    """Checks that each written record is as documented, and that the cleanup finds nothing wrong. Returns the records."""
     written = stack.written()
     for (_, sk), record in written.items():
         SCHEMA.validate(record)
-        agree(record)
+        check_consistency(record)
         assert sk.split("#")[0] in ("SESSION", "REFRESH", "BLACKLIST")
     report = stack.clean_up(adopt=True, dry_run=True)
     assert {name: report[name] for name in WRONG} == WRONG
     return written
 
 
-def agree(record):
-    """What the schema cannot say: the attributes that repeat, or follow from, others."""
+def check_consistency(record):
+    """Checks what the schema cannot express: attributes that repeat, or follow from, others."""
     assert record["pk"] == f"USER#{record['user_id']}"
     kind, rest = record["sk"].split("#", 1)
     action, shard = record["due_key"].split("#")
@@ -82,7 +82,7 @@ def refresh_token_key(user, token):
 
 def test_story_runs_and_leaves_valid_records(writer, stack):
     if writer.no_story:
-        cannot_run(f"its story, for {writer.no_story}")
+        cannot_run(f"its story: {writer.no_story}")
     before = now()
     assert writer.run_story(stack) == STORY
     written = check(stack)
@@ -98,7 +98,7 @@ def test_story_runs_and_leaves_valid_records(writer, stack):
 def test_functions_write_records_and_keep_shard_and_attributes(call, stack):
     start, end = 1_800_000_000, 1_800_028_800
     call("at", start)
-    # Its owner's attributes are not taken for those of a record.
+    # Attributes of the application do not overwrite those of the record.
     attributes = {"ip_address": "192.0.2.7", "device": "phone", "user_id": "eve", "pk": "USER#eve", "ttl": "never"}
     assert call("login", "ann", "s-1", end, attributes) == "done"
     opened = session_of(stack)
@@ -119,17 +119,17 @@ def test_functions_write_records_and_keep_shard_and_attributes(call, stack):
     end += 7_200
     call("at", start + 60)
     assert call("refresh", "ann", "s-1", end) == "done"
-    moved = active | {"expires_at": end, "due_at": end, "ttl": end + RETENTION, "due_key": f"deactivate#{shard}"}
-    assert session_of(stack) == moved
+    refreshed = active | {"expires_at": end, "due_at": end, "ttl": end + RETENTION, "due_key": f"deactivate#{shard}"}
+    assert session_of(stack) == refreshed
 
-    # Whoever chose it, and however many there are by now.
+    # The shard is kept even if another writer chose it, or the number of shards has changed.
     stack.table.update_item(
         Key={"pk": "USER#ann", "sk": "SESSION#s-1"},
         UpdateExpression="SET due_key = :list",
         ExpressionAttributeValues={":list": "deactivate#77"},
     )
     assert call("refresh", "ann", "s-1", end) == "done"
-    assert session_of(stack) == moved | {"due_key": "deactivate#77"}
+    assert session_of(stack) == refreshed | {"due_key": "deactivate#77"}
     call("at", start + 120)
     assert call("logout", "ann", "s-1") == "done"
     closed = {
@@ -140,7 +140,7 @@ def test_functions_write_records_and_keep_shard_and_attributes(call, stack):
         "due_at": start + 120 + RETENTION,
         "ttl": start + 120 + RETENTION,
     }
-    assert session_of(stack) == moved | closed
+    assert session_of(stack) == refreshed | closed
 
     assert call("login", "ann", "s-2", end) == "done"
     assert call("revoke", "ann", "s-2") == "done"
@@ -175,14 +175,14 @@ def test_spreads_records_over_shards(call, stack):
     check(stack)
 
 
-# What was done before, then the call that comes too late, and its outcome. `END` is in an hour, `PAST` was a second ago.
+# The calls before, the late call, and its outcome. `END` is in an hour, `LATER` in two hours, `PAST` was a second ago.
 LATE = {
     "a second login": (["login ann s-1 END"], "login ann s-1 LATER", "exists"),
-    "a login to a session that is closed": (["login ann s-1 END", "logout ann s-1"], "login ann s-1 LATER", "exists"),
+    "a login to an inactive session": (["login ann s-1 END", "logout ann s-1"], "login ann s-1 LATER", "exists"),
     "a refresh after a logout": (["login ann s-1 END", "logout ann s-1"], "refresh ann s-1 LATER", "ended"),
     "a refresh after the end": (["login ann s-1 PAST"], "refresh ann s-1 LATER", "ended"),
     "a refresh of no session": ([], "refresh ann s-1 LATER", "not found"),
-    "a refresh of another user's": (["login ann s-1 END"], "refresh bob s-1 LATER", "not found"),
+    "a refresh of another user's session": (["login ann s-1 END"], "refresh bob s-1 LATER", "not found"),
     "a second logout": (["login ann s-1 END", "logout ann s-1"], "logout ann s-1", "ended"),
     "a revocation after a logout": (["login ann s-1 END", "logout ann s-1"], "revoke ann s-1", "ended"),
     "a logout of no session": ([], "logout ann s-1", "not found"),
@@ -216,7 +216,7 @@ LATE = {
         "rotate_refresh_token ann s-1 old new END",
         "not found",
     ),
-    "a refresh token for one that is there": (
+    "a new refresh token that already exists": (
         ["login ann s-1 END", "add_refresh_token ann s-1 old END", "add_refresh_token ann s-1 new END"],
         "rotate_refresh_token ann s-1 old new LATER",
         "exists",
@@ -236,13 +236,13 @@ def test_late_call_returns_outcome_and_changes_nothing(call, stack, case):
     times = {"PAST": start - 1, "END": start + 3_600, "LATER": start + 7_200}
     before, late, outcome = LATE[case]
 
-    def say(words):
-        return call(*(times.get(it, it) for it in words.split()))
+    def run(line):
+        return call(*(times.get(it, it) for it in line.split()))
 
-    for words in before:
-        assert say(words) == "done", words
+    for line in before:
+        assert run(line) == "done", line
     left = stack.written()
-    assert say(late) == outcome
+    assert run(late) == outcome
     assert stack.written() == left
     check(stack)
 
@@ -259,7 +259,7 @@ def test_session_ends_at_exact_second(call, stack):
     call("at", end)
     assert call("rotate_refresh_token", "ann", "s-2", "of s-2", "more of s-2", end + 60) == "ended"
     assert call("refresh", "ann", "s-2", end + 60) == "ended"
-    # A logout may close a session that nobody has closed since its end.
+    # A logout may deactivate a session that has expired but is still active.
     assert call("logout", "ann", "s-2") == "done"
 
 
@@ -268,7 +268,7 @@ def test_session_ends_at_exact_second(call, stack):
 def test_change_keeps_session_that_ended_meanwhile(writer, call, stack, name, meanwhile):
     call("login", "ann", "s-1", now() + 3_600)
 
-    def other():
+    def end_session():
         if meanwhile == "closed":
             call("logout", "ann", "s-1")
         else:
@@ -276,19 +276,19 @@ def test_change_keeps_session_that_ended_meanwhile(writer, call, stack, name, me
         left.update(stack.written())
 
     left = {}
-    with in_between(stack, ".GetItem", other) as endpoint, writer.calls(stack, endpoint) as slow:
-        assert slow(name, "ann", "s-1", *([now() + 7_200] if name == "refresh" else [])) == "ended"
+    with proxy_with_race(stack, ".GetItem", end_session) as endpoint, writer.calls(stack, endpoint) as delayed_call:
+        assert delayed_call(name, "ann", "s-1", *([now() + 7_200] if name == "refresh" else [])) == "ended"
     assert stack.written() == left
     check(stack)
 
 
-GOOD_IDS = ["a", "USER#b", "日本", "x" * 256, "😀" * 250, " "]
-BAD_IDS = ["", "a\nb", "a\0", "\x7f", "\x85", "x" * 257, "😀" * 251]
+VALID_IDS = ["a", "USER#b", "日本", "x" * 256, "😀" * 250, " "]
+INVALID_IDS = ["", "a\nb", "a\0", "\x7f", "\x85", "x" * 257, "😀" * 251]
 
 
 def test_rejects_invalid_ids_and_writes_nothing(call, stack):
     end = now() + 3_600
-    for bad in BAD_IDS:
+    for bad in INVALID_IDS:
         for arguments in (
             ("login", bad, "s-1", end),
             ("login", "ann", bad, end),
@@ -303,19 +303,19 @@ def test_rejects_invalid_ids_and_writes_nothing(call, stack):
             ("blacklist", "ann", bad, end),
             ("access_token_claims", "ann", bad, end, "issuer", "audience", "scope", 900),
         ):
-            with pytest.raises(Refused, match="an id has 1 to 256 characters"):
+            with pytest.raises(Rejected, match="an id has 1 to 256 characters"):
                 call(*arguments)
     assert stack.written() == {}
-    for good in GOOD_IDS:
-        assert call("login", good, good, end) == "done"
-        assert call("blacklist", good, good, end) == "done"
-    assert len(check(stack)) == 2 * len(GOOD_IDS)
+    for valid in VALID_IDS:
+        assert call("login", valid, valid, end) == "done"
+        assert call("blacklist", valid, valid, end) == "done"
+    assert len(check(stack)) == 2 * len(VALID_IDS)
 
 
 def test_rejects_times_not_in_seconds_and_writes_nothing(request, call, stack):
     times = [1_800_000_000_000, -1, 253_402_300_800]
     if "go" not in request.node.callspec.id:
-        # There a time is not a number.
+        # In Go a time is not a number.
         times += [1_800_000_000.5, "1800000000", None]
     for bad in times:
         for arguments in (
@@ -325,7 +325,7 @@ def test_rejects_times_not_in_seconds_and_writes_nothing(request, call, stack):
             ("rotate_refresh_token", "ann", "s-1", "old", "new", bad),
             ("blacklist", "ann", "j-1", bad),
         ):
-            with pytest.raises(Refused, match="a time "):
+            with pytest.raises(Rejected, match="a time "):
                 call(*arguments)
     assert stack.written() == {}
     assert call("login", "ann", "s-1", 253_402_300_799) == "done"
@@ -385,58 +385,59 @@ def test_deletes_old_records_only_when_due(call, stack):
 
 def test_authorizer_follows_state_of_session_and_blacklist(call, stack):
     token = stack.reader
-    told = claims(token)
-    user, session, jti = told["sub"], told["sid"], told["jti"]
+    content = claims(token)
+    user, session, jti = content["sub"], content["sid"], content["jti"]
     key = {"pk": f"USER#{user}", "sk": f"SESSION#{session}"}
 
-    def begin(expires_at):
+    def open_session(expires_at):
         stack.table.delete_item(Key=key)
-        assert stack.let_in(token) == (401, "Session not found")
+        assert stack.authorize(token) == (401, "Session not found")
         assert call("login", user, session, expires_at) == "done"
-        assert stack.let_in(token) == (200, None)
+        assert stack.authorize(token) == (200, None)
 
-    begin(now() + 3_600)
+    open_session(now() + 3_600)
     assert call("logout", user, session) == "done"
-    assert stack.let_in(token) == (401, "Session inactive")
+    assert stack.authorize(token) == (401, "Session inactive")
 
-    begin(now() + 3_600)
+    open_session(now() + 3_600)
     assert call("revoke", user, session) == "done"
-    assert stack.let_in(token) == (401, "Session inactive")
+    assert stack.authorize(token) == (401, "Session inactive")
 
     end = now() + 3
-    begin(end)
+    open_session(end)
     wait_until(end)
-    assert stack.let_in(token) == (401, "Session expired")
+    assert stack.authorize(token) == (401, "Session expired")
     assert stack.records()[key["pk"], key["sk"]]["deactivation_reason"] == "expired_on_validation"
 
     end = now() + 3
-    begin(end)
+    open_session(end)
     assert call("refresh", user, session, end + 3_600) == "done"
     wait_until(end)
-    assert stack.let_in(token) == (200, None)
-    assert call("blacklist", user, jti, told["exp"]) == "done"
-    assert stack.let_in(token) == (401, "Token revoked")
-    # The session goes on without it.
+    assert stack.authorize(token) == (200, None)
+    assert call("blacklist", user, jti, content["exp"]) == "done"
+    assert stack.authorize(token) == (401, "Token revoked")
+    # The session continues without the token.
     assert call("refresh", user, session, end + 7_200) == "done"
     assert stack.records()[key["pk"], key["sk"]]["is_active"] is True
 
 
 def test_claims_suit_authorizer_and_expire_with_session(call, stack):
     call("at", 1_800_000_000)
-    told = claims(stack.reader)
-    found = call("access_token_claims", "ann", "s-1", 1_800_028_800, told["iss"], told["aud"], "a b", 900)
-    other = call("access_token_claims", "ann", "s-1", 1_800_000_060, told["iss"], told["aud"], "a b", 900)
-    assert set(found) == set(told)
+    accepted = claims(stack.reader)
+    issuer, audience = accepted["iss"], accepted["aud"]
+    found = call("access_token_claims", "ann", "s-1", 1_800_028_800, issuer, audience, "a b", 900)
+    other = call("access_token_claims", "ann", "s-1", 1_800_000_060, issuer, audience, "a b", 900)
+    assert set(found) == set(accepted)
     jti, exp = found.pop("jti"), found.pop("exp")
     assert jti != other["jti"]
     assert len(uuid.UUID(jti).bytes) == 16
     assert (exp, other["exp"]) == (1_800_000_900, 1_800_000_060)
-    assert found == {"iss": told["iss"], "aud": told["aud"], "sub": "ann", "sid": "s-1", "scope": "a b"}
+    assert found == {"iss": issuer, "aud": audience, "sub": "ann", "sid": "s-1", "scope": "a b"}
 
 
 @pytest.mark.parametrize("writer", [it for it in LANGUAGES if it != "go"], indirect=True)
 def test_allows_claims_without_scope(call):
-    """In Go each argument has to be given. Null is no scope that the authorizer takes."""
+    """Go has no optional arguments. The authorizer does not accept null as a scope."""
     assert call("access_token_claims", "ann", "s-1", 1_800_028_800, "issuer", "api")["scope"] == ""
 
 

@@ -1,4 +1,4 @@
-"""The schema of the records: that it takes what the stack itself writes, and nothing that is wrong."""
+"""The schema of the records accepts everything that the stack writes, and rejects invalid records."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ SESSION = {
     "created_at": 1_800_000_000,
     "expires_at": 1_800_028_800,
 }
-GOOD = {
+VALID = {
     "active": SESSION
     | {"is_active": True, "due_key": "deactivate#07", "due_at": 1_800_028_800, "ttl": 1_802_620_800},
     "inactive": SESSION
@@ -56,13 +56,13 @@ GOOD = {
         "ttl": 1_803_246_251,
     },
 }
-# Not needed, or not in each.
+# Attributes that a session may lack.
 OPTIONAL = {"ip_address", "user_agent"}
 MISSING = object()
-# Whose record, and what is changed in it.
 TIMES = [1_800_000_000_000, -1, 1_800_000_000.5, "1800000000", True, None]
 IDS = ["", "a\n", "\u0085", "x" * 257, 7]
-BAD = [
+# The kind of a record, and the change that makes it invalid.
+INVALID = [
     *(("active", {name: bad}) for name in ("user_id", "session_id") for bad in IDS),
     *(("blacklist", {"jti": bad}) for bad in IDS),
     *((kind, {"pk": bad}) for kind in ("active", "refresh", "blacklist") for bad in ("ann", "USER#", "CLEANUP", "USER#a\n")),
@@ -74,13 +74,13 @@ BAD = [
     *((kind, {name: bad}) for kind in ("refresh", "blacklist") for name in ("expires_at", "due_at", "ttl") for bad in TIMES),
     *(("active", {"is_active": bad}) for bad in ("true", 1, None)),
     *(("inactive", {"is_active": bad}) for bad in ("false", 0, None)),
-    # A session that is said to be in the other state than its attributes tell.
+    # The state contradicts the other attributes.
     ("active", {"is_active": False}),
     ("inactive", {"is_active": True}),
     ("active", {"deactivated_at": 1_800_003_600}),
     ("active", {"deactivation_reason": "logout"}),
     ("inactive", {"deactivation_reason": "logged out"}),
-    # The wrong list, or none that there can be.
+    # The wrong due list, or one that cannot exist.
     *(("active", {"due_key": bad}) for bad in ("delete#07", "deactivate#7", "deactivate#100", "deactivate#07\n", "07", 7)),
     *(
         (kind, {"due_key": bad})
@@ -102,10 +102,10 @@ BAD = [
     ("report", {"ttl": "soon"}),
     *(
         ("report", {name: -1})
-        for name, value in GOOD["report"].items()
+        for name, value in VALID["report"].items()
         if type(value) is int and name not in ("ttl", "capacity_units")
     ),
-    *((kind, {name: MISSING}) for kind, record in GOOD.items() for name in record),
+    *((kind, {name: MISSING}) for kind, record in VALID.items() for name in record),
 ]
 
 
@@ -114,10 +114,10 @@ def test_schema_is_valid_json_schema():
     Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("kind", GOOD)
+@pytest.mark.parametrize("kind", VALID)
 def test_accepts_records_with_extra_attributes(kind):
-    VALIDATOR.validate(GOOD[kind])
-    VALIDATOR.validate(GOOD[kind] | {"device": "phone", "_": None, "nested": {"a": [1]}})
+    VALIDATOR.validate(VALID[kind])
+    VALIDATOR.validate(VALID[kind] | {"device": "phone", "_": None, "nested": {"a": [1]}})
 
 
 def test_accepts_optional_attributes_and_limits():
@@ -128,28 +128,28 @@ def test_accepts_optional_attributes_and_limits():
         {"expires_at": 253_402_300_799, "due_at": 253_402_300_799, "ttl": 253_402_300_799 + 3650 * 86_400},
         {"expires_at": 0, "due_key": "deactivate#00"},
     ):
-        VALIDATOR.validate(GOOD["active"] | more)
+        VALIDATOR.validate(VALID["active"] | more)
     for reason in ("logout", "revoked", "expired_on_validation", "expired_by_cleanup"):
-        VALIDATOR.validate(GOOD["inactive"] | {"deactivation_reason": reason})
+        VALIDATOR.validate(VALID["inactive"] | {"deactivation_reason": reason})
     for trigger in ("schedule", "manual"):
-        VALIDATOR.validate(GOOD["report"] | {"trigger": trigger, "requested_by": None})
+        VALIDATOR.validate(VALID["report"] | {"trigger": trigger, "requested_by": None})
 
 
 def test_rejects_invalid_records():
-    taken = []
-    for kind, change in BAD:
-        record = copy.deepcopy(GOOD[kind]) | change
+    accepted = []
+    for kind, change in INVALID:
+        record = copy.deepcopy(VALID[kind]) | change
         record = {name: value for name, value in record.items() if value is not MISSING}
         if VALIDATOR.is_valid(record):
-            taken.append((kind, change))
-    assert taken == []
+            accepted.append((kind, change))
+    assert accepted == []
     for nothing in ({}, [], "USER#ann", None):
         assert not VALIDATOR.is_valid(nothing)
 
 
 def test_accepts_all_records_that_stack_writes():
     with table_and_api() as stack:
-        # Before and after: expired ones are closed then, and there are reports of three kinds.
+        # Before and after a cleanup, which deactivates expired sessions and writes reports.
         for _ in range(2):
             records = stack.records()
             for record in records.values():

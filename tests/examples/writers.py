@@ -1,4 +1,4 @@
-"""The examples, one for each language: how a reader runs them, and their functions one by one."""
+"""The examples, one for each language: runs them as a reader does, and calls their functions."""
 
 import contextlib
 import hashlib
@@ -13,25 +13,25 @@ from local import DOCS
 from local_stack import ROOT
 
 HERE = ROOT / "tests/examples"
-# What Debian's packages of Go libraries fill.
+# The folder of Debian's packages of Go libraries.
 GOCODE = os.environ.get("GOCODE", "/usr/share/gocode")
 
 
-class Refused(Exception):
-    """The example did not take an argument."""
+class Rejected(Exception):
+    """The example rejected an argument."""
 
 
 class Writer:
-    """An example: `story` runs it as it is, `driver` takes calls of its functions."""
+    """An example. The command `story` runs its program; the command `driver` calls its functions."""
 
     def __init__(self, folder, story, driver, environment=None):
         self.folder, self.story, self.driver = folder, story, driver
         self.environment = environment or {}
-        # Why the story cannot be run here.
+        # The reason why the story cannot run here.
         self.no_story = None
 
     def run_story(self, stack):
-        """What it prints."""
+        """Runs the example's program, and returns its output."""
         done = subprocess.run(
             self.story,
             cwd=self.folder,
@@ -46,7 +46,7 @@ class Writer:
 
     @contextlib.contextmanager
     def calls(self, stack, endpoint=None):
-        """A function that calls the example's, by its name in Python."""
+        """Starts the driver. Returns a function that calls a function of the example by its Python name."""
         environment = os.environ | self.environment | stack.environment()
         if endpoint:
             environment["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
@@ -66,7 +66,7 @@ class Writer:
                 assert line, f"{name}: the example ended with {process.wait(20)}"
                 answer = json.loads(line)
                 if "error" in answer:
-                    raise Refused(answer["error"])
+                    raise Rejected(answer["error"])
                 return answer["answer"]
 
             try:
@@ -79,8 +79,8 @@ class Writer:
                     process.kill()
 
 
-def copied(language, folder):
-    """The example beside its driver, in a folder of their own."""
+def copy_example(language, folder):
+    """Copies the example to the folder, in which its driver will be, too."""
     shutil.copytree(
         DOCS / "examples" / language, folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__"), dirs_exist_ok=True
     )
@@ -88,7 +88,7 @@ def copied(language, folder):
 
 
 def python(folder):
-    copied("python", folder)
+    copy_example("python", folder)
     shutil.copy(HERE / "drivers/python.py", folder / "driver.py")
     return Writer(folder, [sys.executable, "login_and_logout.py"], [sys.executable, "driver.py"])
 
@@ -96,9 +96,9 @@ def python(folder):
 def node(folder):
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.fail("the example for Node needs node and npm")
-    copied("node", folder)
+    copy_example("node", folder)
     shutil.copy(HERE / "drivers/node.mjs", folder / "driver.mjs")
-    # Once for each lock file.
+    # Installed once for each lock file.
     lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()[:12]
     installed = ROOT / "target/examples" / f"node-{lock}"
     if not (installed / "complete").exists():
@@ -114,8 +114,8 @@ def node(folder):
 def go(folder):
     if not shutil.which("go"):
         cannot_run("go is not installed")
-    # In the place where GOPATH has a module of this name; modules do not mind.
-    module = copied("go", folder / "src/example.com/sessions")
+    # The path that a module of this name has in GOPATH. It works for modules, too.
+    module = copy_example("go", folder / "src/example.com/sessions")
     shutil.copytree(HERE / "drivers/go", module / "driver")
     sdk = f"{GOCODE}/src/github.com/aws/aws-sdk-go-v2"
     reads_endpoint = True
@@ -127,7 +127,7 @@ def go(folder):
         environment = {"GOFLAGS": "-mod=mod"}
         run = subprocess.run(["go", "mod", "tidy"], cwd=module, capture_output=True, text=True, timeout=300)
         if run.returncode:
-            cannot_run(f"its modules cannot be had: {run.stderr.strip().splitlines()[-1]}")
+            cannot_run(f"cannot download its modules: {run.stderr.strip().splitlines()[-1]}")
     for program in ("login_and_logout", "driver"):
         command = ["go", "build", "-o", str(folder / program), f"./{program}"]
         subprocess.run(command, cwd=module, env=os.environ | environment, check=True, timeout=600)
@@ -138,7 +138,7 @@ def go(folder):
 
 
 LANGUAGES = {"python": python, "node": node, "go": go}
-# Said at the end of the tests.
+# Printed at the end of the tests.
 NOT_RUN = []
 
 

@@ -1,4 +1,4 @@
 import logging
 
-# The translator says at each use which of its features are off.
+# The translator logs its disabled features at each use.
 logging.disable(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The templates as CloudFormation would carry them out: transforms applied, parameters put in."""
+"""Evaluates the templates as CloudFormation does: applies transforms and inserts parameters."""
 
 import copy
 import functools
@@ -12,11 +12,11 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 ROOT = Path(__file__).resolve().parents[2]
-# Another folder's template.yaml and infra/, to see a test fail: `TEMPLATES=target/broken pytest tests/template`.
+# Use the template.yaml and infra/ of another folder to see a test fail: `TEMPLATES=target/broken pytest tests/template`.
 TEMPLATES = Path(os.environ.get("TEMPLATES", ROOT))
 CODE = "s3://code/function.zip"
 FUNCTIONS = ["AuthorizerFunction", "StatsFunction", "ForceCleanupFunction", "CleanupFunction"]
-# What has no default.
+# The parameters without a default.
 REQUIRED = {"JwtAlgorithm": "HS256", "JwtSecret": "s" * 32, "JwtIssuer": "issuer", "JwtAudience": "api"}
 PSEUDO = {
     "AWS::AccountId": "123456789012",
@@ -27,17 +27,17 @@ PSEUDO = {
 }
 NOTHING = {"Ref": "AWS::NoValue"}
 
-# The translator asks for a region, and for nothing else of AWS.
+# The translator needs a region, and no credentials.
 os.environ.setdefault("AWS_DEFAULT_REGION", PSEUDO["AWS::Region"])
 
 
 def read(path="template.yaml"):
-    """A template as it is written, with its intrinsic functions in their long form."""
+    """A template as written, with intrinsic functions in their long form."""
     return yaml_parse((TEMPLATES / path).read_text())
 
 
 def values_of(template, given):
-    """The value of each parameter, as text."""
+    """The values of all parameters as text: the given ones and the defaults."""
     parameters = template["Parameters"]
     unknown = set(given) - set(parameters)
     assert not unknown, f"there are no parameters {unknown}"
@@ -46,7 +46,7 @@ def values_of(template, given):
 
 
 def translate(values):
-    """template.yaml after SAM's transform: the processed template of the stack."""
+    """The processed template of the stack: template.yaml after SAM's transform."""
     template = read()
     template["Globals"]["Function"]["CodeUri"] = CODE
     policies = get_bundled_managed_policy_map("aws")
@@ -54,7 +54,7 @@ def translate(values):
 
 
 class Resolver:
-    """Puts values in for parameters and conditions. What only AWS knows becomes text: `SessionsTable.Arn`."""
+    """Resolves parameters and conditions. Values that only AWS knows become text, such as `SessionsTable.Arn`."""
 
     def __init__(self, template, values):
         self.conditions = template.get("Conditions", {})
@@ -71,7 +71,7 @@ class Resolver:
             case "Condition":
                 return self.holds(argument)
             case "Fn::Equals":
-                # A parameter's value is a text, also that of a number; 0 is not '0'.
+                # The value of a parameter is text, even for a number: 0 is not '0'.
                 one, other = (self.resolve(it) for it in argument)
                 return one == other
             case "Fn::Not":
@@ -115,7 +115,7 @@ class Resolver:
 
 
 class Stack:
-    """What a template makes of some parameters."""
+    """The resources and outputs of a template with given parameters."""
 
     def __init__(self, template, values):
         resolver = Resolver(template, values)
@@ -131,7 +131,7 @@ class Stack:
         self.outputs = made("Outputs")
 
     def of_type(self, kind):
-        """The properties of the resources of a type, by their names."""
+        """The properties of all resources of a type, by name."""
         return {
             name: it.get("Properties", {}) for name, it in self.resources.items() if it["Type"] == kind
         }
@@ -143,7 +143,7 @@ class Stack:
         return self.properties(function)["Environment"]["Variables"]
 
     def api(self):
-        """The API's definition in OpenAPI."""
+        """The API's OpenAPI definition."""
         (api,) = self.of_type("AWS::ApiGateway::RestApi").values()
         return api["Body"]
 
@@ -152,12 +152,12 @@ class Stack:
         return stage
 
     def nested(self, name):
-        """A stack inside this one, made of the parameters that this one gives it."""
+        """A nested stack, with the parameters that this stack passes to it."""
         properties = self.properties(name)
         template = read(properties["TemplateURL"])
         values = values_of(template, properties["Parameters"])
         missing = set(template["Parameters"]) - set(values)
-        assert not missing, f"{name} is not told {missing}"
+        assert not missing, f"{name} does not get the parameters {missing}"
         return Stack(template, values)
 
 
@@ -168,5 +168,5 @@ def made_of(given):
 
 
 def stack(**given):
-    """The stack of these parameters; the others have their defaults. Read it only."""
+    """The stack with these parameters and defaults for all others. It is cached: do not modify it."""
     return made_of(tuple(sorted(given.items())))

@@ -1,4 +1,4 @@
-"""The alarms and the dashboard: what they watch, and whom they tell."""
+"""The alarms and the dashboard: the metrics that they use, and who is notified."""
 
 import json
 import re
@@ -7,9 +7,9 @@ import pytest
 from template import FUNCTIONS, ROOT, stack
 
 EMAIL = {"AlarmEmail": "ops@example.com"}
-# All of it at once.
+# All optional features at once.
 EVERYTHING = EMAIL | {"LiveSessionsThreshold": 5000, "MetricsNamespace": "Mine"}
-# What exists without us: namespace, name, dimensions. From AWS's pages about each service's metrics.
+# Metrics of AWS: namespace, name, dimensions. From the documentation of each service's metrics.
 OF_AWS = {
     ("AWS/Lambda", "Errors", ("FunctionName",)),
     ("AWS/Lambda", "Throttles", ("FunctionName",)),
@@ -21,7 +21,7 @@ OF_AWS = {
 for name in ("ReadThrottleEvents", "WriteThrottleEvents", "ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"):
     OF_AWS.add(("AWS/DynamoDB", name, ("TableName",)))
     OF_AWS.add(("AWS/DynamoDB", name, ("GlobalSecondaryIndexName", "TableName")))
-# The dimensions' values, by what the metric's own dimension is called.
+# The possible values of each dimension.
 OUTCOMES = {
     *("Allowed", "MissingBearerToken", "InvalidToken", "TokenExpired", "TokenRevoked", "SessionNotFound"),
     *("SessionInactive", "SessionExpired", "Error"),
@@ -45,14 +45,14 @@ def alarms(**given):
 
 def dashboard(**given):
     made = stack(**given)
-    # What the alarms' stack tells the dashboard's.
+    # The output of the alarms' stack that the dashboard's stack gets.
     arns = made.nested("Alarms").outputs["AlarmArns"]["Value"]
     (board,) = made.nested("Dashboard").of_type("AWS::CloudWatch::Dashboard").values()
     return json.loads(board["DashboardBody"].replace("Alarms.Outputs.AlarmArns", arns))
 
 
 def of_alarms(**given):
-    """Each metric of the alarms: namespace, name, and its dimensions' values by their names."""
+    """Each metric of the alarms: namespace, name, and dimension values by name."""
     for alarm in alarms(**given).values():
         metrics = [it["MetricStat"]["Metric"] for it in alarm.get("Metrics", []) if "MetricStat" in it]
         for metric in metrics or [alarm]:
@@ -70,7 +70,7 @@ def of_dashboard(**given):
 
 
 def documented():
-    """The table of docs/reference/metrics.md: each metric's one dimension, or none."""
+    """The table of docs/reference/metrics.md: the dimension of each metric, or an empty text."""
     rows = re.findall(r"^\| `(\w+)` \| \w+ \| (?:`(\w+)`)? ?\|", (ROOT / "docs/reference/metrics.md").read_text(), re.M)
     assert len(rows) > 15
     return dict(rows)
@@ -93,7 +93,7 @@ def test_every_watched_metric_is_written(metrics):
 
 def test_dashboard_shows_every_written_metric_except_adopted():
     shown = {name for namespace, name, _ in of_dashboard(**EVERYTHING) if namespace == "Mine"}
-    # An adoption is made once, by hand; its report is in the table of the last runs.
+    # An adoption runs once, by hand. Its report is in the table of the last runs.
     assert set(documented()) - shown == {"Adopted"}
 
 
@@ -112,7 +112,7 @@ def test_dashboard_outcomes_match_document():
     assert shown == OUTCOMES
 
 
-# Alarm: metric, how it is counted, its period, how many of how many, when, and what silence means.
+# Alarm: metric, statistic, period, datapoints to alarm, comparison, threshold, treatment of missing data.
 EXPECTED = {
     "CleanupFailed": ("Errors", "Sum", 300, (1, 1), ">", 0, "notBreaching"),
     "CleanupMissing": ("CleanupOverdue", "Maximum", 1800, (1, 1), ">", 0, "missing"),
@@ -147,9 +147,9 @@ def test_each_alarm_has_expected_metric_and_threshold():
         assert alarm["ComparisonOperator"] == COMPARISONS[comparison], name
         assert alarm["Threshold"] == threshold, name
         assert alarm["TreatMissingData"] == missing, name
-        assert len(alarm["AlarmDescription"]) > 80, f"{name} does not say what to do"
+        assert len(alarm["AlarmDescription"]) > 80, f"the description of {name} does not say what to do"
         assert alarm["AlarmName"].startswith("session-cleanup-")
-    # Of whom: the failures of the cleanup are not the authorizer's.
+    # Each metric belongs to the right function.
     for name, function in {
         "CleanupFailed": "CleanupFunction",
         "AuthorizerSlow": "AuthorizerFunction",
@@ -193,7 +193,7 @@ def test_metric_math_uses_every_metric_and_returns_one_value():
 
 
 class Series(dict):
-    """A time series: figures by their period's number. In arithmetic, a missing figure is 0 where the other one is there."""
+    """A time series: values by the number of their period. In arithmetic, a missing value is 0 if the other series has one."""
 
     def __add__(self, other):
         return Series({at: self.get(at, 0) + other.get(at, 0) for at in self.keys() | other.keys()})
@@ -212,7 +212,7 @@ class Series(dict):
 
 
 def functions(periods, as_documented):
-    """FILL and MINUTE over so many periods: as AWS's page describes them, or with the gaps that it does not rule out."""
+    """The metric math functions over `periods` periods: as AWS documents them, or with the gaps that the documents allow."""
 
     def fill(series, value):
         filled = range(periods) if as_documented or series else ()
@@ -231,7 +231,7 @@ def functions(periods, as_documented):
 
 
 def evaluate(alarm, metrics, periods, as_documented):
-    """The alarm's series after so many periods: what CloudWatch computes of the metrics that have data."""
+    """The alarm's series over `periods` periods, computed from the metrics that have data."""
     if "Metrics" not in alarm:
         return metrics[alarm["MetricName"]]
     named = {
@@ -242,7 +242,7 @@ def evaluate(alarm, metrics, periods, as_documented):
 
 
 def next_state(alarm, series, state, periods):
-    """As AWS's page "How alarm state is evaluated when data is missing" has it, for a range of five periods."""
+    """The alarm's next state, as in AWS's page "How alarm state is evaluated when data is missing", for five periods."""
     metrics = [it["MetricStat"]["Metric"] for it in alarm.get("Metrics", []) if "MetricStat" in it] or [alarm]
     of_dynamodb = any(it["Namespace"] == "AWS/DynamoDB" for it in metrics)
     missing = "ignore" if of_dynamodb else alarm["TreatMissingData"]
@@ -259,25 +259,25 @@ def next_state(alarm, series, state, periods):
     return "ALARM" if filled >= alarm.get("DatapointsToAlarm", count) else "OK"
 
 
-# Those that stay on in silence on purpose: the comment at their TreatMissingData says why.
+# Alarms that stay in ALARM without data, on purpose: the comment at their TreatMissingData says why.
 STAY_ON = {"CleanupGivenUp", "CleanupIncomplete", "MalformedRecords", "RecordsNotWritten", "TooManySessions"}
-# Its silence is a fault, which it tells as such.
-TELLS_OF_SILENCE = {"CleanupMissing"}
+# Alarms for which missing data is a fault: they report INSUFFICIENT_DATA.
+REPORTS_MISSING_DATA = {"CleanupMissing"}
 
 
 @pytest.mark.parametrize("as_documented", [True, False])
 @pytest.mark.parametrize("name", EXPECTED)
 def test_alarm_reaches_expected_state_without_new_data(name, as_documented):
-    """Nothing happens any more but the check of the schedule, which here is invoked once in an hour's twelve periods."""
+    """Only the check of the schedule still runs, once in the twelve periods of an hour."""
     alarm = alarms(**EVERYTHING)[name]
     names = {it["MetricStat"]["Metric"]["MetricName"] for it in alarm.get("Metrics", []) if "MetricStat" in it}
     state, periods = "ALARM", 5
     for now in range(12):
-        # The range moves over an hour in which only the last period has an invocation.
+        # The evaluation range moves over an hour in which only the last period has an invocation.
         invoked = Series({11 - now: 1}) if 0 <= 11 - now < periods else Series()
         metrics = {it: invoked if it == "Invocations" else Series() for it in names or {alarm["MetricName"]}}
         state = next_state(alarm, evaluate(alarm, metrics, periods, as_documented), state, periods)
-    expected = "INSUFFICIENT_DATA" if name in TELLS_OF_SILENCE else "ALARM" if name in STAY_ON else "OK"
+    expected = "INSUFFICIENT_DATA" if name in REPORTS_MISSING_DATA else "ALARM" if name in STAY_ON else "OK"
     assert state == expected
 
 
@@ -285,7 +285,7 @@ def test_wrong_key_raises_alarm_and_few_invalid_tokens_do_not():
     alarm = alarms(**EVERYTHING)["AuthorizerRefusals"]
 
     def state(requests, invalid):
-        """After 25 minutes with so many requests and refusals in each five."""
+        """The state after 25 minutes with these requests and invalid tokens in each five minutes."""
         metrics = {"Invocations": Series.fromkeys(range(5), requests)}
         named = {"invalid": Series.fromkeys(range(5), invalid) if invalid else Series(), "undecided": Series()}
         named |= {"requests": metrics["Invocations"]}
@@ -302,7 +302,7 @@ def test_wrong_key_raises_alarm_and_few_invalid_tokens_do_not():
 
 def test_missing_watch_data_notifies_receiver_of_alarm():
     for name, alarm in alarms(**EVERYTHING).items():
-        expected = alarm["AlarmActions"] if name in TELLS_OF_SILENCE else None
+        expected = alarm["AlarmActions"] if name in REPORTS_MISSING_DATA else None
         assert alarm.get("InsufficientDataActions") == expected, name
 
 

@@ -1,4 +1,4 @@
-"""The monitoring API: who is let in, what it answers by itself, and what it writes down."""
+"""The monitoring API: authorization, gateway responses, limits and access logs."""
 
 import json
 import re
@@ -27,9 +27,9 @@ def test_every_route_except_open_ones_uses_uncached_authorizer(origin):
     made = stack(CorsOrigin=origin)
     found = {it: definition for it, definition in routes(made).items() if it[1] != "options"}
     assert set(found) == ROUTES | OPEN
-    asked = {it: definition["security"] for it, definition in found.items()}
-    authorized, nobody = [{"SessionAuthorizer": []}], [{"NONE": []}]
-    assert asked == {it: authorized for it in ROUTES} | {it: nobody for it in OPEN}
+    security = {it: definition["security"] for it, definition in found.items()}
+    authorized, unauthorized = [{"SessionAuthorizer": []}], [{"NONE": []}]
+    assert security == {it: authorized for it in ROUTES} | {it: unauthorized for it in OPEN}
     (authorizer,) = made.api()["components"]["securitySchemes"].values()
     authorizer = authorizer["x-amazon-apigateway-authorizer"]
     assert authorizer["type"] == "request"
@@ -59,7 +59,7 @@ def test_gateway_errors_have_status_and_reason_in_json():
 
 
 def headers(answer):
-    """The headers of a gateway response. A static value stands in single quotes."""
+    """The headers of a gateway response. A static value is in single quotes."""
     found = {}
     for name, value in answer["responseParameters"].items():
         assert name.startswith("gatewayresponse.header.") and value[0] == value[-1] == "'" and "'" not in value[1:-1]
@@ -70,7 +70,7 @@ def headers(answer):
 def test_each_401_has_challenge_and_all_have_security_headers():
     challenges = {
         "ACCESS_DENIED": {"WWW-Authenticate": 'Bearer realm="sessions", error="invalid_token"'},
-        # RFC 6750 §3.1: no error code where the request has no credentials at all.
+        # RFC 6750 §3.1: no error code if the request has no credentials.
         "UNAUTHORIZED": {"WWW-Authenticate": 'Bearer realm="sessions"'},
     }
     answers = stack().api()["x-amazon-apigateway-gateway-responses"]
@@ -91,10 +91,10 @@ def test_api_has_no_cors_by_default():
 @pytest.mark.parametrize("origin", ["https://admin.example", "*"])
 def test_cors_allows_preflight_and_reading_errors_for_origin(origin):
     made = stack(CorsOrigin=origin)
-    asked = {path: it for (path, method), it in routes(made).items() if method == "options"}
-    assert set(asked) == {path for path, _ in ROUTES}
+    preflights = {path: it for (path, method), it in routes(made).items() if method == "options"}
+    assert set(preflights) == {path for path, _ in ROUTES}
     for path, method in ROUTES:
-        options = asked[path]
+        options = preflights[path]
         assert "security" not in options
         integration = options["x-amazon-apigateway-integration"]
         assert integration["type"] == "mock"
@@ -115,15 +115,15 @@ def test_cors_allows_preflight_and_reading_errors_for_origin(origin):
 
 
 def limits(made):
-    """The rate and the burst of each route, as API Gateway takes them: those of the method, or those of the stage."""
+    """The rate and burst of each route, as API Gateway applies them: those of the method, or else those of the stage."""
     found = {}
     for it in made.stage()["MethodSettings"]:
-        # As in a JSON Pointer, each slash but the first is escaped.
+        # Each slash except the first is escaped, as in a JSON Pointer.
         path = it["ResourcePath"].removeprefix("/").replace("~1", "/")
         limit = float(it["ThrottlingRateLimit"]), int(it["ThrottlingBurstLimit"])
         found[path, it["HttpMethod"].lower()] = limit
     everywhere = found.pop(("*", "*"))
-    assert set(found) <= ROUTES, "API Gateway ignores a setting of a route that is not there"
+    assert set(found) <= ROUTES, "API Gateway ignores the settings of a route that does not exist"
     return {route: found.get(route, everywhere) for route in ROUTES | OPEN}
 
 
@@ -137,20 +137,20 @@ def test_each_route_has_own_limits_and_stage_has_given_name():
 
 
 def busy(made):
-    """How many invocations of each route with a token there may be at once, if each takes all of its time."""
+    """The maximum number of concurrent invocations of each route with a token, if each runs until its timeout."""
     seconds = {made.properties(it)["Timeout"] for it in ("StatsFunction", "ForceCleanupFunction")}
     assert seconds == {29}
     return {route: limit[1] + limit[0] * 29 for route, limit in limits(made).items() if route in ROUTES}
 
 
 def test_default_limits_leave_concurrency_for_authorizer():
-    # Of the 1,000 of an account, unless AWS has given it another number.
+    # An account has 1,000 unless AWS has set another number.
     assert sum(busy(stack()).values()) <= 150
 
 
-# Read units of a request (docs/reference/measurements.md).
+# Read units of one request (docs/reference/measurements.md).
 STATS_UNITS = {10_000: 166.5, 100_000: 1_484, 1_000_000: 14_644}
-# 200 reports, the most that a call reads, for a filter that finds none of them; reckoned.
+# A call reads at most 200 reports. Calculated for a filter that matches none of them.
 REPORTS_UNITS = 32.4
 
 
@@ -165,7 +165,7 @@ def test_document_has_calculated_figures_of_limits():
         f"| `GET …/stats`, {sessions:,} sessions | {dollars(20 * units)} | {dollars(rates['stats'][0] * units)} |"
         for sessions, units in STATS_UNITS.items()
     ]
-    # A partition serves 3,000 read units a second at the most.
+    # A partition serves at most 3,000 read units a second.
     before, after = min(3_000, 20 * REPORTS_UNITS), rates["cleanups"][0] * REPORTS_UNITS
     rows.append(f"| `GET …/cleanups` for a filter that finds nothing | {dollars(before)} | {dollars(after)} |")
     for (path, method), count in busy(made).items():
@@ -201,7 +201,7 @@ def test_access_logs_are_json_with_retention_and_safe_fields():
     assert not made.of_type("AWS::ApiGateway::Account")
 
 
-# What API Gateway itself says: callers cannot put a quote into it. No path, no part of the authorizer's context, no header.
+# Values of API Gateway itself, into which callers cannot put a quote. Not allowed: path, authorizer context, headers.
 NOT_CHOSEN = {
     *("requestId", "identity.sourceIp", "httpMethod", "resourcePath", "status", "responseLatency", "error.responseType"),
 }
@@ -226,7 +226,7 @@ def test_account_role_is_opt_in_set_before_stage_and_retained():
 
 
 def test_parameter_that_changes_api_creates_deployment(monkeypatch):
-    """SAM's own comparison does not see it where the parameter is still a reference."""
+    """SAM alone does not detect the change because it compares the template with unresolved parameters."""
 
     def deployment(origin, second):
         monkeypatch.setattr("samtranslator.model.apigateway.time.time", lambda: second)

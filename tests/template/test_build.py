@@ -1,11 +1,11 @@
-"""What `sam build` compiles: the deployed functions alone, with the features that they ask for themselves."""
+"""`sam build` compiles only the deployed functions, with only the features that they need."""
 
 import json
 import subprocess
 
 from template import FUNCTIONS, ROOT, read
 
-# What a Lambda function has no use for. The tests and the local stack ask for them, of the same crates.
+# Features that a Lambda function does not need. The tests and the local stack enable them in the same crates.
 NOT_DEPLOYED = {
     "hyper": {"server"},
     "tokio": {"full", "io-std", "parking_lot", "process", "signal", "test-util"},
@@ -27,7 +27,7 @@ def test_default_workspace_members_are_the_functions():
 
 
 def test_functions_build_from_root_without_package_selection():
-    """The SAM CLI passes `--bin` on, and nothing that selects a package."""
+    """The SAM CLI passes `--bin` to cargo, but no option that selects a package."""
     template = read()
     assert template["Globals"]["Function"]["CodeUri"] == "."
     for function in FUNCTIONS:

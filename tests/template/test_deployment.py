@@ -1,7 +1,7 @@
-"""The stack made by moto's CloudFormation, and its table beside the one of the local stack.
+"""Creates the stack with moto's CloudFormation, and compares its table with the local stack's.
 
-moto checks less than AWS does. It shows that the translated template can be carried out: that its references lead somewhere,
-and its resources can be made in an order.
+moto checks less than AWS. It shows that the translated template can be deployed: all references have a target, and the
+resources can be created in some order.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from local_stack import serve
 from template import PSEUDO, REQUIRED, Stack, read, translate, values_of
 
 STACKS = ("Alarms", "Dashboard")
-# moto makes no queue policy and no EventInvokeConfig, and does not read the API's definition, without which nothing can be
-# deployed.
+# moto supports neither queue policies nor EventInvokeConfig. It does not read the API's definition, so it cannot deploy the
+# API.
 UNKNOWN = {
     "AWS::SQS::QueuePolicy",
     "AWS::Lambda::EventInvokeConfig",
@@ -46,21 +46,21 @@ def client(service, endpoint):
         region_name=PSEUDO["AWS::Region"],
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        # A program that has just started refuses connections: `running` asks again itself.
+        # A program that has just started refuses connections. `running` does the retries.
         config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=120),
     )
 
 
 @contextlib.contextmanager
-def running(command, log, answers):
-    """A program that is there as soon as `answers` does not fail, until the end of the block."""
+def running(command, log, probe):
+    """Runs a program until the end of the block. It is ready as soon as `probe` does not fail."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 60
         while True:
             try:
-                answers()
+                probe()
                 break
             except (BotoCoreError, ClientError):
                 assert process.poll() is None and time.monotonic() < end, log.read_text()
@@ -73,7 +73,7 @@ def running(command, log, answers):
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):
-    """Clients of a moto that has the functions' code."""
+    """Creates clients for a moto server that has the functions' code."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     log = tmp_path_factory.mktemp("moto") / "log"
@@ -101,7 +101,7 @@ def create(cloudformation, name, template, values):
 
 @pytest.fixture(scope="module")
 def deployed(aws):
-    """The stack, its alarms and its dashboard: the outputs by the stack's name."""
+    """Deploys the stack, its alarms and its dashboard. Returns the outputs by stack name."""
     cloudformation = aws("cloudformation")
     values = values_of(read(), REQUIRED | GIVEN)
     template = translate(values)
@@ -110,21 +110,21 @@ def deployed(aws):
     left_out = [name for name, it in text.items() if any(inside in it for inside in STACKS)]
     for name in left_out:
         del template["Outputs"][name]
-    undone = sorted(name for name, it in template["Resources"].items() if it["Type"] in UNKNOWN)
-    for name in undone:
+    unsupported = sorted(name for name, it in template["Resources"].items() if it["Type"] in UNKNOWN)
+    for name in unsupported:
         del template["Resources"][name]
-    print(f"\nNot shown by moto, which has no outputs of stacks inside a stack: {', '.join(left_out)}.")
-    print(f"Not shown by moto, which does not make them, or reads no definition of an API: {', '.join(undone)}.")
-    print("moto makes no alarms and no TTL of a template: they are made by the APIs of CloudWatch and DynamoDB, and the")
-    print("dashboard's stack by itself.")
-    # What the inner stacks are told, as outputs: so moto says what it has made.
-    told = {}
+    print(f"\nNot tested: moto has no outputs of nested stacks: {', '.join(left_out)}.")
+    print(f"Not tested: moto does not support these, or reads no definition of an API: {', '.join(unsupported)}.")
+    print("moto creates neither alarms nor TTL from a template. This test creates them with the APIs of CloudWatch and")
+    print("DynamoDB, and deploys the dashboard as a separate stack.")
+    # Output the parameters of the nested stacks, so that moto returns the names of the created resources.
+    passed = {}
     for name, resource in inner.items():
         for key, value in resource["Properties"]["Parameters"].items():
             if key != "AlarmArns":
-                told[f"{name}{key}"] = {"Value": value}
-    shown = create(cloudformation, "session-cleanup", template | {"Outputs": template["Outputs"] | told}, values)
-    outputs = {"Main": {key: value for key, value in shown.items() if key not in told}}
+                passed[f"{name}{key}"] = {"Value": value}
+    shown = create(cloudformation, "session-cleanup", template | {"Outputs": template["Outputs"] | passed}, values)
+    outputs = {"Main": {key: value for key, value in shown.items() if key not in passed}}
     ttl = template["Resources"]["SessionsTable"]["Properties"]["TimeToLiveSpecification"]
     aws("dynamodb").update_time_to_live(TableName=shown["TableName"], TimeToLiveSpecification=ttl)
     parameters = {
@@ -150,7 +150,7 @@ def local():
 
 
 def shape(dynamodb, name):
-    """What makes a table what it is to those who use it."""
+    """The properties of a table that its clients depend on."""
     table = dynamodb.describe_table(TableName=name)["Table"]
     ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     return {
@@ -172,7 +172,7 @@ def test_deployed_table_matches_local_table(aws, deployed, local):
 
 def test_table_has_deletion_protection(aws, deployed):
     table = aws("dynamodb").describe_table(TableName=deployed["Main"]["TableName"])["Table"]
-    # moto keeps the parameter's text.
+    # moto stores the text of the parameter.
     assert table["DeletionProtectionEnabled"] == "true"
 
 
@@ -212,5 +212,5 @@ def test_dashboard_shows_all_created_alarms(aws, deployed):
     body = aws("cloudwatch").get_dashboard(DashboardName=board["DashboardName"])["DashboardBody"]
     shown = next(it for it in json.loads(body)["widgets"] if it["type"] == "alarm")
     assert sorted(shown["properties"]["alarms"]) == sorted(it["AlarmArn"] for it in alarms)
-    # Names of functions, tables and queues are names, not ARNs or addresses.
+    # Functions, tables and queues are given by name, not by ARN or address.
     assert not re.search(r"https?://", body)

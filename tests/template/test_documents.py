@@ -1,4 +1,4 @@
-"""The documents: each link and path in them leads to something that exists, and two of them stay short."""
+"""The documents: the target of each link and path exists, and README and glossary stay short."""
 
 import re
 import subprocess
@@ -70,7 +70,7 @@ def test_every_document_that_a_file_mentions_exists():
         text=True,
         check=True,
     ).stdout.split()
-    # Folders that tools create there are named, too.
+    # Ignore folders that tools create.
     named = {it for it in named if "node_modules" not in it and not PATTERN.search(it)}
     assert len(named) > 10
     assert sorted(it for it in named if not (ROOT / it).exists()) == []

@@ -1,4 +1,4 @@
-"""The examples: that they attach the authorizer as docs/topics/authorizer.md promises."""
+"""The example templates attach the authorizer as docs/topics/authorizer.md says."""
 
 import copy
 import json
@@ -47,12 +47,12 @@ def test_rest_api_caches_no_decision_and_returns_deny_reason():
     assert authorizer["identitySource"] == "method.request.header.Authorization"
     assert AUTHORIZER in authorizer["authorizerUri"]
     assert made.api()["paths"]["/hello"]["get"]["security"] == [{"Sessions": []}]
-    # As the stack's own API does.
+    # The same responses as the stack's own API.
     own = stack().api()["x-amazon-apigateway-gateway-responses"]
     for kind, answer in made.api()["x-amazon-apigateway-gateway-responses"].items():
         assert answer["statusCode"] == "401"
         assert answer["responseTemplates"] == own[kind]["responseTemplates"]
-        # The challenge and that the answer is not kept; the other headers are each API's own matter.
+        # The challenge and Cache-Control. Each API chooses its other headers.
         assert answer["responseParameters"].items() <= own[kind]["responseParameters"].items()
         assert "gatewayresponse.header.WWW-Authenticate" in answer["responseParameters"]
     assert {"ACCESS_DENIED", "UNAUTHORIZED"} == set(made.api()["x-amazon-apigateway-gateway-responses"])

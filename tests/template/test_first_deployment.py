@@ -1,4 +1,4 @@
-"""The checks for the first deployment in an account: that their commands can be read, and name what the stack has."""
+"""The checks for the first deployment in an account: their commands are valid and use names that exist in the stack."""
 
 import ast
 import re

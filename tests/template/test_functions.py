@@ -1,4 +1,4 @@
-"""The functions: what each may do, what it is told, and what calls it."""
+"""The functions: permissions, environment variables, and callers."""
 
 import pytest
 from template import FUNCTIONS, read, stack
@@ -55,7 +55,7 @@ def test_function_has_exactly_the_permissions_it_needs(function):
     assert permissions(stack(), function) == MAY[function]
 
 
-# The service authorization reference does not have the condition key dynamodb:LeadingKeys for these.
+# The service authorization reference does not list the condition key dynamodb:LeadingKeys for these.
 WITHOUT_LEADING_KEYS = {"dynamodb:Scan", "dynamodb:DescribeTable"}
 
 
@@ -115,7 +115,7 @@ def test_functions_have_expected_memory_timeout_and_platform():
 
 
 CLEANUPS = ["CleanupFunction", "ForceCleanupFunction"]
-# Variable: the functions that get it, the parameters that set it, and its value then.
+# Variable: the functions that get it, the parameters that set it, and the resulting value.
 VARIABLES = {
     "TABLE_NAME": (FUNCTIONS, {}, "SessionsTable"),
     "DUE_SHARDS": (FUNCTIONS, {"DueShards": 33}, "33"),
@@ -169,7 +169,7 @@ def test_functions_log_every_level_to_own_group_with_retention():
     used = set()
     for function in FUNCTIONS:
         config = made.properties(function)["LoggingConfig"]
-        # A line of metrics has no level. Lambda would drop it at WARN and above.
+        # A metrics line has no level. Lambda would drop it at WARN and above.
         assert (config["LogFormat"], config["ApplicationLogLevel"]) == ("JSON", "TRACE")
         used.add(config["LogGroup"])
     assert used == set(groups)
@@ -198,7 +198,7 @@ def test_scheduled_event_is_retried_then_kept_in_queue(schedule):
 
 
 def test_watch_runs_every_ten_minutes_with_short_retry():
-    """The alarm's period is half an hour: two looks in it may be lost."""
+    """The alarm's period is half an hour, so two of three checks may fail."""
     made = stack()
     rule = made.properties("StatsFunctionWatch")
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(10 minutes)", "ENABLED")
@@ -251,7 +251,7 @@ RESERVED = {
 
 @pytest.mark.parametrize("function", RESERVED)
 def test_concurrency_is_reserved_only_if_number_is_given(function):
-    # A new account has too little of it for any reservation. Reserved to 0, the function would never run.
+    # The concurrency of a new account is too low for any reservation. A function with 0 reserved would never run.
     for other in FUNCTIONS:
         assert "ReservedConcurrentExecutions" not in stack().properties(other)
     made = stack(**{RESERVED[function]: 2})

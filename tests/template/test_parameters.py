@@ -1,4 +1,4 @@
-"""The parameters: what each may be, how they are shown, and what docs/reference/configuration.md says of them."""
+"""The parameters: valid values, descriptions, and their documentation in docs/reference/configuration.md."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from test_functions import VARIABLES
 TEMPLATE_FILES = ["template.yaml", "infra/alarms.yaml", "infra/dashboard.yaml"]
 FREE_TEXT = {"JwtIssuer", "JwtAudience"}
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-# Parameter: what it takes, and what it does not.
+# Parameter: valid values, invalid values.
 EXAMPLES = {
     "JwtAlgorithm": (["HS256", "EdDSA"], ["none", "ES512", "hs256"]),
     "JwtSecret": (["", "s" * 32], ["s" * 31]),
@@ -68,7 +68,7 @@ EXAMPLES = {
 }
 
 
-def takes(parameter, value):
+def is_valid(parameter, value):
     text = str(value)
     if parameter["Type"] == "Number":
         least, most = parameter.get("MinValue", value), parameter.get("MaxValue", value)
@@ -89,13 +89,13 @@ def test_every_parameter_except_free_text_has_examples():
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_parameter_accepts_valid_values_and_its_default(name):
     parameter = read()["Parameters"][name]
-    good, bad = EXAMPLES[name]
-    for value in good:
-        assert takes(parameter, value), value
-    for value in bad:
-        assert not takes(parameter, value), value
+    valid, invalid = EXAMPLES[name]
+    for value in valid:
+        assert is_valid(parameter, value), value
+    for value in invalid:
+        assert not is_valid(parameter, value), value
     if "Default" in parameter:
-        assert takes(parameter, parameter["Default"])
+        assert is_valid(parameter, parameter["Default"])
     if "AllowedPattern" in parameter:
         assert parameter["ConstraintDescription"].startswith("must ")
 
@@ -121,7 +121,7 @@ def test_only_secret_parameter_is_hidden():
 
 
 def test_processed_template_does_not_contain_the_secret():
-    """Whoever may call GetTemplate sees it. A transform that puts parameters in would show what NoEcho hides."""
+    """GetTemplate returns the processed template. A transform that inserts parameters would reveal the NoEcho secret."""
     secret = REQUIRED["JwtSecret"]
     processed = json.dumps(translate(values_of(read(), REQUIRED)))
     assert secret not in processed
@@ -175,7 +175,7 @@ def cells(line):
 
 
 def documented():
-    """The table of docs/reference/configuration.md: names, variables and default of each row, in its words."""
+    """The table of docs/reference/configuration.md: parameters, variables, default and meaning of each row."""
     text = (ROOT / "docs/reference/configuration.md").read_text()
     start = text.index("| parameter | variable | default |")
     rows = text[start:].split("\n\n")[0].splitlines()[2:]
@@ -198,7 +198,7 @@ def test_documentation_has_correct_defaults_and_variables():
         if names:
             expected = [str(parameters[name].get("Default", "required")) for name in names]
             given = [it.strip().strip("`") for it in default.split(",")]
-            # An empty default is an empty cell.
+            # An empty default has an empty cell.
             assert given == ([""] if not any(expected) else expected if len(set(expected)) > 1 else expected[:1]), names
         if names and variables:
             assert len(names) == len(variables)
@@ -207,7 +207,7 @@ def test_documentation_has_correct_defaults_and_variables():
 
 
 def test_template_has_every_variable_that_functions_read():
-    """Each variable that the functions read is set by the template, or is Lambda's own."""
+    """The template sets each variable that the functions read."""
     source = "".join(it.read_text() for it in (ROOT / "shared/functions/src/config").glob("*.rs"))
     read_by_functions = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', source))
     assert len(read_by_functions) > 10
@@ -227,7 +227,7 @@ EXAMPLE = "infra/parameters.example.yaml"
 
 
 def answers(path=EXAMPLE, *, commented):
-    """The parameters of the example: those that are to be answered, or those that have their default."""
+    """The parameters of the example file: the ones to fill in, or (commented) the ones with a default."""
     lines = (TEMPLATES / path).read_text().splitlines()
     found = [re.fullmatch(r"(# )?([A-Z]\w+): (.*)", line) for line in lines]
     return {it[2]: yaml_parse(it[3]) for it in found if it and bool(it[1]) == commented}
@@ -237,8 +237,8 @@ def test_first_deployment_needs_four_parameters():
     answered = answers(commented=False)
     assert len(answered) == 4
     assert {name for name, it in read()["Parameters"].items() if "Default" not in it} < set(answered)
-    # What nobody has answered is refused.
-    assert not takes(read()["Parameters"]["JwtSecretArn"], answered["JwtSecretArn"])
+    # The placeholder is not a valid value.
+    assert not is_valid(read()["Parameters"]["JwtSecretArn"], answered["JwtSecretArn"])
     given = answered | {"JwtSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:jwt-AbCdEf"}
     template = read()
     resolver = Resolver(template, values_of(template, given))

@@ -1,4 +1,4 @@
-"""The table: its shape, and what protects it."""
+"""The table: keys, index, TTL and protection."""
 
 from template import read, stack
 
@@ -30,7 +30,7 @@ def test_table_has_keys_index_and_ttl_for_functions():
 
 
 def test_table_is_retained_and_protected_by_default():
-    # As written, and not by a parameter: SAM takes no intrinsic function there.
+    # A literal value, not a parameter: SAM does not allow an intrinsic function here.
     written = read()["Resources"]["SessionsTable"]
     assert (written["DeletionPolicy"], written["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert (table()["DeletionPolicy"], table()["UpdateReplacePolicy"]) == ("Retain", "Retain")

@@ -73,6 +73,15 @@ identifier!(
     "a token id"
 );
 
+impl SessionId {
+    /// A new ID: 128 bits from a cryptographic random source, as 32 hexadecimal digits. It is safe
+    /// in URLs.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{:032x}", rand::random::<u128>()))
+    }
+}
+
 /// SHA-256 of a refresh token, in lower-case hexadecimal. The token itself is never stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RefreshTokenHash(String);
@@ -99,6 +108,8 @@ impl RefreshTokenHash {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -122,6 +133,18 @@ mod tests {
             &"😀".repeat(251),
         ] {
             assert!(UserId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn random_session_ids_are_distinct_and_valid() {
+        let ids: HashSet<_> = (0..1_000).map(|_| SessionId::random()).collect();
+        assert_eq!(ids.len(), 1_000);
+        for id in ids {
+            let text = id.as_str();
+            assert_eq!(text.len(), 32, "{text}");
+            assert!(text.chars().all(|it| it.is_ascii_hexdigit()), "{text}");
+            assert_eq!(SessionId::parse(text).as_ref(), Ok(&id));
         }
     }
 

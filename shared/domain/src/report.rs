@@ -1,7 +1,7 @@
 //! Report of a run.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 /// Trigger of a run.
@@ -81,7 +81,7 @@ macro_rules! with_counts {
 macro_rules! define_counts {
     ($($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
         /// Numbers of records in a report, by what the run did with them.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct Counts {
             $($(#[$doc])* pub $member: u64,)+
         }

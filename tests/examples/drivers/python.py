@@ -1,4 +1,4 @@
-"""Calls an example's functions: a line of JSON for each call, and one for each answer."""
+"""Calls an example's functions: reads one call per line of JSON, and writes one result per line."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-// Calls an example's functions: a line of JSON for each call, and one for each answer.
+// Calls an example's functions: reads one call per line of JSON, and writes one result per line.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Nobody checks them.
+// The local DynamoDB does not check credentials.
 func credentials(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 }
@@ -25,7 +25,7 @@ func main() {
 	all := sessions.New(dynamodb.New(dynamodb.Options{
 		Region:      "us-east-1",
 		Credentials: aws.CredentialsProviderFunc(credentials),
-		// The one way that the SDK of each Debian has.
+		// The SDKs of all supported Debian releases have this option.
 		EndpointResolver: dynamodb.EndpointResolverFromURL(os.Getenv("AWS_ENDPOINT_URL_DYNAMODB")),
 	}), os.Getenv("TABLE_NAME"))
 	lines := bufio.NewScanner(os.Stdin)

@@ -1,9 +1,9 @@
-// When the next cleanup comes, and what no cleanup sees.
+// The time of the next cleanup, and the items that no cleanup finds.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { leave, open, visit } from './browser.mjs';
-import { answerReports, answerStatistics, report } from './stack.mjs';
+import { endVisit, open, visit } from './browser.mjs';
+import { respondWithReports, overrideStatistics, report } from './stack.mjs';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -19,16 +19,16 @@ let world;
 before(async () => { world = await open('--empty'); });
 after(() => world.close());
 
-/** An administrator of a table without anything to do, but for what these members of the statistics say. */
+/** Signs in as an administrator. The statistics are those of a table with nothing to do, overridden by `statistics`. */
 async function administrator(statistics, reports = [report(new Date(NOW - 20 * MINUTE))]) {
     const visited = await visit(world);
     await visited.page.clock.setFixedTime(NOW);
-    // The stack behind says when the next cleanup is due, too. JSON leaves out what is undefined.
-    const unsaid = { schedule: undefined, next_cleanup: undefined };
-    await answerStatistics(visited.page, { ...CLEAN, ...unsaid, last_cleanup: reports[0] ?? null, ...statistics });
-    await answerReports(visited.page, reports);
+    // Remove these members from the stack's response: JSON omits undefined values.
+    const omitted = { schedule: undefined, next_cleanup: undefined };
+    await overrideStatistics(visited.page, { ...CLEAN, ...omitted, last_cleanup: reports[0] ?? null, ...statistics });
+    await respondWithReports(visited.page, reports);
     await visited.signIn(world.stack.tokens.admin);
-    await visited.numbers();
+    await visited.waitForNumbers();
     return visited;
 }
 
@@ -48,10 +48,10 @@ for (const [what, minutes, words, isLate] of [
         assert.equal(await visited.text('next'), words);
         assert.equal(await visited.text('next-note'), 'every hour');
         assert.equal(await visited.page.locator('#next-panel.some').count(), isLate ? 1 : 0);
-        // Who does not see it hears of it.
+        // A screen reader announces it.
         assert.equal((await visited.text('status')).includes('Next cleanup: late'), isLate);
         assert.ok(await visited.page.locator('#next-panel').isVisible());
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -60,7 +60,7 @@ test('An unknown next cleanup is not shown', async () => {
         const visited = await administrator(members);
         assert.equal(await visited.page.locator('#next-panel').isVisible(), false, JSON.stringify(members));
         assert.equal(await visited.page.getByText('Next cleanup').filter({ visible: true }).count(), 0);
-        await leave(visited);
+        await endVisit(visited);
     }
 });
 
@@ -69,7 +69,7 @@ for (const [schedule, words] of [['rate(15 minutes)', 'every 15 minutes'], ['rat
     test(`The schedule ${schedule} is shown as "${words}"`, async () => {
         const visited = await administrator({ schedule, next_cleanup: at(5) });
         assert.equal(await visited.text('next-note'), words);
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -84,7 +84,7 @@ test('A table that was never adopted is not reported as clean', async () => {
     assert.match(await visited.text('status'), /Is a cleanup needed\? Not known: about 40 items/);
     await visited.press('Forget token');
     assert.equal(await visited.text('advice'), '');
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('Expired sessions are reported before items on no due list', async () => {
@@ -92,13 +92,13 @@ test('Expired sessions are reported before items on no due list', async () => {
     assert.equal(await visited.text('need'), 'Yes: 2 sessions have expired and are still active. The oldest expired 2 minutes ago. '
         + `Besides, ${UNSEEN} ${ADOPT}`);
     assert.equal(await visited.page.locator('#expired-panel.some').count(), 1);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A single item on no due list is reported in the singular', async () => {
     const visited = await administrator({ table_items: 42, unindexed_items: 1 });
     assert.match(await visited.text('need'), /^Not known: about 1 item of this table is on no list, so no cleanup and none of these figures see it /);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 for (const [table_items, unindexed_items] of [[1_000_000, 500], [100, 1], [42, 0], [0, 0], [null, null], [42, null], [undefined, undefined]]) {
@@ -108,7 +108,7 @@ for (const [table_items, unindexed_items] of [[1_000_000, 500], [100, 1], [42, 0
         assert.equal(await visited.text('total-note'), 'sessions in the table');
         assert.equal(await visited.page.locator('#advice').isVisible(), false);
         assert.equal(await visited.page.locator('.need.needed').count(), 0);
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -118,67 +118,67 @@ test('The page does not ask for another adoption while the item count is old', a
         const visited = await administrator({ table_items: 42, unindexed_items: 40 }, [report(new Date(NOW - HOUR)), adoption]);
         assert.equal((await visited.text('need')).includes(ADOPT), isAsked);
         assert.equal((await visited.text('advice')).includes('A cleanup adopted 40 records 2 hours ago; DynamoDB may not have counted them yet.'), !isAsked);
-        await leave(visited);
+        await endVisit(visited);
     }
 });
 
-/** Has a dry run answer with this report. */
-const answerDryRun = ({ page }, members) => page.route('**/sessions/cleanup?dry_run=true', (route) =>
+/** Makes a dry run return this report. */
+const respondToDryRun = ({ page }, members) => page.route('**/sessions/cleanup?dry_run=true', (route) =>
     route.fulfill({ json: { success: true, data: report(new Date(NOW), { dry_run: true, trigger: 'api', ...members }) } }));
 const notes = ({ page }) => page.locator('#dialog-notes li').allTextContents();
 
 for (const name of ['Dry run', 'Clean up …']) {
     test(`"${name}" does not report an unadopted table as clean`, async () => {
         const visited = await administrator({ table_items: 42, unindexed_items: 40 });
-        await answerDryRun(visited, {});
+        await respondToDryRun(visited, {});
         await visited.press(name);
-        await visited.says('Of what is on the lists, nothing is due. Whether a cleanup is needed is not known.');
+        await visited.waitForText('Of what is on the lists, nothing is due. Whether a cleanup is needed is not known.');
         assert.deepEqual(await notes(visited), [`Not counted: ${UNSEEN} ${ADOPT}`]);
         assert.equal(await visited.page.getByText(/Nothing is due/).count(), 0);
         await visited.press('Close');
-        // Nor does it leave them out where something is due.
+        // The note is also shown if something is due.
         await visited.page.unroute('**/sessions/cleanup?dry_run=true');
-        await answerDryRun(visited, { sessions_deactivated: 3 });
+        await respondToDryRun(visited, { sessions_deactivated: 3 });
         await visited.press(name);
-        await visited.says('Sessions to deactivate');
+        await visited.waitForText('Sessions to deactivate');
         assert.deepEqual(await notes(visited), [`Not counted: ${UNSEEN} ${ADOPT}`]);
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
 test('A dry run of an adopted table reports that nothing is due', async () => {
     const visited = await administrator({ table_items: 1_000_000, unindexed_items: 500 });
-    await answerDryRun(visited, {});
+    await respondToDryRun(visited, {});
     await visited.press('Dry run');
-    await visited.says('Nothing is due. A cleanup now would change nothing.');
+    await visited.waitForText('Nothing is due. A cleanup now would change nothing.');
     assert.deepEqual(await notes(visited), []);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A dry run that finds malformed records reports work to do', async () => {
     const visited = await administrator({});
-    await answerDryRun(visited, { malformed: 2, reindexed: 1 });
+    await respondToDryRun(visited, { malformed: 2, reindexed: 1 });
     await visited.press('Dry run');
-    await visited.says('A cleanup now would do this.');
+    await visited.waitForText('A cleanup now would do this.');
     assert.deepEqual(await notes(visited), [
         '2 records cannot be understood. Their own attributes stay as they are; the log names the first 20.',
         '1 record had a wrong entry in the index, which a cleanup puts right.',
     ]);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 for (const [minutes, words] of [[23, 'comes in 23 minutes'], [0, 'is due now'], [-120, 'was due 2 hours ago']]) {
     test(`Before any cleanup, the page says that the first ${words}`, async () => {
         const visited = await administrator({ next_cleanup: at(minutes) }, []);
-        await visited.says(`No cleanup has run yet: the first ${words}.`);
+        await visited.waitForText(`No cleanup has run yet: the first ${words}.`);
         assert.equal(await visited.text('last-note'), `Not yet: the first ${words}`);
         assert.equal(await visited.page.getByRole('slider').count(), 0);
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
 test('Dry runs do not count as cleanups', async () => {
     const visited = await administrator({ next_cleanup: at(23), last_cleanup: null }, [report(new Date(NOW), { dry_run: true })]);
-    await visited.says('Only dry runs are among the last reports. No cleanup has run yet: the first comes in 23 minutes.');
-    await leave(visited);
+    await visited.waitForText('Only dry runs are among the last reports. No cleanup has run yet: the first comes in 23 minutes.');
+    await endVisit(visited);
 });

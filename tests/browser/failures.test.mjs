@@ -1,8 +1,8 @@
-// What is said when it does not go well, and that the page can be used afterwards.
+// Error messages, and that the page stays usable after a failure.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { leave, open, visit } from './browser.mjs';
+import { endVisit, open, visit } from './browser.mjs';
 
 let world;
 before(async () => { world = await open(); });
@@ -13,31 +13,31 @@ const withClock = { before: (page) => page.clock.install() };
 async function signedIn(options, token = world.stack.tokens.reader) {
     const visited = await visit(world, options);
     await visited.signIn(token);
-    await visited.numbers();
+    await visited.waitForNumbers();
     return visited;
 }
 
-for (const [whose, holder, reason, advice] of [
+for (const [what, holder, reason, advice] of [
     ['a wrong token', null, 'Invalid token', 'It may have been cut off'],
     ['an expired token', 'expiredToken', 'Token expired', 'Get a new one'],
-    // Closed by the first call that meets it, so the second may already be told so.
+    // The first call deactivates the session, so the second call may report it as inactive.
     ['a user whose session has expired', 'expiredSession', 'Session (expired|inactive)', 'Log in to your application again'],
 ]) {
-    test(`For ${whose}, the page shows the reason and asks for another token`, async () => {
+    test(`For ${what}, the page shows the reason and asks for another token`, async () => {
         const visited = await visit(world);
         await visited.signIn(holder ? world.stack.tokens[holder] : 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl');
-        await visited.says(new RegExp(`The API refused the token \\(401\\): “${reason}”`));
-        await visited.says(advice);
+        await visited.waitForText(new RegExp(`The API refused the token \\(401\\): “${reason}”`));
+        await visited.waitForText(advice);
         const field = visited.page.getByLabel('Token', { exact: true });
         assert.ok(await field.isVisible());
         assert.equal(await field.inputValue(), '');
         assert.equal(await visited.page.evaluate(() => document.activeElement.id), 'token');
         assert.equal(await visited.page.locator('#dashboard').isVisible(), false);
-        // The next one is taken, and the complaint goes.
+        // The next token is accepted, and the message disappears.
         await visited.signIn(world.stack.tokens.reader);
-        await visited.numbers();
+        await visited.waitForNumbers();
         assert.equal(await visited.text('alert'), '');
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -50,7 +50,7 @@ for (const [how, paste] of [
     ['a whole curl line', (token) => `curl -s -H 'Authorization: Bearer ${token}' http://127.0.0.1:8080/x.y.z`],
 ]) {
     test(`A token pasted with ${how} is accepted`, async () => {
-        await leave(await signedIn({}, paste(world.stack.tokens.reader)));
+        await endVisit(await signedIn({}, paste(world.stack.tokens.reader)));
     });
 }
 
@@ -61,10 +61,10 @@ for (const [what, pasted, words] of [
     test(`${what} is not sent`, async () => {
         const visited = await visit(world);
         await visited.signIn(pasted);
-        await visited.says(words);
+        await visited.waitForText(words);
         assert.deepEqual(visited.requests, []);
         assert.equal(await visited.page.evaluate(() => document.activeElement.id), 'token');
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -72,33 +72,33 @@ test('A reader who tries to clean up sees the scope it needs and can keep readin
     const visited = await signedIn();
     for (const name of ['Dry run', 'Clean up …']) {
         await visited.press(name);
-        await visited.says('This token may not clean up (403).');
-        await visited.says('needs the scope sessions:admin');
+        await visited.waitForText('This token may not clean up (403).');
+        await visited.waitForText('needs the scope sessions:admin');
         await visited.press('Close');
     }
     const answered = visited.page.waitForResponse((it) => it.url().includes('/stats') && it.ok());
     await visited.press('Refresh');
     await answered;
     assert.deepEqual(await visited.figures().then((it) => it.at(-1)), 104);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('A token without a scope is rejected with the scopes it needs', async () => {
     const visited = await visit(world);
     await visited.page.route('**/sessions/*', (route) => route.fulfill({ status: 403, json: { error: 'Forbidden' } }));
     await visited.signIn(world.stack.tokens.reader);
-    await visited.says('This token may not read the sessions (403).');
-    await visited.says('It needs the scope sessions:read or sessions:admin.');
+    await visited.waitForText('This token may not read the sessions (403).');
+    await visited.waitForText('It needs the scope sessions:read or sessions:admin.');
     assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('Numbers stay and are marked as old while offline, then refresh', async () => {
     const visited = await signedIn();
     const figures = await visited.figures();
     await visited.context.setOffline(true);
-    await visited.says('No connection to the API.');
-    await visited.says(/The next try is in 30 seconds\. The numbers below are old, of \d\d:\d\d:\d\d/);
+    await visited.waitForText('No connection to the API.');
+    await visited.waitForText(/The next try is in 30 seconds\. The numbers below are old, of \d\d:\d\d:\d\d/);
     assert.match(await visited.text('refreshed'), /^Old numbers, of \d\d:\d\d:\d\d$/);
     assert.deepEqual(await visited.figures(), figures);
     await visited.press('Dry run');
@@ -109,7 +109,7 @@ test('Numbers stay and are marked as old while offline, then refresh', async () 
     assert.equal(await visited.text('alert'), '');
     assert.equal(await visited.text('status'), 'The numbers are up to date again.');
     assert.equal(await visited.page.locator('.stale').count(), 0);
-    await leave(visited);
+    await endVisit(visited);
 });
 
 for (const [what, answer, words] of [
@@ -125,15 +125,15 @@ for (const [what, answer, words] of [
         const figures = await visited.figures();
         await visited.page.route('**/sessions/stats', (route) => route.fulfill(answer));
         await visited.page.clock.fastForward(31_000);
-        await visited.says(words);
-        await visited.says(/The numbers below are old/);
+        await visited.waitForText(words);
+        await visited.waitForText(/The numbers below are old/);
         assert.deepEqual(await visited.figures(), figures);
         assert.equal(await visited.page.locator('#dashboard.stale').count(), 1);
         await visited.page.unroute('**/sessions/stats');
         await visited.page.clock.fastForward(31_000);
         await visited.page.waitForFunction(() => !document.querySelector('.stale'));
         assert.equal(await visited.text('alert'), '');
-        await leave(visited);
+        await endVisit(visited);
     });
 }
 
@@ -144,22 +144,22 @@ test('A request without a response times out and is sent again', async () => {
     await visited.press('Refresh');
     await asked;
     await visited.page.clock.fastForward(41_000);
-    await visited.says('The API did not answer in time.');
+    await visited.waitForText('The API did not answer in time.');
     await visited.page.unroute('**/sessions/stats');
     await visited.page.clock.fastForward(31_000);
     await visited.page.waitForFunction(() => !document.querySelector('.stale'));
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('An unreachable API is retried automatically with the same token', async () => {
     const visited = await visit(world, withClock);
     await visited.page.route('**/sessions/*', (route) => route.abort());
     await visited.signIn(world.stack.tokens.reader);
-    await visited.says('No connection to the API.');
+    await visited.waitForText('No connection to the API.');
     assert.equal(await visited.text('refreshed'), 'Not refreshed yet');
     assert.equal(await visited.text('need'), 'Not known yet.');
     await visited.page.unroute('**/sessions/*');
     await visited.page.clock.fastForward(31_000);
-    await visited.numbers();
-    await leave(visited);
+    await visited.waitForNumbers();
+    await endVisit(visited);
 });

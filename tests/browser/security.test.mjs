@@ -1,8 +1,8 @@
-// Where the token is and where it is not, what the page may load, and where it can stand.
+// Where the page keeps the token, what the page may load, and the paths at which it can be served.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { leave, open, visit } from './browser.mjs';
+import { endVisit, open, visit } from './browser.mjs';
 
 let world;
 before(async () => { world = await open(); });
@@ -14,9 +14,9 @@ test('The token is only in the memory of the tab and in the request header', asy
     const visited = await visit(world);
     const token = world.stack.tokens.admin;
     await visited.signIn(`Bearer ${token}`);
-    await visited.numbers();
+    await visited.waitForNumbers();
     await visited.press('Dry run');
-    await visited.says('Nothing has been changed.');
+    await visited.waitForText('Nothing has been changed.');
     await visited.press('Close');
     const found = await visited.page.evaluate(async () => {
         const properties = (object) => Object.getOwnPropertyNames(object).map((name) => {
@@ -36,8 +36,8 @@ test('The token is only in the memory of the tab and in the request header', asy
         };
     });
     const parts = token.split('.');
-    for (const [place, text] of Object.entries({ ...found, console: visited.messages.join() })) {
-        for (const part of parts) assert.ok(!text.includes(part), `in ${place}`);
+    for (const [location, text] of Object.entries({ ...found, console: visited.messages.join() })) {
+        for (const part of parts) assert.ok(!text.includes(part), `the token is in ${location}`);
     }
     assert.deepEqual([found.fields, found.storage, found.cookies, found.databases, found.caches],
         ['', '[{},{}]', '', '[]', '[]']);
@@ -53,18 +53,18 @@ test('The token is only in the memory of the tab and in the request header', asy
     await visited.page.reload();
     assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
     assert.equal(await visited.page.getByLabel('Token', { exact: true }).inputValue(), '');
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('Leaving the page and going back asks for the token again', async () => {
     const visited = await visit(world);
     await visited.signIn(world.stack.tokens.reader);
-    await visited.numbers();
-    // What a browser tells a page that it is going to keep.
+    await visited.waitForNumbers();
+    // The event before a browser puts a page into its back/forward cache.
     await visited.page.evaluate(() => window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })));
     assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
     assert.equal(await visited.text('total'), '–');
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('The token is not sent to a redirect', async () => {
@@ -72,9 +72,9 @@ test('The token is not sent to a redirect', async () => {
     await visited.page.route('**/sessions/stats', (route) =>
         route.fulfill({ status: 302, headers: { Location: '/elsewhere/sessions/stats' } }));
     await visited.signIn(world.stack.tokens.reader);
-    await visited.says('No connection to the API.');
+    await visited.waitForText('No connection to the API.');
     assert.ok(!visited.requests.some((it) => it.url().includes('elsewhere')));
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('The token field hides its value and has no name for a browser to store', async () => {
@@ -84,7 +84,7 @@ test('The token field hides its value and has no name for a browser to store', a
     assert.equal(attributes.type, 'password');
     assert.equal(attributes.autocomplete, 'off');
     assert.ok(!('name' in attributes));
-    await leave(visited);
+    await endVisit(visited);
 });
 
 test('The page needs no token, is self-contained and small, and has a strict CSP', async () => {
@@ -117,7 +117,7 @@ test('Injected markup and scripts are blocked and cannot send anything elsewhere
         return {
             markup: await attempt(() => { document.body.innerHTML = '<p>new</p>'; }),
             script: await attempt(() => { document.createElement('script').text = 'window.ran = true'; }),
-            // A port that nobody listens at: it is not even tried.
+            // No program listens at this port; the policy blocks the request before it is sent.
             elsewhere: await attempt(() => fetch('http://127.0.0.1:9/')),
             ran: 'ran' in window,
         };
@@ -131,13 +131,13 @@ for (const path of ['/api/v1/monitoring', '/api/v1/monitoring/', '/prod/api/v1/m
     test(`The page works at ${path}`, async () => {
         const visited = await visit(world, { path });
         await visited.signIn(world.stack.tokens.admin);
-        await visited.numbers();
+        await visited.waitForNumbers();
         await visited.press('Dry run');
-        await visited.says('Nothing has been changed.');
+        await visited.waitForText('Nothing has been changed.');
         const base = path.replace(/\/?(\?.*)?$/, '');
         for (const request of visited.requests) {
             assert.ok(new URL(request.url()).pathname.startsWith(`${base}/sessions/`), request.url());
         }
-        await leave(visited);
+        await endVisit(visited);
     });
 }
