@@ -21,8 +21,8 @@ macro_rules! define_metrics {
             pub const ALL: [Self; [$(stringify!($name),)+ $(stringify!($count)),+].len()] =
                 [$(Self::$name,)+ $(Self::$count),+];
 
-            /// The metrics of the counts of a report, in the order of `Counts::named`.
-            pub(super) const COUNTS: [Self; [$(stringify!($count)),+].len()] =
+            /// The metrics of the counts of a report, in the order of `Counts::NAMES`.
+            pub const COUNTS: [Self; [$(stringify!($count)),+].len()] =
                 [$(Self::$count),+];
 
             /// The name in CloudWatch.
