@@ -97,11 +97,6 @@ macro_rules! define_counts {
                 [$((stringify!($member), self.$member)),+]
             }
 
-            /// Each count with its name, as a mutable reference.
-            pub const fn named_mut(&mut self) -> [(&'static str, &mut u64); Self::NAMES.len()] {
-                [$((stringify!($member), &mut self.$member)),+]
-            }
-
             /// Adds the counts of another part of the run.
             pub const fn add(&mut self, other: Self) {
                 $(self.$member += other.$member;)+

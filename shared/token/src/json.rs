@@ -1,8 +1,8 @@
-//! Strict JSON, for what strangers send: objects where objects are meant, and no name twice.
+//! Strict JSON for untrusted input: an object whose names are unique.
 //!
-//! Readers of JSON differ in which of two members of one name they take (RFC 8259 §4). What is
-//! signed must not mean one thing to its issuer and another one here, so RFC 7515 §4 and RFC 7519
-//! §4 ask for unique names; here no object may break that, at any depth.
+//! JSON parsers differ in which of two members with the same name they use (RFC 8259 §4). A signed
+//! document must mean the same to its issuer and here, so RFC 7515 §4 and RFC 7519 §4 require unique
+//! names. This parser requires them in all objects, at any depth.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,10 +12,10 @@ use serde::de::{
     Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor,
 };
 
-/// Reads a JSON object in which no name stands twice.
+/// Parses a JSON object. `None` if it is not an object, or a name is duplicate at any depth.
 #[must_use]
 pub fn read_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    // A struct would be read from an array, too.
+    // serde would also accept an array as a struct.
     if !json.trim_ascii_start().starts_with(b"{") {
         return None;
     }
@@ -23,11 +23,11 @@ pub fn read_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     serde_json::from_slice(json).ok()
 }
 
-/// How names begin that mean something to `serde_json`: it would read the text behind one of them
-/// as JSON in its turn, which nobody has looked through for doubled names.
+/// Prefix of names that `serde_json` treats specially. It would parse the text of such a member as
+/// JSON, which has not been checked for duplicate names.
 const RESERVED_PREFIX: &str = "$serde_json::private::";
 
-/// Any JSON in which no object has a name twice.
+/// Any JSON value whose objects have no duplicate names.
 struct UniqueNames;
 
 impl<'de> Deserialize<'de> for UniqueNames {
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for UniqueNames {
     }
 }
 
-/// A name, borrowed where nothing in it is escaped.
+/// A name, borrowed if it contains no escape.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -44,17 +44,17 @@ impl<'de> Visitor<'de> for UniqueNames {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without a doubled name")
+        f.write_str("JSON without duplicate names")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
         let mut names = BTreeSet::new();
         while let Some(Name(name)) = members.next_key()? {
             if name.starts_with(RESERVED_PREFIX) {
-                return Err(Error::custom("a name that is not a name to serde_json"));
+                return Err(Error::custom("a name that serde_json reserves"));
             }
             if !names.insert(name) {
-                return Err(Error::custom("a doubled name"));
+                return Err(Error::custom("a duplicate name"));
             }
             members.next_value::<Self>()?;
         }

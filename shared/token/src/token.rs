@@ -1,5 +1,5 @@
-//! JSON Web Tokens: form, signature and claims. Whether the token's time is over is not decided
-//! here, for an expired token still leads to its session.
+//! Verification of JSON Web Tokens: form, signature and claims. The expiry is not checked here,
+//! because an expired token still names its session.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,57 +12,56 @@ use crate::json::read_object;
 use crate::keys::{Keys, KeysUnavailable};
 use session_domain::{SessionId, Timestamp, TokenId, UserId};
 
-/// The longest token that is looked at, in bytes.
+/// Maximum length of a token in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// What a token says of its bearer.
+/// Claims of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// `sub`.
+    /// `sub`: ID of the user.
     pub user: UserId,
-    /// `sid`.
+    /// `sid`: ID of the session.
     pub session: SessionId,
-    /// `jti`.
+    /// `jti`: ID of the token.
     pub token: TokenId,
-    /// `exp`.
+    /// `exp`: expiry time of the token.
     pub expires_at: Timestamp,
-    /// `scope`: names, separated by spaces; empty where there is none.
+    /// `scope`: names separated by spaces. Empty if the token has none.
     pub scope: String,
 }
 
-/// Which check a token failed. For the log: the caller is only told that the token is invalid.
+/// The check that a token failed. It is logged; the caller only learns that the token is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
-    /// More than 8 KiB.
+    /// The token is longer than 8 KiB.
     #[error("the token is too long")]
     TooLong,
-    /// Not three parts, or not base64url without padding (RFC 7515 §2).
+    /// It is not three parts of base64url without padding (RFC 7515 §2).
     #[error("the token is not three parts of base64url")]
     Encoding,
-    /// Not a JSON object with an `alg` (RFC 7515 §4.1.1).
+    /// The header is not a JSON object with an `alg` (RFC 7515 §4.1.1).
     #[error("the header is malformed")]
     Header,
-    /// Another algorithm than the configured one.
+    /// `alg` is not the configured algorithm.
     #[error("the algorithm is not the configured one")]
     Algorithm,
-    /// It has extensions that must be understood (RFC 7515 §4.1.11), or a payload that is said not
-    /// to be encoded, which that of a JWT always is (RFC 7797 §7).
+    /// The header has critical extensions (RFC 7515 §4.1.11), or declares an unencoded payload, which a
+    /// JWT must not have (RFC 7797 §7).
     #[error("the header lists critical extensions")]
     Critical,
-    /// There is no key of the name that the token gives (RFC 7515 §4.1.4).
+    /// No key has the token's `kid` (RFC 7515 §4.1.4).
     #[error("there is no key with the token's kid")]
     UnknownKey,
-    /// The signature is not the key's.
+    /// No key verifies the signature.
     #[error("the signature does not verify")]
     Signature,
-    /// The payload is not JSON, or not an object in which each name stands once.
-    #[error("the payload is no JSON object in which each name stands once")]
+    /// The payload is not a JSON object with unique names.
+    #[error("the payload is not a JSON object with unique names")]
     Payload,
-    /// A required claim is not there. This is its name.
+    /// This required claim is missing.
     #[error("the claim {0} is missing")]
     MissingClaim(&'static str),
-    /// A claim has another type than it must have, or is too long, or is no time. This is its name;
-    /// its value stays out of the log.
+    /// This claim has the wrong type, is too long or is not a time. Its value is not logged.
     #[error("the claim {0} is malformed")]
     MalformedClaim(&'static str),
     /// `iss` is not the configured issuer.
@@ -71,44 +70,44 @@ pub enum InvalidToken {
     /// `aud` does not name the configured audience.
     #[error("the audience is not the configured one")]
     Audience,
-    /// `nbf` or `iat` lies ahead.
+    /// `nbf` or `iat` is in the future.
     #[error("the token is not yet valid")]
     NotYetValid,
 }
 
-/// Why a token was not verified.
+/// Error of a verification.
 #[derive(Debug, thiserror::Error)]
 pub enum NotVerified {
-    /// It failed a check.
+    /// The token failed a check.
     #[error(transparent)]
     Invalid(#[from] InvalidToken),
-    /// There is nothing to check it with, for now.
+    /// No keys can verify the token at the moment.
     #[error(transparent)]
     Keys(#[from] KeysUnavailable),
 }
 
-/// What tokens are taken, whatever their keys.
+/// Rules that a token must meet, apart from its signature.
 #[derive(Debug, Clone)]
 pub struct TokenRules {
-    /// The one algorithm.
+    /// The only accepted algorithm.
     pub algorithm: Algorithm,
-    /// What `iss` must be.
+    /// Required `iss`.
     pub issuer: String,
-    /// What `aud` must name.
+    /// Required audience: `aud` must contain it.
     pub audience: String,
-    /// The clock skew allowed for `nbf` and `iat`, never for `exp`.
+    /// Allowed clock skew for `nbf` and `iat`. It does not apply to `exp`.
     pub leeway_seconds: u32,
 }
 
-/// Verifies tokens.
+/// Verifier of tokens.
 #[derive(Debug)]
 pub struct TokenVerifier {
     rules: TokenRules,
     keys: Keys,
 }
 
-/// The JOSE header's members that matter here (RFC 7515 §4.1); all others are ignored, those that
-/// carry or point to keys among them.
+/// Members of the JOSE header that are used (RFC 7515 §4.1). All others are ignored, including those
+/// that contain or reference keys.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -140,7 +139,7 @@ struct Payload {
     scope: String,
 }
 
-/// What may be left out, but not be null.
+/// Deserializes a member that may be missing, but must not be null.
 fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -165,17 +164,17 @@ impl Audience {
 }
 
 impl TokenVerifier {
-    /// A verifier by these rules and keys.
+    /// Creates a verifier.
     #[must_use]
     pub const fn new(rules: TokenRules, keys: Keys) -> Self {
         Self { rules, keys }
     }
 
-    /// Checks everything of a token but whether it has expired or was revoked.
+    /// Verifies a token, except for its expiry and revocation.
     ///
     /// # Errors
     ///
-    /// The first check that it fails; or that there are no keys to check it with.
+    /// The first check that the token fails, or [`NotVerified::Keys`].
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, NotVerified> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(InvalidToken::TooLong.into());
@@ -198,7 +197,7 @@ impl TokenVerifier {
             return Err(InvalidToken::UnknownKey.into());
         }
         if !keys.any(|key| key.verifies(message.as_bytes(), &signature)) {
-            // Another key may have signed, one that could not be fetched.
+            // A key that could not be fetched may have signed.
             set.complete()?;
             return Err(InvalidToken::Signature.into());
         }
@@ -207,7 +206,7 @@ impl TokenVerifier {
 }
 
 impl TokenRules {
-    /// Reads the claims of a token whose signature is good.
+    /// Parses and checks the claims of a token whose signature is valid.
     fn claims(&self, payload: &[u8], now: Timestamp) -> Result<Claims, InvalidToken> {
         let payload: Payload = read_object(payload).ok_or_else(|| unreadable(payload))?;
         if payload.iss != self.issuer {
@@ -236,7 +235,7 @@ impl TokenRules {
     }
 }
 
-/// Why claims could not be read. Only a refused token is read a second time for this.
+/// Finds out why the claims could not be parsed. Only invalid tokens are parsed a second time.
 fn unreadable(payload: &[u8]) -> InvalidToken {
     type Fits = fn(&Value) -> bool;
     const CLAIMS: [(&str, bool, Fits); 9] = [

@@ -1,4 +1,4 @@
-//! A JWK Set (RFC 7517 §5) of an identity provider: which of its keys may verify tokens.
+//! Parser of JWK Sets (RFC 7517 §5), which selects the keys that may verify tokens.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,37 +12,39 @@ use super::key::kind;
 use super::{KeySet, VerifyingKey};
 use crate::json::read_object;
 
-/// The most keys of a set that are read. Each is checked, which takes time for which a request waits.
+/// Maximum number of keys in a set. A request waits while each of them is checked.
 const MAX_KEYS: usize = 500;
 
-/// The most keys that a line of the log names.
+/// Maximum number of keys in a log line.
 const MAX_LOGGED_KEYS: usize = 20;
 
-/// The most characters of a `kid` that a line of the log repeats.
+/// Maximum number of characters of a `kid` in a log line.
 const MAX_KID_CHARS: usize = 64;
 
-/// The members of a JWK that only a private or a symmetric key has (RFC 7518 §6.2.2, §6.3.2, §6.4).
+/// Members of a JWK that only private and symmetric keys have (RFC 7518 §6.2.2, §6.3.2, §6.4).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Why a document is not read as a JWK Set.
+/// Error of a document that is not a valid JWK Set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwks {
-    /// It has another form.
-    #[error("not a JWK Set: no JSON object with the array \"keys\", or a name stands twice in it")]
+    /// It is not a JSON object with an array `keys`, or it has duplicate names.
+    #[error("not a JWK Set: not a JSON object with an array \"keys\", or it has duplicate names")]
     Malformed,
-    /// It has too many keys.
+    /// It has more than 500 keys.
     #[error("the JWK Set has {0} keys, and no more than {MAX_KEYS} are read")]
     TooManyKeys(usize),
 }
 
-/// Reads the keys of a JWK Set that may verify tokens of `algorithm`. Keys for something else are
-/// passed over (RFC 7517 §5). Private and symmetric ones, and those that share their `kid` with
-/// another, are refused: whoever publishes them has lost control of them. The log names both kinds
-/// and says why, in a line each.
+/// Parses a JWK Set, and returns the keys that may verify tokens of `algorithm`.
+///
+/// Keys for another purpose are skipped (RFC 7517 §5). Private and symmetric keys are rejected,
+/// because their confidentiality is already compromised, and so are keys that share a `kid`, and
+/// malformed ones. One log line lists the skipped keys and one the rejected keys, each with the
+/// reason.
 ///
 /// # Errors
 ///
-/// What is no JWK Set, or a set of more than 500 keys.
+/// The document is not a JWK Set, or has more than 500 keys.
 pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<KeySet, InvalidJwks> {
     let mut document: Map<String, Value> = read_object(document).ok_or(InvalidJwks::Malformed)?;
     let Some(Value::Array(keys)) = document.remove("keys") else {
@@ -56,83 +58,83 @@ pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<KeySet, Invali
     for key in &keys {
         *sharing.entry(kid_of(key)).or_default() += 1;
     }
-    let (mut named, mut passed_over, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut named, mut skipped, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
     for key in keys {
         let kid = kid_of(&key);
         let shared = sharing.get(&kid).is_some_and(|keys| *keys > 1);
         match read_key(key, shared, algorithm) {
             Ok(key) => named.push(key),
-            Err(Unused::PassedOver(why)) => passed_over.push((kid, why)),
-            Err(Unused::Refused(why)) => refused.push((kid, why)),
+            Err(Unused::Skipped(why)) => skipped.push((kid, why)),
+            Err(Unused::Rejected(why)) => rejected.push((kid, why)),
         }
     }
-    if !passed_over.is_empty() {
-        let (count, keys) = (passed_over.len(), list(&passed_over));
-        tracing::info!(count, keys, "keys of the JWK Set are passed over");
+    if !skipped.is_empty() {
+        let (count, keys) = (skipped.len(), list(&skipped));
+        tracing::info!(count, keys, "keys of the JWK Set are skipped");
     }
-    if !refused.is_empty() {
-        let (count, keys) = (refused.len(), list(&refused));
-        tracing::warn!(count, keys, "keys of the JWK Set are refused");
+    if !rejected.is_empty() {
+        let (count, keys) = (rejected.len(), list(&rejected));
+        tracing::warn!(count, keys, "keys of the JWK Set are rejected");
     }
     Ok(KeySet::Named(named))
 }
 
-/// Why a key of a set is not used; the words follow "the key".
+/// Why a key of a set is not used. The words follow "the key".
 enum Unused {
-    /// It is for something else.
-    PassedOver(&'static str),
-    /// It is for this, and must not be used; or its publisher has lost control of it.
-    Refused(&'static str),
+    /// It is for another purpose.
+    Skipped(&'static str),
+    /// It must not be used: it is malformed, ambiguous or compromised.
+    Rejected(&'static str),
 }
 
-/// Reads a key, if all that it says of its purpose (RFC 7517 §4.1 to §4.4) suits the algorithm.
+/// Parses a key, if every parameter of its purpose (RFC 7517 §4.1 to §4.4) matches the algorithm.
 fn read_key(
     key: Value,
     shared: bool,
     algorithm: Algorithm,
 ) -> Result<(Option<String>, VerifyingKey), Unused> {
-    use Unused::{PassedOver, Refused};
+    use Unused::{Rejected, Skipped};
 
     let member = |name| key.get(name).and_then(Value::as_str);
     if PRIVATE_MEMBERS.iter().any(|name| key.get(name).is_some()) {
-        return Err(Refused("is private or symmetric"));
+        return Err(Rejected("is private or symmetric"));
     }
     if shared {
-        return Err(Refused("shares its kid with another"));
+        return Err(Rejected("shares its kid with another"));
     }
     let (kty, crv) = kind(algorithm);
     if member("kty") != Some(kty) {
-        return Err(PassedOver("has another kty, or none"));
+        return Err(Skipped("has another kty, or none"));
     }
     if crv.is_some() && member("crv") != crv {
-        return Err(PassedOver("has another crv, or none"));
+        return Err(Skipped("has another crv, or none"));
     }
     if key
         .get("kid")
         .is_some_and(|kid| !kid.is_string() && !kid.is_null())
     {
-        return Err(Refused("has a kid that is no string"));
+        return Err(Rejected("has a kid that is no string"));
     }
     let jwk =
-        Jwk::deserialize(key).map_err(|_| Refused("lacks a member or has a malformed one"))?;
-    let says = &jwk.common;
+        Jwk::deserialize(key).map_err(|_| Rejected("lacks a member or has a malformed one"))?;
+    let common = &jwk.common;
     let alg = KeyAlgorithm::from(algorithm);
-    if says.key_algorithm.is_some_and(|it| it != alg) {
-        return Err(PassedOver("has another alg"));
+    if common.key_algorithm.is_some_and(|it| it != alg) {
+        return Err(Skipped("has another alg"));
     }
-    let signs = says.public_key_use.as_ref();
-    if signs.is_some_and(|it| *it != PublicKeyUse::Signature) {
-        return Err(PassedOver("has another use than sig"));
+    let key_use = common.public_key_use.as_ref();
+    if key_use.is_some_and(|it| *it != PublicKeyUse::Signature) {
+        return Err(Skipped("has another use than sig"));
     }
-    let verifies = says.key_operations.as_ref();
-    if verifies.is_some_and(|it| !it.contains(&KeyOperations::Verify)) {
-        return Err(PassedOver("has key_ops without verify"));
+    let operations = common.key_operations.as_ref();
+    if operations.is_some_and(|it| !it.contains(&KeyOperations::Verify)) {
+        return Err(Skipped("has key_ops without verify"));
     }
-    let key = VerifyingKey::from_parameters(algorithm, &jwk.algorithm).map_err(Refused)?;
+    let key = VerifyingKey::from_parameters(algorithm, &jwk.algorithm).map_err(Rejected)?;
     Ok((jwk.common.key_id, key))
 }
 
-/// The first of these keys, each with its `kid` and why it is not used.
+/// Text that lists the first keys with their `kid` and the reason.
 fn list(keys: &[(Option<String>, &str)]) -> String {
     let mut list = String::new();
     for (kid, why) in keys.iter().take(MAX_LOGGED_KEYS) {
