@@ -1,16 +1,16 @@
-// The monitoring page. First what is decided, from answers to what is shown, without the document;
-// then the chart; then the document, and what happens in which order.
+// The monitoring page. The first part has pure functions, from responses of the API to the texts that are shown. The
+// chart and the document follow, and last the events.
 
 const REFRESH_MS = 30_000;
-// API Gateway gives up after 29 seconds; who has not answered by then will not.
+// Longer than the timeout of API Gateway, 29 seconds. No response comes later.
 const REQUEST_TIMEOUT_MS = 40_000;
 const CHARTED_RUNS = 48;
-// Dry runs are left out of the chart, so 48 runs may take more than one page of 100 reports.
+// The chart omits dry runs, so 48 runs can need more than one page of 100 reports.
 const MOST_PAGES = 3;
 
-// --- Words ---------------------------------------------------------------------------------
+// --- Numbers and times --------------------------------------------------------------------
 
-// The page is in English, so numbers and times are written as the reader's own English has them.
+// The page is in English, so numbers and times use the user's English locale.
 const LOCALE = navigator.languages.find((name) => name.startsWith('en')) ?? 'en-GB';
 const DAY_AND_TIME = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
 const formatNumber = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 }).format;
@@ -18,12 +18,12 @@ const formatTime = new Intl.DateTimeFormat(LOCALE, DAY_AND_TIME).format;
 const formatClock = new Intl.DateTimeFormat(LOCALE, { timeStyle: 'medium' }).format;
 const formatHour = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit' }).format;
 const formatDay = new Intl.DateTimeFormat(LOCALE, { day: 'numeric', month: 'short' }).format;
-// Not the reader's own: `1m` for a million is a metre or a minute to others.
+// A fixed locale, because some write a million as `1m`, which others read as a metre or a minute.
 const formatShort = new Intl.NumberFormat('en-US', { notation: 'compact' }).format;
 
 const plural = (count, one, many = `${one}s`) => `${formatNumber(count)} ${count === 1 ? one : many}`;
 
-/** A duration in its largest units: `3 days 4 hours`. Below an hour one is enough, and where `most` is 1. */
+/** A duration in its largest units, such as `3 days 4 hours`. At most `most` units; below one hour, one unit. */
 function duration(seconds, most = seconds < 3_600 ? 1 : 2) {
     const whole = Math.max(0, Math.floor(seconds));
     const units = [['day', 86_400, Infinity], ['hour', 3_600, 24], ['minute', 60, 60], ['second', 1, 60]];
@@ -34,7 +34,7 @@ function duration(seconds, most = seconds < 3_600 ? 1 : 2) {
         .map(([count, name]) => plural(count, name)).join(' ');
 }
 
-/** A period of time, with the day of its end only where it is another one. */
+/** A period of time. The end has a day only if it differs from the day of the start. */
 function between(from, to, word) {
     const end = formatDay(from) === formatDay(to) ? formatHour(to) : formatTime(to);
     return formatTime(from) === formatTime(to) ? formatTime(from) : `${formatTime(from)} ${word} ${end}`;
@@ -42,18 +42,18 @@ function between(from, to, word) {
 
 const took = (ms) => (ms < 1_000 ? `${formatNumber(ms)} ms` : `${formatNumber(ms / 1_000)} s`);
 
-/** The token in what somebody has pasted: with `Bearer`, a whole header or `curl` line, quotes, blanks. */
+/** Extracts the token from pasted text: with `Bearer`, a whole header or `curl` command, quotes or spaces. */
 function tokenIn(pasted) {
-    // A field of one line drops line ends, so there may be nothing between the word and the token.
+    // An input field removes line breaks, so there may be no space between the scheme and the token.
     const afterBearer = /(?:^|[\s:'"])bearer\s*([^\s'"]+)/i.exec(pasted)?.[1];
     const token = (afterBearer ?? pasted).replace(/[\s'"]/g, '');
-    // Nothing else can stand in a header.
+    // A header cannot contain other characters.
     return /^[\x21-\x7e]+$/.test(token) ? token : null;
 }
 
-// --- What the API answers ------------------------------------------------------------------
+// --- Responses of the API -----------------------------------------------------------------
 
-/** What went wrong with a call. `kind` is `status`, `network`, `timeout` or `unexpected`. */
+/** Error of a call. `kind` is `status`, `network`, `timeout` or `unexpected`. */
 class CallFailed extends Error {
     constructor(kind, status = 0, reason = '') {
         super(reason || kind);
@@ -68,7 +68,7 @@ const isStatistics = (it) =>
 const isReport = (it) => hasNumbers(it, [...COUNTS, 'failed']) && !Number.isNaN(Date.parse(it.started_at));
 const isPage = (it) => Array.isArray(it?.reports) && it.reports.every(isReport);
 
-/** Calls the API below `base`. The token is in this closure and nowhere else. */
+/** Client of the API below `base`. Only this closure holds the token. */
 function createApi(base) {
     let token = null;
 
@@ -93,7 +93,7 @@ function createApi(base) {
         try {
             answer = JSON.parse(text);
         } catch {
-            // A failure says more by its status, and a success is then not what is expected.
+            // Not JSON. The status describes a failure, and a success is reported as unexpected below.
         }
         if (!response.ok) {
             const reason = answer?.error ?? answer?.message;
@@ -137,7 +137,7 @@ const REFUSALS = {
     'Missing bearer token': 'Paste the token as your application gives it.',
 };
 
-/** A failure as a headline and what to make of it. `doing` is `read`, `count` (a dry run) or `clean`. */
+/** Headline and advice for a failure. `doing` is `read`, `count` (a dry run) or `clean`. */
 function failureWords({ kind, status, reason }, doing) {
     const quoted = reason ? `: “${reason}”` : '';
     const again = doing === 'read' ? 'The next try is in 30 seconds.' : 'Try again later.';
@@ -164,11 +164,11 @@ function failureWords({ kind, status, reason }, doing) {
     return [`The API refused the request (${status})${quoted}.`, ''];
 }
 
-// --- What is shown -------------------------------------------------------------------------
+// --- Texts --------------------------------------------------------------------------------
 
 const deletedBy = (it) => it.sessions_deleted + it.refresh_tokens_deleted + it.blacklisted_tokens_deleted;
 
-/** A text that others chose. Marks of direction in it would turn the words around it. */
+/** Text from outside. Bidirectional control characters in it could reorder the text around it. */
 const others = (text) => text.replace(/\p{Bidi_Control}/gu, '\ufffd');
 
 function startedBy({ trigger, requested_by: user }) {
@@ -176,10 +176,10 @@ function startedBy({ trigger, requested_by: user }) {
     return trigger === 'api' ? others(user ?? 'API') : 'hand';
 }
 
-/** The keys of the records that the table refused, as far as the report names them. */
+/** Keys of the records that the table rejected, if the report names them. */
 const refusedBy = (report) => (report.failed_records ?? []).map(others);
 
-/** What is worth knowing of a run, and nothing to act on. */
+/** Details of a run that need no action. */
 function asides(report) {
     const counted = [['reindexed', report.reindexed], ['changed elsewhere', report.changed_elsewhere], ['adopted', report.adopted]]
         .filter(([, count]) => count > 0).map(([name, count]) => `${formatNumber(count)} ${name}`);
@@ -188,9 +188,9 @@ function asides(report) {
 }
 
 /**
- * How a run went, in the same words wherever it is shown. `signs` are all that apply of `failed`, `attention` (malformed
- * records, which only a person can correct) and `incomplete`. `parts` are the words with the kind that each is shown as,
- * `also` what is worth knowing besides, and `said` is all of it.
+ * Outcome of a run, in the same words wherever it is shown. `signs` contains those of `failed`, `attention` (malformed
+ * records, which need manual correction) and `incomplete` that apply. `parts` are the words, each with its kind, `also`
+ * has the details, and `said` is the whole text.
  */
 function outcome(report) {
     const refused = Math.max(report.failed, refusedBy(report).length);
@@ -223,16 +223,16 @@ function malformedSentence({ malformed_records: malformed = 0 }) {
 const timeOf = (text) => (typeof text === 'string' ? Date.parse(text) : NaN);
 const startOf = (run) => Date.parse(run.started_at);
 
-// DynamoDB counts the items of a table about every six hours.
+// DynamoDB updates its item count about every six hours.
 const COUNT_AGE_MS = 6 * 3_600_000;
 
-/** The items that no list has, where they are more than a count of six hours ago explains; or else 0. */
+/** Number of items outside the due index, or 0 if the age of DynamoDB's count explains them. */
 function unseenItems({ unindexed_items: unindexed, table_items: items }) {
     const many = Number.isFinite(unindexed) && unindexed > 0 && unindexed > (Number.isFinite(items) ? items : 0) / 100;
     return many ? unindexed : 0;
 }
 
-/** What there is to say of them, to stand after a colon; or an empty string. */
+/** Sentence about these items, to follow a colon, or an empty string. */
 function unseenSentence(statistics) {
     const unseen = unseenItems(statistics);
     if (unseen === 0) return '';
@@ -241,7 +241,7 @@ function unseenSentence(statistics) {
         + '(DynamoDB’s own count, up to six hours old).';
 }
 
-/** What to do about items on no list. An adoption shows in DynamoDB's count only later, and is not asked for again. */
+/** Advice about these items. DynamoDB's count shows an adoption only later, so a recent adoption is not advised again. */
 function adoptWords(reports, now) {
     const adoption = reports.find((it) => !it.dry_run && it.adopted > 0 && now - startOf(it) < COUNT_AGE_MS);
     if (!adoption) {
@@ -252,7 +252,7 @@ function adoptWords(reports, now) {
         + 'DynamoDB may not have counted them yet.'];
 }
 
-/** The answer to “Is a cleanup needed?”, what to do besides, and whether it is a warning. */
+/** Answer to “Is a cleanup needed?”, further advice, and whether the answer is a warning. */
 function needView(statistics, reports, now) {
     const { expired_sessions: expired, oldest_expired_age_seconds: age } = statistics;
     const unseen = unseenSentence(statistics);
@@ -270,17 +270,17 @@ function needView(statistics, reports, now) {
     return { need: [...sentences, adopt].filter(Boolean).join(' '), advice, needed: expired > 0 || unseen !== '' };
 }
 
-// A schedule is not that exact, and a run may take its time.
+// Tolerance: schedules are not exact, and a run takes time before its report is stored.
 const LATE_MS = 5 * 60_000;
 
-/** What a dry run or a cleanup did not look at, beside its counts. */
+/** Note about the items that a dry run or a cleanup does not see. */
 function unseenNote(statistics, reports, now) {
     const unseen = unseenSentence(statistics);
     const [adopt, advice] = adoptWords(reports, now);
     return unseen && `Not counted: ${unseen} ${adopt || advice}`;
 }
 
-/** When the next cleanup comes, in words, and as the end of a sentence about the first one; or null. */
+/** Due time of the next cleanup, as a text and as the end of a sentence about the first cleanup, or null. */
 function nextView({ next_cleanup: next }, now) {
     const left = timeOf(next) - now;
     if (Number.isNaN(left)) return null;
@@ -293,7 +293,7 @@ function nextView({ next_cleanup: next }, now) {
 
 const UNITS = { second: 1_000, minute: 60_000, hour: 3_600_000, day: 86_400_000 };
 
-/** Milliseconds between two runs, where the schedule is a rate; null for `cron(…)`, which says no single one. */
+/** Milliseconds between two runs of a `rate(…)` schedule; null for `cron(…)`, which has no fixed period. */
 function periodOf(schedule) {
     const [, count, unit] = /^rate\((\d+) (second|minute|hour|day)s?\)$/.exec(schedule ?? '') ?? [];
     return Number(count) > 0 ? count * UNITS[unit] : null;
@@ -332,7 +332,7 @@ function statisticsView(it, reports, now) {
 
 const total = (runs, count) => runs.reduce((sum, run) => sum + count(run), 0);
 
-/** What several runs did, and how they went: for the chart as a whole, and for runs that share a bar. */
+/** Summary of several runs: of the whole chart, or of the runs that share a bar. */
 function together(runs) {
     const [first, last] = [runs[0], runs.at(-1)].map((run) => new Date(run.started_at));
     const sums = Object.fromEntries(['reindexed', 'changed_elsewhere', 'adopted'].map((name) => [name, total(runs, (it) => it[name] ?? 0)]));
@@ -365,14 +365,14 @@ function chartSummary(runs, dryRuns, gaps) {
     return `${parts.join(' ')} Each bar stands at the time of its run; the table below has the same figures.`;
 }
 
-/** What a bar says: of its run, or of all that share it. */
+/** Text of a bar: its run, or a summary of the runs that share it. */
 function readout(runs) {
     const [run] = runs;
     return runs.length > 1 ? together(runs) : `${formatTime(new Date(run.started_at))}, by ${startedBy(run)}: `
         + `${formatNumber(run.sessions_deactivated)} deactivated, ${formatNumber(deletedBy(run))} deleted, ${outcome(run).said}`;
 }
 
-/** What is said beside the counts of a report. */
+/** Notes below the counts of a report. */
 function notes(report) {
     const say = (count, sentence) => (count > 0 ? [sentence(plural(count, 'record'))] : []);
     return [
@@ -395,19 +395,19 @@ const counts = (report, [deactivated, deleted]) => [
     [`Expired blacklisted tokens ${deleted}`, report.blacklisted_tokens_deleted],
 ];
 
-/** What several runs did together, where one was not enough. */
+/** Sum of several runs, if one run could not finish the work. */
 function addUp(reports) {
     const total = { ...reports.at(-1) };
     for (const name of [...COUNTS, 'changed_elsewhere', 'reindexed', 'failed']) {
         total[name] = reports.reduce((sum, it) => sum + (it[name] ?? 0), 0);
     }
-    // A run whose time ran out leaves them for the next one to meet again.
+    // Consecutive runs can count the same malformed records, so they are not added up.
     total.malformed = Math.max(...reports.map((it) => it.malformed ?? 0));
     total.failed_records = [...new Set(reports.flatMap((it) => it.failed_records ?? []))];
     return total;
 }
 
-/** What the dialog shows. `phase` is `counting`, `counted`, `cleaning`, `cleaned` or `failed`. */
+/** Content of the dialog. `phase` is `counting`, `counted`, `cleaning`, `cleaned` or `failed`. */
 function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unseen }) {
     const title = dryRunOnly ? 'Dry run' : 'Clean up';
     const view = { title, busy: false, counts: [], notes: [], close: 'Close', confirm: null };
@@ -416,7 +416,7 @@ function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unsee
         return { ...view, busy: true, close: 'Cancel', status: 'Counting what a cleanup would do. Nothing is changed.' };
     }
     if (phase === 'counted') {
-        // A malformed record is moved off the list, which is a change, too.
+        // A malformed record is moved off the due list, which is a change, too.
         const nothing = preview.complete && [...COUNTS, 'malformed', 'reindexed'].every((name) => (preview[name] ?? 0) === 0);
         const shown = { ...view, notes: [...notes(preview), ...besides],
             counts: nothing ? [] : counts(preview, ['to deactivate', 'to delete']) };
@@ -446,17 +446,17 @@ function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unsee
         counts: done ? counts(done, ['deactivated', 'deleted']) : [] };
 }
 
-// --- The chart -----------------------------------------------------------------------------
+// --- The chart ----------------------------------------------------------------------------
 
-/** The higher one of the two in the middle; undefined of nothing. */
+/** The upper median. Undefined for an empty list. */
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** Pairs of neighbours. */
+/** Pairs of adjacent values. */
 const pairs = (values) => values.slice(1).map((value, index) => [values[index], value]);
 
 /**
- * Where the schedule did not run: between two scheduled runs, or since the last one, lies about twice what the schedule
- * says, or where it does not say it, what is usual. Oldest first; `runs` too.
+ * Gaps between scheduled runs, and since the last one: periods of about twice the schedule's period or more. If the
+ * schedule has no fixed period, the median is used. Gaps and `runs` are ordered from old to new.
  */
 function findGaps(runs, schedule, now) {
     const times = runs.filter((run) => run.trigger === 'schedule').map(startOf);
@@ -468,9 +468,9 @@ function findGaps(runs, schedule, now) {
 }
 
 /**
- * The axis of time, from a little before the first run to now, `width` pixels wide. A pause that would leave no room for
- * the runs is cut short. `at` gives the place of a time; `stretches` are the parts between the cuts, and `unit` is how many
- * pixels are usual between two runs.
+ * Time axis, from shortly before the first run to now, `width` pixels wide. Long pauses are cut, to leave space for the
+ * runs. `at` returns the position of a time, `stretches` are the parts between the cuts, and `unit` is the usual distance
+ * between two runs in pixels.
  */
 function timeAxis(runs, schedule, now, width) {
     const times = [...runs.map(startOf), now];
@@ -479,7 +479,7 @@ function timeAxis(runs, schedule, now, width) {
     const long = 6 * usual;
     const longest = Math.max(long, distances.filter((it) => it <= long).reduce((sum, it) => sum + it, 0) / 4);
     const shown = distances.map((it) => Math.min(it, longest));
-    // Few runs do not get wide bars, but room before them.
+    // If there are few runs, there is space before them instead of wide bars.
     const sum = shown.reduce((all, it) => all + it, 0);
     const before = Math.max(usual / 2, 12 * usual - sum);
     const scale = width / (before + sum);
@@ -504,7 +504,7 @@ function timeAxis(runs, schedule, now, width) {
 
 const TICK_MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 2_880, 10_080, 20_160, 40_320];
 
-/** Round times of day for the axis, with room for their words, and the day where it is another one. */
+/** Labels of the axis at round times of day. A label has a day if it differs from the label before. */
 function timeLabels({ at, scale, stretches }, end) {
     const room = 58;
     const minutes = TICK_MINUTES.find((it) => it * 60_000 * scale >= room) ?? TICK_MINUTES.at(-1);
@@ -513,10 +513,10 @@ function timeLabels({ at, scale, stretches }, end) {
     for (const { from, to } of stretches) {
         const midnight = new Date(from);
         midnight.setHours(0, 0, 0, 0);
-        // By the clock on the wall, which goes on evenly over a change to summer time.
+        // Local time, so that the labels stay round after a change of daylight saving time.
         for (let count = 0; ; count += 1) {
             const time = new Date(midnight.getFullYear(), midnight.getMonth(), midnight.getDate(), 0, count * minutes);
-            // A time that no calendar has is not below anything.
+            // Also ends the loop at an invalid date, which compares as false.
             if (!(time <= to)) break;
             const x = at(time);
             if (time < from || x < 8 || x > end - 44 || x < (labels.at(-1)?.x ?? -room) + room * 0.9) continue;
@@ -532,8 +532,8 @@ const MIN_BAR = 3;
 const MARK_HEIGHT = 14;
 
 /**
- * Runs side by side in the order of time. Whoever has no room at its own time stands a little later, and whoever would
- * stand too much later shares the bar before it.
+ * Columns of the runs, in chronological order. A run without space at its own time is moved to the right. If it would move
+ * too far, it shares the bar before it.
  */
 function placeRuns(runs, axis) {
     const pitch = Math.min(Math.max(axis.unit * 0.3, MIN_BAR + 1), 8);
@@ -551,15 +551,15 @@ function placeRuns(runs, axis) {
     });
 }
 
-/** The least round number that is not below `value`. */
+/** The smallest round number that is at least `value`. */
 function roundTop(value) {
     const scale = 10 ** Math.floor(Math.log10(Math.max(1, value)));
     return [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * scale).find((step) => step >= value);
 }
 
 /**
- * The scale of a measure: `share` of a value is between 0 and 1. It is logarithmic where, by a linear one, a quarter of the
- * bars would be too low to be seen beside the highest. Zero is at zero all the same.
+ * Scale of a measure. `share` maps a value to 0 to 1. The scale is logarithmic if a quarter of the bars would be too low
+ * to be visible on a linear scale. Zero maps to 0 in both cases.
  */
 function valueScale(values, height) {
     const highest = Math.max(...values);
@@ -576,14 +576,14 @@ function valueScale(values, height) {
     return { isLogarithmic: true, ticks, share: (value) => Math.log1p(value) / Math.log1p(10 ** powers) };
 }
 
-/** Where everything is, for a chart of this width: bars at the time of their runs, a panel for each measure. */
+/** Layout of a chart of this width: a panel for each measure, with bars at the times of the runs. */
 function chartLayout(runs, gaps, schedule, now, width) {
     const height = 92;
     const measures = [
         { name: 'Sessions deactivated', className: 'deactivated', of: (run) => run.sessions_deactivated },
         { name: 'Records deleted', className: 'deleted', of: deletedBy },
     ];
-    // The figures beside the grid take their room first; which they are depends little on which runs share a bar.
+    // The labels of the grid are measured first. They hardly depend on which runs share a bar.
     const write = (value) => (value < 10_000 ? formatNumber : formatShort)(value);
     const widest = Math.max(...measures.flatMap(({ of }) => valueScale(runs.map(of), height).ticks.map((tick) => write(tick).length)));
     const left = 14 + 7 * widest;
@@ -599,14 +599,14 @@ function chartLayout(runs, gaps, schedule, now, width) {
             name: scale.isLogarithmic ? `${name}, logarithmic scale` : name,
             ticks: scale.ticks.map((value) => ({ y: base - scale.share(value) * height, text: write(value) })),
             bars: columns.map((column, at) => ({ x: column.x - column.width / 2, width: column.width, value: values[at],
-                // What is not nothing can be seen.
+                // Values above 0 are always visible.
                 height: values[at] === 0 ? 0 : Math.max(2, scale.share(values[at]) * height) })),
         };
     });
     const marksAt = panels.at(-1).base + 14;
     const marks = columns.map((column) => ({ x: column.x, count: column.runs.length,
         kinds: Object.keys(SIGNS).filter((sign) => column.runs.some((run) => outcome(run).signs.includes(sign))) }));
-    // What went wrong twice with a run has one mark below the other.
+    // Several marks of one run are below each other.
     const labelsAt = marksAt + 26 + MARK_HEIGHT * (Math.max(1, ...marks.map(({ kinds, count }) => kinds.length + (count > 1))) - 1);
     return {
         width, height: labelsAt + 22, left, right: width, now: right, panels, columns, marks, marksAt, labelsAt,
@@ -614,7 +614,7 @@ function chartLayout(runs, gaps, schedule, now, width) {
         gaps: gaps.map((gap) => ({ ...gap, x: left + axis.at(gap.from) + axis.unit / 2,
             end: left + axis.at(gap.to) - (gap.isOpen ? 0 : axis.unit / 2) })).filter(({ x, end }) => end > x),
         cuts: axis.cuts.map(({ x, end, from, to }) => ({ x: left + (x + end) / 2, width: end - x, words: duration((to - from) / 1_000, 1) })),
-        /** The index of the bar next to this place. */
+        /** Index of the bar that is closest to this position. */
         columnAt: (x) => columns.reduce((best, column, index) =>
             (Math.abs(column.x - x) < Math.abs(columns[best].x - x) ? index : best), 0),
     };
@@ -627,7 +627,7 @@ function svg(name, attributes = {}, ...children) {
     return element;
 }
 
-/** A cross, a diamond, a triangle: told apart without colour. */
+/** A cross, a diamond and a triangle, which differ without colour. */
 const SIGNS = {
     failed: { words: 'failed', path: (x, y) => `M${x - 4},${y - 4}l8,8m0,-8l-8,8` },
     attention: { words: 'malformed records: correct them', path: (x, y) => `M${x},${y - 6}l6,6l-6,6l-6,-6z` },
@@ -635,7 +635,7 @@ const SIGNS = {
 };
 const mark = (kind, x, y) => svg('path', { class: `${kind}-mark`, d: SIGNS[kind].path(x, y) });
 
-/** The mark by itself, to stand in a line of text that says the same. */
+/** The mark, for use within text that has the same meaning. */
 const markInText = (kind) => svg('svg', { class: 'sign', width: 16, height: 12, 'aria-hidden': 'true' }, mark(kind, 7, 6));
 
 const gapInText = () => svg('svg', { class: 'sign', width: 16, height: 12, 'aria-hidden': 'true' },
@@ -664,7 +664,7 @@ function drawChart(layout) {
             drawing.append(svg('rect', { class: panel.className, x: bar.x, y: panel.base - bar.height,
                 width: bar.width, height: bar.height, 'data-value': bar.value }));
         }
-        // Two strokes through the axis, as where a piece of paper is torn out.
+        // Two strokes across the axis mark a cut.
         for (const { x } of layout.cuts) {
             drawing.append(svg('path', { class: 'cut', d: `M${x - 5},${panel.base + 5}l4,-10m4,0l-4,10` }));
         }
@@ -675,7 +675,7 @@ function drawChart(layout) {
     }
     for (const { x, kinds, count } of layout.marks) {
         kinds.forEach((kind, index) => drawing.append(mark(kind, x, layout.marksAt + MARK_HEIGHT * index)));
-        // How many runs share the bar stands below their marks, where that is not beside those of another one.
+        // The number of runs that share the bar, below their marks, unless it would be next to other marks.
         const hasRoom = !layout.marks.some((it) => it.kinds.length > kinds.length && Math.abs(it.x - x) < 20);
         if (count > 1 && hasRoom) drawing.append(text(x, layout.marksAt + MARK_HEIGHT * kinds.length + 4, `×${count}`));
     }
@@ -686,7 +686,7 @@ function drawChart(layout) {
     return drawing;
 }
 
-// --- The document --------------------------------------------------------------------------
+// --- The document -------------------------------------------------------------------------
 
 const byId = (id) => document.getElementById(id);
 const setText = (id, text) => { byId(id).textContent = text; };
@@ -706,7 +706,7 @@ function timeElement(iso) {
     return shown;
 }
 
-/** How a run went, each part with its mark, and `write` applied to its words. */
+/** Elements of an outcome: each part with its mark, and its words converted by `write`. */
 function outcomeElements({ parts }, write = (words) => words) {
     return parts.flatMap(({ kind, words }, index) => [...(index > 0 ? [', '] : []),
         element('span', kind, ...(SIGNS[kind] ? [markInText(kind)] : []), write(words))]);
@@ -752,9 +752,9 @@ function reportRow(report) {
         ...numbers.map((text) => element('td', 'number', text)));
 }
 
-// What was read last, with this token.
+// The last data that was read with this token.
 let known = { statistics: null, reports: [], charted: [], dryRuns: 0 };
-// The newest run of the bar that is pointed at or chosen by keyboard.
+// Newest run of the bar that is selected with the pointer or the keyboard.
 let chosen = null;
 
 const HINT = 'Point at a run, tap it, or choose it with the arrow keys, to read its figures.';
@@ -777,7 +777,7 @@ function redrawChart() {
         setText('readout', '');
         return;
     }
-    // The clock of this device may be behind the API's.
+    // The clock of this device may be slower than the clock of the API.
     const now = Math.max(Date.now(), startOf(charted.at(-1)));
     const gaps = findGaps(charted, statistics?.schedule, now);
     setText('chart-summary', chartSummary(charted, known.dryRuns, gaps));
@@ -799,14 +799,14 @@ function redrawChart() {
             chooser.value = index;
             chooser.setAttribute('aria-valuetext', readout(column.runs));
         }
-        // Its height is there from the beginning, so that nothing jumps.
+        // The hint reserves the height, so that the layout does not shift.
         setText('readout', column ? readout(column.runs) : HINT);
     };
     const point = (event) => choose(event.type === 'pointerleave' ? -1
         : layout.columnAt(event.clientX - drawing.getBoundingClientRect().left));
     drawing.addEventListener('pointermove', point);
     drawing.addEventListener('pointerdown', point);
-    // A finger leaves when it is lifted, and would take the figures with it.
+    // On touch, lifting the finger also fires this event. The selection must stay then.
     drawing.addEventListener('pointerleave', (event) => event.pointerType === 'mouse' && point(event));
     chooser.max = columns.length - 1;
     chooser.oninput = () => choose(Number(chooser.value));
@@ -822,7 +822,7 @@ function redrawChart() {
 
 function showReports(reports) {
     const real = reports.filter((it) => !it.dry_run).slice(0, CHARTED_RUNS);
-    // As far back as the chart, so that the table can stand for it.
+    // The table starts at the same run as the chart, so that it can replace the chart.
     const shown = real.length < CHARTED_RUNS ? reports : reports.slice(0, reports.indexOf(real.at(-1)) + 1);
     Object.assign(known, { reports, charted: real.toReversed(), dryRuns: shown.length - real.length });
     byId('reports').replaceChildren(...shown.map(reportRow));
@@ -832,29 +832,29 @@ function showReports(reports) {
 
 function showFailure([headline, advice]) {
     const notice = element('div', 'notice', element('strong', '', headline), ' ', advice);
-    // The same again is not said again.
+    // An unchanged alert must not be announced again.
     if (byId('alert').textContent !== notice.textContent) byId('alert').replaceChildren(notice);
 }
 
-// --- What happens when ---------------------------------------------------------------------
+// --- Events -------------------------------------------------------------------------------
 
 const api = createApi(location.pathname.replace(/\/+$/, ''));
 let timer = 0;
 let refreshing = null;
 let refreshedAt = 0;
-// Counts the tokens, so that an answer to a forgotten one is not shown.
+// Number of the current token. Responses to an earlier token are not shown.
 let visit = 0;
 
 function showSignIn(words) {
     api.forget();
     visit += 1;
-    // What was asked with this token is not waited for with the next.
+    // The next token must not wait for requests of this one.
     refreshing = null;
     clearTimeout(timer);
     if (byId('dialog').open) closeDialog();
     for (const id of ['session', 'dashboard', 'footer']) byId(id).hidden = true;
     byId('sign-in').hidden = false;
-    // What was read with the token goes with it.
+    // Removes all data that was read with this token.
     known = { statistics: null, reports: [], charted: [], dryRuns: 0 };
     chosen = null;
     byId('dashboard').classList.remove('stale');
@@ -903,7 +903,7 @@ function markStale(words) {
     showFailure(refreshedAt === 0 ? words : [words[0], `${words[1]} The numbers below are old, of ${formatClock(refreshedAt)}.`]);
 }
 
-/** Reads everything anew. One at a time: a call meanwhile waits for the one that is under way. */
+/** Reads all data again. Concurrent calls share one refresh. */
 function refresh() {
     clearTimeout(timer);
     if (refreshing) return refreshing;
@@ -916,7 +916,7 @@ function refresh() {
     return refreshing;
 }
 
-/** Whoever asks for it is told of it, also by ear. */
+/** Refreshes on request of the user, and announces the result to screen readers. */
 async function refreshByHand() {
     const mine = visit;
     setText('refreshed', 'Refreshing …');
@@ -938,7 +938,7 @@ async function readAll() {
             showSignIn(words);
             return;
         }
-        // A table may be too large to be counted in time. What its runs did can be shown all the same.
+        // The table may be too large to count in time. The reports can be shown without the counts.
         if (answers[1].status === 'fulfilled') showReports(answers[1].value);
         markStale(words);
         return;
@@ -952,13 +952,13 @@ async function readAll() {
     showStatistics(answers[0].value, answers[1].value);
     showReports(answers[1].value);
     sayRefreshed(false);
-    // Said once, and not at each refresh.
+    // Announced once, not at each refresh.
     if (first) setText('status', `Is a cleanup needed? ${byId('need').textContent}${
         byId('next-panel').classList.contains('some') ? ` Next cleanup: ${byId('next').textContent}.` : ''}`);
     else if (wasStale) setText('status', 'The numbers are up to date again.');
 }
 
-// A refusal meanwhile would hide what becomes of the run, which refreshes at its end.
+// No refresh during a run, because its failure would hide the result of the run. The run refreshes at its end.
 const isAtWork = () => dialog.phase === 'counting' || dialog.phase === 'cleaning';
 
 function schedule() {
@@ -991,7 +991,7 @@ function showDialog(state) {
         ticking = setInterval(tick, 1_000);
     }
     if (!byId('dialog').open) byId('dialog').showModal();
-    // The safe answer has the focus, and the heading while there is none.
+    // Focuses the safe button, or the heading if there is no such button.
     byId(view.close === null ? 'dialog-heading' : 'dialog-close').focus();
 }
 
@@ -1002,7 +1002,7 @@ function closeDialog() {
     byId('dialog').close();
 }
 
-/** Carries a call out for the dialog; what comes after it was closed, or the token forgotten, is not shown. */
+/** Makes a call for the dialog. A result that arrives after the dialog was closed or the token forgotten is not shown. */
 async function forDialog(state, doing, makeCall, then) {
     const mine = visit;
     showDialog(state);
@@ -1016,7 +1016,7 @@ async function forDialog(state, doing, makeCall, then) {
         if (failure.status === 401) showSignIn(failureWords(failure, doing));
         else showDialog({ ...state, phase: 'failed', failure, doing });
     } finally {
-        // What was under way before the run knows nothing of it.
+        // A refresh that started before the run does not include it, so another one follows.
         if (mine === visit) await Promise.resolve(refreshing).then(() => mine === visit && refresh());
     }
 }
@@ -1045,7 +1045,7 @@ byId('dialog').addEventListener('cancel', (event) => {
     event.preventDefault();
     if (dialog.phase !== 'cleaning') closeDialog();
 });
-// A browser may close it all the same, at the second Escape.
+// Some browsers close the dialog at the second Escape in spite of preventDefault().
 byId('dialog').addEventListener('close', () => {
     if (dialog.phase !== 'closed') showDialog(dialog);
 });
@@ -1054,11 +1054,11 @@ document.addEventListener('visibilitychange', () => {
     if (document.hidden || Date.now() - refreshedAt < REFRESH_MS) schedule();
     else refresh();
 });
-// A stack on this machine answers without a network, too: asking tells.
+// A stack on this machine responds without a network, too, so the page tries in both cases.
 for (const change of ['online', 'offline']) {
     window.addEventListener(change, () => api.hasToken() && !document.hidden && !isAtWork() && refresh());
 }
-// A browser may keep a page that was left, for whoever goes back to it.
+// A browser may keep the page in its back/forward cache, with the token in memory.
 window.addEventListener('pagehide', () => api.hasToken() && showSignIn());
 
 let drawnWidth = 0;
