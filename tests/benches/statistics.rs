@@ -29,7 +29,7 @@ const SESSIONS: [usize; 3] = [10_000, 100_000, 1_000_000];
 const LIVE: usize = 13;
 const EXPIRED: usize = 1;
 const OF: usize = 20;
-/// Number of counts of each table. The minimum is shown beside the median, because other processes
+/// Number of counts of each table. The minimum is printed with the median, because other processes
 /// may use the machine.
 const TIMES: usize = 9;
 

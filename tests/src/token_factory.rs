@@ -240,8 +240,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts an authorizer with these variables. `verifier` has the same keys and tells the reason
-    /// of a denial, which the authorizer does not reveal.
+    /// Starts an authorizer with these variables. `verifier` has the same keys and returns the
+    /// reason of a deny, which the authorizer does not reveal.
     pub async fn new<const N: usize>(
         variables: [(&'static str, &str); N],
         verifier: TokenVerifier,

@@ -7,8 +7,8 @@ use lambda_http::http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use session_domain::{CleanupReport, Counts, Trigger};
 use session_functions::http::{ApiError, RawBody, query};
-use session_functions::reports::{Cursor, Page};
-use session_lifecycle::ports::ReportFilter;
+use session_functions::reports::{Page, decode_cursor};
+use session_lifecycle::ports::{ReportCursor, ReportFilter};
 
 /// How many reports a page has where nothing is said.
 const DEFAULT_LIMIT: u8 = 20;
@@ -46,7 +46,7 @@ fn columns() -> impl Iterator<Item = &'static str> {
 pub(crate) struct ReportQuery {
     pub(crate) filter: ReportFilter,
     pub(crate) limit: u8,
-    pub(crate) cursor: Option<Cursor>,
+    pub(crate) cursor: Option<ReportCursor>,
     pub(crate) csv: bool,
 }
 
@@ -76,7 +76,7 @@ impl ReportQuery {
         }
         let cursor = read(
             get("cursor"),
-            |text| Cursor::parse(text).filter(|cursor| cursor.suits(&filter)),
+            |text| decode_cursor(text).filter(|cursor| cursor.is_within(&filter)),
             "cursor must be the next of an earlier answer",
         )?;
         Ok(Self {

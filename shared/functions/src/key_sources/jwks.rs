@@ -1,4 +1,4 @@
-//! The endpoint of a JWK Set (RFC 7517 §5) that an identity provider serves, and rotates.
+//! Source of keys: a JWK Set (RFC 7517 §5) that an identity provider serves.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -8,36 +8,41 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::HttpError;
 use http::Uri;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jsonwebtoken::Algorithm;
-use session_domain::{Timestamp, error_chain};
+use session_domain::Timestamp;
 use session_lifecycle::clock::Deadline;
-use session_token::keys::{Fetch, FetchError, FetchKeys, Fetched, read_jwks};
+use session_token::keys::{
+    BoxError, Fetch, FetchError, FetchKeys, Fetched, InvalidJwks, read_jwks,
+};
 
-/// The largest document that is read, in bytes.
+/// Maximum size of a document.
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 
-/// For how long a set is believed where its server says nothing of it.
+/// Cache lifetime of a set if the server names none.
 const DEFAULT_TTL_SECONDS: i64 = 300;
 
-/// For how long at the most, whatever its server says.
+/// Maximum cache lifetime, whatever the server says.
 const MAX_TTL_SECONDS: i64 = 3_600;
 
-/// For how long where its server forbids to keep it at all: a fetch for each request would be slow,
-/// and hard on the server.
+/// Minimum cache lifetime, even if the server forbids caching: a fetch for each request would be slow,
+/// and would overload the server.
 const MIN_TTL_SECONDS: i64 = 30;
 
-/// Where a JWK Set is served: over HTTPS, or on this machine.
+/// URL of a JWK Set: over HTTPS, or on loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwksUrl(Uri);
 
 impl JwksUrl {
-    /// Reads a URL. Plain HTTP is for loopback alone, for whoever can change the answer can sign.
+    /// Parses a URL. Plain HTTP is accepted on loopback only, because anyone who can change the
+    /// response can sign tokens.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let url: Uri = text.parse().ok()?;
-        // Credentials would stand in the log.
+        // Credentials would be logged.
         if url.authority()?.as_str().contains('@') {
             return None;
         }
@@ -53,7 +58,7 @@ impl JwksUrl {
     }
 }
 
-/// The server of a JWK Set.
+/// A server of a JWK Set.
 #[derive(Debug)]
 pub struct JwksEndpoint {
     connector: Connector,
@@ -62,7 +67,7 @@ pub struct JwksEndpoint {
 }
 
 impl JwksEndpoint {
-    /// The server at `url`, of keys for `algorithm`.
+    /// A server at `url` that has keys for `algorithm`.
     #[must_use]
     pub fn new(url: JwksUrl, algorithm: Algorithm) -> Self {
         let connector = Connector::builder();
@@ -79,54 +84,83 @@ impl JwksEndpoint {
         }
     }
 
-    async fn fetch_set(&self, timeout: Duration) -> Result<Fetched, FetchError> {
-        let transient = |why: &str| FetchError::Transient(format!("{}: {why}", self.url.0));
-        let fetched = tokio::time::timeout(timeout, self.document()).await;
-        let (document, ttl_seconds) = fetched
-            .map_err(|_| transient("no answer in time"))?
-            .map_err(|why| transient(&why))?;
-        let keys = read_jwks(&document, self.algorithm).map_err(|it| transient(&it.to_string()))?;
-        // A provider that loses its keys for a moment must not log everybody out.
+    async fn fetch_set(&self, deadline: Deadline) -> Result<Fetched, FetchError> {
+        let fetched = tokio::time::timeout(deadline.remaining(), self.keys()).await;
+        fetched.unwrap_or(Err(Cause::Timeout)).map_err(|source| {
+            let url = self.url.0.clone();
+            FetchError::transient(JwksError { url, source })
+        })
+    }
+
+    /// The keys, with their cache lifetime.
+    async fn keys(&self) -> Result<Fetched, Cause> {
+        let (document, ttl_seconds) = self.document().await?;
+        let keys = read_jwks(&document, self.algorithm)?;
+        // A provider that serves no keys for a moment must not invalidate all tokens.
         if keys.is_empty() {
-            let why = format!("the JWK Set has no usable key for {:?}", self.algorithm);
-            return Err(transient(&why));
+            return Err(Cause::NoUsableKey(self.algorithm));
         }
         Ok(Fetched { keys, ttl_seconds })
     }
 
-    /// The document, and for how many seconds it may be kept.
-    async fn document(&self) -> Result<(Vec<u8>, i64), String> {
-        let mut request = HttpRequest::get(self.url.0.to_string()).map_err(|it| it.to_string())?;
+    /// The document, and its cache lifetime in seconds.
+    async fn document(&self) -> Result<(Vec<u8>, i64), Cause> {
+        let mut request = HttpRequest::get(self.url.0.to_string())?;
         request.headers_mut().insert("accept", "application/json");
         request.headers_mut().insert("accept-encoding", "identity");
-        let response = self.connector.call(request).await;
-        let response = response.map_err(|error| error_chain(&error))?;
-        // A redirect, too: where it leads to is not what was configured.
+        let response = self.connector.call(request).await?;
+        // Redirects are errors, too: their target is not the configured URL.
         if response.status().as_u16() != 200 {
-            return Err(format!("the status is {}", response.status().as_u16()));
+            return Err(Cause::Status(response.status().as_u16()));
         }
         let coding = response.headers().get("content-encoding");
         if let Some(coding) = coding.filter(|it| !it.eq_ignore_ascii_case("identity")) {
-            return Err(format!(
-                "the document is compressed (content-encoding: {coding}), although that was not asked for"
-            ));
+            return Err(Cause::Compressed(coding.to_owned()));
         }
         let ttl_seconds = freshness_lifetime(&response);
         let body = Limited::new(response.into_body(), MAX_DOCUMENT_BYTES)
             .collect()
-            .await;
-        let body = body.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                format!(
-                    "the document is larger than {} KiB",
-                    MAX_DOCUMENT_BYTES / 1024
-                )
-            } else {
-                error_chain(&*error)
-            }
-        })?;
+            .await
+            .map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    Cause::TooLarge
+                } else {
+                    Cause::Body(error)
+                }
+            })?;
         Ok((body.to_bytes().into(), ttl_seconds))
     }
+}
+
+/// Error of fetching a JWK Set.
+#[derive(Debug, thiserror::Error)]
+#[error("no JWK Set from {url}")]
+struct JwksError {
+    url: Uri,
+    source: Cause,
+}
+
+/// What was wrong with the server or its response.
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error("no answer in time")]
+    Timeout,
+    #[error("the request is invalid")]
+    Request(#[from] HttpError),
+    #[error("the server could not be reached")]
+    Connection(#[from] ConnectorError),
+    #[error("the status is {0}")]
+    Status(u16),
+    #[error("the document is compressed (content-encoding: {0}), although that was not asked for")]
+    Compressed(String),
+    #[error("the document is larger than {} KiB", MAX_DOCUMENT_BYTES / 1024)]
+    TooLarge,
+    #[error("the document could not be read")]
+    Body(#[source] BoxError),
+    #[error(transparent)]
+    Invalid(#[from] InvalidJwks),
+    #[error("the JWK Set has no usable key for {0:?}")]
+    NoUsableKey(Algorithm),
 }
 
 impl FetchKeys for JwksEndpoint {
@@ -135,19 +169,14 @@ impl FetchKeys for JwksEndpoint {
         _: Timestamp,
         timeout: Duration,
     ) -> Pin<Box<dyn Future<Output = Fetch> + Send + '_>> {
-        Box::pin(async move {
-            let deadline = Deadline::after(timeout);
-            let outcome = self.fetch_set(timeout).await;
-            let took = deadline.elapsed();
-            Fetch { outcome, took }
-        })
+        super::measured(timeout, |deadline| self.fetch_set(deadline))
     }
 }
 
-/// For how long an answer is fresh (RFC 9111 §4.2, §5.2.2), within our own limits.
+/// Freshness lifetime of a response in seconds (RFC 9111 §4.2, §5.2.2), within our own limits.
 fn freshness_lifetime(response: &HttpResponse) -> i64 {
     let headers = response.headers();
-    let mut said = None;
+    let mut lifetime = None;
     for directive in headers
         .get_all("cache-control")
         .flat_map(|it| it.split(','))
@@ -155,14 +184,14 @@ fn freshness_lifetime(response: &HttpResponse) -> i64 {
         let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
         match name.trim().to_ascii_lowercase().as_str() {
             "no-store" | "no-cache" => return MIN_TTL_SECONDS,
-            "max-age" => said = value.trim().trim_matches('"').parse::<u32>().ok(),
+            "max-age" => lifetime = value.trim().trim_matches('"').parse::<u32>().ok(),
             _ => {}
         }
     }
     let age = headers
         .get("age")
         .and_then(|age| age.trim().parse::<u32>().ok());
-    match said {
+    match lifetime {
         None => DEFAULT_TTL_SECONDS,
         Some(max_age) => match i64::from(max_age) - i64::from(age.unwrap_or(0)) {
             ..=0 => MIN_TTL_SECONDS,

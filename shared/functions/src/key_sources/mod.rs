@@ -1,8 +1,9 @@
-//! Where the keys that verify tokens come from.
+//! Sources of the keys that verify tokens.
 
 mod jwks;
 mod secrets_manager;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,12 @@ use jsonwebtoken::Algorithm;
 pub use jwks::{JwksEndpoint, JwksUrl};
 pub use secrets_manager::{SecretReference, StoredSecret};
 use session_domain::Timestamp;
-use session_token::keys::{CachedKeys, FetchError, FetchKeys, KeySet, Keys, VerifyingKey};
+use session_lifecycle::clock::Deadline;
+use session_token::keys::{
+    CachedKeys, Fetch, FetchError, FetchKeys, Fetched, KeySet, Keys, VerifyingKey,
+};
 
-/// Where keys come from, as it is configured.
+/// The configured source of keys.
 #[derive(Debug)]
 pub enum KeySource {
     /// `JWT_SECRET` or `JWT_PUBLIC_KEY`: the key itself.
@@ -25,12 +29,13 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// The keys of this source, fetched where they have to be; a fetch may take `timeout`. Where
-    /// the first one fails and may pass, it is logged, and tried again after a short pause.
+    /// The keys of this source, fetched if necessary. `timeout` limits each fetch. If the first fetch
+    /// fails with [`FetchError::Transient`], the error is logged, and a request fetches again after a
+    /// short cool-down.
     ///
     /// # Errors
     ///
-    /// What does not pass before somebody acts, in a sentence.
+    /// [`FetchError::Permanent`].
     pub async fn load(
         self,
         algorithm: Algorithm,
@@ -47,4 +52,20 @@ impl KeySource {
         let keys = CachedKeys::load(source, now, timeout).await;
         keys.map(Keys::Cached)
     }
+}
+
+/// Runs a fetch with a deadline, and measures how long it takes.
+fn measured<'a, F>(
+    timeout: Duration,
+    fetch: impl FnOnce(Deadline) -> F + Send + 'a,
+) -> Pin<Box<dyn Future<Output = Fetch> + Send + 'a>>
+where
+    F: Future<Output = Result<Fetched, FetchError>> + Send + 'a,
+{
+    Box::pin(async move {
+        let deadline = Deadline::after(timeout);
+        let outcome = fetch(deadline).await;
+        let took = deadline.elapsed();
+        Fetch { outcome, took }
+    })
 }

@@ -3,9 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Schedule;
-use crate::reports;
 use session_domain::{CleanupReport, Trigger};
-use session_lifecycle::ports::{ReadReports, ReportFilter, StoreError};
+use session_lifecycle::ports::{ReadReports, ReportCursor, ReportFilter, StoreError};
 
 /// How late a run may start without being overdue. Lambda retries an event for one hour.
 const MAX_DELAY: TimeDelta = TimeDelta::hours(1);
@@ -54,18 +53,18 @@ impl ScheduledRuns {
         };
         let (mut last, mut successes) = (None, Vec::new());
         let mut searched_back_to = begin;
-        let mut after: Option<String> = None;
+        let mut after: Option<ReportCursor> = None;
         for _ in 0..MAX_PAGES {
             let limit = if after.is_none() {
                 EXAMINED_RUNS
             } else {
                 PAGE_SIZE
             };
-            let page = table.reports(&filter, limit, after.as_deref()).await?;
+            let page = table.reports(&filter, limit, after.as_ref()).await?;
             last = last.or(page.reports.first().map(|report| report.started_at));
             let succeeded = |report: &CleanupReport| report.error.is_none();
             successes.extend(page.reports.into_iter().filter(succeeded));
-            let next = page.next.as_deref().and_then(reports::started_at);
+            let next = page.next.as_ref().and_then(ReportCursor::started_at);
             searched_back_to = next.or(begin);
             after = page.next;
             if successes.len() >= EXAMINED_RUNS.into() || after.is_none() {

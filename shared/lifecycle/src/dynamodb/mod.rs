@@ -7,6 +7,7 @@ mod error;
 mod item;
 mod read;
 mod records;
+mod report_item;
 mod reports;
 mod scan;
 mod statement;

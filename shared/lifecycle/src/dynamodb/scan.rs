@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use super::item::{
     Item, PK, READ_ATTRIBUTES, SK, TTL, TTL_NAME, item_key, key_item, read_keyed, take_key, time,
 };
-use super::reports::PARTITION;
+use super::report_item::PARTITION;
 use super::{Table, items, metered};
 use crate::ports::{Metered, ScanPage, ScanTable, StoreAdoptionCheckpoint, StoreError};
 use session_domain::{

@@ -1,31 +1,35 @@
-//! The keys that verify tokens: what they are, where they come from, how long they are believed.
+//! The keys that verify tokens: key sets, their sources and their cache.
 
 mod cache;
+mod error;
+mod fetch;
 mod jwks;
 mod key;
 mod roca;
 
 use std::sync::Arc;
 
-pub use cache::{CachedKeys, Fetch, FetchKeys, Fetched};
+pub use cache::CachedKeys;
+pub use error::{BoxError, FetchError, KeysUnavailable};
+pub use fetch::{Fetch, FetchKeys, Fetched};
 pub use jwks::{InvalidJwks, read_jwks};
 pub use key::{UnsuitableKey, VerifyingKey};
 
 use session_domain::Timestamp;
 
-/// Keys that are believed at some time.
+/// The keys that may have signed a token.
 #[derive(Debug)]
 pub enum KeySet {
-    /// Any of these may have signed, whatever `kid` a token names.
+    /// Any of these keys may have signed, whatever `kid` the token has.
     Any(Vec<VerifyingKey>),
-    /// The one with the token's `kid` must have signed; no `kid` is a name like any other.
+    /// Only the key with the token's `kid` may have signed. A missing `kid` is a name, too.
     Named(Vec<(Option<String>, VerifyingKey)>),
-    /// Any of these may have signed, or one that could not be fetched.
+    /// Any of these keys may have signed, or one that could not be fetched.
     Incomplete {
-        /// Those that are at hand.
+        /// The keys that were fetched.
         keys: Vec<VerifyingKey>,
-        /// Why one is not.
-        why: String,
+        /// Why the other key was not fetched.
+        error: Arc<FetchError>,
     },
 }
 
@@ -40,7 +44,7 @@ impl KeySet {
         any.iter().chain(named.map(|(_, key)| key))
     }
 
-    /// Whether there is no key at all.
+    /// Whether the set contains no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self {
@@ -49,50 +53,37 @@ impl KeySet {
         }
     }
 
-    /// Tells whether these are all the keys that may have signed.
+    /// Checks that the set contains every key that may have signed.
     ///
     /// # Errors
     ///
-    /// Why one is not at hand: a signature that none of these verifies may be good.
+    /// A key could not be fetched. A signature that no key of the set verifies may be valid.
     pub fn complete(&self) -> Result<(), KeysUnavailable> {
         match self {
             Self::Any(_) | Self::Named(_) => Ok(()),
-            Self::Incomplete { why, .. } => Err(KeysUnavailable(why.clone())),
+            Self::Incomplete { error, .. } => Err(KeysUnavailable {
+                source: Some(Arc::clone(error)),
+            }),
         }
     }
 }
 
-/// Why there are no keys to verify a token with, for now. It is not the token's fault.
-#[derive(Debug, thiserror::Error)]
-#[error("the keys cannot be fetched: {0}")]
-pub struct KeysUnavailable(String);
-
-/// Why keys were not fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// Not reached, too slow, or not what was expected: it may pass.
-    #[error("{0}")]
-    Transient(String),
-    /// It will not pass before somebody acts.
-    #[error("{0}")]
-    Permanent(String),
-}
-
-/// The keys of a verifier.
+/// The keys of a [`TokenVerifier`](crate::TokenVerifier).
 #[derive(Debug)]
 pub enum Keys {
-    /// Those do not change.
+    /// Static keys.
     Fixed(Arc<KeySet>),
-    /// Those do.
+    /// Keys that are fetched and cached.
     Cached(CachedKeys),
 }
 
 impl Keys {
-    /// The keys at `now`, fetched again where those at hand are too old, or have none for `kid`.
+    /// The keys at `now`. They are fetched again if the cached ones are stale or have none for `kid`.
     ///
     /// # Errors
     ///
-    /// There are none, or none for `kid` while it cannot be known whether there is one by now.
+    /// There are no keys; or there are none for `kid`, and the last fetch failed, so that one may
+    /// exist.
     pub async fn at(
         &self,
         now: Timestamp,

@@ -33,7 +33,7 @@ async fn rejects_claims_that_are_not_a_plain_json_object() {
     let members = good_claims().to_string();
     let members = members.trim_matches(['{', '}']);
     for payload in no_objects() {
-        // With the required claims beside the single invalid one.
+        // With the required claims next to the single invalid one.
         let payload = String::from_utf8(payload).map_or_else(
             |not_text| {
                 let bytes = not_text.into_bytes();
@@ -398,7 +398,7 @@ async fn rejects_lookalike_issuer_or_audience() {
 
 #[tokio::test]
 async fn logs_name_of_malformed_claim_but_never_its_value() {
-    const VALUE: &str = "a value of nobody else's";
+    const VALUE: &str = "a value that occurs nowhere else";
     let (signer, target) = target().await;
     for (name, value, why) in [
         ("sub", json!(42), "the claim sub is malformed"),

@@ -1,4 +1,4 @@
-//! Attacks with malformed tokens that some parsers accept, or take for another token.
+//! Attacks with malformed tokens that some parsers accept, or mistake for another token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

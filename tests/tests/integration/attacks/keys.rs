@@ -1,4 +1,4 @@
-//! Attacks with unsuitable keys in a JWK Set, beside a valid one.
+//! Attacks with unsuitable keys in a JWK Set, next to a valid one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
