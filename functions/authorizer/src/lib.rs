@@ -32,7 +32,7 @@ type Context = BTreeMap<String, String>;
 /// Response, in the form that the gateway expects.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum AuthorizerAnswer {
+pub enum AuthorizerResponse {
     /// For REST APIs, and for HTTP APIs with payload 1.0.
     Policy(ApiGatewayCustomAuthorizerResponse<Context>),
     /// For HTTP APIs with payload 2.0.
@@ -85,12 +85,12 @@ impl Authorizer {
         &self,
         event: &AuthorizerEvent,
         now: DateTime<Utc>,
-    ) -> Result<AuthorizerAnswer, AuthorizerError> {
+    ) -> Result<AuthorizerResponse, AuthorizerError> {
         self.metrics.record_invocation(now);
         let gateway = event.gateway()?;
         let decision = self.authorize.decide(event.authorization(), now).await;
         self.metrics.record_validation(&decision, now);
-        Ok(answer(&gateway, decision?))
+        Ok(respond(&gateway, decision?))
     }
 }
 
@@ -116,7 +116,7 @@ impl From<AuthorizerError> for Diagnostic {
     }
 }
 
-fn answer(gateway: &Gateway, decision: Decision) -> AuthorizerAnswer {
+fn respond(gateway: &Gateway, decision: Decision) -> AuthorizerResponse {
     let (effect, principal, context) = match decision {
         Decision::Allow(claims) => (
             IamPolicyEffect::Allow,
@@ -138,7 +138,7 @@ fn answer(gateway: &Gateway, decision: Decision) -> AuthorizerAnswer {
             let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::default();
             response.is_authorized = effect == IamPolicyEffect::Allow;
             response.context = context;
-            AuthorizerAnswer::Simple(response)
+            AuthorizerResponse::Simple(response)
         }
         Gateway::Policy { stage_arn } => {
             let mut statement = IamPolicyStatement::default();
@@ -152,7 +152,7 @@ fn answer(gateway: &Gateway, decision: Decision) -> AuthorizerAnswer {
             response.policy_document.version = Some("2012-10-17".to_owned());
             response.policy_document.statement = vec![statement];
             response.context = context;
-            AuthorizerAnswer::Policy(response)
+            AuthorizerResponse::Policy(response)
         }
     }
 }

@@ -23,8 +23,8 @@ async fn main() -> ExitCode {
         // Boxed, because the nested futures exceed the compiler's limit for the layout of a type.
         let handle = |event: LambdaEvent<AuthorizerEvent>| {
             Box::pin(async move {
-                let answer = authorizer.handle(&event.payload, clock::now()).await;
-                answer.map_err(Diagnostic::from)
+                let response = authorizer.handle(&event.payload, clock::now()).await;
+                response.map_err(Diagnostic::from)
             })
         };
         lambda_runtime::run(service_fn(handle)).await

@@ -55,11 +55,11 @@ impl ForceCleanup {
         left: Duration,
     ) -> Response<Body> {
         self.metrics.record_invocation(now);
-        let answer = self.answer(request, now, left).await;
-        respond(answer, self.cors_origin.as_ref())
+        let result = self.run(request, now, left).await;
+        respond(result, self.cors_origin.as_ref())
     }
 
-    async fn answer(
+    async fn run(
         &self,
         request: &Request,
         now: DateTime<Utc>,

@@ -148,19 +148,15 @@ impl Stats {
     pub async fn handle(&self, request: &Request, now: DateTime<Utc>) -> Response<Body> {
         self.metrics.record_invocation(now);
         let origin = self.cors_origin.as_ref();
-        match self.answer(request, now).await {
-            Ok(ResponseBody::Stats(answer)) => respond(Ok(answer), origin),
+        match self.route(request, now).await {
+            Ok(ResponseBody::Stats(body)) => respond(Ok(body), origin),
             Ok(ResponseBody::Reports(page)) => respond(Ok(page), origin),
             Ok(ResponseBody::Raw(document)) => respond_raw(document, origin),
             Err(error) => respond::<()>(Err(error), origin),
         }
     }
 
-    async fn answer(
-        &self,
-        request: &Request,
-        now: DateTime<Utc>,
-    ) -> Result<ResponseBody, ApiError> {
+    async fn route(&self, request: &Request, now: DateTime<Utc>) -> Result<ResponseBody, ApiError> {
         let route = Route::of(request.raw_http_path()).ok_or(ApiError::NotFound)?;
         if request.method() != Method::GET {
             return Err(ApiError::MethodNotAllowed(Method::GET));
@@ -176,8 +172,8 @@ impl Stats {
                 authorize(request, Scope::Read)?;
                 query(request, &[])?;
                 // Boxed, because this future is large and the other routes do not need it.
-                let answer = Box::pin(self.stats(now)).await?;
-                Ok(ResponseBody::Stats(Box::new(answer)))
+                let body = Box::pin(self.stats(now)).await?;
+                Ok(ResponseBody::Stats(Box::new(body)))
             }
             Route::Reports => {
                 authorize(request, Scope::Read)?;

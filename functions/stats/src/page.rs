@@ -11,7 +11,16 @@ use sha2::{Digest as _, Sha256};
 
 const PAGE: &str = include_str!("../page/page.html");
 const STYLE: &str = include_str!("../page/page.css");
-const SCRIPT: &str = include_str!("../page/page.js");
+
+/// The script: one module, split into files by responsibility.
+const SCRIPT: &str = concat!(
+    include_str!("../page/script/format.js"),
+    include_str!("../page/script/api.js"),
+    include_str!("../page/script/texts.js"),
+    include_str!("../page/script/chart.js"),
+    include_str!("../page/script/document.js"),
+    include_str!("../page/script/events.js"),
+);
 
 /// The page with its style and script inline, and its Content-Security-Policy (CSP Level 3), which
 /// allows only these two and calls to this host.
@@ -22,7 +31,7 @@ static RENDERED: LazyLock<(String, String)> = LazyLock::new(|| {
             &format!("<style>{STYLE}</style>"),
         )
         .replace(
-            r#"<script type="module" src="page.js"></script>"#,
+            r#"<script type="module" src="script/"></script>"#,
             &format!("<script type=\"module\">{SCRIPT}</script>"),
         );
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
@@ -68,7 +77,7 @@ mod tests {
         let (html, _) = &*RENDERED;
         assert!(html.contains(STYLE) && html.contains(SCRIPT));
         assert!(
-            !html.contains("page.css") && !html.contains("page.js"),
+            !html.contains("page.css") && !html.contains("script/"),
             "{html}"
         );
         assert!(html.len() <= 75_000, "{}", html.len());

@@ -66,8 +66,8 @@ fn documents_name_all_counts() {
             include_str!("../../../docs/topics/console.md"),
         ),
         (
-            "functions/stats/page/page.js",
-            include_str!("../../../functions/stats/page/page.js"),
+            "functions/stats/page/script/texts.js",
+            include_str!("../../../functions/stats/page/script/texts.js"),
         ),
         // The query of the last runs is one line.
         (
