@@ -167,6 +167,7 @@ async fn denies_with_first_reason_in_order() {
     let world = World::new().await;
     world.open("ann", "live", NOW + 1).await;
     world.open("ann", "expired", NOW).await;
+    world.blacklist("ann", "revoked", NOW + HOUR).await;
     world
         .put(session_cleanup_tests::inactive_session(
             "ann",
@@ -207,7 +208,6 @@ async fn denies_with_first_reason_in_order() {
                 "sub": "ann", "sid": session, "jti": "revoked", "scope": "",
                 "exp": expires_at.timestamp(),
             });
-            world.blacklist("ann", "revoked", NOW + HOUR).await;
             let policy = authorize(&world, &rest_request(&sign(&world, revoked))).await;
             assert_eq!(refusal(&policy), Some("Token revoked"), "{session}");
         }
