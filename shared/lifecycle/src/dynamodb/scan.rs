@@ -15,8 +15,7 @@ use session_domain::{
 };
 
 const SCANNING: &str = "scanning the table";
-const READING: &str = "reading the adoption checkpoint";
-const STORING: &str = "storing the adoption checkpoint";
+const CHECKPOINTING: &str = "keeping the place of an adoption";
 
 /// Maximum number of items per page. DynamoDB also ends a page at 1 MB.
 const PAGE: i32 = 250;
@@ -79,7 +78,7 @@ impl StoreAdoptionCheckpoint for Table {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| StoreError::from_call(READING, error))?;
+            .map_err(|error| StoreError::from_call(CHECKPOINTING, error))?;
         // With a malformed checkpoint, the adoption starts from the beginning.
         Ok(response.item.as_ref().and_then(from_item))
     }
@@ -95,7 +94,7 @@ impl StoreAdoptionCheckpoint for Table {
             .set_item(Some(to_item(checkpoint, ttl)))
             .send()
             .await
-            .map_err(|error| StoreError::from_call(STORING, error))?;
+            .map_err(|error| StoreError::from_call(CHECKPOINTING, error))?;
         Ok(())
     }
 }
