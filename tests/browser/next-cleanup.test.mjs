@@ -8,7 +8,7 @@ import { respondWithReports, overrideStatistics, report } from './stack.mjs';
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const NOW = Date.parse('2026-11-25T17:20:00Z');
-const NO_NEED = 'No: no session waits to be closed. What else is due for deletion, a dry run tells.';
+const NO_NEED = 'No: no session has to be deactivated. A dry run shows what else is due for deletion.';
 const UNSEEN = 'about 40 items of this table are on no list, so no cleanup and none of these figures see them '
     + '(DynamoDB’s own count, up to six hours old).';
 const ADOPT = 'Run the cleanup once with {"adopt": true}.';
@@ -161,8 +161,8 @@ test('A dry run that finds malformed records reports work to do', async () => {
     await visited.press('Dry run');
     await visited.waitForText('A cleanup now would do this.');
     assert.deepEqual(await notes(visited), [
-        '2 records cannot be understood. Their own attributes stay as they are; the log names the first 20.',
-        '1 record had a wrong entry in the index, which a cleanup puts right.',
+        '2 records are malformed. Their attributes stay unchanged. The log has the first 20 keys.',
+        '1 record had a wrong entry in the index, which a cleanup repairs.',
     ]);
     await endVisit(visited);
 });

@@ -217,7 +217,14 @@ async fn failed_attempts_do_not_count_as_runs() {
     let world = World::new().await;
     put_report(&world, 0, true, 0, None).await;
     for minutes in 10..40 {
-        put_report(&world, minutes, false, 0, Some("the table refuses")).await;
+        put_report(
+            &world,
+            minutes,
+            false,
+            0,
+            Some("the table rejected the request"),
+        )
+        .await;
     }
     for (minutes, overdue) in [(120, 0), (130, 70)] {
         let found = watch(&world, "rate(1 hour)", [], NOW + minutes * 60).await;

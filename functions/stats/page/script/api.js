@@ -89,7 +89,7 @@ function createApi(base) {
     };
 }
 
-const REFUSALS = {
+const DENIALS = {
     'Token expired': 'It has expired. Get a new one from your application.',
     'Session expired': 'Your session has expired. Log in to your application again.',
     'Session inactive': 'Your session has ended. Log in to your application again.',
@@ -114,7 +114,7 @@ function failureWords({ kind, status, reason }, doing) {
         return ['The answer was not one of the API’s.',
             `Something between this page and the API may have answered. ${doing === 'clean' ? unknown : again}`];
     }
-    if (status === 401) return [`The API refused the token (401)${quoted}.`, REFUSALS[reason] ?? 'Use another one.'];
+    if (status === 401) return [`The API rejected the token (401)${quoted}.`, DENIALS[reason] ?? 'Use another one.'];
     if (status === 403 && reason === 'Forbidden') {
         return doing === 'read'
             ? ['This token may not read the sessions (403).', 'It needs the scope sessions:read or sessions:admin.']
@@ -123,5 +123,5 @@ function failureWords({ kind, status, reason }, doing) {
     }
     if (status === 429) return [`Too many requests (429)${quoted}.`, `The API takes no more at the moment. ${again}`];
     if (status >= 500) return [`The API failed (${status})${quoted}.`, doing === 'clean' ? unknown : again];
-    return [`The API refused the request (${status})${quoted}.`, ''];
+    return [`The API rejected the request (${status})${quoted}.`, ''];
 }

@@ -52,10 +52,10 @@ function reportRow(report) {
     const result = element('td', 'outcome', ...outcomeElements(went));
     if (report.dry_run) result.prepend(element('span', 'tag', 'Dry run'), ' ');
     for (const words of [went.reason, went.also]) if (words) result.append(element('span', 'reason', words));
-    const refused = refusedBy(report);
-    if (refused.length > 0) {
-        const keys = element('ul', '', ...refused.map((key) => element('li', '', key)));
-        result.append(element('details', 'reason', element('summary', '', `${plural(refused.length, 'record')} refused by the table`), keys));
+    const rejected = rejectedBy(report);
+    if (rejected.length > 0) {
+        const keys = element('ul', '', ...rejected.map((key) => element('li', '', key)));
+        result.append(element('details', 'reason', element('summary', '', `${plural(rejected.length, 'record')} rejected by the table`), keys));
     }
     const numbers = [report.sessions_deactivated, deletedBy(report), report.sessions_deleted,
         report.refresh_tokens_deleted, report.blacklisted_tokens_deleted].map(formatNumber);

@@ -11,7 +11,7 @@ function startedBy({ trigger, requested_by: user }) {
 }
 
 /** Keys of the records that the table rejected, if the report names them. */
-const refusedBy = (report) => (report.failed_records ?? []).map(others);
+const rejectedBy = (report) => (report.failed_records ?? []).map(others);
 
 /** Details of a run that need no action. */
 function asides(report) {
@@ -27,13 +27,13 @@ function asides(report) {
  * has the details, and `said` is the whole text.
  */
 function outcome(report) {
-    const refused = Math.max(report.failed, refusedBy(report).length);
-    const failed = Boolean(report.error) || refused > 0;
+    const rejected = Math.max(report.failed, rejectedBy(report).length);
+    const failed = Boolean(report.error) || rejected > 0;
     const malformed = report.malformed > 0 ? `${formatNumber(report.malformed)} malformed` : '';
     const signs = [[failed, 'failed'], [malformed, 'attention'], [!report.complete, 'incomplete']]
         .filter(([applies]) => applies).map(([, sign]) => sign);
     const ended = report.complete ? 'Complete' : 'Incomplete';
-    const failure = `${refused > 0 ? `Failed on ${plural(refused, 'record')}` : 'Failed'}${report.complete ? '' : ', incomplete'}`;
+    const failure = `${rejected > 0 ? `Failed on ${plural(rejected, 'record')}` : 'Failed'}${report.complete ? '' : ', incomplete'}`;
     const parts = failed ? [['failed', failure], ...(malformed ? [['attention', malformed]] : [])]
         : [[signs[0] ?? 'complete', malformed ? `${ended}, ${malformed}` : ended]];
     const also = asides(report);
@@ -49,8 +49,8 @@ function outcome(report) {
 function malformedSentence({ malformed_records: malformed = 0 }) {
     if (malformed === 0) return '';
     return malformed === 1
-        ? '1 record cannot be understood, and no cleanup looks at it. The log of a cleanup names it. Correct it, then run the cleanup with adopt.'
-        : `${formatNumber(malformed)} records cannot be understood, and no cleanup looks at them. The logs of the cleanups name them. `
+        ? '1 record is malformed, and cleanups skip it. The log of a cleanup has its key. Correct it, then run the cleanup with adopt.'
+        : `${formatNumber(malformed)} records are malformed, and cleanups skip them. The logs of the cleanups have their keys. `
             + 'Correct them, then run the cleanup with adopt.';
 }
 
@@ -80,7 +80,7 @@ function adoptWords(reports, now) {
     const adoption = reports.find((it) => !it.dry_run && it.adopted > 0 && now - startOf(it) < COUNT_AGE_MS);
     if (!adoption) {
         return ['Run the cleanup once with {"adopt": true}.', 'In the console of AWS Lambda: the cleanup function, tab Test. '
-            + 'The event {"adopt": true, "dry_run": true} tells first what it would do.'];
+            + 'The event {"adopt": true, "dry_run": true} shows first what it would do.'];
     }
     return ['', `A cleanup adopted ${plural(adoption.adopted, 'record')} ${duration((now - startOf(adoption)) / 1_000, 1)} ago; `
         + 'DynamoDB may not have counted them yet.'];
@@ -99,7 +99,7 @@ function needView(statistics, reports, now) {
         if (unseen) sentences.push(`Besides, ${unseen}`);
     } else {
         sentences.push(unseen ? `Not known: ${unseen}`
-            : 'No: no session waits to be closed. What else is due for deletion, a dry run tells.');
+            : 'No: no session has to be deactivated. A dry run shows what else is due for deletion.');
     }
     return { need: [...sentences, adopt].filter(Boolean).join(' '), advice, needed: expired > 0 || unseen !== '' };
 }
@@ -196,7 +196,7 @@ function chartSummary(runs, dryRuns, gaps) {
     const parts = [together(runs), ...gaps.slice(-NAMED_GAPS).map(gapWords)];
     if (gaps.length > NAMED_GAPS) parts.push(`Before, ${plural(gaps.length - NAMED_GAPS, 'more gap')}.`);
     if (dryRuns) parts.push(`Left out: ${plural(dryRuns, 'dry run')}.`);
-    return `${parts.join(' ')} Each bar stands at the time of its run; the table below has the same figures.`;
+    return `${parts.join(' ')} Each bar is at the time of its run. The table below has the same figures.`;
 }
 
 /** Text of a bar: its run, or a summary of the runs that share it. */
@@ -211,14 +211,14 @@ function notes(report) {
     const say = (count, sentence) => (count > 0 ? [sentence(plural(count, 'record'))] : []);
     return [
         ...(report.error ? [`The run failed: ${report.error}`] : []),
-        ...say(report.failed, (it) => `${it} could not be changed. The next run tries again; the log says why.`),
-        ...refusedBy(report).map((key) => `The table refuses to change ${key}`),
-        ...say(report.malformed, (it) => `${it} cannot be understood. ${report.malformed === 1
-            ? 'Its own attributes stay as they are; the log names it.'
-            : 'Their own attributes stay as they are; the log names the first 20.'}`),
-        ...say(report.changed_elsewhere, (it) => `${it} had been changed by somebody else in the meantime.`),
+        ...say(report.failed, (it) => `${it} could not be changed. The next run tries again. The log has the reason.`),
+        ...rejectedBy(report).map((key) => `The table rejected a write to ${key}`),
+        ...say(report.malformed, (it) => (report.malformed === 1
+            ? `${it} is malformed. Its attributes stay unchanged. The log has its key.`
+            : `${it} are malformed. Their attributes stay unchanged. The log has the first 20 keys.`)),
+        ...say(report.changed_elsewhere, (it) => `${it} had been changed by another writer in the meantime.`),
         ...say(report.reindexed, (it) => `${it} had a wrong entry in the index, which ${
-            report.dry_run ? 'a cleanup puts right' : 'was put right'}.`),
+            report.dry_run ? 'a cleanup repairs' : 'was repaired'}.`),
     ];
 }
 

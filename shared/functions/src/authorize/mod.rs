@@ -204,7 +204,7 @@ fn deny(
     why: impl fmt::Display,
     deactivation: Option<Deactivation>,
 ) -> Decision {
-    tracing::info!(reason = %reason, %why, "refused");
+    tracing::info!(reason = %reason, %why, "denied");
     Decision::Deny {
         reason,
         deactivation,

@@ -232,7 +232,7 @@ mod tests {
             oldest_expired_age_seconds: None,
             failed_records: vec!["USER#a SESSION#1".to_owned(), "USER#b SESSION#2".to_owned()],
             adoption_percent: Some(100),
-            error: Some("the table refuses".to_owned()),
+            error: Some("the table rejected the request".to_owned()),
             ..report()?
         };
         let mut expected = stored();
@@ -245,7 +245,7 @@ mod tests {
                 AttributeValue::L(vec![text("USER#a SESSION#1"), text("USER#b SESSION#2")]),
             ),
             ("adoption_percent", number("100")),
-            ("error", text("the table refuses")),
+            ("error", text("the table rejected the request")),
         ]));
         assert_eq!(to_item(&report, TTL_TIME)?, expected);
         assert_eq!(read_back(expected)?, report);

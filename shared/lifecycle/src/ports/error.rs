@@ -50,8 +50,8 @@ impl fmt::Display for StoreErrorKind {
             Self::Throttled => "the table is throttled",
             Self::Unavailable => "the table cannot be reached",
             Self::Conflict => "another write to the same record is under way",
-            Self::RecordRejected => "the table refuses the record",
-            Self::Rejected => "the table refuses",
+            Self::RecordRejected => "the table rejected the record",
+            Self::Rejected => "the table rejected the request",
             Self::Malformed => "the table holds a malformed record",
         })
     }
