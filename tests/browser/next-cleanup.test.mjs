@@ -76,7 +76,7 @@ for (const [schedule, words] of [['rate(15 minutes)', 'every 15 minutes'], ['rat
 test('A table that was never adopted is not reported as clean', async () => {
     const visited = await administrator({ table_items: 42, unindexed_items: 40 });
     assert.equal(await visited.text('need'), `Not known: ${UNSEEN} ${ADOPT}`);
-    assert.match(await visited.text('advice'), /tab Test\. The event {"adopt": true, "dry_run": true} tells first/);
+    assert.match(await visited.text('advice'), /tab Test\. The event {"adopt": true, "dry_run": true} shows first/);
     assert.ok(await visited.page.locator('#advice').isVisible());
     assert.equal(await visited.page.locator('.need.needed').count(), 1);
     assert.equal(await visited.page.locator('#expired-panel.some').count(), 0);
