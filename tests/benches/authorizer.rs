@@ -22,7 +22,7 @@ use std::{env, fs};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::authorizing::{issued, refusal};
+use session_cleanup_tests::authorizing::{denial, issued};
 use session_cleanup_tests::benchmark::stats::{mebibytes, quartiles, rotated};
 use session_cleanup_tests::emulator::{Emulator, binary};
 use session_cleanup_tests::events::event_with_token;
@@ -284,7 +284,7 @@ impl Subject {
     async fn ask(&self, emulator: &Emulator) {
         let answer = emulator.invoke(&self.event).await.expect("an answer");
         if answer != json!({ "items": 1 }) {
-            assert_eq!(refusal(&answer), None, "{}", self.name);
+            assert_eq!(denial(&answer), None, "{}", self.name);
         }
     }
 }

@@ -133,7 +133,7 @@ fn each_refusal(criterion: &mut Criterion) {
         ("not yet valid", claims("nbf", json!(NOW + 1))),
     ];
     for (why, token) in invalid {
-        let name = format!("refuse/Invalid token/{why}");
+        let name = format!("deny/Invalid token/{why}");
         let header = format!("Bearer {token}");
         let expected = Some(DenyReason::InvalidToken);
         decide(criterion, &name, &issuer, &live, Some(&header), expected);
@@ -162,7 +162,7 @@ fn each_refusal(criterion: &mut Criterion) {
         (good, &active(NOW - 1), DenyReason::SessionExpired),
     ];
     for (header, table, reason) in by_the_table {
-        let name = format!("refuse/{reason}");
+        let name = format!("deny/{reason}");
         decide(criterion, &name, &issuer, table, header, Some(reason));
     }
 }

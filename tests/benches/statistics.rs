@@ -21,7 +21,7 @@ use session_cleanup_tests::benchmark::{Measured, Metered, SHARDS, store_in_parts
 use session_cleanup_tests::events::event;
 use session_cleanup_tests::{DAY, HOUR, World, sample};
 use session_lifecycle::clock;
-use session_lifecycle::clock::Deadline;
+use session_lifecycle::clock::Stopwatch;
 
 /// Table sizes in sessions.
 const SESSIONS: [usize; 3] = [10_000, 100_000, 1_000_000];
@@ -29,7 +29,7 @@ const SESSIONS: [usize; 3] = [10_000, 100_000, 1_000_000];
 const LIVE: usize = 13;
 const EXPIRED: usize = 1;
 const OF: usize = 20;
-/// Number of counts of each table. The minimum is shown beside the median, because other processes
+/// Number of counts of each table. The minimum is printed with the median, because other processes
 /// may use the machine.
 const TIMES: usize = 9;
 
@@ -98,7 +98,7 @@ async fn count(world: &World, sessions: usize) -> Counted {
     let mut seconds = Vec::new();
     for _ in 0..TIMES {
         tokio::time::sleep(KEPT_FOR).await;
-        let timer = Deadline::after(Duration::ZERO);
+        let timer = Stopwatch::start();
         let answer = metered.emulator.invoke(&question).await;
         check(&answer.expect("an answer"), sessions);
         seconds.push(timer.elapsed().as_secs_f64());

@@ -65,7 +65,7 @@ test('A confirmed cleanup runs, shows its counts and updates the numbers', async
     await visited.press('Close');
     await visited.page.waitForFunction(() => document.querySelector('#expired').textContent === '0');
     assert.deepEqual(await visited.figures(), [3, 0, 91, 94]);
-    assert.equal(await visited.text('need'), 'No: no session waits to be closed. What else is due for deletion, a dry run tells.');
+    assert.equal(await visited.text('need'), 'No: no session has to be deactivated. A dry run shows what else is due for deletion.');
     await visited.page.locator('#reports tr:not(.dry)', { hasText: 'ada' }).waitFor();
     assert.equal(await visited.page.locator('#chart rect.deactivated').getAttribute('data-value'), '86');
     const { last_cleanup: last } = await fetchFromApi(visited.stack, 'stats');
@@ -170,9 +170,9 @@ test('A cleanup with problems reports each of them', async (t) => {
     await visited.waitForText('The cleanup is through, but not all went well.');
     assert.deepEqual(await visited.page.locator('#dialog-notes li').allTextContents(), [
         'The run failed: The table is throttled',
-        '2 records could not be changed. The next run tries again; the log says why.',
-        '1 record cannot be understood. Its own attributes stay as they are; the log names it.',
-        '3 records had been changed by somebody else in the meantime.',
+        '2 records could not be changed. The next run tries again. The log has the reason.',
+        '1 record is malformed. Its attributes stay unchanged. The log has its key.',
+        '3 records had been changed by another writer in the meantime.',
     ]);
     await endVisit(visited);
 });
@@ -192,10 +192,10 @@ test('The dialog lists each rejected record once across all runs', async (t) => 
     await visited.press('Go on');
     await visited.waitForText('The cleanup is through, but not all went well.');
     assert.deepEqual(await visited.page.locator('#dialog-notes li').allTextContents(), [
-        '3 records could not be changed. The next run tries again; the log says why.',
-        'The table refuses to change USER#ann SESSION#1',
-        'The table refuses to change USER#b\ufffden SESSION#2',
-        '2 records cannot be understood. Their own attributes stay as they are; the log names the first 20.',
+        '3 records could not be changed. The next run tries again. The log has the reason.',
+        'The table rejected a write to USER#ann SESSION#1',
+        'The table rejected a write to USER#b\ufffden SESSION#2',
+        '2 records are malformed. Their attributes stay unchanged. The log has the first 20 keys.',
     ]);
     await endVisit(visited);
 });
@@ -249,7 +249,7 @@ test('A token that expires before the cleanup returns to sign-in with the reason
     await visited.page.route(isCleanup, (route) => route.fulfill({ status: 401, json: { error: 'Token expired' } }));
     await visited.press('Clean up …');
     await visited.press('Clean up now');
-    await visited.waitForText('The API refused the token (401): “Token expired”.');
+    await visited.waitForText('The API rejected the token (401): “Token expired”.');
     assert.equal(await visited.page.locator('#dialog').isVisible(), false);
     assert.ok(await visited.page.getByLabel('Token', { exact: true }).isVisible());
     await endVisit(visited);

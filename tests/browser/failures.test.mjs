@@ -26,7 +26,7 @@ for (const [what, holder, reason, advice] of [
     test(`For ${what}, the page shows the reason and asks for another token`, async () => {
         const visited = await visit(world);
         await visited.signIn(holder ? world.stack.tokens[holder] : 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl');
-        await visited.waitForText(new RegExp(`The API refused the token \\(401\\): “${reason}”`));
+        await visited.waitForText(new RegExp(`The API rejected the token \\(401\\): “${reason}”`));
         await visited.waitForText(advice);
         const field = visited.page.getByLabel('Token', { exact: true });
         assert.ok(await field.isVisible());
@@ -118,7 +118,7 @@ for (const [what, answer, words] of [
     ['Too many requests', { status: 429, json: { message: 'Too Many Requests' } }, 'Too many requests (429): “Too Many Requests”.'],
     ['A page instead of JSON', { contentType: 'text/html', body: '<html>Log in</html>' }, 'The answer was not one of the API’s.'],
     ['JSON of another service', { json: { success: true, data: { total_sessions: 'many' } } }, 'The answer was not one of the API’s.'],
-    ['An unexpected error status', { status: 418, json: { error: 'Teapot' } }, 'The API refused the request (418): “Teapot”.'],
+    ['An unexpected error status', { status: 418, json: { error: 'Teapot' } }, 'The API rejected the request (418): “Teapot”.'],
 ]) {
     test(`${what} is explained, the numbers stay, and the next refresh recovers`, async () => {
         const visited = await signedIn(withClock);

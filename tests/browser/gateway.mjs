@@ -6,6 +6,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, request as call } from 'node:http';
 
+// In the order in which the function joins them.
+const SCRIPTS = ['format', 'api', 'texts', 'chart', 'document', 'events'];
+
 const PATHS = ['/api/v1/monitoring', '/api/v1/monitoring/'];
 
 /** Starts the proxy on a free port, in front of the stack at `origin`. */
@@ -33,11 +36,13 @@ export async function startGateway(origin) {
 }
 
 function assemble(folder) {
-    const [html, css, js] = ['page.html', 'page.css', 'page.js'].map((name) => readFileSync(`${folder}/${name}`, 'utf8'));
+    const read = (name) => readFileSync(`${folder}/${name}`, 'utf8');
+    const [html, css] = ['page.html', 'page.css'].map(read);
+    const js = SCRIPTS.map((name) => read(`script/${name}.js`)).join('');
     const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
     return {
         html: html.replace('<link rel="stylesheet" href="page.css">', () => `<style>${css}</style>`)
-            .replace('<script type="module" src="page.js"></script>', () => `<script type="module">${js}</script>`),
+            .replace('<script type="module" src="script/"></script>', () => `<script type="module">${js}</script>`),
         policy: `default-src 'none'; script-src ${hash(js)}; style-src ${hash(css)}; connect-src 'self'; img-src data:; `
             + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
             + "require-trusted-types-for 'script'; trusted-types 'none'",

@@ -8,7 +8,7 @@ import { respondWithReports, overrideStatistics, report } from './stack.mjs';
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const NOW = Date.parse('2026-11-25T17:20:00Z');
-const NO_NEED = 'No: no session waits to be closed. What else is due for deletion, a dry run tells.';
+const NO_NEED = 'No: no session has to be deactivated. A dry run shows what else is due for deletion.';
 const UNSEEN = 'about 40 items of this table are on no list, so no cleanup and none of these figures see them '
     + '(DynamoDB’s own count, up to six hours old).';
 const ADOPT = 'Run the cleanup once with {"adopt": true}.';
@@ -76,7 +76,7 @@ for (const [schedule, words] of [['rate(15 minutes)', 'every 15 minutes'], ['rat
 test('A table that was never adopted is not reported as clean', async () => {
     const visited = await administrator({ table_items: 42, unindexed_items: 40 });
     assert.equal(await visited.text('need'), `Not known: ${UNSEEN} ${ADOPT}`);
-    assert.match(await visited.text('advice'), /tab Test\. The event {"adopt": true, "dry_run": true} tells first/);
+    assert.match(await visited.text('advice'), /tab Test\. The event {"adopt": true, "dry_run": true} shows first/);
     assert.ok(await visited.page.locator('#advice').isVisible());
     assert.equal(await visited.page.locator('.need.needed').count(), 1);
     assert.equal(await visited.page.locator('#expired-panel.some').count(), 0);
@@ -161,8 +161,8 @@ test('A dry run that finds malformed records reports work to do', async () => {
     await visited.press('Dry run');
     await visited.waitForText('A cleanup now would do this.');
     assert.deepEqual(await notes(visited), [
-        '2 records cannot be understood. Their own attributes stay as they are; the log names the first 20.',
-        '1 record had a wrong entry in the index, which a cleanup puts right.',
+        '2 records are malformed. Their attributes stay unchanged. The log has the first 20 keys.',
+        '1 record had a wrong entry in the index, which a cleanup repairs.',
     ]);
     await endVisit(visited);
 });

@@ -282,14 +282,14 @@ test('A report lists rejected records and the progress of an adoption', async ()
     const rows = visited.page.locator('#reports tr');
     const details = rows.first().locator('details');
     assert.ok(!await details.getByRole('listitem').first().isVisible());
-    await details.getByText('2 records refused by the table').click();
+    await details.getByText('2 records rejected by the table').click();
     assert.deepEqual(await details.getByRole('listitem').allTextContents(), [keys[0], 'USER#b\ufffden SESSION#2']);
     await rows.first().getByText('adoption at 0 % of the table').waitFor();
     assert.equal(await rows.last().locator('details, .reason').count(), 0);
     await endVisit(visited);
 });
 
-for (const [count, words] of [[0, ''], [1, '1 record cannot be understood'], [1_200, '1,200 records cannot be understood']]) {
+for (const [count, words] of [[0, ''], [1, '1 record is malformed'], [1_200, '1,200 records are malformed']]) {
     test(`${count} malformed records are ${count ? 'reported' : 'not mentioned'}`, async () => {
         const visited = await visit(world);
         await visited.page.route('**/sessions/stats', async (route) => {
@@ -355,7 +355,7 @@ test('The page says when there are no reports and nothing to do', async (t) => {
     });
     await visited.signIn(stack.tokens.reader);
     await visited.waitForText('There is no report of a cleanup.');
-    assert.equal(await visited.text('need'), 'No: no session waits to be closed. What else is due for deletion, a dry run tells.');
+    assert.equal(await visited.text('need'), 'No: no session has to be deactivated. A dry run shows what else is due for deletion.');
     assert.equal(await visited.text('oldest'), 'None');
     assert.equal(await visited.text('last'), 'None');
     await endVisit(visited);

@@ -112,7 +112,7 @@ export function report(started, members = {}) {
     };
 }
 
-/** Writes reports into the table as the functions do (shared/lifecycle/src/dynamodb/reports.rs). */
+/** Writes reports into the table as the functions do (shared/lifecycle/src/dynamodb/report_item.rs). */
 export async function storeReports(stack, reports) {
     await put(stack, reports.map((it) => ({
         pk: 'CLEANUP', sk: `RUN#${it.started_at}#${it.run_id}`,

@@ -238,10 +238,10 @@ def test_denies_statistics_to_token_without_scope(stack):
 
 def deny_reason(stack, bearer):
     """The reason why the authorizer denied the call, from its log: MiniStack's response does not contain it."""
-    before = len(stack.logged("AuthorizerLogs", "refused"))
+    before = len(stack.logged("AuthorizerLogs", "denied"))
     status, body = stack.call("/sessions/stats", bearer)
     assert status == 403 and "explicit deny" in body["Message"]
-    (line,) = wait_for(lambda: stack.logged("AuthorizerLogs", "refused")[before:], "the reason")
+    (line,) = wait_for(lambda: stack.logged("AuthorizerLogs", "denied")[before:], "the reason")
     return line["reason"]
 
 

@@ -13,11 +13,11 @@ from writers import LANGUAGES, Rejected, cannot_run
 
 DAY = 86_400
 STORY = """\
-logged in: the session is stored, and the refresh token's hash
-refreshed: the session ends eight hours later, the refresh token is a new one
-refused: the old refresh token is not taken a second time
-blacklisted an access token, until its own end
-logged out: the session is inactive for good
+logged in: the session and the hash of its refresh token are stored
+refreshed: the session ends eight hours later, and has a new refresh token
+rejected: the old refresh token cannot be used a second time
+blacklisted: the access token is denied until it expires
+logged out: the session is inactive and stays inactive
 """
 NOTHING_TO_DO = {
     "sessions_deactivated": 0,

@@ -36,7 +36,7 @@ pub fn rest_request(token: &str) -> Value {
 
 /// The error of a Deny policy, or `None` for an Allow policy.
 #[must_use]
-pub fn refusal(policy: &Value) -> Option<&str> {
+pub fn denial(policy: &Value) -> Option<&str> {
     let statement = &policy["policyDocument"]["Statement"][0];
     match statement["Effect"].as_str().unwrap() {
         "Allow" => None,

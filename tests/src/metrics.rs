@@ -71,7 +71,7 @@ pub fn samples(document: &Value) -> Vec<Sample> {
 fn read(document: &Value) -> Result<Vec<Sample>, &'static str> {
     let root = document.as_object().ok_or("a document is an object")?;
     if document.to_string().len() > 256 * 1024 {
-        return Err("a document has 256 KiB at the most");
+        return Err("a document has at most 256 KiB");
     }
     let metadata = members(&root["_aws"], &["Timestamp", "CloudWatchMetrics"])?;
     let time = metadata["Timestamp"]
@@ -91,7 +91,7 @@ fn read(document: &Value) -> Result<Vec<Sample>, &'static str> {
         }
         let sets = directive["Dimensions"].as_array().ok_or("dimensions")?;
         let [set] = &sets[..] else {
-            return Err("we write one set of dimensions");
+            return Err("a directive has one set of dimensions");
         };
         let dimension = match &set.as_array().ok_or("a set of dimensions")?[..] {
             [] => None,
@@ -101,7 +101,7 @@ fn read(document: &Value) -> Result<Vec<Sample>, &'static str> {
                 let value = root.get(&name).ok_or("a dimension has its value")?;
                 Some((name, text(value, 1024)?))
             }
-            _ => return Err("we write one dimension at the most"),
+            _ => return Err("a metric has at most one dimension"),
         };
         let metrics = directive["Metrics"].as_array().ok_or("metrics")?;
         if !(1..=100).contains(&metrics.len()) {
@@ -112,12 +112,12 @@ fn read(document: &Value) -> Result<Vec<Sample>, &'static str> {
             let name = text(&metric["Name"], 1024)?;
             let unit = text(&metric["Unit"], 255)?;
             if unit != "None" && !UNITS.contains(&&*unit) {
-                return Err("a unit is one that CloudWatch knows");
+                return Err("a unit is one of CloudWatch's units");
             }
             let value = root.get(&name).and_then(Value::as_f64);
             let value = value.ok_or("a metric has its number")?;
             if !used.insert(name.clone()) {
-                return Err("a metric stands in a document once");
+                return Err("a document contains each metric once");
             }
             samples.push(Sample {
                 time,

@@ -12,7 +12,7 @@ use crate::{DAY, HOUR, Item, World, text};
 /// The last second of the year 9999. A later time is malformed.
 const LAST: i64 = 253_402_300_799;
 
-/// Stands for any shard in an expected `due_key`.
+/// Placeholder for any shard in an expected `due_key`.
 const ANY: &str = "*";
 
 /// The records of a table by key, without reports.

@@ -240,8 +240,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts an authorizer with these variables. `verifier` has the same keys and tells the reason
-    /// of a denial, which the authorizer does not reveal.
+    /// Starts an authorizer with these variables. `verifier` has the same keys and returns the
+    /// reason of a deny, which the authorizer does not reveal.
     pub async fn new<const N: usize>(
         variables: [(&'static str, &str); N],
         verifier: TokenVerifier,
@@ -253,7 +253,7 @@ impl Target {
 
     /// Asserts that the token is rejected for this reason, and that the answer reveals only that it
     /// is invalid.
-    pub async fn refuses(&self, token: &str, why: InvalidToken) {
+    pub async fn rejects(&self, token: &str, why: InvalidToken) {
         let verified = verify(&self.verifier, token).await;
         assert_eq!(verified, Err(why), "{token}");
         assert_eq!(
@@ -264,7 +264,7 @@ impl Target {
     }
 
     /// Asserts that the authorizer allows the token as ann's.
-    pub async fn lets_in(&self, token: &str) {
+    pub async fn allows(&self, token: &str) {
         let answer = authorize(&self.world, &rest_request(token)).await;
         let statement = &answer["policyDocument"]["Statement"][0];
         assert_eq!(statement["Effect"], "Allow", "{token}: {answer}");

@@ -1,7 +1,7 @@
 // Package sessions has the writes of a login service for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
 //
-// All times are stored as whole epoch seconds. Each write has a condition, and a failed one is an outcome, not an error.
-// Only Login creates a session, and none makes an inactive session active.
+// All times are stored as whole epoch seconds. Each write has a condition. A failed condition is an outcome, not an error.
+// Only Login creates a session, and no function makes an inactive session active.
 package sessions
 
 import (
@@ -28,9 +28,9 @@ type Outcome string
 
 const (
 	Done     Outcome = "done"
-	Exists   Outcome = "exists"    // One with this key is there already, and stays as it is.
-	Ended    Outcome = "ended"     // The session is inactive or has expired. It never comes back.
-	NotFound Outcome = "not found" // The user has no such session, or no such refresh token that is still good.
+	Exists   Outcome = "exists"    // A record with this key already exists. It is unchanged.
+	Ended    Outcome = "ended"     // The session is inactive or has expired. It never becomes live again.
+	NotFound Outcome = "not found" // The user has no such session, or no such valid refresh token.
 )
 
 // The end of the year 9999.
@@ -53,7 +53,7 @@ func New(client *dynamodb.Client, table string) *Sessions {
 	return &Sessions{Client: client, Table: table, Retention: 30 * 24 * time.Hour, Shards: 16, Now: time.Now}
 }
 
-// Login opens a session; attributes are additional ones, such as ip_address: Done or Exists.
+// Login opens a session, with additional attributes such as ip_address: Done or Exists.
 func (s *Sessions) Login(ctx context.Context, user, session string, expiresAt time.Time, attributes Item) (Outcome, error) {
 	if err := check(expiresAt, user, session); err != nil {
 		return "", err
@@ -111,8 +111,8 @@ func (s *Sessions) AddRefreshToken(ctx context.Context, user, session, token str
 
 // RotateRefreshToken replaces an old refresh token with a new one, in one transaction.
 //
-// Done; Ended if the session is not live; NotFound if the old token is not this session's, was used before or has
-// expired; Exists if the new one already exists.
+// It returns Done; Ended if the session is not live; NotFound if the old token belongs to another session, was used before
+// or has expired; Exists if the new token already exists.
 func (s *Sessions) RotateRefreshToken(
 	ctx context.Context, user, session, old, new string, expiresAt time.Time,
 ) (Outcome, error) {
@@ -141,7 +141,7 @@ func (s *Sessions) RotateRefreshToken(
 	}})
 	var cancelled *types.TransactionCanceledException
 	if errors.As(err, &cancelled) {
-		// One reason for each write, in the same order.
+		// There is one reason for each write, in the same order.
 		outcomes := []Outcome{Ended, NotFound, Exists}
 		for i, reason := range cancelled.CancellationReasons {
 			if aws.ToString(reason.Code) == "ConditionalCheckFailed" {
@@ -172,7 +172,7 @@ func (s *Sessions) Blacklist(ctx context.Context, user, jti string, expiresAt ti
 	})
 }
 
-// Claims are the claims of an access token, for a JWT library to sign.
+// Claims are the claims of an access token, to be signed by a JWT library.
 type Claims struct {
 	Issuer    string `json:"iss"`
 	Audience  string `json:"aud"`
@@ -249,8 +249,8 @@ func (s *Sessions) change(ctx context.Context, user, session string, change chan
 	// A record keeps its shard for life.
 	shard := s.shard()
 	if list, ok := found.Item["due_key"].(*types.AttributeValueMemberS); ok {
-		if _, its, ok := strings.Cut(list.Value, "#"); ok && its != "" {
-			shard = its
+		if _, existing, ok := strings.Cut(list.Value, "#"); ok && existing != "" {
+			shard = existing
 		}
 	}
 	change.values[":due_key"] = text(change.action + "#" + shard)
@@ -302,12 +302,12 @@ func refreshTokenKey(user, token string) Item {
 
 func check(time time.Time, ids ...string) error {
 	if time.Unix() < 0 || time.Unix() > lastTime {
-		return errors.New("a time lies between 1970 and 9999")
+		return errors.New("a time must be between 1970 and 9999")
 	}
 	for _, id := range ids {
 		characters := utf8.RuneCountInString(id)
-		good := characters >= 1 && characters <= 256 && len(id) <= 1000 && utf8.ValidString(id)
-		if !good || strings.IndexFunc(id, unicode.IsControl) >= 0 {
+		isValid := characters >= 1 && characters <= 256 && len(id) <= 1000 && utf8.ValidString(id)
+		if !isValid || strings.IndexFunc(id, unicode.IsControl) >= 0 {
 			return errors.New("an id has 1 to 256 characters in at most 1000 bytes, and no control characters")
 		}
 	}

@@ -1,19 +1,19 @@
 // The writes of a login service for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
 //
-// All times are whole epoch seconds. Each write has a condition, and a failed one is an outcome, not an error. Only `login`
-// creates a session, and none makes an inactive session active.
+// All times are whole epoch seconds. Each write has a condition. A failed condition is an outcome, not an error. Only `login`
+// creates a session, and no function makes an inactive session active.
 
 import { createHash, randomInt, randomUUID } from "node:crypto";
 import { GetCommand, PutCommand, TransactWriteCommand, UpdateCommand } from "@aws-sdk/lib-dynamodb";
 
-// The end of the year 9999. Current times in milliseconds are beyond it.
+// The end of the year 9999. Current times in milliseconds are larger.
 const LAST_TIME = 253_402_300_799;
 
 export const Outcome = Object.freeze({
   DONE: "done",
-  EXISTS: "exists", // One with this key is there already, and stays as it is.
-  ENDED: "ended", // The session is inactive or has expired. It never comes back.
-  NOT_FOUND: "not found", // The user has no such session, or no such refresh token that is still good.
+  EXISTS: "exists", // A record with this key already exists. It is unchanged.
+  ENDED: "ended", // The session is inactive or has expired. It never becomes live again.
+  NOT_FOUND: "not found", // The user has no such session, or no such valid refresh token.
 });
 
 export class Sessions {
@@ -32,7 +32,7 @@ export class Sessions {
     this.#now = now;
   }
 
-  // Opens a session; `attributes` are additional ones, such as ip_address: DONE or EXISTS.
+  // Opens a session, with additional attributes such as ip_address: DONE or EXISTS.
   async login(user, session, expiresAt, attributes = {}) {
     return this.#create({
       ...attributes,
@@ -77,8 +77,8 @@ export class Sessions {
 
   // Replaces an old refresh token with a new one, in one transaction.
   //
-  // DONE; ENDED if the session is not live; NOT_FOUND if the old token is not this session's, was used before or has
-  // expired; EXISTS if the new one already exists.
+  // Returns DONE; ENDED if the session is not live; NOT_FOUND if the old token belongs to another session, was used before
+  // or has expired; EXISTS if the new token already exists.
   async rotateRefreshToken(user, session, old, new_, expiresAt) {
     const [table, now] = [this.#table, this.#now()];
     const writes = [
@@ -110,7 +110,7 @@ export class Sessions {
       await this.#client.send(new TransactWriteCommand({ TransactItems: writes }));
       return Outcome.DONE;
     } catch (error) {
-      // One reason for each write, in the same order.
+      // There is one reason for each write, in the same order.
       const reasons = error.CancellationReasons ?? [];
       const failed = reasons.findIndex((reason) => reason.Code === "ConditionalCheckFailed");
       if (failed < 0) throw error;
@@ -132,7 +132,7 @@ export class Sessions {
     });
   }
 
-  // The claims of an access token, for a JWT library to sign. It expires with its session, or earlier.
+  // Returns the claims of an access token, to be signed by a JWT library. It expires no later than its session.
   accessTokenClaims(user, session, sessionExpiresAt, issuer, audience, scope = "", seconds = 900) {
     return {
       iss: issuer,
@@ -222,8 +222,8 @@ function refreshTokenKey(user, token) {
 
 function id(text) {
   const characters = [...text].length;
-  const good = characters >= 1 && characters <= 256 && Buffer.byteLength(text) <= 1000 && text.isWellFormed();
-  if (!good || /\p{Cc}/u.test(text)) {
+  const isValid = characters >= 1 && characters <= 256 && Buffer.byteLength(text) <= 1000 && text.isWellFormed();
+  if (!isValid || /\p{Cc}/u.test(text)) {
     throw new RangeError("an id has 1 to 256 characters in at most 1000 bytes, and no control characters");
   }
   return text;

@@ -1,4 +1,4 @@
-"""From a login to a sign-out, in the table TABLE_NAME, at the endpoint AWS_ENDPOINT_URL_DYNAMODB."""
+"""Runs from a login to a sign-out, with the table TABLE_NAME at the endpoint AWS_ENDPOINT_URL_DYNAMODB."""
 
 import os
 import secrets
@@ -22,32 +22,32 @@ def main():
     refresh_token = secrets.token_urlsafe(32)
     expect(sessions.add_refresh_token(user, session, refresh_token, now + 30 * DAY), Outcome.DONE)
     claims = sessions.access_token_claims(user, session, ends, "https://id.example", "my-api", "orders:read")
-    print("logged in: the session is stored, and the refresh token's hash")
+    print("logged in: the session and the hash of its refresh token are stored")
 
     # Rotate the token first, so that it is used only once. Then sign a new access token.
     ends = now + 16 * HOUR
     new = secrets.token_urlsafe(32)
     expect(sessions.rotate_refresh_token(user, session, refresh_token, new, now + 30 * DAY), Outcome.DONE)
     expect(sessions.refresh(user, session, ends), Outcome.DONE)
-    print("refreshed: the session ends eight hours later, the refresh token is a new one")
+    print("refreshed: the session ends eight hours later, and has a new refresh token")
 
     again = secrets.token_urlsafe(32)
     expect(sessions.rotate_refresh_token(user, session, refresh_token, again, now + 30 * DAY), Outcome.NOT_FOUND)
-    print("refused: the old refresh token is not taken a second time")
+    print("rejected: the old refresh token cannot be used a second time")
 
-    # If the session should continue without this token.
+    # Deny this one token while its session continues.
     expect(sessions.blacklist(user, claims["jti"], claims["exp"]), Outcome.DONE)
-    print("blacklisted an access token, until its own end")
+    print("blacklisted: the access token is denied until it expires")
 
     expect(sessions.logout(user, session), Outcome.DONE)
     expect(sessions.refresh(user, session, now + DAY), Outcome.ENDED)
     expect(sessions.rotate_refresh_token(user, session, new, again, now + 30 * DAY), Outcome.ENDED)
-    print("logged out: the session is inactive for good")
+    print("logged out: the session is inactive and stays inactive")
 
 
 def expect(outcome, expected):
     if outcome != expected:
-        raise SystemExit(f"{outcome}, where {expected} was expected")
+        raise SystemExit(f"the outcome is {outcome}, but {expected} was expected")
 
 
 if __name__ == "__main__":

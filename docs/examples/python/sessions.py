@@ -1,7 +1,7 @@
 """The writes of a login service for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
 
-All times are whole epoch seconds. Each write has a condition, and a failed one is an outcome, not an error. Only `login`
-creates a session, and none makes an inactive session active.
+All times are whole epoch seconds. Each write has a condition. A failed condition is an outcome, not an error. Only `login`
+creates a session, and no function makes an inactive session active.
 """
 
 import hashlib
@@ -13,15 +13,15 @@ from enum import Enum
 
 from botocore.exceptions import ClientError
 
-# The end of the year 9999. Current times in milliseconds are beyond it.
+# The end of the year 9999. Current times in milliseconds are larger.
 LAST_TIME = 253_402_300_799
 
 
 class Outcome(str, Enum):
     DONE = "done"
-    EXISTS = "exists"  # One with this key is there already, and stays as it is.
-    ENDED = "ended"  # The session is inactive or has expired. It never comes back.
-    NOT_FOUND = "not found"  # The user has no such session, or no such refresh token that is still good.
+    EXISTS = "exists"  # A record with this key already exists. It is unchanged.
+    ENDED = "ended"  # The session is inactive or has expired. It never becomes live again.
+    NOT_FOUND = "not found"  # The user has no such session, or no such valid refresh token.
 
 
 class Sessions:
@@ -34,7 +34,7 @@ class Sessions:
         self.now = now
 
     def login(self, user, session, expires_at, attributes=None):
-        """Opens a session; `attributes` are additional ones, such as ip_address: DONE or EXISTS."""
+        """Opens a session, with additional attributes such as ip_address: DONE or EXISTS."""
         return self._create(
             {
                 **(attributes or {}),
@@ -78,8 +78,8 @@ class Sessions:
     def rotate_refresh_token(self, user, session, old, new, expires_at):
         """Replaces an old refresh token with a new one, in one transaction.
 
-        DONE; ENDED if the session is not live; NOT_FOUND if the old token is not this session's, was used before or
-        has expired; EXISTS if the new one already exists.
+        Returns DONE; ENDED if the session is not live; NOT_FOUND if the old token belongs to another session, was used
+        before or has expired; EXISTS if the new token already exists.
         """
         table, now = self.table.name, self.now()
         writes = [
@@ -111,7 +111,7 @@ class Sessions:
             self.table.meta.client.transact_write_items(TransactItems=writes)
             return Outcome.DONE
         except ClientError as error:
-            # One reason for each write, in the same order.
+            # There is one reason for each write, in the same order.
             for reason, outcome in zip(
                 error.response.get("CancellationReasons", []),
                 [Outcome.ENDED, Outcome.NOT_FOUND, Outcome.EXISTS],
@@ -136,7 +136,7 @@ class Sessions:
         )
 
     def access_token_claims(self, user, session, session_expires_at, issuer, audience, scope="", seconds=900):
-        """The claims of an access token, for a JWT library to sign. It expires with its session, or earlier."""
+        """Returns the claims of an access token, to be signed by a JWT library. It expires no later than its session."""
         return {
             "iss": issuer,
             "aud": audience,
@@ -210,8 +210,8 @@ def _refresh_token_key(user, token):
 
 
 def _id(text):
-    good = 1 <= len(text) <= 256 and len(text.encode()) <= 1000
-    if not good or any(unicodedata.category(it) == "Cc" for it in text):
+    has_valid_length = 1 <= len(text) <= 256 and len(text.encode()) <= 1000
+    if not has_valid_length or any(unicodedata.category(it) == "Cc" for it in text):
         raise ValueError("an id has 1 to 256 characters in at most 1000 bytes, and no control characters")
     return text
 

@@ -1,4 +1,4 @@
-//! The four authorizer events of API Gateway, as far as a decision needs them.
+//! Authorizer events of API Gateway, reduced to what a decision needs.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A REST API's REQUEST or TOKEN event, or an HTTP API's of payload 1.0 or 2.0.
+/// A REQUEST or TOKEN event of a REST API, or an event of an HTTP API with payload 1.0 or 2.0.
 ///
-/// Of the headers, only `Authorization` is kept: the rest of the request is none of the
-/// authorizer's business, and skipping it costs nothing.
+/// `Authorization` is the only header that is kept. The decision needs no other part of the
+/// request.
 ///
-/// It is read from a JSON object alone. The error over another shape repeats no value: what stands
-/// in the wrong place may be a token.
+/// The event must be a JSON object. The error for any other JSON contains no value of it, because
+/// the value may be a token.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", remote = "Self")]
 pub struct AuthorizerEvent {
-    /// "1.0" or "2.0" of HTTP APIs.
+    /// Payload version of an HTTP API: "1.0" or "2.0".
     version: Option<String>,
     method_arn: Option<String>,
-    /// The whole header, in TOKEN events.
+    /// The `Authorization` header of a TOKEN event.
     authorization_token: Option<String>,
     #[serde(default, deserialize_with = "authorization")]
     headers: Vec<String>,
@@ -27,26 +27,26 @@ pub struct AuthorizerEvent {
     multi_value_headers: Vec<String>,
 }
 
-/// What the asking gateway takes for an answer.
+/// Type of response that the gateway expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gateway {
-    /// An IAM policy over this stage of this API.
+    /// An IAM policy for one stage of an API.
     Policy {
-        /// `arn:…:execute-api:<region>:<account>:<api>/<stage>`
+        /// ARN of the stage: `arn:…:execute-api:<region>:<account>:<api>/<stage>`
         stage_arn: String,
     },
-    /// Yes or no.
+    /// A simple response: allow or deny.
     Simple,
 }
 
-/// An event that comes from no gateway.
+/// An event that is not an authorizer event of API Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an authorizer event of API Gateway: {0}")]
 pub struct UnknownEvent(&'static str);
 
 impl<'de> Deserialize<'de> for AuthorizerEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // What is derived would read an array, too.
+        // The derived implementation also accepts an array.
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for AuthorizerEvent {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
-                // The derived one.
+                // The derived implementation.
                 AuthorizerEvent::deserialize(MapAccessDeserializer::new(members))
             }
         }
@@ -68,11 +68,11 @@ impl<'de> Deserialize<'de> for AuthorizerEvent {
 }
 
 impl AuthorizerEvent {
-    /// Who asks, and so how to answer.
+    /// Returns the type of response that the gateway expects.
     ///
     /// # Errors
     ///
-    /// An event that names no method of an API.
+    /// The event does not name a method of an API.
     pub fn gateway(&self) -> Result<Gateway, UnknownEvent> {
         if self.version.as_deref() == Some("2.0") {
             return Ok(Gateway::Simple);
@@ -93,14 +93,14 @@ impl AuthorizerEvent {
     /// The `Authorization` header, if there is exactly one.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
-        // REST APIs send each header in both maps, and a doubled one whole in the second only. Where
-        // the maps disagree, another reader might take the other.
+        // REST APIs send each header in both maps. Of a duplicate header, only the second map has
+        // all values. If the maps disagree, other software might use the other value.
         let (both, single) = (&self.multi_value_headers, &self.headers);
         if !both.is_empty() && !single.is_empty() && both != single {
             return None;
         }
-        // TOKEN events have no headers; where there are some, `authorizationToken` is no more than
-        // a copy of them, joined with others where the identity has several sources.
+        // TOKEN events have no headers. In other events, `authorizationToken` is a copy of the
+        // header, joined with other values if there are several identity sources.
         let token = self.authorization_token.as_slice();
         let values = [both.as_slice(), single, token]
             .into_iter()
@@ -112,7 +112,7 @@ impl AuthorizerEvent {
     }
 }
 
-/// Takes the values of `Authorization`, in whatever case, out of a map of headers.
+/// Reads the values of `Authorization` from a map of headers, ignoring the case of the name.
 fn authorization<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct Headers;
 
@@ -143,7 +143,7 @@ fn authorization<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
     deserializer.deserialize_any(Headers)
 }
 
-/// The values of a header: one, several, or null for none.
+/// Values of a header: a string, an array, or null for none.
 struct Values(Vec<String>);
 
 impl<'de> Deserialize<'de> for Values {
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for Values {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the value of a header, several, or null")
+        f.write_str("a string, an array of strings, or null")
     }
 
     fn visit_unit<E>(self) -> Result<Self, E> {

@@ -1,4 +1,8 @@
-//! The authorizer: an API Gateway authorizer event becomes a decision, and that an answer.
+//! Lambda authorizer for API Gateway.
+//!
+//! It accepts REQUEST and TOKEN events of REST APIs and the events of HTTP APIs with payload 1.0 and
+//! 2.0, decides with [`session_functions::authorize`], and responds with a policy or a simple
+//! response. A denial contains the reason as `error` in its context.
 
 mod event;
 
@@ -22,20 +26,20 @@ use session_token::keys::FetchError;
 
 pub use event::{AuthorizerEvent, Gateway, UnknownEvent};
 
-/// What goes to the handlers behind the authorizer, or why a request is refused.
+/// Context of a response: the caller for the API, or the deny reason.
 type Context = BTreeMap<String, String>;
 
-/// The answer, in the form that the asking gateway understands.
+/// Response, in the form that the gateway expects.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum AuthorizerAnswer {
-    /// To REST APIs, and to HTTP APIs with payload 1.0.
+pub enum AuthorizerResponse {
+    /// For REST APIs, and for HTTP APIs with payload 1.0.
     Policy(ApiGatewayCustomAuthorizerResponse<Context>),
-    /// To HTTP APIs with payload 2.0.
+    /// For HTTP APIs with payload 2.0.
     Simple(ApiGatewayV2CustomAuthorizerSimpleResponse<Context>),
 }
 
-/// The function.
+/// The Lambda function.
 #[derive(Debug)]
 pub struct Authorizer {
     authorize: Authorize<Table>,
@@ -43,11 +47,11 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// The function as configured, with its keys. It takes no longer than `limits`.
+    /// Creates the function and loads its keys, within `limits`.
     ///
     /// # Errors
     ///
-    /// Keys that cannot be had before somebody acts, in a sentence.
+    /// The keys cannot be loaded, and a retry cannot help.
     pub async fn start(
         config: AuthorizerConfig,
         client: Client,
@@ -66,37 +70,37 @@ impl Authorizer {
         })
     }
 
-    /// Makes ready in init what the first request would wait for otherwise.
+    /// Connects to the table during init, so that the first request need not wait for it.
     pub async fn warm_up(&self) {
         self.authorize.warm_up().await;
     }
 
-    /// Answers one event.
+    /// Handles an event.
     ///
     /// # Errors
     ///
-    /// An event of no gateway, or a store or keys that cannot be asked: API Gateway answers 500,
-    /// and nobody is let in.
+    /// The event is not one of API Gateway, or the keys or the session cannot be read. API Gateway
+    /// then responds with 500, and does not allow the request.
     pub async fn handle(
         &self,
         event: &AuthorizerEvent,
         now: DateTime<Utc>,
-    ) -> Result<AuthorizerAnswer, AuthorizerError> {
+    ) -> Result<AuthorizerResponse, AuthorizerError> {
         self.metrics.record_invocation(now);
         let gateway = event.gateway()?;
         let decision = self.authorize.decide(event.authorization(), now).await;
         self.metrics.record_validation(&decision, now);
-        Ok(answer(&gateway, decision?))
+        Ok(respond(&gateway, decision?))
     }
 }
 
-/// Why there is no decision.
+/// Error that prevents a decision.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorizerError {
-    /// The event comes from no gateway: whoever invoked must act.
+    /// The event is not one of API Gateway. The caller must change it.
     #[error(transparent)]
     Event(#[from] UnknownEvent),
-    /// The table or the keys could not be had, or understood.
+    /// The keys or the session cannot be read.
     #[error(transparent)]
     Authorize(#[from] AuthorizeError),
 }
@@ -112,7 +116,7 @@ impl From<AuthorizerError> for Diagnostic {
     }
 }
 
-fn answer(gateway: &Gateway, decision: Decision) -> AuthorizerAnswer {
+fn respond(gateway: &Gateway, decision: Decision) -> AuthorizerResponse {
     let (effect, principal, context) = match decision {
         Decision::Allow(claims) => (
             IamPolicyEffect::Allow,
@@ -134,21 +138,21 @@ fn answer(gateway: &Gateway, decision: Decision) -> AuthorizerAnswer {
             let mut response = ApiGatewayV2CustomAuthorizerSimpleResponse::default();
             response.is_authorized = effect == IamPolicyEffect::Allow;
             response.context = context;
-            AuthorizerAnswer::Simple(response)
+            AuthorizerResponse::Simple(response)
         }
         Gateway::Policy { stage_arn } => {
             let mut statement = IamPolicyStatement::default();
             statement.action = vec!["execute-api:Invoke".to_owned()];
             statement.effect = effect;
-            // The whole stage: with a single method, a policy that a gateway caches would keep
-            // its user from every other method.
+            // The whole stage. API Gateway may cache the policy and apply it to other methods, which
+            // a policy for a single method would deny.
             statement.resource = vec![format!("{stage_arn}/*")];
             let mut response = ApiGatewayCustomAuthorizerResponse::default();
             response.principal_id = Some(principal);
             response.policy_document.version = Some("2012-10-17".to_owned());
             response.policy_document.statement = vec![statement];
             response.context = context;
-            AuthorizerAnswer::Policy(response)
+            AuthorizerResponse::Policy(response)
         }
     }
 }

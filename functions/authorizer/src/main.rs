@@ -1,4 +1,4 @@
-//! The Lambda function `authorizer`.
+//! Entry point of the Lambda function `authorizer`.
 
 use std::process::ExitCode;
 
@@ -20,11 +20,11 @@ async fn main() -> ExitCode {
         let (now, limits) = (clock::now(), TimeLimits::INTERACTIVE);
         let authorizer = &Authorizer::start(config, client, metrics, now, limits).await?;
         authorizer.warm_up().await;
-        // Boxed: the compiler gives up on the layout of so many futures in one.
+        // Boxed, because the nested futures exceed the compiler's limit for the layout of a type.
         let handle = |event: LambdaEvent<AuthorizerEvent>| {
             Box::pin(async move {
-                let answer = authorizer.handle(&event.payload, clock::now()).await;
-                answer.map_err(Diagnostic::from)
+                let response = authorizer.handle(&event.payload, clock::now()).await;
+                response.map_err(Diagnostic::from)
             })
         };
         lambda_runtime::run(service_fn(handle)).await

@@ -65,7 +65,7 @@ struct Marks {
 /// may be an option, and a run must not ignore an option.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only their names matter")]
+#[expect(dead_code, reason = "only the names matter")]
 struct ScheduledEvent<'a> {
     version: Option<IgnoredAny>,
     id: Option<IgnoredAny>,

@@ -1,4 +1,8 @@
-//! The cleanup: a scheduled event, or a few options by hand, become a run and its report.
+//! Lambda function for the scheduled cleanup, which can also be invoked manually.
+//!
+//! It accepts a scheduled event of EventBridge, or options, runs
+//! [`session_functions::clean_up`], and returns the report. Before a scheduled run, it counts the
+//! sessions for the metrics.
 
 mod event;
 
@@ -23,13 +27,13 @@ use uuid::Uuid;
 
 pub use event::{InvalidEvent, Request};
 
-/// The most time that a scheduled run takes to count sessions before it starts.
+/// Maximum time to count the sessions before a scheduled run.
 const COUNT_TIMEOUT_MAX: Duration = Duration::from_mins(1);
 
-/// The count takes at most this fraction of the invocation's remaining time.
+/// The count takes at most this fraction of the remaining time of the invocation.
 const COUNT_TIMEOUT_FRACTION: u32 = 10;
 
-/// The function.
+/// The Lambda function.
 #[derive(Debug)]
 pub struct Cleanup {
     table: Table,
@@ -40,7 +44,7 @@ pub struct Cleanup {
 }
 
 impl Cleanup {
-    /// The function as configured.
+    /// Creates the function.
     #[must_use]
     pub fn new(config: CleanupConfig, client: Client, metrics: Metrics) -> Self {
         let CleanupConfig {
@@ -59,12 +63,12 @@ impl Cleanup {
         }
     }
 
-    /// Runs for one event, whose invocation ends in `left`.
+    /// Handles an event. The invocation times out in `left`.
     ///
     /// # Errors
     ///
-    /// An event that cannot be understood (nothing is done then), or what kept the run from
-    /// doing all its work. Lambda invokes again after an error of an asynchronous invocation.
+    /// The event is invalid, and nothing was done; or an error stopped the run. Lambda retries an
+    /// asynchronous invocation that fails.
     pub async fn handle(
         &self,
         event: &RawValue,
@@ -78,7 +82,7 @@ impl Cleanup {
             self.count_sessions(now, left).await;
         }
         let options = request.options;
-        let most = options
+        let max = options
             .max_seconds
             .map_or(Duration::MAX, |it| Duration::from_secs(it.into()));
         let cleanup_request = CleanupRequest {
@@ -89,33 +93,34 @@ impl Cleanup {
             adopt: options.adopt,
             sweep_grace: options.sweep_grace_hours.map_or(self.sweep_grace, Hours),
             started_at: now,
-            time_limit: time_limit(deadline.remaining()).min(most),
+            time_limit: time_limit(deadline.remaining()).min(max),
         };
         let done = adopt_and_clean_up(&self.table, &self.settings, &cleanup_request).await;
         self.metrics.record_run(CleanupFailed::report(&done));
         Ok(done?)
     }
 
-    /// Counts the sessions for the metrics. Where that fails or takes too long there are none of
-    /// this hour, and the run begins.
+    /// Counts the sessions for the metrics. If the count fails or times out, the metrics are missing
+    /// once, and the run starts.
     async fn count_sessions(&self, now: DateTime<Utc>, left: Duration) {
         let count = statistics::count(&self.table, self.settings.shards, now.into());
-        let why = match timeout(COUNT_TIMEOUT_MAX.min(left / COUNT_TIMEOUT_FRACTION), count).await {
+        let error = match timeout(COUNT_TIMEOUT_MAX.min(left / COUNT_TIMEOUT_FRACTION), count).await
+        {
             Ok(Ok(statistics)) => return self.metrics.record_session_counts(&statistics, now),
             Ok(Err(error)) => error.error_chain(),
-            Err(_) => "it takes too long".to_owned(),
+            Err(_) => "timed out".to_owned(),
         };
-        tracing::warn!(error = why, "the sessions could not be counted");
+        tracing::warn!(error, "the sessions could not be counted");
     }
 }
 
-/// Why there is no report to give.
+/// Error of an invocation.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanupError {
-    /// The event cannot be understood: whoever invoked must act. Nothing was done.
+    /// The event is invalid. The caller must change it. Nothing was done.
     #[error(transparent)]
     Event(#[from] InvalidEvent),
-    /// The run could not do all its work. Its report is stored all the same.
+    /// An error stopped the run. Its report is stored.
     #[error(transparent)]
     Run(#[from] CleanupFailed),
 }

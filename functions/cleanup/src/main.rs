@@ -1,4 +1,4 @@
-//! The Lambda function `cleanup`.
+//! Entry point of the Lambda function `cleanup`.
 
 use std::process::ExitCode;
 

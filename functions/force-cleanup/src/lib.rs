@@ -1,4 +1,7 @@
-//! The cleanup over HTTP: at once, and without waiting for native TTL.
+//! Lambda function for the cleanup over HTTP: `POST /api/v1/monitoring/sessions/cleanup`.
+//!
+//! It runs [`session_functions::clean_up`] without sweep grace, so it deletes due records without
+//! waiting for native TTL. The caller needs the scope `sessions:admin`.
 
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use session_functions::metrics::Metrics;
 use session_lifecycle::dynamodb::Table;
 use uuid::Uuid;
 
-/// The function.
+/// The Lambda function.
 #[derive(Debug)]
 pub struct ForceCleanup {
     table: Table,
@@ -26,7 +29,7 @@ pub struct ForceCleanup {
 }
 
 impl ForceCleanup {
-    /// The function as configured.
+    /// Creates the function.
     #[must_use]
     pub fn new(config: ForceCleanupConfig, client: Client, metrics: Metrics) -> Self {
         let ForceCleanupConfig {
@@ -43,8 +46,8 @@ impl ForceCleanup {
         }
     }
 
-    /// Answers one request, whose invocation ends in `left`. A long list is worked off as far as
-    /// that allows; the report says then that it is not complete.
+    /// Handles a request. The invocation times out in `left`. If there is more work than fits in
+    /// that time, the report is not complete.
     pub async fn handle(
         &self,
         request: &Request,
@@ -52,17 +55,17 @@ impl ForceCleanup {
         left: Duration,
     ) -> Response<Body> {
         self.metrics.record_invocation(now);
-        let answer = self.answer(request, now, left).await;
-        respond(answer, self.cors_origin.as_ref())
+        let result = self.run(request, now, left).await;
+        respond(result, self.cors_origin.as_ref())
     }
 
-    async fn answer(
+    async fn run(
         &self,
         request: &Request,
         now: DateTime<Utc>,
         left: Duration,
     ) -> Result<CleanupReport, ApiError> {
-        // An API's own domain may put something before the path.
+        // A custom domain may add a prefix to the path.
         let path = request.raw_http_path().trim_end_matches('/');
         if !path.ends_with("/monitoring/sessions/cleanup") {
             return Err(ApiError::NotFound);
@@ -105,8 +108,8 @@ impl ForceCleanup {
     }
 }
 
-/// Whether a body is empty, or what clients send for want of one. Whoever puts an option there
-/// must not get a cleanup without it.
+/// Whether the body is empty, or what some clients send instead of none. Any other body is rejected,
+/// so that an option in it is not ignored.
 fn is_empty_body(body: &[u8]) -> bool {
     matches!(body.trim_ascii(), b"" | b"{}" | b"null")
 }

@@ -1,4 +1,4 @@
-//! The Lambda function `force-cleanup`.
+//! Entry point of the Lambda function `force-cleanup`.
 
 use std::process::ExitCode;
 
@@ -18,8 +18,8 @@ async fn main() -> ExitCode {
         let force_cleanup = &ForceCleanup::new(config, connect(CallPolicy::BATCH).await, metrics);
         let handle = move |request: Request| async move {
             let left = clock::until(request.lambda_context().deadline());
-            let answer = force_cleanup.handle(&request, clock::now(), left).await;
-            Ok::<_, lambda_runtime::Error>(answer)
+            let response = force_cleanup.handle(&request, clock::now(), left).await;
+            Ok::<_, lambda_runtime::Error>(response)
         };
         lambda_http::run(service_fn(handle)).await
     })

@@ -1,5 +1,7 @@
-//! The statistics and the list of reports, over HTTP; the page that shows them, and the API's
-//! description. By a schedule: whether the scheduled cleanup is late.
+//! Lambda function for the statistics, the list of reports, the monitoring page and the description
+//! of the API.
+//!
+//! It also runs on a schedule, and records in metrics whether the scheduled cleanup is late.
 
 mod page;
 mod recent;
@@ -29,7 +31,7 @@ use tokio::time::timeout;
 use self::recent::Recent;
 use self::report_list::ReportQuery;
 
-/// The function.
+/// The Lambda function.
 #[derive(Debug)]
 pub struct Stats {
     table: Table,
@@ -42,36 +44,40 @@ pub struct Stats {
     metrics: Metrics,
 }
 
-/// The statistics as the API gives them.
+/// The statistics, as the API returns them.
 #[derive(Debug, Serialize)]
 struct StatsBody {
     #[serde(flatten)]
     statistics: Statistics,
-    /// The newest report of a run that was not a dry one.
+    /// Newest report of a run that was not a dry run.
     last_cleanup: Option<CleanupReport>,
-    /// When the scheduled cleanup runs, as `EventBridge` has it.
+    /// Schedule of the cleanup, as an expression of `EventBridge`.
     schedule: String,
-    /// When the scheduled cleanup is due next; in the past where it is late. Nothing where that is not known.
+    /// Due time of the next scheduled cleanup. It is in the past if the cleanup is late. `None` if it
+    /// is unknown.
     next_cleanup: Option<String>,
-    /// About how many items the table holds, up to six hours old. Nothing where the table could not be described.
+    /// Approximate number of items in the table, up to six hours old. `None` if the table could not be
+    /// described.
     table_items: Option<u64>,
-    /// About how many of them neither the cleanup nor these statistics see, without the reports.
+    /// Approximate number of items, without the reports, that are not in the due index. The cleanup
+    /// and these statistics do not see them.
     unindexed_items: Option<u64>,
 }
 
-/// How long the statistics are given again.
-const STATISTICS_KEPT: TimeDelta = TimeDelta::seconds(5);
+/// Cache lifetime of the statistics.
+const STATISTICS_TTL: TimeDelta = TimeDelta::seconds(5);
 
-/// How long the table's own counts are given again. `DynamoDB` renews them about every six hours.
-const COVERAGE_KEPT: TimeDelta = TimeDelta::minutes(10);
+/// Cache lifetime of the comparison with the table. `DynamoDB` updates its item counts about every six
+/// hours.
+const COVERAGE_TTL: TimeDelta = TimeDelta::minutes(10);
 
-/// How long the comparison with them may take: the statistics are good without it.
-const COVERAGE_LIMIT: Duration = Duration::from_secs(3);
+/// Timeout of the comparison with the table. The statistics are useful without it.
+const COVERAGE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The description of the API (`OpenAPI` 3.1).
+/// Description of the API (`OpenAPI` 3.1).
 const DESCRIPTION: &str = include_str!("../openapi.json");
 
-/// Whether an event is one of `EventBridge`'s schedules, and no request of `API Gateway`.
+/// Whether an event is a scheduled event of `EventBridge`, not a request of `API Gateway`.
 #[must_use]
 pub fn is_scheduled(event: &RawValue) -> bool {
     #[derive(Deserialize)]
@@ -83,7 +89,7 @@ pub fn is_scheduled(event: &RawValue) -> bool {
     event.is_ok_and(|event| event.detail_type.as_deref() == Some("Scheduled Event"))
 }
 
-/// What can be asked for.
+/// Route of a request.
 #[derive(Clone, Copy)]
 enum Route {
     Page,
@@ -94,8 +100,8 @@ enum Route {
 
 impl Route {
     fn of(path: &str) -> Option<Self> {
-        // An API's own domain may put something before the path, and the gateway takes it with a
-        // slash at its end and without.
+        // A custom domain may add a prefix to the path. API Gateway accepts paths with and without
+        // a slash at the end.
         let (_, route) = path.trim_end_matches('/').rsplit_once("/monitoring")?;
         match route {
             "" => Some(Self::Page),
@@ -115,7 +121,7 @@ enum ResponseBody {
 }
 
 impl Stats {
-    /// The function as configured.
+    /// Creates the function.
     #[must_use]
     pub fn new(config: StatsConfig, client: Client, metrics: Metrics) -> Self {
         let StatsConfig {
@@ -131,36 +137,32 @@ impl Stats {
             shards,
             report_retention,
             schedule,
-            statistics: Recent::kept_for(STATISTICS_KEPT),
-            coverage: Recent::kept_for(COVERAGE_KEPT),
+            statistics: Recent::with_ttl(STATISTICS_TTL),
+            coverage: Recent::with_ttl(COVERAGE_TTL),
             cors_origin,
             metrics,
         }
     }
 
-    /// Answers one request.
+    /// Handles a request.
     pub async fn handle(&self, request: &Request, now: DateTime<Utc>) -> Response<Body> {
         self.metrics.record_invocation(now);
         let origin = self.cors_origin.as_ref();
-        match self.answer(request, now).await {
-            Ok(ResponseBody::Stats(answer)) => respond(Ok(answer), origin),
+        match self.route(request, now).await {
+            Ok(ResponseBody::Stats(body)) => respond(Ok(body), origin),
             Ok(ResponseBody::Reports(page)) => respond(Ok(page), origin),
             Ok(ResponseBody::Raw(document)) => respond_raw(document, origin),
             Err(error) => respond::<()>(Err(error), origin),
         }
     }
 
-    async fn answer(
-        &self,
-        request: &Request,
-        now: DateTime<Utc>,
-    ) -> Result<ResponseBody, ApiError> {
+    async fn route(&self, request: &Request, now: DateTime<Utc>) -> Result<ResponseBody, ApiError> {
         let route = Route::of(request.raw_http_path()).ok_or(ApiError::NotFound)?;
         if request.method() != Method::GET {
             return Err(ApiError::MethodNotAllowed(Method::GET));
         }
         match route {
-            // They hold nothing of the table, and a browser has no token yet.
+            // Public, because they contain no data, and a browser has no token when it opens the page.
             Route::Page => page::document().map(ResponseBody::Raw),
             Route::Description => {
                 let description = RawBody::public("application/json", DESCRIPTION);
@@ -169,9 +171,9 @@ impl Stats {
             Route::Stats => {
                 authorize(request, Scope::Read)?;
                 query(request, &[])?;
-                // It is large, and the other calls do without it.
-                let answer = Box::pin(self.stats(now)).await?;
-                Ok(ResponseBody::Stats(Box::new(answer)))
+                // Boxed, because this future is large and the other routes do not need it.
+                let body = Box::pin(self.stats(now)).await?;
+                Ok(ResponseBody::Stats(Box::new(body)))
             }
             Route::Reports => {
                 authorize(request, Scope::Read)?;
@@ -182,7 +184,8 @@ impl Stats {
 
     async fn stats(&self, now: DateTime<Utc>) -> Result<StatsBody, ApiError> {
         let from_store = |error| ApiError::from_store(&error);
-        // First, so that a cleanup during the count makes the next request count again.
+        // Read before the count, so that the next request counts again after a cleanup during the
+        // count.
         let last_cleanup = self.table.last_cleanup().await.map_err(from_store)?;
         let run = last_cleanup.as_ref().map(|report| report.run_id);
         let coverage = self.coverage(now).await;
@@ -205,26 +208,26 @@ impl Stats {
         })
     }
 
-    /// How much of the table the index holds. Nothing where that cannot be had in time, which is kept as well.
+    /// Compares the table with the due index. `None` if that fails or times out, which is cached, too.
     async fn coverage(&self, now: DateTime<Utc>) -> Option<Coverage> {
         let compare = async {
-            let compared = timeout(COVERAGE_LIMIT, statistics::coverage(&self.table)).await;
+            let compared = timeout(COVERAGE_TIMEOUT, statistics::coverage(&self.table)).await;
             let error = match compared {
                 Ok(Ok(coverage)) => return Ok(Some(coverage)),
                 Ok(Err(error)) => error.error_chain(),
-                Err(_) => "it took too long".to_owned(),
+                Err(_) => "timed out".to_owned(),
             };
             tracing::warn!(error, "the table could not be compared with its index");
             Ok(None)
         };
-        // No cleanup makes it anew: DynamoDB counts when it likes.
+        // A cleanup does not invalidate it, because DynamoDB updates its counts independently.
         self.coverage
             .get(None, compare, now)
             .await
             .unwrap_or_default()
     }
 
-    /// A time before which there is no report any more, or never was one.
+    /// A time before which there are no reports: the table did not exist, or they have expired.
     fn reports_begin(
         &self,
         table_created: Option<DateTime<Utc>>,
@@ -234,11 +237,11 @@ impl Stats {
         Some(table_created?.max(kept_since))
     }
 
-    /// Notes in metrics how late the scheduled cleanup is, and how the last ones did.
+    /// Records in metrics how late the scheduled cleanup is, and the results of the last runs.
     ///
     /// # Errors
     ///
-    /// The store's.
+    /// The table cannot be described, or the reports cannot be read.
     pub async fn watch(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.metrics.record_invocation(now);
         let begin = self.reports_begin(self.table.describe().await?.created_at, now);

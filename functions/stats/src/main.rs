@@ -1,4 +1,4 @@
-//! The Lambda function `stats`.
+//! Entry point of the Lambda function `stats`.
 
 use std::process::ExitCode;
 
@@ -28,9 +28,9 @@ async fn main() -> ExitCode {
                 return Ok(Value::Null);
             }
             let request: LambdaRequest = serde_json::from_str(event.get())?;
-            let answer =
+            let serve =
                 async |request: Request| Ok::<_, Error>(stats.handle(&request, clock::now()).await);
-            let mut api = Adapter::from(service_fn(answer));
+            let mut api = Adapter::from(service_fn(serve));
             let response = api.call(LambdaEvent::new(request, context)).await?;
             Ok::<_, Error>(serde_json::to_value(response)?)
         };

@@ -1,4 +1,4 @@
-//! The page: one HTML document that asks this API and nothing else.
+//! The monitoring page: one HTML document that calls only this API.
 
 use std::sync::LazyLock;
 
@@ -11,10 +11,19 @@ use sha2::{Digest as _, Sha256};
 
 const PAGE: &str = include_str!("../page/page.html");
 const STYLE: &str = include_str!("../page/page.css");
-const SCRIPT: &str = include_str!("../page/page.js");
 
-/// The page with its style and its script in it, and the policy that lets a browser use these two
-/// (CSP Level 3) and reach this host.
+/// The script: one module, split into files by responsibility.
+const SCRIPT: &str = concat!(
+    include_str!("../page/script/format.js"),
+    include_str!("../page/script/api.js"),
+    include_str!("../page/script/texts.js"),
+    include_str!("../page/script/chart.js"),
+    include_str!("../page/script/document.js"),
+    include_str!("../page/script/events.js"),
+);
+
+/// The page with its style and script inline, and its Content-Security-Policy (CSP Level 3), which
+/// allows only these two and calls to this host.
 static RENDERED: LazyLock<(String, String)> = LazyLock::new(|| {
     let html = PAGE
         .replace(
@@ -22,7 +31,7 @@ static RENDERED: LazyLock<(String, String)> = LazyLock::new(|| {
             &format!("<style>{STYLE}</style>"),
         )
         .replace(
-            r#"<script type="module" src="page.js"></script>"#,
+            r#"<script type="module" src="script/"></script>"#,
             &format!("<script type=\"module\">{SCRIPT}</script>"),
         );
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
@@ -36,10 +45,13 @@ static RENDERED: LazyLock<(String, String)> = LazyLock::new(|| {
     (html, policy)
 });
 
-/// The page as it is served.
+/// Returns the page.
 pub(crate) fn document() -> Result<RawBody, ApiError> {
     let (html, policy) = &*RENDERED;
-    let policy = HeaderValue::from_str(policy).map_err(|_| ApiError::Internal)?;
+    let policy = HeaderValue::from_str(policy).map_err(|error| {
+        tracing::error!(%error, "the policy of the page is not a valid header");
+        ApiError::Internal
+    })?;
     let mut document = RawBody::public("text/html; charset=utf-8", html.as_str());
     document.headers = vec![
         (CONTENT_SECURITY_POLICY, policy),
@@ -47,7 +59,7 @@ pub(crate) fn document() -> Result<RawBody, ApiError> {
             REFERRER_POLICY,
             const { HeaderValue::from_static("no-referrer") },
         ),
-        // A window that opens this page, or is opened by it, gets no hold of it.
+        // Windows that open this page, or that it opens, cannot access it.
         (
             const { HeaderName::from_static("cross-origin-opener-policy") },
             const { HeaderValue::from_static("same-origin") },
@@ -60,13 +72,12 @@ pub(crate) fn document() -> Result<RawBody, ApiError> {
 mod tests {
     use super::*;
 
-    /// It may have 75 KB in all.
     #[test]
     fn page_is_self_contained_and_at_most_75_kb() {
         let (html, _) = &*RENDERED;
         assert!(html.contains(STYLE) && html.contains(SCRIPT));
         assert!(
-            !html.contains("page.css") && !html.contains("page.js"),
+            !html.contains("page.css") && !html.contains("script/"),
             "{html}"
         );
         assert!(html.len() <= 75_000, "{}", html.len());

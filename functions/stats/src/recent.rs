@@ -1,45 +1,44 @@
-//! What was counted last, kept for a while: to count reads the whole index, so whoever asks often
-//! must not make it read as often.
-
-use std::time::Duration;
+//! Cache of the last count. A count reads the whole index, so frequent requests share one.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use session_lifecycle::clock::Deadline;
+use session_lifecycle::clock::Stopwatch;
 use session_lifecycle::ports::StoreError;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// What this instance counted last.
+/// The last count of this instance.
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
-    kept_for: TimeDelta,
+    ttl: TimeDelta,
     counted: Mutex<Option<Counted<T>>>,
 }
 
 #[derive(Debug)]
 struct Counted<T> {
     value: T,
-    /// The newest cleanup before the count. What a later one did is not counted here.
+    /// The newest cleanup before the count. The count does not include the effect of later ones.
     last_cleanup: Option<Uuid>,
-    began: DateTime<Utc>,
-    ended: DateTime<Utc>,
+    started_at: DateTime<Utc>,
+    ended_at: DateTime<Utc>,
 }
 
 impl<T: Copy> Recent<T> {
-    /// Nothing counted yet; what will be is given again for so long.
-    pub(crate) fn kept_for(kept_for: TimeDelta) -> Self {
+    /// An empty cache, whose entry is valid for `ttl` after the end of its count.
+    pub(crate) fn with_ttl(ttl: TimeDelta) -> Self {
         Self {
-            kept_for,
+            ttl,
             counted: Mutex::default(),
         }
     }
 
-    /// What was counted last, or counts where nothing recent is kept or there was a cleanup since. `last_cleanup` was read
-    /// before. Requests at the same time wait for one count. An error is not kept.
+    /// Returns the last count if it is still valid and there was no cleanup since; otherwise counts.
+    ///
+    /// `last_cleanup` must have been read before. Concurrent requests share one count. Errors are not
+    /// cached.
     ///
     /// # Errors
     ///
-    /// The store's.
+    /// The error of `count`.
     pub(crate) async fn get(
         &self,
         last_cleanup: Option<Uuid>,
@@ -48,18 +47,18 @@ impl<T: Copy> Recent<T> {
     ) -> Result<T, StoreError> {
         let mut counted = self.counted.lock().await;
         let recent = counted.as_ref().filter(|it| {
-            it.last_cleanup == last_cleanup && it.began <= now && now < it.ended + self.kept_for
+            it.last_cleanup == last_cleanup && it.started_at <= now && now < it.ended_at + self.ttl
         });
         if let Some(recent) = recent {
             return Ok(recent.value);
         }
-        let timer = Deadline::after(Duration::MAX);
+        let timer = Stopwatch::start();
         let value = count.await?;
         *counted = Some(Counted {
             value,
             last_cleanup,
-            began: now,
-            ended: now + timer.elapsed(),
+            started_at: now,
+            ended_at: now + timer.elapsed(),
         });
         Ok(value)
     }
@@ -68,6 +67,7 @@ impl<T: Copy> Recent<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use session_lifecycle::ports::StoreErrorKind;
@@ -78,7 +78,7 @@ mod tests {
         DateTime::from_timestamp(NOW + seconds, 0).unwrap()
     }
 
-    /// A table whose count takes ten seconds and gives the number of the count.
+    /// A table whose count takes ten seconds, and returns how many counts there were.
     struct Table {
         recent: Recent<u64>,
         counts: AtomicU64,
@@ -87,7 +87,7 @@ mod tests {
     impl Default for Table {
         fn default() -> Self {
             Self {
-                recent: Recent::kept_for(TimeDelta::seconds(5)),
+                recent: Recent::with_ttl(TimeDelta::seconds(5)),
                 counts: AtomicU64::default(),
             }
         }
@@ -110,7 +110,7 @@ mod tests {
         for (seconds, number) in [(0, 1), (5, 1), (10, 1), (14, 1), (15, 2), (29, 2), (30, 3)] {
             assert_eq!(table.get(1, seconds).await, number, "{seconds}");
         }
-        assert_eq!(table.get(1, 0).await, 4, "a clock that was set back");
+        assert_eq!(table.get(1, 0).await, 4, "the clock was set back");
     }
 
     #[tokio::test(start_paused = true)]

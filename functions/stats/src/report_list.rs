@@ -1,4 +1,4 @@
-//! The list of reports: what is asked for, and the same answer for a spreadsheet.
+//! The list of reports: its query parameters, and its form as CSV.
 
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, Utc};
 use lambda_http::Request;
@@ -7,13 +7,13 @@ use lambda_http::http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use session_domain::{CleanupReport, Counts, Trigger};
 use session_functions::http::{ApiError, RawBody, query};
-use session_functions::reports::{Cursor, Page};
-use session_lifecycle::ports::ReportFilter;
+use session_functions::reports::{Page, decode_cursor};
+use session_lifecycle::ports::{ReportCursor, ReportFilter};
 
-/// How many reports a page has where nothing is said.
+/// Number of reports per page if the request has no `limit`.
 const DEFAULT_LIMIT: u8 = 20;
 
-/// The header with the cursor of the next page, for CSV has no other place.
+/// Header with the cursor of the next page, because CSV has no other place for it.
 const NEXT_CURSOR: &str = "x-next-cursor";
 
 /// The columns before the counts, in the order of a report's members.
@@ -41,17 +41,17 @@ fn columns() -> impl Iterator<Item = &'static str> {
     before_last.chain(LAST_COLUMNS)
 }
 
-/// What a request for reports asks for.
+/// The parameters of a request for reports.
 #[derive(Debug)]
 pub(crate) struct ReportQuery {
     pub(crate) filter: ReportFilter,
     pub(crate) limit: u8,
-    pub(crate) cursor: Option<Cursor>,
+    pub(crate) cursor: Option<ReportCursor>,
     pub(crate) csv: bool,
 }
 
 impl ReportQuery {
-    /// Reads a request.
+    /// Parses a request.
     pub(crate) fn read(request: &Request) -> Result<Self, ApiError> {
         let parameters = query(request, &["limit", "cursor", "trigger", "from", "to"])?;
         let get = |name: &str| parameters.get(name).map(String::as_str);
@@ -76,7 +76,7 @@ impl ReportQuery {
         }
         let cursor = read(
             get("cursor"),
-            |text| Cursor::parse(text).filter(|cursor| cursor.suits(&filter)),
+            |text| decode_cursor(text).filter(|cursor| cursor.is_within(&filter)),
             "cursor must be the next of an earlier answer",
         )?;
         Ok(Self {
@@ -101,8 +101,8 @@ fn not_a_time(name: &str) -> String {
     format!("{name} must be a time such as 2026-11-24T08:00:00Z, or a day such as 2026-11-24")
 }
 
-/// A time of RFC 3339, or the beginning of a day in UTC. Reports are in the order of their times as
-/// text, which is that of the times only where years have four digits.
+/// A time of RFC 3339, or the start of a day in UTC. Reports are sorted by their times as text, which
+/// is the order of the times only if years have four digits.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let day = |text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
     let time = match text.len() {
@@ -112,7 +112,7 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
     (0..=9_999).contains(&time.year()).then_some(time)
 }
 
-/// Whether the request names `text/csv` among what it takes (RFC 9110 §12.5.1).
+/// Whether the request accepts `text/csv` by name (RFC 9110 §12.5.1).
 fn accepts_csv(request: &Request) -> bool {
     let headers = request.headers().get_all(ACCEPT).iter();
     let texts = headers.filter_map(|header| header.to_str().ok());
@@ -121,14 +121,14 @@ fn accepts_csv(request: &Request) -> bool {
         let is_csv = parts
             .next()
             .is_some_and(|it| it.eq_ignore_ascii_case("text/csv"));
-        let refused = parts.any(|it| matches!(it, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        is_csv && !refused
+        let is_rejected = parts.any(|it| matches!(it, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        is_csv && !is_rejected
     })
 }
 
-/// A page of reports as CSV (RFC 4180), with a line of names in front.
+/// A page of reports as CSV (RFC 4180), with a header line.
 pub(crate) fn csv(page: Page) -> Result<RawBody, ApiError> {
-    let text = lines(&page.reports)?;
+    let text = to_csv(&page.reports)?;
     let mut document = RawBody::new("text/csv; charset=utf-8; header=present", text);
     if let Some(next) = page.next.and_then(|it| HeaderValue::try_from(it).ok()) {
         document.headers = vec![
@@ -142,14 +142,14 @@ pub(crate) fn csv(page: Page) -> Result<RawBody, ApiError> {
     Ok(document)
 }
 
-/// A text that no spreadsheet takes for a formula: one that begins like a formula, or with what
-/// some programs skip before one, gets an apostrophe in front (OWASP, CSV Injection). So does one
-/// that begins with an apostrophe, so that no two texts become the same.
-fn defused(text: &str) -> String {
-    const BEGINNINGS: [char; 12] = [
+/// A text that no spreadsheet interprets as a formula. A text that starts like a formula, or with a
+/// character that some programs skip before a formula, is prefixed with an apostrophe (OWASP, CSV
+/// Injection). A text that starts with an apostrophe is prefixed too, so distinct texts stay distinct.
+fn escape_formula(text: &str) -> String {
+    const FORMULA_STARTS: [char; 12] = [
         '=', '+', '-', '@', '\'', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
     ];
-    let apostrophe = if text.starts_with(BEGINNINGS) {
+    let apostrophe = if text.starts_with(FORMULA_STARTS) {
         "'"
     } else {
         ""
@@ -157,7 +157,7 @@ fn defused(text: &str) -> String {
     format!("{apostrophe}{text}")
 }
 
-fn lines(reports: &[CleanupReport]) -> Result<String, ApiError> {
+fn to_csv(reports: &[CleanupReport]) -> Result<String, ApiError> {
     let internal = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, "the reports cannot be written as CSV");
         ApiError::Internal
@@ -172,10 +172,10 @@ fn lines(reports: &[CleanupReport]) -> Result<String, ApiError> {
             let value: &Value = &report[name];
             match value {
                 Value::Null => String::new(),
-                Value::String(text) => defused(text),
+                Value::String(text) => escape_formula(text),
                 Value::Array(texts) => {
                     let texts: Vec<_> = texts.iter().filter_map(Value::as_str).collect();
-                    defused(&texts.join(" "))
+                    escape_formula(&texts.join(" "))
                 }
                 Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
             }

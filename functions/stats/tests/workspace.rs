@@ -1,6 +1,6 @@
-//! Says that a bare `cargo test` is not the whole suite. Cargo has no other place for it: by default it selects what is
-//! deployed, and an alias cannot take the name of a command.
+//! Reminder in the output of `cargo test` that it does not run all tests: without `--workspace`, Cargo
+//! selects only the deployed functions, and an alias cannot have the name of a built-in command.
 
 #[test]
-#[ignore = "a bare `cargo test` tests the functions alone: `cargo test --workspace` runs all tests"]
+#[ignore = "`cargo test` tests only the functions; `cargo test --workspace` runs all tests"]
 const fn cargo_test_without_workspace_tests_functions_only() {}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use humantime::parse_duration;
 
-/// The variable that tells the statistics the schedule. `EventBridge` has no seconds, so the interval
+/// The variable with the schedule, for the statistics. `EventBridge` has no seconds, so the interval
 /// is rounded up to minutes.
 pub(crate) fn schedule(every: Duration) -> (&'static str, String) {
     let rate = match every.as_secs().div_ceil(60) {

@@ -194,8 +194,8 @@ fn try_on(table: &Value, items: &[(usize, Item)]) -> Problems {
     }
     // One by one, to find the rejected items.
     for (line, item) in items {
-        if let Err(refusal) = dynamodb::import(&scratch, vec![item.clone()]) {
-            problems.add(*line, refusal.to_string());
+        if let Err(denial) = dynamodb::import(&scratch, vec![item.clone()]) {
+            problems.add(*line, denial.to_string());
         }
     }
     problems

@@ -12,7 +12,7 @@ use session_domain::{
 use session_lifecycle::clock;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{FindRecord as _, NewSession, StoreError};
-use session_lifecycle::{CreateOutcome, Sessions};
+use session_lifecycle::{CreateOutcome, Sessions, SessionsError};
 use uuid::Uuid;
 
 use crate::dynamodb::{EmbeddedDynamoDb, TABLE_NAME};
@@ -66,6 +66,9 @@ pub enum NotIssued {
     /// An invalid user ID or session ID.
     #[error(transparent)]
     Id(#[from] InvalidId),
+    /// The session could not be created.
+    #[error(transparent)]
+    Session(#[from] SessionsError),
     /// The table failed.
     #[error(transparent)]
     Table(#[from] StoreError),
@@ -141,13 +144,7 @@ impl TokenDesk {
         end: Timestamp,
         now: Timestamp,
     ) -> Result<Option<String>, NotIssued> {
-        let new = NewSession {
-            user: user.clone(),
-            session: session.clone(),
-            expires_at: end,
-            ip_address: None,
-            user_agent: None,
-        };
+        let new = NewSession::new(user.clone(), session.clone(), end);
         if self.sessions.create(new, now).await? == CreateOutcome::Created {
             return Ok(None);
         }

@@ -90,7 +90,7 @@ struct Stack {
 
 impl Stack {
     async fn prepare(options: &Options) -> Result<Self, ServeError> {
-        // Bind the ports before the build, which takes long.
+        // Bind the ports before the build, which takes minutes.
         let api = listen(options.port, "--port").await?;
         let endpoint = listen(options.dynamodb_port, "--dynamodb-port").await?;
         let port = address(&endpoint)?.port();

@@ -5,8 +5,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use session_domain::{InvalidId, Reason, SessionId, Timestamp, TokenId, UserId};
-use session_lifecycle::Sessions;
-use session_lifecycle::ports::{NewSession, StoreError};
+use session_lifecycle::{NewSession, Sessions, SessionsError};
 
 /// Number of expired sessions that are still active.
 pub const EXPIRED_SESSIONS: u64 = 86;
@@ -79,7 +78,7 @@ pub struct Sample {
 pub enum SampleError {
     /// The table failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] SessionsError),
     /// An ID of the sample is invalid.
     #[error(transparent)]
     Id(#[from] InvalidId),
@@ -170,14 +169,12 @@ impl<P: Fn()> SampleWriter<'_, P> {
     /// Creates a session that expires at `end`, at least eight hours after its creation.
     async fn session(&mut self, user: &str, end: Timestamp) -> Result<UserSession, SampleError> {
         let (user, session) = (UserId::parse(user)?, SessionId::parse(self.random_id())?);
-        let new = NewSession {
-            user: user.clone(),
-            session: session.clone(),
-            expires_at: end,
-            ip_address: Some(format!("192.0.2.{}", self.random.random_range(1..255))),
-            user_agent: Some("Mozilla/5.0".to_owned()),
-        };
-        self.sessions
+        let new = NewSession::new(user.clone(), session.clone(), end)
+            .ip_address(format!("192.0.2.{}", self.random.random_range(1..255)))
+            .user_agent("Mozilla/5.0");
+        // Here and below: an existing record stays as it is.
+        let _ = self
+            .sessions
             .create(new, end.minus(8 * HOUR).min(self.now))
             .await?;
         (self.progress)();
@@ -199,7 +196,8 @@ impl<P: Fn()> SampleWriter<'_, P> {
             let user = UserId::parse(self.random_user())?;
             let session = SessionId::parse(self.random_id())?;
             let token = self.random_id();
-            self.sessions
+            let _ = self
+                .sessions
                 .add_refresh_token(&user, &session, &token, end)
                 .await?;
             (self.progress)();
@@ -216,7 +214,7 @@ impl<P: Fn()> SampleWriter<'_, P> {
             };
             let user = UserId::parse(self.random_user())?;
             let token = TokenId::parse(self.random_id())?;
-            self.sessions.blacklist(&user, &token, end).await?;
+            let _ = self.sessions.blacklist(&user, &token, end).await?;
             (self.progress)();
         }
         Ok(())
@@ -232,7 +230,8 @@ impl<P: Fn()> SampleWriter<'_, P> {
             let ended = now.minus(self.random.random_range(ago));
             let user = self.random_user();
             let UserSession { user, session } = self.session(user, ended.plus(HOUR)).await?;
-            self.sessions
+            let _ = self
+                .sessions
                 .deactivate(&user, &session, Reason::Logout, ended)
                 .await?;
         }

@@ -149,7 +149,7 @@ async fn issue_token(State(desk): State<Arc<TokenDesk>>, body: Bytes) -> Respons
         Err(error) => {
             let status = match error {
                 NotIssued::Request(_) | NotIssued::Id(_) => StatusCode::BAD_REQUEST,
-                NotIssued::Table(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                NotIssued::Session(_) | NotIssued::Table(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
             failure(status, &error_chain(&error))
         }

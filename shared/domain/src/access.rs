@@ -1,20 +1,21 @@
-//! Who is let in.
+//! The decision whether a session allows a request.
 
 use super::{SessionState, Shard, Timestamp};
 
-/// Why a request is refused. The sentence is the answer's `error`, and all it says.
+/// Reason to deny a request. Its sentence is the `error` of the response, and all that the caller
+/// learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DenyReason {
     /// No `Authorization` header, or not one of the form `Bearer <token>`.
     #[error("Missing bearer token")]
     MissingBearerToken,
-    /// The token's form, signature or claims other than `exp` are wrong.
+    /// The form, the signature or a claim other than `exp` is invalid.
     #[error("Invalid token")]
     InvalidToken,
-    /// The token's own `exp` has passed.
+    /// The `exp` of the token has passed.
     #[error("Token expired")]
     TokenExpired,
-    /// The token was blacklisted.
+    /// The token is blacklisted.
     #[error("Token revoked")]
     TokenRevoked,
     /// The user has no such session.
@@ -28,23 +29,24 @@ pub enum DenyReason {
     SessionExpired,
 }
 
-/// A session as a validation sees it. That it is inactive is enough to know, whatever else its
-/// record says or lacks.
+/// A session as the authorizer reads it. The other attributes of an inactive session do not matter,
+/// and may be malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionSnapshot {
     /// `is_active` is false.
     Inactive,
     /// `is_active` is true.
     Active {
-        /// From when on the session lets nobody in.
+        /// Expiry time. The authorizer denies requests from this second on.
         expires_at: Timestamp,
-        /// The shard of its record.
+        /// The shard of the record.
         shard: Shard,
     },
 }
 
 impl SessionSnapshot {
-    /// The shard of a session that has to be deactivated now; nothing for others.
+    /// The shard of a session that is active and expired, and must be deactivated. `None` for other
+    /// sessions.
     #[must_use]
     pub fn expired_at(self, now: Timestamp) -> Option<Shard> {
         match self {
@@ -56,14 +58,12 @@ impl SessionSnapshot {
     }
 }
 
-/// Decides about a token whose form, signature and claims other than `exp` are right.
-///
-/// Where more than one refusal applies: revoked, session not found, inactive, session expired,
-/// token expired, in this order.
+/// Decides about a request whose token is valid except for `exp`.
 ///
 /// # Errors
 ///
-/// The refusal.
+/// The reason to deny the request. If several apply, the first in this order: token revoked, session
+/// not found, session inactive, session expired, token expired.
 pub fn check_access(
     session: Option<SessionSnapshot>,
     blacklisted: bool,

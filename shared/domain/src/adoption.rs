@@ -1,50 +1,49 @@
-//! How far an adoption is.
+//! Checkpoint of an adoption.
 
 use super::{Days, ItemKey, Shards, Timestamp};
 
-/// Seconds after which a kept place no longer counts: what applications have written meanwhile to
-/// the part that was read already would never be looked at.
+/// Lifetime of a checkpoint. An adoption that continued later would miss what applications have
+/// written since to the part that was already read.
 const VALID_SECONDS: i64 = 24 * 3_600;
 
-/// Seconds by which the clocks of two hosts may differ.
+/// Maximum difference between the clocks of two hosts.
 const CLOCK_SKEW_SECONDS: i64 = 300;
 
-/// How far an adoption is: it reads the table in equal parts, the segments of a parallel scan.
+/// Checkpoint of an adoption, which reads the table in segments of a parallel scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdoptionCheckpoint {
-    /// How far each segment is.
+    /// Progress of each segment.
     pub segments: Vec<SegmentProgress>,
-    /// How many items were read, all runs of this adoption together.
+    /// Number of items that all runs of this adoption have read.
     pub examined: u64,
-    /// When the place was kept.
+    /// Time when the checkpoint was stored.
     pub kept_at: Timestamp,
-    /// The settings that decide what an adoption writes. A place that was kept with others does
-    /// not count.
+    /// Settings of the adoption. With other settings, the checkpoint is invalid.
     pub settings: AdoptionSettings,
 }
 
-/// The settings that decide what an adoption writes.
+/// Settings that determine what an adoption writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdoptionSettings {
-    /// How many shards the work list has.
+    /// Number of shards.
     pub shards: Shards,
     /// How long inactive sessions are kept.
     pub retention: Days,
 }
 
-/// How far a segment is.
+/// Progress of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SegmentProgress {
-    /// Nothing of it was read.
+    /// No item was read.
     NotStarted,
-    /// It was read up to this item.
+    /// All items up to this key were read.
     After(ItemKey),
-    /// It was read whole.
+    /// All items were read.
     Done,
 }
 
 impl AdoptionCheckpoint {
-    /// The beginning of an adoption in `segments` parts.
+    /// Checkpoint of an adoption that has read nothing of its `segments`.
     #[must_use]
     pub fn start(segments: u16, settings: AdoptionSettings, now: Timestamp) -> Self {
         Self {
@@ -55,31 +54,31 @@ impl AdoptionCheckpoint {
         }
     }
 
-    /// Whether a run at `now` with these settings may go on here.
+    /// Whether a run at `now` with these settings may continue from here.
     #[must_use]
     pub fn is_valid(&self, settings: AdoptionSettings, now: Timestamp) -> bool {
         !self.segments.is_empty()
             && !self.is_done()
             && self.settings == settings
-            // Hosts' clocks differ a little, and another run may have kept it a moment ago. A place of
-            // the far future comes from a clock that was wrong.
+            // Another run may have stored it a moment ago, on a host whose clock is ahead. A time in the
+            // far future comes from a wrong clock.
             && (-CLOCK_SKEW_SECONDS..VALID_SECONDS).contains(&now.since(self.kept_at))
     }
 
-    /// When the place no longer counts.
+    /// Time when the checkpoint becomes invalid.
     #[must_use]
     pub const fn valid_until(&self) -> Timestamp {
         self.kept_at.plus(VALID_SECONDS)
     }
 
-    /// Whether the whole table was read.
+    /// Whether all segments were read.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.segments.iter().all(|it| *it == SegmentProgress::Done)
     }
 
-    /// How far the adoption is in a table of about `items`, in per cent. It is 100 where it is
-    /// done, and only then: the number of items is an estimate.
+    /// Progress as a percentage of a table with about `items` items. It is 100 only if the adoption is
+    /// done, because the number of items is an estimate.
     #[must_use]
     pub fn percent(&self, items: u64) -> u8 {
         if self.is_done() {

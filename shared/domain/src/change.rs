@@ -1,102 +1,104 @@
-//! Records as they were found, and the conditional writes that change them.
+//! Records as they were read, and the conditional writes that change them.
 
 use super::{
     Action, DueEntry, DueKey, DueList, ItemKey, Kind, NextAction, Reason, RecordKey, RecordState,
     RetentionPolicy, SessionState, Shard, Shards, Timestamp,
 };
 
-/// A record as the table holds it, with the attributes that the index and native TTL go by.
+/// A record as it is stored, with the attributes for the due index and native TTL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its key.
+    /// Primary key.
     pub key: RecordKey,
-    /// Its own truth.
+    /// State, from the attributes that applications write.
     pub state: RecordState,
-    /// The stored `due_key`, where it is one of ours.
+    /// `due_key`, if its value is valid.
     pub due_key: Option<DueKey>,
-    /// The stored `due_at`, where there is one.
+    /// `due_at`, if there is one.
     pub due_at: Option<Timestamp>,
-    /// The stored `ttl`, where there is one.
+    /// `ttl`, if there is one.
     pub ttl: Option<Timestamp>,
-    /// The stored `deactivation_reason`, where it is one of ours.
+    /// `deactivation_reason`, if its value is valid.
     pub reason: Option<Reason>,
 }
 
-/// A record that cannot be understood. Its attributes stay as they are.
+/// A record that cannot be interpreted. Its own attributes are not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the record {key} is malformed: {problem}")]
 pub struct MalformedRecord {
-    /// Its key.
+    /// Primary key.
     pub key: ItemKey,
-    /// What is wrong with it; names attributes, never their values.
+    /// What is wrong. It names attributes, never their values.
     pub problem: String,
 }
 
-/// One conditional write to one record. It never creates a record, and it takes place only while
-/// the record's own attributes, not the index, allow it.
+/// A conditional write to one record. Its condition checks the attributes of the record itself, not
+/// the index. It never creates a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a write has no effect until a table applies it"]
 pub struct ConditionalWrite {
-    /// Which record.
+    /// Primary key of the record.
     pub key: ItemKey,
-    /// What is done.
+    /// The operation.
     pub op: WriteOp,
 }
 
-/// What a [`ConditionalWrite`] does, and the truth it takes for granted.
+/// Operation of a [`ConditionalWrite`], with the values that its condition checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOp {
-    /// Makes an active session inactive.
+    /// Deactivates an active session.
     Deactivate {
-        /// The session must have expired by then; without it, being active is enough.
+        /// The session must have expired by this time. Without it, the session only has to be active.
         expired_by: Option<Timestamp>,
         /// The new `deactivated_at`.
         at: Timestamp,
         /// The new `deactivation_reason`.
         reason: Reason,
-        /// The shard it stays on.
+        /// The shard of the session, which does not change.
         shard: Shard,
-        /// When the inactive session is due.
+        /// The due entry of the inactive session.
         due: DueEntry,
     },
-    /// Moves the end of an active session that has not expired.
+    /// Changes the expiry time of a live session.
     Extend {
-        /// The session must still be live then.
+        /// The session must be live at this time.
         live_at: Timestamp,
         /// The new `expires_at`.
         expires_at: Timestamp,
-        /// The shard it stays on.
+        /// The shard of the session, which does not change.
         shard: Shard,
-        /// When the session is due now.
+        /// The new due entry.
         due: DueEntry,
     },
     /// Deletes an inactive session or a token.
     Delete {
-        /// What the record is.
+        /// Kind of the record.
         kind: Kind,
-        /// `deactivated_at` of the session, `expires_at` of the token must not be later.
+        /// Latest `deactivated_at` of a session, or `expires_at` of a token, for which the record is
+        /// deleted.
         ended_by: Timestamp,
     },
-    /// Gives a record the index attributes and the `ttl` that its state asks for.
+    /// Repairs the index attributes and the `ttl` of a record.
     Reindex {
-        /// The truth they were derived from, which must not have changed.
+        /// The state that the new values are derived from. It must not have changed.
         observed: RecordState,
-        /// The shard.
+        /// The shard of the record.
         shard: Shard,
-        /// What they are to say.
+        /// The correct due entry.
         due: DueEntry,
     },
-    /// Moves a malformed record off a work list, to the malformed ones of its shard. It takes
-    /// place only while the record is on that list and cannot be understood.
+    /// Moves a malformed record from a due list to the malformed records of its shard, if it is still
+    /// on that list and still malformed.
     MoveMalformed {
-        /// What the record is, as far as its key tells.
+        /// Kind of the record, if its key has one.
         kind: Option<Kind>,
-        /// The list on which it was met.
+        /// The due list on which it was found.
         from: DueList,
     },
 }
 
 impl Record {
-    /// Whether `due_key`, `due_at` and `ttl` say what the record's state asks for.
+    /// Whether `due_key`, `due_at` and `ttl` match this due entry, whatever the shard.
     #[must_use]
     pub fn index_matches(&self, due: &DueEntry) -> bool {
         matches!(self.due_key, Some(DueKey::List(list)) if list.action == due.action)
@@ -104,14 +106,14 @@ impl Record {
             && self.ttl == Some(due.ttl)
     }
 
-    /// The shard the record stands on, or the one it gets.
+    /// The shard of the record, or a new one if it has none.
     #[must_use]
     pub fn shard(&self, shards: Shards) -> Shard {
         self.due_key
             .map_or_else(|| shards.assign(&self.key), DueKey::shard)
     }
 
-    /// The write that takes the record's next step at `now`; nothing while it is to be kept.
+    /// The write for the next action at `now`. `None` if the record is kept.
     #[must_use]
     pub fn next_write(
         &self,
@@ -133,7 +135,7 @@ impl Record {
         }
     }
 
-    /// The write that puts the index attributes right; nothing where they are.
+    /// The write that repairs the index attributes. `None` if they are correct.
     #[must_use]
     pub fn index_repair(
         &self,
@@ -154,7 +156,6 @@ impl Record {
 
 impl ConditionalWrite {
     /// Deactivates a session that has expired by `now`.
-    #[must_use]
     pub fn deactivate(
         key: RecordKey,
         shard: Shard,
@@ -176,8 +177,7 @@ impl ConditionalWrite {
         Self { key, op }
     }
 
-    /// Deletes a record that is due, and past the grace, at `now`.
-    #[must_use]
+    /// Deletes a record whose due time and sweep grace have passed at `now`.
     pub fn delete(key: RecordKey, policy: &RetentionPolicy, now: Timestamp) -> Self {
         let cutoff = policy.cutoff(Action::Delete, now);
         let kind = key.kind();
@@ -191,16 +191,15 @@ impl ConditionalWrite {
         }
     }
 
-    /// Moves a malformed record off the list `from`.
-    #[must_use]
+    /// Moves a malformed record off the due list `from`.
     pub fn move_malformed(key: ItemKey, from: DueList) -> Self {
         let kind = key.kind();
         let op = WriteOp::MoveMalformed { kind, from };
         Self { key, op }
     }
 
-    /// Whether a record looks as this change leaves it. Where the answer to a write was lost, that
-    /// tells whose write it was: two writers would have to agree on the reason and on the second.
+    /// Whether a record has the values that this write sets. After a lost response, this shows whether
+    /// the write happened. Another writer's values would differ in the reason or the second.
     #[must_use]
     pub fn is_reflected_in(&self, found: &Record) -> bool {
         match &self.op {
@@ -223,9 +222,8 @@ impl ConditionalWrite {
         }
     }
 
-    /// What a record on `list` most probably needs, taken on trust: the write's own condition
-    /// finds out whether the record is what the index says.
-    #[must_use]
+    /// The write for an entry of a due list, before the record is read. Its condition fails if the
+    /// record is not what the index says.
     pub fn for_due_entry(
         key: RecordKey,
         list: DueList,

@@ -1,8 +1,9 @@
-//! Errors as text, for the log.
+//! Errors as text.
 
 use std::error::Error;
 
-/// An error and its sources, down to the first, in one line: `message: source: source`.
+/// An error with all its sources in one line: `message: source: source`. For log lines and responses
+/// at the boundary; errors themselves contain no text of their sources.
 #[must_use]
 pub fn error_chain(error: &dyn Error) -> String {
     let mut line = error.to_string();

@@ -1,20 +1,21 @@
-//! Identifiers, parsed once at the edge.
+//! IDs of users, sessions and tokens.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Why a text is no identifier.
+/// Error of a text that is not a valid ID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be 1 to 256 characters, in 1,000 bytes, without control characters")]
 pub struct InvalidId {
-    /// Which identifier it was to be.
+    /// The ID that was expected, for example `a user id`.
     pub what: &'static str,
 }
 
-const LONGEST: usize = 256;
+/// Maximum length of an ID in characters.
+const MAX_ID_CHARS: usize = 256;
 
-/// A sort key has 1,024 bytes, the kind of the record among them.
+/// Maximum length of an ID in bytes. A sort key has at most 1,024 bytes, including its prefix.
 const MAX_ID_BYTES: usize = 1_000;
 
 macro_rules! identifier {
@@ -24,15 +25,15 @@ macro_rules! identifier {
         pub struct $name(String);
 
         impl $name {
-            /// Takes a text of 1 to 256 characters, in 1,000 bytes, without control characters.
+            /// Parses a text of 1 to 256 characters, in 1,000 bytes, without control characters.
             ///
             /// # Errors
             ///
-            /// Any other text.
+            /// The text does not meet these limits.
             pub fn parse(raw: impl Into<String>) -> Result<Self, InvalidId> {
                 let raw = raw.into();
                 if raw.is_empty()
-                    || raw.chars().count() > LONGEST
+                    || raw.chars().count() > MAX_ID_CHARS
                     || raw.len() > MAX_ID_BYTES
                     || raw.chars().any(char::is_control)
                 {
@@ -57,22 +58,31 @@ macro_rules! identifier {
 }
 
 identifier!(
-    /// Whose session it is: the claim `sub`.
+    /// ID of a user: the claim `sub`.
     UserId,
     "a user id"
 );
 identifier!(
-    /// Which of a user's sessions: the claim `sid`.
+    /// ID of a session: the claim `sid`. It is unique for its user.
     SessionId,
     "a session id"
 );
 identifier!(
-    /// Which token: the claim `jti` (RFC 7519 §4.1.7).
+    /// ID of a token: the claim `jti` (RFC 7519 §4.1.7).
     TokenId,
     "a token id"
 );
 
-/// SHA-256 of a refresh token, in lower-case hexadecimal: the table never holds the token itself.
+impl SessionId {
+    /// A new ID: 128 bits from a cryptographic random source, as 32 hexadecimal digits. It is safe
+    /// in URLs.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{:032x}", rand::random::<u128>()))
+    }
+}
+
+/// SHA-256 of a refresh token, in lower-case hexadecimal. The token itself is never stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RefreshTokenHash(String);
 
@@ -98,6 +108,8 @@ impl RefreshTokenHash {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -121,6 +133,18 @@ mod tests {
             &"😀".repeat(251),
         ] {
             assert!(UserId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn random_session_ids_are_distinct_and_valid() {
+        let ids: HashSet<_> = (0..1_000).map(|_| SessionId::random()).collect();
+        assert_eq!(ids.len(), 1_000);
+        for id in ids {
+            let text = id.as_str();
+            assert_eq!(text.len(), 32, "{text}");
+            assert!(text.chars().all(|it| it.is_ascii_hexdigit()), "{text}");
+            assert_eq!(SessionId::parse(text).as_ref(), Ok(&id));
         }
     }
 

@@ -1,24 +1,24 @@
-//! The keys of the table's records.
+//! Primary keys of records.
 
 use std::fmt;
 
 use super::{RefreshTokenHash, SessionId, TokenId, UserId};
 
-/// What a record is, by its sort key.
+/// Kind of a record, from its sort key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A session.
     Session,
-    /// A refresh token, by its hash.
+    /// A refresh token, stored as its hash.
     RefreshToken,
-    /// An access token that is refused before its time.
+    /// A blacklisted token: an access token that is denied before it expires.
     BlacklistedToken,
 }
 
 impl Kind {
     const ALL: [Self; 3] = [Self::Session, Self::RefreshToken, Self::BlacklistedToken];
 
-    /// How its sort key begins.
+    /// Prefix of the sort key.
     #[must_use]
     pub const fn prefix(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Kind {
 
 const USER: &str = "USER#";
 
-/// The primary key of an item of the table, whatever the item is.
+/// Primary key of any item of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ItemKey {
     /// The partition key, `pk`.
@@ -41,13 +41,13 @@ pub struct ItemKey {
 }
 
 impl ItemKey {
-    /// Whether the item is in a user's partition. All other partitions are the stack's own.
+    /// Whether the item is in a user's partition. The stack itself uses all other partitions.
     #[must_use]
     pub fn is_of_a_user(&self) -> bool {
         self.partition.len() > USER.len() && self.partition.starts_with(USER)
     }
 
-    /// What the item is, where its key is that of a record.
+    /// Kind of the record. `None` if the key is not a record's.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| {
@@ -63,17 +63,17 @@ impl fmt::Display for ItemKey {
     }
 }
 
-/// The key of a session, a refresh token or a blacklisted token.
+/// Primary key of a session, a refresh token or a blacklisted token.
 ///
-/// A partition key holds one user id and a sort key one other identifier, each up to its end: a
-/// `#` inside an identifier can't lead to another record.
+/// A partition key contains one user ID, and a sort key one other ID. Each ID ends where the key ends,
+/// so a `#` inside an ID cannot lead to another record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordKey {
     item: ItemKey,
     kind: Kind,
 }
 
-/// A key that is none of this table's records'.
+/// Error of a key that does not belong to a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the key of a session, a refresh token or a blacklisted token")]
 pub struct UnknownKey(pub ItemKey);
@@ -105,11 +105,11 @@ impl RecordKey {
         Self { item, kind }
     }
 
-    /// Reads a key as the table holds it.
+    /// Parses a stored key.
     ///
     /// # Errors
     ///
-    /// A key that is not one of these records'.
+    /// The key does not belong to a record.
     pub fn parse(item: ItemKey) -> Result<Self, UnknownKey> {
         match item.kind() {
             Some(kind) => Ok(Self { item, kind }),
@@ -117,13 +117,13 @@ impl RecordKey {
         }
     }
 
-    /// The key as any item has it.
+    /// The key as an item's.
     #[must_use]
     pub const fn item(&self) -> &ItemKey {
         &self.item
     }
 
-    /// The key as any item has it.
+    /// Converts the key into an item's.
     #[must_use]
     pub fn into_item(self) -> ItemKey {
         self.item
@@ -135,13 +135,13 @@ impl RecordKey {
         &self.item.partition
     }
 
-    /// The sort key: the kind and the identifier.
+    /// The sort key: the prefix of the kind, and the ID.
     #[must_use]
     pub fn sort(&self) -> &str {
         &self.item.sort
     }
 
-    /// What the record is.
+    /// Kind of the record.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind

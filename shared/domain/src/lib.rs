@@ -15,31 +15,43 @@
 //! assert_eq!(policy.next_action(&session, expires_at), NextAction::Deactivate);
 //! ```
 //!
+//! The life of a record:
+//!
+//! ```text
+//!   session:  active ──expires_at──▶ inactive ──deactivated_at + retention──▶ deleted
+//!   token:    stored ──expires_at──▶ deleted
+//! ```
+//!
+//! An inactive session never becomes active again.
+//!
+//! - [`RecordState`], [`RetentionPolicy`], [`NextAction`]: what happens to a record, and when.
+//! - [`DueEntry`], [`DueKey`], [`Shard`]: the due index.
 //! - [`Record`], [`ConditionalWrite`]: a record as it was read, and the write that changes it.
 //! - [`check_access`], [`DenyReason`]: whether a session allows a request.
-//! - [`CleanupReport`], [`Statistics`]: what a run did, and what the table holds.
+//! - [`CleanupReport`], [`Statistics`]: what a run did, and what the table contains.
 
 mod access;
 mod adoption;
 mod change;
+mod due;
 mod error;
 mod id;
 mod key;
-mod lifecycle;
 mod report;
+mod retention;
+mod state;
 mod statistics;
 mod time;
 
 pub use access::{DenyReason, SessionSnapshot, check_access};
 pub use adoption::{AdoptionCheckpoint, AdoptionSettings, SegmentProgress};
 pub use change::{ConditionalWrite, MalformedRecord, Record, WriteOp};
+pub use due::{Action, DueEntry, DueKey, DueList, InvalidShard, Shard, Shards};
 pub use error::error_chain;
 pub use id::{InvalidId, RefreshTokenHash, SessionId, TokenId, UserId};
 pub use key::{ItemKey, Kind, RecordKey, UnknownKey};
-pub use lifecycle::{
-    Action, DueEntry, DueKey, DueList, InvalidShard, NextAction, Reason, RecordState,
-    RetentionPolicy, SessionState, Shard, Shards,
-};
 pub use report::{CleanupReport, Counts, Trigger};
+pub use retention::{NextAction, RetentionPolicy};
+pub use state::{Reason, RecordState, SessionState};
 pub use statistics::{Counted, Statistics};
 pub use time::{Days, Hours, InvalidTimestamp, Timestamp};

@@ -1,23 +1,23 @@
-//! What a cleanup says about itself.
+//! Report of a run.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-/// What started a run.
+/// Trigger of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
     /// The scheduled rule.
     Schedule,
-    /// Somebody, by hand.
+    /// A manual invocation.
     Manual,
-    /// A call of the monitoring API.
+    /// A request to the monitoring API.
     Api,
 }
 
 impl Trigger {
-    /// The name that it has in a report.
+    /// The name in a report.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl Trigger {
         }
     }
 
-    /// Reads the name that it has in a report.
+    /// Parses the name in a report.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Schedule, Self::Manual, Self::Api]
@@ -81,7 +81,7 @@ macro_rules! with_counts {
 macro_rules! define_counts {
     ($($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
         /// Numbers of records in a report, by what the run did with them.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct Counts {
             $($(#[$doc])* pub $member: u64,)+
         }
@@ -95,11 +95,6 @@ macro_rules! define_counts {
             #[must_use]
             pub const fn named(self) -> [(&'static str, u64); Self::NAMES.len()] {
                 [$((stringify!($member), self.$member)),+]
-            }
-
-            /// Each count with its name, as a mutable reference.
-            pub const fn named_mut(&mut self) -> [(&'static str, &mut u64); Self::NAMES.len()] {
-                [$((stringify!($member), &mut self.$member)),+]
             }
 
             /// Adds the counts of another part of the run.
@@ -120,48 +115,48 @@ impl Counts {
     }
 }
 
-/// The account of one run.
+/// Report of a run. It is logged, stored and returned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CleanupReport {
-    /// Names the run.
+    /// ID of the run.
     pub run_id: Uuid,
-    /// What started it.
+    /// Trigger of the run.
     pub trigger: Trigger,
-    /// The user who asked for it over the API.
+    /// User ID of the caller, if the trigger is the API.
     pub requested_by: Option<String>,
-    /// Whether it only counted what it would do.
+    /// Whether the run was a dry run.
     pub dry_run: bool,
-    /// When it began; RFC 3339 with milliseconds.
+    /// Start time, serialized as RFC 3339 with milliseconds.
     #[serde(serialize_with = "rfc3339")]
     pub started_at: DateTime<Utc>,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// False where the time ran out with work left.
+    /// Whether the run did everything that was due. False if the time ran out or an error stopped it.
     pub complete: bool,
-    /// What it did.
+    /// Numbers of records, by what the run did with them.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Consumed capacity units, reads and writes together, as the service reports them.
+    /// Consumed read and write units, as DynamoDB reports them.
     pub capacity_units: f64,
-    /// As it began: for how long the oldest expired session had been expired, in seconds, as far as
-    /// the work list told. For the metrics and the log: neither answered nor stored.
+    /// How long the oldest expired session had been expired at the start of the run, in seconds, from
+    /// the due lists. It is logged and measured, but neither returned nor stored.
     #[serde(skip)]
     pub oldest_expired_age_seconds: Option<i64>,
-    /// Keys of records that the table refuses to change for good; the first
-    /// [`CleanupReport::NAMED_RECORDS`] of a run.
+    /// Keys of the first [`CleanupReport::NAMED_RECORDS`] records whose changes the table rejects
+    /// permanently.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed_records: Vec<String>,
-    /// How far an adoption was at the end of the run, in per cent of the table; nothing for a run
-    /// that did not adopt, or where the table's size is unknown.
+    /// Progress of the adoption at the end of the run, as a percentage of the table. `None` if the run
+    /// did not adopt, or the table's size is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adoption_percent: Option<u8>,
-    /// What went wrong, where the run could not do all its work.
+    /// The error, if one stopped the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 impl CleanupReport {
-    /// The most records that a run names in its report, and of each kind in its log.
+    /// Maximum number of records that a report names, and that the log names for each problem.
     pub const NAMED_RECORDS: usize = 20;
 
     /// `started_at` as RFC 3339 with milliseconds.
@@ -170,7 +165,8 @@ impl CleanupReport {
         Self::time_text(self.started_at)
     }
 
-    /// A time in the one form that reports have; in another, texts and times differ in order.
+    /// Parses a time in the format of reports. Other formats are rejected, because their text order
+    /// differs from their time order.
     #[must_use]
     pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
         let time = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
@@ -178,7 +174,7 @@ impl CleanupReport {
         (Self::time_text(time) == text).then_some(time)
     }
 
-    /// A time as reports have it: texts in the order of the times.
+    /// A time in the format of reports, whose text order is the time order.
     #[must_use]
     pub fn time_text(time: DateTime<Utc>) -> String {
         time.to_rfc3339_opts(SecondsFormat::Millis, true)

@@ -1,30 +1,30 @@
-//! How many sessions there are.
+//! Statistics of the table.
 
 use serde::Serialize;
 
 use super::Timestamp;
 
-/// The table's sessions, counted.
+/// Numbers of sessions in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Statistics {
-    /// Session records in the table.
+    /// Sessions in the table.
     pub total_sessions: u64,
-    /// Those with `is_active` true, expired ones among them.
+    /// Sessions with `is_active` true, including expired ones.
     pub active_sessions: u64,
-    /// Active ones whose `expires_at` has passed.
+    /// Active sessions that have expired.
     pub expired_sessions: u64,
     /// Whether there is an expired session.
     pub cleanup_needed: bool,
-    /// Those with `is_active` false.
+    /// Sessions with `is_active` false.
     pub inactive_sessions: u64,
-    /// Records that cannot be understood, which a cleanup moved off the work list.
+    /// Malformed records that runs moved off the due lists.
     pub malformed_records: u64,
     /// How long the oldest expired session has been expired, in seconds.
     pub oldest_expired_age_seconds: Option<i64>,
 }
 
 impl Statistics {
-    /// Statistics of what was counted at `now`.
+    /// Statistics from the counts at `now`.
     #[must_use]
     pub fn new(counted: &Counted, now: Timestamp) -> Self {
         let Counted {
@@ -46,7 +46,7 @@ impl Statistics {
     }
 }
 
-/// What the index holds, counted.
+/// Numbers of entries in the due index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counted {
     /// Active sessions that have not expired.
@@ -55,8 +55,8 @@ pub struct Counted {
     pub expired: u64,
     /// Inactive sessions.
     pub inactive: u64,
-    /// Malformed records that a cleanup moved off the work list.
+    /// Malformed records that runs moved off the due lists.
     pub malformed: u64,
-    /// The end of the expired session that ended first.
+    /// Expiry time of the session that expired first.
     pub oldest_expired: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Times as the table stores them: whole seconds since the epoch, UTC.
+//! Times as they are stored: whole seconds since the epoch, in UTC.
 
 use std::fmt;
 
@@ -8,15 +8,14 @@ use chrono::{DateTime, Utc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A number that cannot be a time in seconds.
+/// Error of a text that is not a time in epoch seconds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a time in epoch seconds")]
 pub struct InvalidTimestamp(pub String);
 
 impl Timestamp {
-    /// The last time that is believed: the end of the year 9999, which often stands for "never".
-    /// A time of today in milliseconds lies beyond it, so that a writer who confuses the units is
-    /// noticed rather than obeyed.
+    /// Latest valid time: the end of the year 9999, which often means "never". The current time in
+    /// milliseconds is later, so the limit detects writers that confuse the units.
     pub const MAX_VALID: Self = Self(253_402_300_799);
 
     /// A time from epoch seconds.
@@ -25,14 +24,14 @@ impl Timestamp {
         Self(seconds)
     }
 
-    /// Reads a stored number, in seconds.
+    /// Parses a stored number of seconds.
     ///
-    /// A fraction of a second is rounded up, so that nothing is due before its time; comparing
-    /// the result with whole seconds then says what comparing the stored number would.
+    /// Fractions of a second are rounded up, so that nothing is due too early. A comparison of the
+    /// result with whole seconds then equals a comparison of the stored number.
     ///
     /// # Errors
     ///
-    /// What is no number, or lies beyond [`Timestamp::MAX_VALID`].
+    /// The text is not a number, or is later than [`Timestamp::MAX_VALID`].
     pub fn parse(number: &str) -> Result<Self, InvalidTimestamp> {
         let invalid = || InvalidTimestamp(number.to_owned());
         let seconds = number
@@ -46,15 +45,15 @@ impl Timestamp {
             .ok_or_else(invalid)
     }
 
-    /// A `NumericDate` (RFC 7519 §2) at which something ends. A fraction of a second is rounded up,
-    /// so that nothing ends before its time.
+    /// The time of a `NumericDate` (RFC 7519 §2) at which something ends. Fractions of a second are
+    /// rounded up, so that nothing ends too early.
     #[must_use]
     pub fn end_from_numeric_date(date: f64) -> Option<Self> {
         Self::from_whole_seconds(date.ceil())
     }
 
-    /// A `NumericDate` at which something begins. A fraction of a second is rounded down: the time of
-    /// day is, too, and what was issued a moment ago is valid.
+    /// The time of a `NumericDate` at which something starts. Fractions of a second are rounded down,
+    /// as in the current time, so that a token that was just issued is valid.
     #[must_use]
     pub fn start_from_numeric_date(date: f64) -> Option<Self> {
         Self::from_whole_seconds(date.floor())
@@ -66,7 +65,7 @@ impl Timestamp {
             .filter(|time| *time <= Self::MAX_VALID)
     }
 
-    /// Epoch seconds.
+    /// The time in epoch seconds.
     #[must_use]
     pub const fn seconds(self) -> i64 {
         self.0
@@ -78,20 +77,20 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds))
     }
 
-    /// This time less `seconds`.
+    /// This time minus `seconds`.
     #[must_use]
     pub const fn minus(self, seconds: i64) -> Self {
         Self(self.0.saturating_sub(seconds))
     }
 
-    /// Seconds from `earlier` to this time; negative where `earlier` is later.
+    /// Seconds from `earlier` to this time. Negative if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// Rounds a decimal fraction up exactly, which a binary one could not.
+/// Parses a decimal fraction and rounds it up. A conversion to `f64` would not be exact.
 fn parse_ceil(number: &str) -> Option<i64> {
     let (whole, fraction) = number.split_once('.')?;
     let whole: i64 = whole.parse().ok()?;
@@ -102,11 +101,11 @@ fn parse_ceil(number: &str) -> Option<i64> {
     Some(whole.saturating_add(more.into()))
 }
 
-/// A whole number as an integer; nothing for what is not finite. Numbers beyond `i64` saturate.
+/// Converts a whole number to an integer. `None` if it is not finite. Numbers outside `i64` saturate.
 fn saturated(number: f64) -> Option<i64> {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "saturating is what is meant"
+        reason = "the cast saturates, as intended"
     )]
     number.is_finite().then_some(number as i64)
 }
@@ -123,24 +122,24 @@ impl From<DateTime<Utc>> for Timestamp {
     }
 }
 
-/// A span in days.
+/// Duration in days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Days(pub u32);
 
 impl Days {
-    /// The span in seconds.
+    /// The duration in seconds.
     #[must_use]
     pub const fn seconds(self) -> i64 {
         self.0 as i64 * 86_400
     }
 }
 
-/// A span in hours.
+/// Duration in hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hours(pub u32);
 
 impl Hours {
-    /// The span in seconds.
+    /// The duration in seconds.
     #[must_use]
     pub const fn seconds(self) -> i64 {
         self.0 as i64 * 3_600

@@ -1,10 +1,14 @@
-//! What the handlers of the monitoring API share: who calls, with what scope, and the answers.
+//! Requests and responses of the monitoring API: caller, scope, query parameters, JSON.
 //!
-//! Events become requests in `lambda_http`. It panics over two kinds that API Gateway does not
-//! send: a body that is marked as base64 and is none, for API Gateway encodes it itself, and a
-//! query above 64 KB, for API Gateway takes 10,240 bytes of request line and headers. Whoever may
-//! invoke a function can send them. The runtime makes an error of that invocation, and serves the
-//! next one.
+//! `lambda_http` converts events to requests. It panics on two kinds of events:
+//!
+//! - a body that is marked as base64 but is not base64. API Gateway never sends one, because it
+//!   encodes the body itself.
+//! - a query above 64 KB. API Gateway never sends one, because it accepts at most 10,240 bytes of
+//!   request line and headers.
+//!
+//! A principal that may invoke the function directly can send both. Such an invocation fails with an
+//! error; the next one works.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,10 +25,10 @@ use serde_json::{Value, json};
 
 use session_lifecycle::ports::StoreError;
 
-/// What a call needs to be allowed to.
+/// Scope that a call requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// `sessions:read`, or `sessions:admin`.
+    /// `sessions:read` or `sessions:admin`.
     Read,
     /// `sessions:admin`.
     Admin,
@@ -39,29 +43,29 @@ impl Scope {
     }
 }
 
-/// The user that the authorizer let in.
+/// The user that the authorizer allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Their user id.
+    /// User ID.
     pub user_id: String,
 }
 
-/// The answer to a call that cannot be served.
+/// Error response. Its message is the `error` of the body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// 400: the request is wrong; the sentence says how.
+    /// 400: the request is invalid. The message says why.
     #[error("{0}")]
     BadRequest(String),
-    /// 403: the caller lacks the scope.
+    /// 403: the caller does not have the scope.
     #[error("Forbidden")]
     Forbidden,
-    /// 404: there is no such call.
+    /// 404: the path does not exist.
     #[error("Not found")]
     NotFound,
-    /// 405: the path knows this method alone.
+    /// 405: the path supports only this method.
     #[error("Method not allowed")]
     MethodNotAllowed(Method),
-    /// 500: our fault; the log says more.
+    /// 500: the call failed. The cause is in the log only.
     #[error("Internal server error")]
     Internal,
 }
@@ -77,7 +81,7 @@ impl ApiError {
         }
     }
 
-    /// Logs what the store says; the caller is only told that something failed.
+    /// Logs an error of the store. The response does not contain it.
     #[must_use]
     pub fn from_store(error: &StoreError) -> Self {
         tracing::error!(error = error.error_chain(), "the request failed");
@@ -85,11 +89,12 @@ impl ApiError {
     }
 }
 
-/// Lets a caller with the scope pass.
+/// Returns the caller if it has the scope.
 ///
 /// # Errors
 ///
-/// [`ApiError::Forbidden`] without the scope, or where no authorizer let the caller in.
+/// [`ApiError::Forbidden`] if the caller does not have the scope, or if the request did not pass an
+/// authorizer.
 pub fn authorize(request: &Request, scope: Scope) -> Result<Caller, ApiError> {
     let context = request.request_context_ref().ok_or(ApiError::Forbidden)?;
     let fields = match context {
@@ -110,12 +115,14 @@ pub fn authorize(request: &Request, scope: Scope) -> Result<Caller, ApiError> {
     }
 }
 
-/// The query's parameters, which must be among `known`, each once: an option that is misspelt or
-/// contradicted must not be taken for absent.
+/// Returns the query parameters.
+///
+/// Unknown and duplicate parameters are rejected, so that a misspelt option is not ignored.
 ///
 /// # Errors
 ///
-/// [`ApiError::BadRequest`] that names the parameter.
+/// [`ApiError::BadRequest`] with the name of a parameter that is not in `known`, or that is given
+/// twice.
 pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String>, ApiError> {
     let mut parameters = HashMap::new();
     for (name, value) in request
@@ -140,38 +147,38 @@ pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String
     Ok(parameters)
 }
 
-/// The pages whose browsers may read the answers: `CORS_ORIGIN`.
+/// Origin whose pages may read the responses in a browser: `CORS_ORIGIN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedOrigin(HeaderValue);
 
 impl AllowedOrigin {
-    /// `*`, or an origin as browsers write it: scheme and host, and a port where it is not the
-    /// scheme's own (RFC 6454 §7).
+    /// Parses `*` or an origin in the form that browsers send: scheme and host, and the port unless
+    /// it is the default of the scheme (RFC 6454 §7).
     #[must_use]
     pub fn parse(origin: &str) -> Option<Self> {
-        let is_one = || {
+        let is_origin = || {
             let uri: Uri = origin.parse().ok()?;
             let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
             let whole = format!("{scheme}://{authority}");
-            let plain = matches!(scheme, "http" | "https") && !authority.as_str().contains('@');
-            (plain && whole == origin).then_some(())
+            let is_plain = matches!(scheme, "http" | "https") && !authority.as_str().contains('@');
+            (is_plain && whole == origin).then_some(())
         };
         if origin != "*" {
-            is_one()?;
+            is_origin()?;
         }
         HeaderValue::from_str(origin).ok().map(Self)
     }
 }
 
-/// The answer as HTTP, for browsers of `origin` too.
+/// Builds a JSON response: `data` or an `error`. Pages of `origin` may read it.
 #[must_use]
 pub fn respond<T: Serialize>(
-    answer: Result<T, ApiError>,
+    result: Result<T, ApiError>,
     origin: Option<&AllowedOrigin>,
 ) -> Response<Body> {
-    let body = answer.and_then(|data| {
+    let body = result.and_then(|data| {
         serde_json::to_value(&data).map_err(|error| {
-            tracing::error!(%error, "the answer cannot be written as JSON");
+            tracing::error!(%error, "could not serialize the response as JSON");
             ApiError::Internal
         })
     });
@@ -179,31 +186,31 @@ pub fn respond<T: Serialize>(
         Ok(data) => (json!({ "success": true, "data": data }), None),
         Err(error) => (json!({ "error": error.to_string() }), Some(error)),
     };
-    let mut document = RawBody::new("application/json", body.to_string());
+    let mut raw = RawBody::new("application/json", body.to_string());
     if let Some(ApiError::MethodNotAllowed(method)) = &error {
         let allow = HeaderValue::from_str(method.as_str());
-        document.headers.extend(allow.ok().map(|it| (ALLOW, it)));
+        raw.headers.extend(allow.ok().map(|it| (ALLOW, it)));
     }
-    let mut response = respond_raw(document, origin);
+    let mut response = respond_raw(raw, origin);
     *response.status_mut() = error.map_or(StatusCode::OK, |it| it.status());
     response
 }
 
-/// What is answered as it is: a page, a table, a description.
+/// Body of a response that is not `data` or `error`: the page, CSV, the API description.
 #[derive(Debug)]
 pub struct RawBody {
-    /// Its media type.
+    /// Media type.
     pub content_type: HeaderValue,
-    /// Who may store it, and for how long (RFC 9111 §5.2.2).
+    /// Which caches may store it, and for how long (RFC 9111 §5.2.2).
     pub cache_control: HeaderValue,
-    /// Headers of its own.
+    /// Additional headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The text.
+    /// Content.
     pub text: Cow<'static, str>,
 }
 
 impl RawBody {
-    /// A document that nobody may store, without headers of its own.
+    /// A body that no cache may store, without additional headers.
     #[must_use]
     pub fn new(content_type: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -214,8 +221,8 @@ impl RawBody {
         }
     }
 
-    /// A document that is the same for everybody until the next deployment. Browsers and caches
-    /// may store it for five minutes, so a new one is not late by more than that.
+    /// A body that is the same for all callers until the next deployment. Browsers and caches may
+    /// store it for five minutes, so they have a new version at most five minutes late.
     #[must_use]
     pub fn public(content_type: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -225,19 +232,19 @@ impl RawBody {
     }
 }
 
-/// The document as HTTP, for browsers of `origin` too.
+/// Builds a response from a raw body. Pages of `origin` may read it.
 #[must_use]
-pub fn respond_raw(document: RawBody, origin: Option<&AllowedOrigin>) -> Response<Body> {
-    let mut response = Response::new(Body::Text(document.text.into_owned()));
+pub fn respond_raw(body: RawBody, origin: Option<&AllowedOrigin>) -> Response<Body> {
+    let mut response = Response::new(Body::Text(body.text.into_owned()));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, document.content_type);
-    headers.insert(CACHE_CONTROL, document.cache_control);
-    // For this host alone: the names below it are not the API's to speak for (RFC 6797 §6.1).
+    headers.insert(CONTENT_TYPE, body.content_type);
+    headers.insert(CACHE_CONTROL, body.cache_control);
+    // Without includeSubDomains, because subdomains do not belong to the API (RFC 6797 §6.1).
     headers.insert(
         STRICT_TRANSPORT_SECURITY,
         const { HeaderValue::from_static("max-age=31536000") },
     );
-    // Nothing here is to be taken for anything but what its type says.
+    // Prevents MIME sniffing.
     headers.insert(
         X_CONTENT_TYPE_OPTIONS,
         const { HeaderValue::from_static("nosniff") },
@@ -245,7 +252,7 @@ pub fn respond_raw(document: RawBody, origin: Option<&AllowedOrigin>) -> Respons
     if let Some(AllowedOrigin(origin)) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
-    headers.extend(document.headers);
+    headers.extend(body.headers);
     response
 }
 

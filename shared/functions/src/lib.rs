@@ -1,11 +1,11 @@
-//! What the Lambda functions share. Each function turns an event into a call of one use case.
+//! Code that the Lambda functions share. Each function converts an event to a call of a use case.
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`authorize`] | use case of the authorizer: allow a request, or deny it with a reason |
 //! | [`clean_up`] | use case of the cleanup: process what is due, and report |
 //! | [`statistics`], [`schedule`], [`reports`] | use cases of the monitoring API |
-//! | [`key_sources`] | where the keys of tokens come from: JWK Set, Secrets Manager, configuration |
+//! | [`key_sources`] | sources of the keys that verify tokens: JWK Set, Secrets Manager, configuration |
 //! | [`environment`] | environment variables, read once; all problems in one error |
 //! | [`config`] | which variables each function reads |
 //! | [`http`], [`metrics`], [`telemetry`] | HTTP requests and responses, metrics, logs |

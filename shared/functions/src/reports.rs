@@ -1,79 +1,71 @@
-//! The use case of the reports: list them, page by page.
+//! Use case of the reports: list them, page by page.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use session_domain::CleanupReport;
-use session_lifecycle::ports::{ReadReports, ReportFilter, StoreError};
+use session_lifecycle::ports::{ReadReports, ReportCursor, ReportFilter, StoreError};
 
-/// How the sort key of each report begins; its time follows, and its run's id.
-const PREFIX: &str = "RUN#";
-
-/// A page of reports as the API gives it.
+/// A page of reports, as the API returns it.
 #[derive(Debug, Serialize)]
 pub struct Page {
-    /// Newest first.
+    /// The reports, newest first.
     pub reports: Vec<CleanupReport>,
-    /// The cursor of the next page. There may be one although this page has fewer reports than
-    /// asked for, or none: a page reads so many reports of others, and no more.
+    /// Cursor of the next page. The number of items that one call reads is bounded, so a page that
+    /// has a cursor may contain fewer reports than requested, or none.
     pub next: Option<String>,
 }
 
-/// Longest sort key of DynamoDB, in bytes.
-const MAX_SORT_KEY: usize = 1_024;
-
-/// Where a page begins. Opaque to callers; inside, the sort key after which it begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    sort: String,
+/// Decodes a cursor that an earlier page returned.
+#[must_use]
+pub fn decode_cursor(text: &str) -> Option<ReportCursor> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    ReportCursor::parse(text)
 }
 
-/// When the run began whose report has this sort key.
-pub(crate) fn started_at(sort: &str) -> Option<DateTime<Utc>> {
-    let (time, _) = sort.strip_prefix(PREFIX)?.split_once('#')?;
-    CleanupReport::parse_time(time)
+/// Encodes a cursor for the API: base64url, so that it is opaque to callers and safe in URLs.
+fn encode_cursor(cursor: &ReportCursor) -> String {
+    URL_SAFE_NO_PAD.encode(cursor.as_str())
 }
 
-impl Cursor {
-    /// Reads a cursor that an earlier page gave.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let sort = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        (sort.starts_with(PREFIX) && sort.len() <= MAX_SORT_KEY).then_some(Self { sort })
-    }
-
-    /// Whether a page of what `filter` asks for may have given it. By text, as the table compares:
-    /// the sort key need not be that of a report that can be understood.
-    #[must_use]
-    pub fn suits(&self, filter: &ReportFilter) -> bool {
-        let bound = |time| format!("{PREFIX}{}", CleanupReport::time_text(time));
-        filter.from.is_none_or(|from| bound(from) <= self.sort)
-            && filter.to.is_none_or(|to| self.sort < bound(to))
-    }
-
-    fn text(sort: &str) -> String {
-        URL_SAFE_NO_PAD.encode(sort)
-    }
-}
-
-/// Lists up to `limit` reports of those asked for, newest first, from `cursor` on, which must suit
-/// them.
+/// Lists up to `limit` reports that match `filter`, newest first, after `cursor`, which must be
+/// [within](ReportCursor::is_within) the filter.
 ///
 /// # Errors
 ///
-/// The store's.
+/// The store fails.
 pub async fn list<T: ReadReports>(
     table: &T,
     filter: &ReportFilter,
     limit: u8,
-    cursor: Option<&Cursor>,
+    cursor: Option<&ReportCursor>,
 ) -> Result<Page, StoreError> {
-    let start_after = cursor.map(|cursor| cursor.sort.as_str());
-    let page = table.reports(filter, limit, start_after).await?;
+    let page = table.reports(filter, limit, cursor).await?;
     Ok(Page {
         reports: page.reports,
-        next: page.next.as_deref().map(Cursor::text),
+        next: page.next.as_ref().map(encode_cursor),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursor_keeps_its_encoded_form() {
+        // An API's client may have stored it.
+        let encoded = "UlVOIzIwMjctMDEtMTVUMDg6MDA6MDAuMDAwWiNpZA";
+        let cursor = decode_cursor(encoded);
+        let text = cursor.as_ref().map(ReportCursor::as_str);
+        assert_eq!(text, Some("RUN#2027-01-15T08:00:00.000Z#id"));
+        assert_eq!(cursor.as_ref().map(encode_cursor).as_deref(), Some(encoded));
+    }
+
+    #[test]
+    fn rejects_text_that_is_not_a_cursor() {
+        for wrong in ["", "?", "UlVO", &URL_SAFE_NO_PAD.encode([0xff])] {
+            assert_eq!(decode_cursor(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The use case of the statistics: count sessions on the work list, and compare that with the table.
+//! Use case of the statistics: count the sessions in the due index, and compare it with the table.
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -8,15 +8,15 @@ use session_lifecycle::ports::{
     CountRecords, DescribeTable, DueRange, ReadReports, StoreError, TableDescription,
 };
 
-/// Parts of the work list that are counted at once. Each is read page by page, so this is also how
-/// many pages the table is asked for at the same time.
-const AT_ONCE: usize = 8;
+/// Number of counts that run concurrently. Each reads page by page, so this is also the number of
+/// concurrent requests.
+const CONCURRENT_COUNTS: usize = 8;
 
 /// Counts the sessions in `table` at `now`.
 ///
 /// # Errors
 ///
-/// The store's.
+/// The table cannot be read.
 pub async fn count<T: CountRecords + Sync>(
     table: &T,
     shards: Shards,
@@ -27,7 +27,7 @@ pub async fn count<T: CountRecords + Sync>(
         parts.map(|part| (shard, part))
     });
     let counts = parts.map(|(shard, part)| count_part(table, shard, part, now));
-    let mut counted = stream::iter(counts).buffer_unordered(AT_ONCE);
+    let mut counted = stream::iter(counts).buffer_unordered(CONCURRENT_COUNTS);
     let mut total = Counted::default();
     while let Some((part, count, end)) = counted.try_next().await? {
         *match part {
@@ -41,23 +41,24 @@ pub async fn count<T: CountRecords + Sync>(
     Ok(Statistics::new(&total, now))
 }
 
-/// How much of the table the index holds. What it does not hold, neither the cleanup nor the statistics see.
+/// Comparison of the table with the due index. The cleanup and the statistics do not see items outside
+/// the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Coverage {
-    /// About how many items the table holds, as the service says: up to six hours old.
+    /// Approximate number of items in the table, as DynamoDB reports it. Up to six hours old.
     pub table_items: u64,
-    /// About how many of them are neither in the index nor reports of ours; nothing where the service does not count those in
-    /// the index.
+    /// Approximate number of items that are neither in the index nor reports. `None` if DynamoDB
+    /// does not report the size of the index.
     pub unindexed_items: Option<u64>,
-    /// When the table was created.
+    /// Creation time of the table.
     pub table_created: Option<DateTime<Utc>>,
 }
 
-/// Compares the table with its index.
+/// Compares the table with the due index.
 ///
 /// # Errors
 ///
-/// The store's.
+/// The table cannot be described, or the reports cannot be counted.
 pub async fn coverage<T: DescribeTable + ReadReports + Sync>(
     table: &T,
 ) -> Result<Coverage, StoreError> {
@@ -68,7 +69,8 @@ pub async fn coverage<T: DescribeTable + ReadReports + Sync>(
     } = table.describe().await?;
     let mut unindexed = indexed_items.map(|indexed| items.saturating_sub(indexed));
     if let Some(count @ 1..) = unindexed {
-        // A count of what is there now; so the reports of the last hours may hide as many others.
+        // This count is current, and DynamoDB's is up to six hours old. So reports since then can
+        // hide as many unindexed items.
         let reports = table.count_reports(count).await?;
         unindexed = Some(count.saturating_sub(reports));
     }
@@ -79,7 +81,7 @@ pub async fn coverage<T: DescribeTable + ReadReports + Sync>(
     })
 }
 
-/// The parts of a shard that are counted.
+/// Parts of a shard that are counted separately.
 #[derive(Clone, Copy)]
 enum Part {
     Live,
@@ -88,7 +90,7 @@ enum Part {
     Malformed,
 }
 
-/// How many records are in a part, and the end of the oldest where they have expired.
+/// Counts the records of a part. For expired sessions, also returns the expiry time of the oldest.
 async fn count_part<T: CountRecords + Sync>(
     table: &T,
     shard: Shard,
@@ -107,7 +109,7 @@ async fn count_part<T: CountRecords + Sync>(
     let list = DueList { action, shard };
     let count = table.count(DueKey::List(list), range).await?;
     let oldest = match part {
-        // A cleanup may have been here since; then a live one comes first.
+        // A cleanup may have processed the list since the count. Then a live session comes first.
         Part::Expired if count > 0 => table.oldest(list).await?.filter(|end| *end <= now),
         Part::Live | Part::Expired | Part::Inactive | Part::Malformed => None,
     };
@@ -120,31 +122,31 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use session_lifecycle::clock::Deadline;
+    use session_lifecycle::clock::Stopwatch;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-    /// A table that takes a second for each list, and knows how many it is asked for at once.
+    /// A table that takes one second for each count, and tracks how many run concurrently.
     struct Slow {
-        waiting: AtomicUsize,
-        most: AtomicUsize,
+        running: AtomicUsize,
+        max_running: AtomicUsize,
         oldest: Timestamp,
     }
 
     fn slow(oldest: Timestamp) -> Slow {
         Slow {
-            waiting: AtomicUsize::default(),
-            most: AtomicUsize::default(),
+            running: AtomicUsize::default(),
+            max_running: AtomicUsize::default(),
             oldest,
         }
     }
 
     impl CountRecords for Slow {
         async fn count(&self, due_key: DueKey, range: DueRange) -> Result<u64, StoreError> {
-            let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
-            self.most.fetch_max(waiting, Ordering::Relaxed);
+            let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
+            self.max_running.fetch_max(running, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs(1)).await;
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.running.fetch_sub(1, Ordering::Relaxed);
             let DueKey::List(list) = due_key else {
                 return Ok(1_000);
             };
@@ -163,7 +165,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn counts_all_due_lists_eight_at_a_time() {
         let table = slow(NOW.plus(-60));
-        let timer = Deadline::after(Duration::MAX);
+        let timer = Stopwatch::start();
         let counted = count(&table, Shards::default(), NOW).await.unwrap();
         let expected = Counted {
             live: 1_600,
@@ -173,11 +175,11 @@ mod tests {
             oldest_expired: Some(NOW.plus(-60)),
         };
         assert_eq!(counted, Statistics::new(&expected, NOW));
-        assert_eq!(table.most.into_inner(), AT_ONCE);
+        assert_eq!(table.max_running.into_inner(), CONCURRENT_COUNTS);
         assert_eq!(timer.elapsed(), Duration::from_secs(4 * 16 / 8));
     }
 
-    /// Between two questions, a cleanup may take all expired sessions off a list.
+    /// A cleanup may process all expired sessions of a list between the two requests.
     #[tokio::test(start_paused = true)]
     async fn never_reports_live_session_as_oldest_expired() {
         let table = slow(NOW.plus(60));

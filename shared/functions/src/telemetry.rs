@@ -1,4 +1,4 @@
-//! Logs: JSON lines, each with the id of the request it belongs to.
+//! Logs, as JSON lines with the request ID, and errors of invocations.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -13,9 +13,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::environment::Environment;
 
-/// The crates whose lines are shown down to the configured level. Others, the SDK and the runtime
-/// among them, write whole requests at their finer levels, tokens included: of them no more than
-/// warnings are shown, whatever the level.
+/// Crates that log at the configured level. All other crates log at WARN or above, whatever the
+/// level: below, the SDK and the Lambda runtime log whole requests, with their tokens.
 const OWN_CRATES: [&str; 9] = [
     "session_domain",
     "session_functions",
@@ -28,9 +27,11 @@ const OWN_CRATES: [&str; 9] = [
     "cleanup",
 ];
 
-/// Starts to log to `writer` at `LOG_LEVEL`, or where that is not set at Lambda's own
-/// `AWS_LAMBDA_LOG_LEVEL`; at INFO where neither is. Only the first leaves the metrics in the log:
-/// at WARN and above, Lambda takes out all lines that do not say their level.
+/// Starts logging to `writer`.
+///
+/// The level is `LOG_LEVEL`, or else Lambda's own `AWS_LAMBDA_LOG_LEVEL`, or else INFO. Set the
+/// first to keep the metrics: at `AWS_LAMBDA_LOG_LEVEL` WARN and above, Lambda drops all lines
+/// without a level, such as metrics.
 pub fn start<W>(variables: &Environment, writer: W)
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
@@ -45,11 +46,11 @@ where
         .with_target(false)
         .with_writer(writer)
         .with_filter(filter(level));
-    // A second subscriber of one process, as in tests, is of no use, and no harm.
+    // Tests start logging repeatedly in one process; only the first call has an effect.
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
-/// The level of this name, as Lambda has them.
+/// Parses a level, by the names that Lambda uses.
 pub(crate) fn level(name: &str) -> Option<LevelFilter> {
     match name.to_ascii_uppercase().as_str() {
         "TRACE" => Some(LevelFilter::TRACE),
@@ -65,7 +66,7 @@ fn filter(name: Option<&str>) -> Targets {
     let level = name.and_then(level).unwrap_or(LevelFilter::INFO);
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
-        // The span that carries the request's id.
+        // The span with the request ID.
         .with_target("lambda_runtime::layers::trace", LevelFilter::INFO)
         .with_targets(OWN_CRATES.map(|name| (name, level)))
 }

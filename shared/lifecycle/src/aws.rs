@@ -1,4 +1,4 @@
-//! Clients of AWS: their timeouts and retries.
+//! Timeouts and retry limits for calls to AWS.
 
 use std::time::Duration;
 
@@ -8,47 +8,47 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
 
-/// How long a caller waits for the table.
+/// Timeouts and retry limits of one caller.
 #[derive(Debug, Clone, Copy)]
 pub struct CallPolicy {
-    /// For one attempt.
+    /// Timeout of one attempt.
     pub attempt_timeout: Duration,
-    /// For the call, all attempts and the pauses between them together; and for what takes
-    /// several calls because the table leaves keys unprocessed.
+    /// Timeout of an operation: all attempts and the pauses between them. It also covers all requests
+    /// of a read whose keys the table leaves unprocessed.
     pub operation_timeout: Duration,
-    /// How many attempts.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
 }
 
 impl CallPolicy {
-    /// A user waits. The authorizer has five seconds, and makes two calls at the most: the second
-    /// closes an expired session.
+    /// For requests of users. The authorizer has five seconds and makes at most two calls: the second
+    /// one deactivates an expired session.
     pub const INTERACTIVE: Self = Self {
         attempt_timeout: Duration::from_secs(1),
         operation_timeout: Duration::from_millis(2_200),
         max_attempts: 3,
     };
-    /// Somebody looks at a page.
+    /// For the monitoring API.
     pub const MONITORING: Self = Self {
         attempt_timeout: Duration::from_secs(2),
         operation_timeout: Duration::from_secs(5),
         max_attempts: 4,
     };
-    /// A run tries again by itself, as long as it has time: only so does it know that the answer to
-    /// a write was lost, and is slow where the table throttles.
+    /// For a run of the cleanup, which retries on its own until its deadline. The SDK must not retry:
+    /// the run could not tell that a response was lost, and would not slow down when throttled.
     pub const BATCH: Self = Self {
         attempt_timeout: Duration::from_secs(2),
         operation_timeout: Duration::from_secs(2),
         max_attempts: 1,
     };
 
-    /// The SDK's configuration from its own variables and what Lambda provides, with this patience.
+    /// The SDK's configuration with this policy. Region and credentials come from the environment.
     #[must_use]
     pub fn configure(self) -> ConfigLoader {
         aws_config::defaults(BehaviorVersion::latest())
             .timeout_config(self.timeouts())
             .retry_config(self.retries())
-            // It watches each request for a time in which no attempt of ours is still under way.
+            // Its grace period is longer than the attempt timeout, so it can never trigger.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
     }
 
@@ -71,7 +71,7 @@ impl CallPolicy {
     }
 }
 
-/// Makes a client from the SDK's own variables and what Lambda provides.
+/// Creates a client. Region and credentials come from the environment.
 pub async fn connect(policy: CallPolicy) -> Client {
     Client::new(&policy.configure().load().await)
 }

@@ -1,24 +1,24 @@
-//! The only place that reads the clocks; everything else is given the time.
-#![expect(clippy::disallowed_methods, reason = "this is the one place")]
+//! The only code that reads a clock. Everything else takes the time as an argument.
+#![expect(clippy::disallowed_methods, reason = "only this module reads a clock")]
 
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-/// The time of day.
+/// The current time.
 #[must_use]
 pub fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }
 
-/// How long it is until `time`; nothing where it has passed.
+/// Duration until `time`. Zero if it has passed.
 #[must_use]
 pub fn until(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
-/// Measures how long something takes, and tells when its time is up.
+/// A time limit, and the time that has elapsed of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     start: Instant,
@@ -26,7 +26,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Starts to measure.
+    /// A deadline that is `limit` from now.
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         Self {
@@ -35,15 +35,33 @@ impl Deadline {
         }
     }
 
-    /// The time since the start.
+    /// Time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// The time that is left.
+    /// Time until the limit. Zero if it has passed.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.limit.saturating_sub(self.elapsed())
+    }
+}
+
+/// Measures elapsed time.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts the measurement.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
     }
 }

@@ -1,92 +1,120 @@
-//! The use case of an application: open sessions, extend them, close them; store refresh tokens;
-//! blacklist access tokens.
-//!
-//! Every record is written as the authorizer and the cleanup expect it, index attributes and
-//! `ttl` included, so that nobody assembles items by hand.
+//! The use case of an application: create, extend and deactivate sessions, store refresh tokens,
+//! and blacklist access tokens.
+
+use session_domain::{
+    ConditionalWrite, Days, Reason, Record, RecordKey, RecordState, RefreshTokenHash,
+    RetentionPolicy, SessionId, SessionState, Shards, Timestamp, TokenId, UserId, WriteOp,
+};
 
 use crate::dynamodb::Table;
-use crate::ports::{
-    ApplyWrites, CreateRecords, FindRecord, NewRecord, NewSession, Outcome, StoreError,
-};
-use session_domain::{
-    ConditionalWrite, Days, MalformedRecord, Reason, Record, RecordKey, RecordState,
-    RefreshTokenHash, RetentionPolicy, SessionId, SessionState, Timestamp, TokenId, UserId,
-    WriteOp,
-};
+use crate::ports::{NewRecord, NewSession, Outcome, SessionStore, StoreError, StoreErrorKind};
 
 /// The sessions of an application.
+///
+/// Each record is written with the attributes that the authorizer, the cleanup and native TTL
+/// expect, including those of the due index. The store is a DynamoDB table unless a test uses
+/// another one ([`Sessions::with_store`]).
 #[derive(Debug, Clone)]
-pub struct Sessions {
-    table: Table,
+pub struct Sessions<T = Table> {
+    store: T,
+    shards: Shards,
     policy: RetentionPolicy,
 }
 
-/// What became of a new record.
+/// Outcome of creating a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the record may already exist"]
 pub enum CreateOutcome {
-    /// It is stored.
+    /// The record is stored.
     Created,
-    /// One with its key was there already, and stays as it is.
+    /// A record with the same key already exists. It stays unchanged.
     AlreadyExists,
 }
 
-/// What became of a change to a session.
+/// Outcome of changing a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the session may not exist, or may have ended"]
 pub enum UpdateOutcome {
-    /// It took place.
+    /// The session was changed.
     Updated,
     /// The user has no such session.
     NotFound,
-    /// The session is inactive or has expired; it never comes back.
+    /// The session is inactive or has expired, and stays unchanged. It never becomes active again.
     Ended,
 }
 
+/// Error of [`Sessions`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionsError {
+    /// The caller passed an expiry time after the year 9999, typically in milliseconds. Nothing was
+    /// written. The caller must pass epoch seconds.
+    #[error("expires_at is not a time in epoch seconds: {expires_at}")]
+    InvalidExpiry {
+        /// The rejected time.
+        expires_at: Timestamp,
+    },
+    /// The store failed. [`StoreError::kind`] says who must act.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Sessions {
-    /// The sessions in `table`, kept for `retention` after they became inactive
-    /// (`SESSION_RETENTION_DAYS` of the stack).
+    /// The sessions in `table`. A session is kept for `retention` after it became inactive; use the
+    /// value of the stack's `SESSION_RETENTION_DAYS`.
     #[must_use]
     pub const fn new(table: Table, retention: Days) -> Self {
+        let shards = table.shards();
+        Self::with_store(table, shards, retention)
+    }
+}
+
+impl<T> Sessions<T> {
+    /// The sessions in a store other than a DynamoDB table, for example in a test. `shards` is the
+    /// number of shards of the store's due lists.
+    #[must_use]
+    pub const fn with_store(store: T, shards: Shards, retention: Days) -> Self {
         Self {
-            table,
+            store,
+            shards,
             policy: RetentionPolicy::without_grace(retention),
         }
     }
+}
 
-    /// Opens a session.
+impl<T: SessionStore> Sessions<T> {
+    /// Creates a session.
     ///
     /// # Errors
     ///
-    /// The store's.
+    /// `expires_at` is not a time in epoch seconds, or the store fails.
     pub async fn create(
         &self,
         new: NewSession,
         now: Timestamp,
-    ) -> Result<CreateOutcome, StoreError> {
-        let state = SessionState::Active {
-            expires_at: new.expires_at,
+    ) -> Result<CreateOutcome, SessionsError> {
+        let expires_at = valid_expiry(new.expires_at)?;
+        let record = NewRecord::Session {
+            new,
+            created_at: now,
         };
-        self.store(
-            NewRecord::Session {
-                new,
-                created_at: now,
-            },
-            RecordState::Session(state),
-        )
-        .await
+        let state = RecordState::Session(SessionState::Active { expires_at });
+        self.store(record, state).await
     }
 
-    /// Stores the hash of a session's refresh token; the token itself is never stored.
+    /// Stores the hash of a session's refresh token. The token itself is never stored.
     ///
     /// # Errors
     ///
-    /// The store's.
+    /// `expires_at` is not a time in epoch seconds, or the store fails.
     pub async fn add_refresh_token(
         &self,
         user: &UserId,
         session: &SessionId,
         token: &str,
         expires_at: Timestamp,
-    ) -> Result<CreateOutcome, StoreError> {
+    ) -> Result<CreateOutcome, SessionsError> {
+        let expires_at = valid_expiry(expires_at)?;
         let record = NewRecord::RefreshToken {
             user: user.clone(),
             session: session.clone(),
@@ -96,18 +124,20 @@ impl Sessions {
         self.store(record, RecordState::Token { expires_at }).await
     }
 
-    /// Has an access token refused from now on. `expires_at` is that token's own `exp`, after
-    /// which nobody needs the entry any more.
+    /// Blacklists an access token: the authorizer denies it from now on. `expires_at` is the
+    /// token's own `exp`. After that time the record is no longer needed, and the cleanup deletes
+    /// it.
     ///
     /// # Errors
     ///
-    /// The store's.
+    /// `expires_at` is not a time in epoch seconds, or the store fails.
     pub async fn blacklist(
         &self,
         user: &UserId,
         token: &TokenId,
         expires_at: Timestamp,
-    ) -> Result<CreateOutcome, StoreError> {
+    ) -> Result<CreateOutcome, SessionsError> {
+        let expires_at = valid_expiry(expires_at)?;
         let record = NewRecord::BlacklistedToken {
             user: user.clone(),
             token: token.clone(),
@@ -116,55 +146,55 @@ impl Sessions {
         self.store(record, RecordState::Token { expires_at }).await
     }
 
-    async fn store(&self, new: NewRecord, state: RecordState) -> Result<CreateOutcome, StoreError> {
-        validate_expiry(&new.key(), &state)?;
-        let stored = self
-            .table
-            .create(&new, &self.policy.due_entry(&state))
-            .await?;
-        Ok(if stored {
+    async fn store(
+        &self,
+        new: NewRecord,
+        state: RecordState,
+    ) -> Result<CreateOutcome, SessionsError> {
+        let due = self.policy.due_entry(&state);
+        Ok(if self.store.create(&new, &due).await? {
             CreateOutcome::Created
         } else {
             CreateOutcome::AlreadyExists
         })
     }
 
-    /// Moves the end of a live session, as a refresh does.
+    /// Changes the expiry time of a live session, as a refresh does.
     ///
     /// # Errors
     ///
-    /// The store's.
+    /// `expires_at` is not a time in epoch seconds, or the store fails.
     pub async fn extend(
         &self,
         user: &UserId,
         session: &SessionId,
         expires_at: Timestamp,
         now: Timestamp,
-    ) -> Result<UpdateOutcome, StoreError> {
+    ) -> Result<UpdateOutcome, SessionsError> {
+        let expires_at = valid_expiry(expires_at)?;
         let state = RecordState::Session(SessionState::Active { expires_at });
-        validate_expiry(&RecordKey::session(user, session), &state)?;
         let due = self.policy.due_entry(&state);
         self.change(user, session, |found| WriteOp::Extend {
             live_at: now,
             expires_at,
-            shard: found.shard(self.table.shards()),
+            shard: found.shard(self.shards),
             due,
         })
         .await
     }
 
-    /// Closes an active session: at logout, or because it is revoked.
+    /// Deactivates an active session, because its user signs out or because it is revoked.
     ///
     /// # Errors
     ///
-    /// The store's.
+    /// The store fails.
     pub async fn deactivate(
         &self,
         user: &UserId,
         session: &SessionId,
         reason: Reason,
         now: Timestamp,
-    ) -> Result<UpdateOutcome, StoreError> {
+    ) -> Result<UpdateOutcome, SessionsError> {
         let due = self
             .policy
             .due_entry(&RecordState::Session(SessionState::Inactive {
@@ -174,56 +204,56 @@ impl Sessions {
             expired_by: None,
             at: now,
             reason,
-            shard: found.shard(self.table.shards()),
+            shard: found.shard(self.shards),
             due,
         })
         .await
     }
 
-    /// Reads a session for its shard, which it keeps for life, and changes it on conditions of
-    /// its own.
+    /// Reads a session to learn its shard, which never changes, and writes conditionally. The
+    /// condition re-checks the session, so a concurrent change is safe.
     async fn change(
         &self,
         user: &UserId,
         session: &SessionId,
         op: impl Fn(&Record) -> WriteOp,
-    ) -> Result<UpdateOutcome, StoreError> {
+    ) -> Result<UpdateOutcome, SessionsError> {
         let key = RecordKey::session(user, session);
-        let Some(found) = self.table.find(&key).await? else {
+        let Some(found) = self.store.find(&key).await? else {
             return Ok(UpdateOutcome::NotFound);
         };
         let change = ConditionalWrite {
             key: key.item().clone(),
             op: op(&found),
         };
-        let outcomes = self.table.apply(&[change]).await?.value;
+        let outcomes = self.store.apply(&[change]).await?.value;
         match outcomes.into_iter().next() {
             Some(Outcome::Applied) => Ok(UpdateOutcome::Updated),
-            // It was changed or deleted since it was read.
-            Some(Outcome::ConditionFailed) => Ok(match self.table.find(&key).await? {
+            // The session has ended, or was deleted after it was read.
+            Some(Outcome::ConditionFailed) => Ok(match self.store.find(&key).await? {
                 Some(_) => UpdateOutcome::Ended,
                 None => UpdateOutcome::NotFound,
             }),
-            Some(Outcome::Failed(error)) => Err(error),
-            Some(Outcome::Gone) | None => Ok(UpdateOutcome::NotFound),
+            Some(Outcome::Failed(error)) => Err(error.into()),
+            Some(Outcome::Gone) => Ok(UpdateOutcome::NotFound),
+            None => Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                "writing",
+                "the response has no outcome",
+            )
+            .into()),
         }
     }
 }
 
-/// Refuses to write an end that no reader would believe: a time in milliseconds, most probably.
-fn validate_expiry(key: &RecordKey, state: &RecordState) -> Result<(), StoreError> {
-    let expires_at = match *state {
-        RecordState::Session(SessionState::Active { expires_at })
-        | RecordState::Token { expires_at } => expires_at,
-        RecordState::Session(SessionState::Inactive { .. }) => return Ok(()),
-    };
+/// Rejects expiry times that readers would treat as malformed, typically milliseconds.
+fn valid_expiry(expires_at: Timestamp) -> Result<Timestamp, SessionsError> {
     if expires_at <= Timestamp::MAX_VALID {
-        return Ok(());
+        Ok(expires_at)
+    } else {
+        Err(SessionsError::InvalidExpiry { expires_at })
     }
-    let problem = "expires_at is not a time in epoch seconds".to_owned();
-    let record = MalformedRecord {
-        key: key.item().clone(),
-        problem,
-    };
-    Err(StoreError::malformed("writing", record))
 }
+
+#[cfg(test)]
+mod tests;

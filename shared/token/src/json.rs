@@ -1,8 +1,8 @@
-//! Strict JSON, for what strangers send: objects where objects are meant, and no name twice.
+//! Strict JSON for untrusted input: an object whose names are unique.
 //!
-//! Readers of JSON differ in which of two members of one name they take (RFC 8259 §4). What is
-//! signed must not mean one thing to its issuer and another one here, so RFC 7515 §4 and RFC 7519
-//! §4 ask for unique names; here no object may break that, at any depth.
+//! JSON parsers differ in which of two members with the same name they use (RFC 8259 §4). A signed
+//! document must mean the same to its issuer and here, so RFC 7515 §4 and RFC 7519 §4 require unique
+//! names. This parser requires them in all objects, at any depth.
 
 use std::fmt;
 

@@ -37,7 +37,7 @@ use crate::chart::Point;
 const LIVE: [usize; 3] = [10_000, 100_000, 1_000_000];
 /// Number of due sessions in each table.
 const DUE: usize = 1_000;
-/// Number of due sessions in the last table, beside the first of those sizes.
+/// Number of due sessions in the last table, next to as many live ones as in the first table.
 const ALL_DUE: usize = 1_000_000;
 
 /// Goal: maximum cost of a run in the largest table, relative to the smallest.

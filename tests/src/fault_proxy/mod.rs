@@ -23,11 +23,11 @@
 //! ```
 //!
 //! [`Request::rng`] makes a rule random and repeatable. [`Fault::after_commit`] executes the
-//! request and returns the fault all the same.
+//! request, and still returns the fault.
 //!
 //! The functions of the world go through the proxy; the test's own client does not. The proxy
 //! records what passes: [`FaultProxy::requests`] by operation, and [`FaultProxy::writes`], the writes that
-//! the table executed, whatever the client was told. [`FaultProxy::without_faults`] only counts.
+//! the table executed, whatever response the client got. [`FaultProxy::without_faults`] only counts.
 
 mod answers;
 mod older_index;
@@ -56,8 +56,8 @@ pub use self::record::{Exchange, Usage};
 use self::rules::Decide;
 pub use self::rules::{Fault, Request, StatementError};
 
-/// The authorizer's call policy with its number of attempts, and timeouts that no machine is too
-/// slow for.
+/// The authorizer's call policy with its number of attempts, and timeouts that even a busy machine
+/// does not reach.
 pub const NO_TIMEOUT: CallPolicy = CallPolicy {
     attempt_timeout: Duration::from_mins(2),
     operation_timeout: Duration::from_mins(5),

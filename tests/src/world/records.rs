@@ -13,13 +13,8 @@ use crate::items::{Item, item_from, text};
 impl World {
     /// Creates a session that expires at `expires_at`.
     pub async fn open(&self, user: &str, session: &str, expires_at: i64) {
-        let new = NewSession {
-            user: user_id(user),
-            session: session_id(session),
-            expires_at: Timestamp::from_seconds(expires_at),
-            ip_address: None,
-            user_agent: None,
-        };
+        let end = Timestamp::from_seconds(expires_at);
+        let new = NewSession::new(user_id(user), session_id(session), end);
         let created_at = Timestamp::from_seconds((expires_at - HOUR).min(NOW));
         let created = self
             .sessions
@@ -29,10 +24,11 @@ impl World {
         assert_eq!(created, CreateOutcome::Created);
     }
 
-    /// Blacklists a token that expires at `expires_at`.
+    /// Blacklists a token that expires at `expires_at`. A blacklisted token stays unchanged.
     pub async fn blacklist(&self, user: &str, token: &str, expires_at: i64) {
         let token = TokenId::parse(token).expect("a token id");
-        self.sessions
+        let _ = self
+            .sessions
             .blacklist(&user_id(user), &token, Timestamp::from_seconds(expires_at))
             .await
             .expect("the table accepts it");
@@ -40,7 +36,8 @@ impl World {
 
     /// Stores a refresh token that expires at `expires_at`.
     pub async fn refresh_token(&self, user: &str, token: &str, expires_at: i64) {
-        self.sessions
+        let created = self
+            .sessions
             .add_refresh_token(
                 &user_id(user),
                 &session_id("any"),
@@ -49,6 +46,7 @@ impl World {
             )
             .await
             .expect("the table accepts it");
+        assert_eq!(created, CreateOutcome::Created);
     }
 
     /// Stores an item unchanged, as a writer in any language may.

@@ -76,9 +76,9 @@ async fn denies_expired_session_and_deactivates_it() {
         let token = sign(&world.tokens, "ann", name);
         let event = event_with_token(FunctionName::Authorizer, name, &token);
         let before = now();
-        for refusal in ["Session expired", "Session inactive"] {
+        for denial in ["Session expired", "Session inactive"] {
             let answer = authorizer.invoke(&event).await.unwrap();
-            assert_eq!(answer["context"], json!({ "error": refusal }), "{name}");
+            assert_eq!(answer["context"], json!({ "error": denial }), "{name}");
         }
         let row = world.session("ann", name).await.unwrap();
         assert_eq!(row["is_active"].as_bool(), Ok(&false));

@@ -64,7 +64,7 @@ async fn log_lines_are_json_with_request_id() {
         logged.extend(lines);
     }
     let messages: BTreeSet<_> = logged.iter().map(|it| it["message"].as_str()).collect();
-    let expected = ["deactivated an expired session", "refused"].map(Some);
+    let expected = ["deactivated an expired session", "denied"].map(Some);
     assert_eq!(messages, expected.into());
 }
 

@@ -12,6 +12,8 @@ use session_cleanup_tests::fault_proxy::{Fault, FaultProxy};
 use session_cleanup_tests::metrics::{Row, Sample, table};
 use session_cleanup_tests::tokens::Tokens;
 use session_cleanup_tests::{DAY, HOUR, World, active_session, at, inactive_session};
+use session_domain::Counts;
+use session_functions::metrics::Metric;
 
 use crate::{due_by_schedule, fill, now, sign};
 
@@ -181,19 +183,10 @@ async fn counts_each_request_by_outcome_and_first_as_cold_start() {
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
 async fn run_metrics_match_report_and_dry_run_has_none() {
-    const OF_A_REPORT: [(&str, &str); 11] = [
-        ("SessionsDeactivated", "sessions_deactivated"),
-        ("SessionsDeleted", "sessions_deleted"),
-        ("RefreshTokensDeleted", "refresh_tokens_deleted"),
-        ("BlacklistedTokensDeleted", "blacklisted_tokens_deleted"),
-        ("ChangedElsewhere", "changed_elsewhere"),
-        ("Reindexed", "reindexed"),
-        ("Adopted", "adopted"),
-        ("Malformed", "malformed"),
-        ("Failed", "failed"),
-        ("Duration", "duration_ms"),
-        ("CapacityUnits", "capacity_units"),
-    ];
+    let counts = Metric::COUNTS.map(Metric::name).into_iter();
+    let mut of_a_report: Vec<_> = counts.zip(Counts::NAMES).collect();
+    of_a_report.push(("Duration", "duration_ms"));
+    of_a_report.push(("CapacityUnits", "capacity_units"));
     let world = World::new().await;
     fill(&world).await;
     let cleanup = Emulator::start(&world, FunctionName::Cleanup, []).await;
@@ -223,7 +216,7 @@ async fn run_metrics_match_report_and_dry_run_has_none() {
             assert_eq!(found.1, trigger, "{name}");
             found.2
         };
-        for (metric, figure) in OF_A_REPORT {
+        for &(metric, figure) in &of_a_report {
             assert_eq!(Some(value(metric)), report[figure].as_f64(), "{metric}");
         }
         let complete = value("Complete") > 0.5;
@@ -235,7 +228,7 @@ async fn run_metrics_match_report_and_dry_run_has_none() {
             (least..least + 3_600.0).contains(&oldest),
             "{name}: {oldest}"
         );
-        assert_eq!(of_the_run.len(), OF_A_REPORT.len() + 2, "{of_the_run:?}");
+        assert_eq!(of_the_run.len(), of_a_report.len() + 2, "{of_the_run:?}");
     }
 }
 

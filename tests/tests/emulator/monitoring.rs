@@ -76,7 +76,7 @@ async fn runs_cleanup_immediately_for_admin() {
     assert_eq!((reports.len(), records.len()), (2, 16 - 9));
 }
 
-/// Takes as long as API Gateway waits.
+/// Runs for almost 29 seconds, the timeout of API Gateway.
 #[tokio::test]
 #[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
 async fn answers_admin_within_gateway_timeout_with_work_left() {

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
-use session_cleanup_tests::authorizing::{METHOD, STAGE, authorize, refusal, rest_request, sign};
+use session_cleanup_tests::authorizing::{METHOD, STAGE, authorize, denial, rest_request, sign};
 use session_cleanup_tests::database::needs_embedded;
 use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT};
 use session_cleanup_tests::{DAY, HOUR, NOW, STATS, World, active_session, at, number, text};
@@ -55,7 +55,7 @@ async fn answers_each_kind_of_event_in_its_format() {
         });
         for event in [token_event, http_1] {
             let policy = authorize(&world, &event).await;
-            assert_eq!(refusal(&policy).is_none(), let_in, "{event}");
+            assert_eq!(denial(&policy).is_none(), let_in, "{event}");
             assert_eq!(
                 policy["policyDocument"]["Statement"][0]["Resource"],
                 json!([STAGE])
@@ -128,7 +128,7 @@ async fn uses_header_instead_of_joined_identity_sources() {
         "authorizationToken": format!("{header},192.0.2.7"),
         "headers": { "Authorization": header },
     });
-    assert_eq!(refusal(&authorize(&world, &event).await), None);
+    assert_eq!(denial(&authorize(&world, &event).await), None);
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn denies_missing_malformed_or_repeated_header() {
     ] {
         let event = json!({ "type": "REQUEST", "methodArn": METHOD, "headers": headers });
         let policy = authorize(&world, &event).await;
-        assert_eq!(refusal(&policy), Some("Missing bearer token"), "{headers}");
+        assert_eq!(denial(&policy), Some("Missing bearer token"), "{headers}");
     }
     let event = json!({
         "type": "REQUEST", "methodArn": METHOD,
@@ -156,7 +156,7 @@ async fn denies_missing_malformed_or_repeated_header() {
         "multiValueHeaders": { "Authorization": [good, "Bearer other"] },
     });
     assert_eq!(
-        refusal(&authorize(&world, &event).await),
+        denial(&authorize(&world, &event).await),
         Some("Missing bearer token")
     );
 }
@@ -167,6 +167,7 @@ async fn denies_with_first_reason_in_order() {
     let world = World::new().await;
     world.open("ann", "live", NOW + 1).await;
     world.open("ann", "expired", NOW).await;
+    world.blacklist("ann", "revoked", NOW + HOUR).await;
     world
         .put(session_cleanup_tests::inactive_session(
             "ann",
@@ -198,7 +199,7 @@ async fn denies_with_first_reason_in_order() {
             let policy = authorize(&world, &rest_request(&token)).await;
             let expected = expected.or(token_expired.then_some("Token expired"));
             assert_eq!(
-                refusal(&policy),
+                denial(&policy),
                 expected,
                 "{session}, token expired: {token_expired}"
             );
@@ -207,9 +208,8 @@ async fn denies_with_first_reason_in_order() {
                 "sub": "ann", "sid": session, "jti": "revoked", "scope": "",
                 "exp": expires_at.timestamp(),
             });
-            world.blacklist("ann", "revoked", NOW + HOUR).await;
             let policy = authorize(&world, &rest_request(&sign(&world, revoked))).await;
-            assert_eq!(refusal(&policy), Some("Token revoked"), "{session}");
+            assert_eq!(denial(&policy), Some("Token revoked"), "{session}");
         }
     }
 }
@@ -224,7 +224,7 @@ async fn blacklist_entry_applies_only_to_its_user() {
         json!({ "sub": "ann", "sid": "s", "jti": "j", "exp": NOW + 1 }),
     );
     assert_eq!(
-        refusal(&authorize(&world, &rest_request(&token)).await),
+        denial(&authorize(&world, &rest_request(&token)).await),
         None
     );
 }
@@ -241,7 +241,7 @@ async fn session_allows_only_its_own_user() {
     ] {
         let policy = authorize(&world, &rest_request(&world.token(user, session, ""))).await;
         assert_eq!(
-            refusal(&policy),
+            denial(&policy),
             Some("Session not found"),
             "{user} {session}"
         );
@@ -262,7 +262,7 @@ async fn deactivates_expired_session_even_if_token_has_expired() {
             expires_at: at(token_end),
         };
         let policy = authorize(&world, &rest_request(&world.tokens.sign(bearer))).await;
-        assert_eq!(refusal(&policy), Some("Session expired"));
+        assert_eq!(denial(&policy), Some("Session expired"));
 
         let row = world.session("ann", session).await.unwrap();
         assert_eq!(row["is_active"].as_bool(), Ok(&false));
@@ -298,14 +298,12 @@ async fn concurrent_validations_deactivate_expired_session_once() {
         tokio::spawn(async move { authorize(&world, &event).await })
     });
     let answers: Vec<_> = join_all(calls).await;
-    let refusals = answers
+    let denials = answers
         .iter()
-        .map(|answer| refusal(answer.as_ref().unwrap()));
+        .map(|answer| denial(answer.as_ref().unwrap()));
     let mut counts = BTreeMap::<_, usize>::new();
-    for refusal in refusals {
-        *counts
-            .entry(refusal.expect("a denied request"))
-            .or_default() += 1;
+    for denial in denials {
+        *counts.entry(denial.expect("a denied request")).or_default() += 1;
     }
     let met_active = counts.remove("Session expired").unwrap_or_default();
     let met_inactive = counts.remove("Session inactive").unwrap_or_default();
@@ -326,7 +324,7 @@ async fn allowed_request_costs_one_consistent_read_and_no_write() {
     let token = world.login("ann", "").await;
     let before = world.records().await;
     assert_eq!(
-        refusal(&authorize(&world, &rest_request(&token)).await),
+        denial(&authorize(&world, &rest_request(&token)).await),
         None
     );
     let record = faults.record();
@@ -351,7 +349,7 @@ async fn request_without_valid_token_costs_no_read() {
     let tampered = format!("{}A", world.login("ann", "").await);
     for token in ["", "nonsense", &tampered] {
         let policy = authorize(&world, &rest_request(token)).await;
-        assert!(refusal(&policy).is_some(), "{token}");
+        assert!(denial(&policy).is_some(), "{token}");
     }
     assert!(faults.requests().is_empty());
 }
@@ -389,7 +387,7 @@ async fn denies_inactive_session_with_incomplete_record() {
         }))
         .await;
     let policy = authorize(&world, &rest_request(&world.token("ann", "s", ""))).await;
-    assert_eq!(refusal(&policy), Some("Session inactive"));
+    assert_eq!(denial(&policy), Some("Session inactive"));
 }
 
 #[tokio::test]
@@ -404,7 +402,7 @@ async fn denies_revoked_token_even_if_session_is_malformed() {
         json!({ "sub": "ann", "sid": "s", "jti": "j", "exp": NOW + 1 }),
     );
     assert_eq!(
-        refusal(&authorize(&world, &rest_request(&token)).await),
+        denial(&authorize(&world, &rest_request(&token)).await),
         Some("Token revoked")
     );
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
-use session_cleanup_tests::authorizing::{refusal, rest_request};
+use session_cleanup_tests::authorizing::{denial, rest_request};
 use session_cleanup_tests::model::{Options, after, records};
 use session_cleanup_tests::{HOUR, NOW, World, at, counts, number, only, text};
 
@@ -44,7 +44,7 @@ async fn ask(world: &World, session: &str, now: i64) -> Option<String> {
     let answer = world
         .functions
         .invoke(FunctionName::Authorizer, &event, at(now));
-    refusal(&answer.await.unwrap()).map(str::to_owned)
+    denial(&answer.await.unwrap()).map(str::to_owned)
 }
 
 /// When and why the session was deactivated, or `None` if it is active.
@@ -85,12 +85,12 @@ async fn authorizer_deactivates_only_sessions_expired_by_its_clock() {
     for now in CLOCKS {
         let world = world().await;
         for end in ends() {
-            let refusal = ask(&world, &name(end), now).await;
+            let denial = ask(&world, &name(end), now).await;
             let closed = closed(&world, &name(end)).await;
             if end > now {
-                assert_eq!((refusal, closed), (None, None), "{end} at {now}");
+                assert_eq!((denial, closed), (None, None), "{end} at {now}");
             } else {
-                assert_eq!(refusal.unwrap(), "Session expired", "{end} at {now}");
+                assert_eq!(denial.unwrap(), "Session expired", "{end} at {now}");
                 let by_it = (now, "expired_on_validation".to_owned());
                 assert_eq!(closed, Some(by_it), "{end} at {now}");
             }
@@ -116,8 +116,8 @@ async fn hosts_with_different_clocks_agree_on_inactive_sessions() {
     assert_eq!(fast_report["sessions_deactivated"], 5);
     for now in CLOCKS {
         for session in [&ended, &live] {
-            let refusal = ask(&world, session, now).await;
-            assert_eq!(refusal.unwrap(), "Session inactive", "at {now}");
+            let denial = ask(&world, session, now).await;
+            assert_eq!(denial.unwrap(), "Session inactive", "at {now}");
         }
     }
     let next = name(fast + 1);

@@ -5,13 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use session_cleanup_tests::{NOW, World};
-use session_domain::{Counts, with_counts};
-
-macro_rules! metric_names {
-    ($($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
-        [$(stringify!($metric)),+]
-    };
-}
+use session_domain::Counts;
+use session_functions::metrics::Metric;
 
 #[test]
 fn metric_names_are_pascal_case_of_counts() {
@@ -22,7 +17,7 @@ fn metric_names_are_pascal_case_of_counts() {
         });
         words.collect::<String>()
     });
-    assert_eq!(with_counts!(metric_names), pascal_case);
+    assert_eq!(Metric::COUNTS.map(Metric::name), pascal_case);
 }
 
 /// The members that a schema requires, and all that it describes.
@@ -71,8 +66,8 @@ fn documents_name_all_counts() {
             include_str!("../../../docs/topics/console.md"),
         ),
         (
-            "functions/stats/page/page.js",
-            include_str!("../../../functions/stats/page/page.js"),
+            "functions/stats/page/script/texts.js",
+            include_str!("../../../functions/stats/page/script/texts.js"),
         ),
         // The query of the last runs is one line.
         (

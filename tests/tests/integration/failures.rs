@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use session_cleanup_local::template::{FunctionName, Template};
-use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};
+use session_cleanup_tests::authorizing::{authorize, denial, rest_request, sign};
 use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, NO_TIMEOUT, Request};
 use session_cleanup_tests::{
     HOUR, Item, NOW, World, at, counts, inactive_session, only, serve_table, text,
@@ -56,7 +56,7 @@ async fn is_not_noticed(fault: impl Fn() -> Fault + Send + Sync + 'static) {
     let (world, faults) = failing(READ, 1, fault).await;
     let token = world.login("ann", "").await;
     let policy = authorize(&world, &rest_request(&token)).await;
-    assert_eq!(refusal(&policy), None);
+    assert_eq!(denial(&policy), None);
     assert_eq!(faults.requests(), of_reads(2));
 }
 
@@ -151,7 +151,7 @@ async fn abandons_slow_attempt_and_retries() {
     let (world, faults) = World::with_faults(QUICK, [], decide).await;
     let token = world.login("ann", "").await;
     let policy = authorize(&world, &rest_request(&token)).await;
-    assert_eq!(refusal(&policy), None);
+    assert_eq!(denial(&policy), None);
     assert!(faults.requests()[READ] > 1);
 }
 
@@ -231,7 +231,7 @@ async fn requests_only_unprocessed_keys_again_and_uses_them() {
     open_one_of_each(&world).await;
     let claims = json!({ "sub": "ann", "sid": "live", "jti": "revoked", "exp": NOW + HOUR });
     let policy = authorize(&world, &rest_request(&sign(&world, claims))).await;
-    assert_eq!(refusal(&policy), Some("Token revoked"));
+    assert_eq!(denial(&policy), Some("Token revoked"));
     let again = &faults.record()[1].request.body["RequestItems"]["sessions"];
     assert_eq!(
         again["Keys"],
@@ -320,7 +320,7 @@ async fn is_left_to_the_cleanup(
     world.open("ann", session, NOW - 1).await;
     let event = rest_request(&world.token("ann", session, ""));
     assert_eq!(
-        refusal(&authorize(&world, &event).await),
+        denial(&authorize(&world, &event).await),
         Some("Session expired")
     );
     let log = world.log.about(&format!("USER#ann SESSION#{session}"));
@@ -402,7 +402,7 @@ async fn deactivates_once_if_response_is_lost_once() {
     world.open("ann", "lost-once", NOW - 1).await;
     let event = rest_request(&world.token("ann", "lost-once", ""));
     assert_eq!(
-        refusal(&authorize(&world, &event).await),
+        denial(&authorize(&world, &event).await),
         Some("Session expired")
     );
     assert_eq!(faults.requests()[WRITE], 2);
@@ -410,7 +410,7 @@ async fn deactivates_once_if_response_is_lost_once() {
     let row = world.session("ann", "lost-once").await.unwrap();
     assert_eq!(text(&row, "deactivation_reason"), "expired_on_validation");
     assert_eq!(
-        refusal(&authorize(&world, &event).await),
+        denial(&authorize(&world, &event).await),
         Some("Session inactive")
     );
 }
@@ -438,7 +438,7 @@ async fn reports_unknown_outcome_after_lost_response() {
         world.open("ann", session, NOW - 1).await;
         let event = rest_request(&world.token("ann", session, ""));
         assert_eq!(
-            refusal(&authorize(&world, &event).await),
+            denial(&authorize(&world, &event).await),
             Some("Session expired")
         );
         let log = world.log.about(&format!("USER#ann SESSION#{session}"));
@@ -459,7 +459,7 @@ async fn denies_even_if_deactivation_gets_no_response() {
     world.open("ann", "write-silence", NOW - 1).await;
     let event = rest_request(&world.token("ann", "write-silence", ""));
     assert_eq!(
-        refusal(&authorize(&world, &event).await),
+        denial(&authorize(&world, &event).await),
         Some("Session expired")
     );
     assert_eq!(
@@ -507,5 +507,5 @@ async fn panic_in_table_call_fails_only_its_request() {
         Err("the function panicked".to_owned())
     );
     let policy = ask(&world, &token).await.unwrap();
-    assert_eq!(refusal(&policy), None);
+    assert_eq!(denial(&policy), None);
 }

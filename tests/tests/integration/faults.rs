@@ -16,7 +16,7 @@ use session_cleanup_tests::{
     HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,
 };
 use session_domain::{Reason, Timestamp};
-use session_lifecycle::aws::CallPolicy;
+use session_lifecycle::{CallPolicy, UpdateOutcome};
 
 const READ: &str = "Query";
 const WRITE: &str = "BatchExecuteStatement";
@@ -382,18 +382,18 @@ async fn change_since(world: &World) {
         let refreshed = format!("refreshed{number}");
         open(world, &refreshed, NOW + 1).await;
         let before = Timestamp::from_seconds(NOW - 1);
-        world
+        let extended = world
             .sessions
             .extend(&ann, &session_id(&refreshed), end, before)
-            .await
-            .unwrap();
+            .await;
+        assert_eq!(extended.unwrap(), UpdateOutcome::Updated);
         let closed = format!("closed{number}");
         open(world, &closed, NOW + 1).await;
-        world
+        let logout = world
             .sessions
             .deactivate(&ann, &session_id(&closed), Reason::Logout, before)
-            .await
-            .unwrap();
+            .await;
+        assert_eq!(logout.unwrap(), UpdateOutcome::Updated);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
-use session_cleanup_tests::authorizing::{refusal, rest_request};
+use session_cleanup_tests::authorizing::{denial, rest_request};
 use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::key_server::{Answer, KeyServer, NamedKey};
 use session_cleanup_tests::{DAY, HOUR, Limits, NOW, World, at, serve_table};
@@ -48,8 +48,8 @@ async fn ask(world: &World, key: &NamedKey, now: i64) -> Answered {
         .invoke(FunctionName::Authorizer, &event, at(now))
         .await;
     let policy: Value = answer.map_err(|error| error.to_string())?;
-    Ok(refusal(&policy).map(|refusal| {
-        assert_eq!(refusal, "Invalid token");
+    Ok(denial(&policy).map(|denial| {
+        assert_eq!(denial, "Invalid token");
         "Invalid token"
     }))
 }
@@ -123,7 +123,7 @@ async fn rotates_keys_without_denying_valid_tokens() {
                         world
                             .functions
                             .invoke(FunctionName::Authorizer, &event, at(now + 31));
-                    assert_eq!(refusal(&invoked.await.unwrap()), None);
+                    assert_eq!(denial(&invoked.await.unwrap()), None);
                     asked += 1;
                 }
             })
@@ -187,7 +187,7 @@ async fn concurrent_requests_share_one_fetch() {
     };
     for (key, now) in [(&new, NOW), (&old, NOW + 300)] {
         for answer in ask_all(key, now).await {
-            assert_eq!(refusal(&answer.unwrap().unwrap()), None);
+            assert_eq!(denial(&answer.unwrap().unwrap()), None);
         }
         assert_eq!(server.requests(), 1);
     }

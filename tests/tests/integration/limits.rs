@@ -58,7 +58,7 @@ async fn limits_write_units_and_not_records() {
     assert_eq!(report["complete"], false, "{report}");
     let written = faults.usage()["BatchExecuteStatement"].units;
     let seconds = report["duration_ms"].as_u64().unwrap() / 1000 + 1;
-    // The response tells the units of a batch, so the first batch is not limited.
+    // The response contains the units of a batch, so the first batch is not limited.
     let most = u32::try_from(RATE * (seconds + 1) + 25 * 391 + 2 * done).unwrap();
     assert!(
         written <= most.into(),

@@ -35,7 +35,7 @@ async fn log_lines_are_json_with_request_id_and_no_token() {
         messages.push(line["message"].as_str().unwrap().to_owned());
     }
     for message in [
-        "refused",
+        "denied",
         "deactivated an expired session",
         "a record is malformed",
         "cleanup ended",

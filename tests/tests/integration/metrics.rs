@@ -9,6 +9,7 @@ use session_cleanup_local::stack::scheduled_event;
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{DAY, HOUR, NOW, World, at, counts, metrics, only};
+use session_domain::Counts;
 use session_functions::config::StatsConfig;
 use session_functions::metrics::{Metric, Metrics, Namespace};
 use stats::Stats;
@@ -181,11 +182,11 @@ async fn put_report(world: &World, minutes: i64, complete: bool, failed: u64, er
         "duration_ms": { "N": "1" },
         "complete": { "BOOL": complete },
         "capacity_units": { "N": "1" },
-        "sessions_deactivated": { "N": "0" }, "sessions_deleted": { "N": "0" },
-        "refresh_tokens_deleted": { "N": "0" }, "blacklisted_tokens_deleted": { "N": "0" },
-        "changed_elsewhere": { "N": "0" }, "reindexed": { "N": "0" }, "adopted": { "N": "0" },
-        "malformed": { "N": "0" }, "failed": { "N": failed.to_string() },
     });
+    for name in Counts::NAMES {
+        report[name] = json!({ "N": "0" });
+    }
+    report["failed"] = json!({ "N": failed.to_string() });
     if let Some(error) = error {
         report["error"] = json!({ "S": error });
     }
@@ -216,7 +217,14 @@ async fn failed_attempts_do_not_count_as_runs() {
     let world = World::new().await;
     put_report(&world, 0, true, 0, None).await;
     for minutes in 10..40 {
-        put_report(&world, minutes, false, 0, Some("the table refuses")).await;
+        put_report(
+            &world,
+            minutes,
+            false,
+            0,
+            Some("the table rejected the request"),
+        )
+        .await;
     }
     for (minutes, overdue) in [(120, 0), (130, 70)] {
         let found = watch(&world, "rate(1 hour)", [], NOW + minutes * 60).await;

@@ -16,13 +16,8 @@ const fn at(seconds: i64) -> Timestamp {
 #[tokio::test]
 async fn new_session_has_every_attribute_of_contract() {
     let world = World::new().await;
-    let new = NewSession {
-        user: user_id("ann"),
-        session: session_id("s"),
-        expires_at: at(NOW + HOUR),
-        ip_address: Some("192.0.2.1".to_owned()),
-        user_agent: None,
-    };
+    let new =
+        NewSession::new(user_id("ann"), session_id("s"), at(NOW + HOUR)).ip_address("192.0.2.1");
     assert_eq!(
         world.sessions.create(new.clone(), at(NOW)).await.unwrap(),
         CreateOutcome::Created
@@ -40,10 +35,8 @@ async fn new_session_has_every_attribute_of_contract() {
     assert_eq!(number(&row, "due_at"), NOW + HOUR);
     assert_eq!(number(&row, "ttl"), NOW + HOUR + 30 * DAY);
 
-    let later = NewSession {
-        expires_at: at(NOW + DAY),
-        ..new
-    };
+    let mut later = new;
+    later.expires_at = at(NOW + DAY);
     assert_eq!(
         world.sessions.create(later, at(NOW)).await.unwrap(),
         CreateOutcome::AlreadyExists
@@ -60,13 +53,7 @@ async fn rejects_expiry_in_milliseconds_and_stores_nothing() {
     let world = World::new().await;
     let (user, session) = (user_id("ann"), session_id("s"));
     let milliseconds = at(NOW * 1_000);
-    let new = NewSession {
-        user: user.clone(),
-        session: session.clone(),
-        expires_at: milliseconds,
-        ip_address: None,
-        user_agent: None,
-    };
+    let new = NewSession::new(user.clone(), session.clone(), milliseconds);
     assert!(world.sessions.create(new, at(NOW)).await.is_err());
     let token = TokenId::parse("j").unwrap();
     assert!(
@@ -193,11 +180,12 @@ async fn denies_logged_out_session_and_deletes_it_after_retention() {
     let token = world.login("ann", "sessions:read").await;
     let (user, session) = (user_id("ann"), session_id("login"));
     assert_eq!(world.call(Method::GET, STATS, Some(&token)).await.0, 200);
-    world
+    let logout = world
         .sessions
         .deactivate(&user, &session, Reason::Logout, at(NOW))
         .await
         .unwrap();
+    assert_eq!(logout, UpdateOutcome::Updated);
     let (status, body) = world.call(Method::GET, STATS, Some(&token)).await;
     assert_eq!(
         (status, body),

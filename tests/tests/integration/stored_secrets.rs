@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use session_cleanup_tests::key_server::{SecretVersion, SecretsManager};
 use session_cleanup_tests::log::LogGuard;
 use session_cleanup_tests::{DAY, HOUR, NOW};
-use session_domain::Timestamp;
+use session_domain::{Timestamp, error_chain};
 use session_functions::key_sources::{SecretReference, StoredSecret};
 use session_token::keys::{CachedKeys, FetchError, Keys};
 use session_token::{InvalidToken, NotVerified, TokenRules, TokenVerifier};
@@ -391,7 +391,7 @@ async fn unsuitable_secret_fails_init_with_reason() {
         manager.set("AWSCURRENT", value, NOW);
         let error = verifier(&manager, arn).await.unwrap_err();
         assert!(matches!(error, FetchError::Permanent(_)), "{error}");
-        let error = error.to_string();
+        let error = error_chain(&error);
         assert!(error.starts_with("JWT_SECRET_ARN: the secret "), "{error}");
         assert!(error.contains(problem), "{error}");
     }
@@ -399,7 +399,12 @@ async fn unsuitable_secret_fails_init_with_reason() {
         manager.fail(Some(code));
         let error = verifier(&manager, ARN).await.unwrap_err();
         assert!(matches!(error, FetchError::Permanent(_)), "{error}");
-        assert!(error.to_string().contains(code), "{error}");
+        let error = error_chain(&error);
+        assert!(
+            error.starts_with("JWT_SECRET_ARN: the secret cannot be read: "),
+            "{error}"
+        );
+        assert!(error.contains(code), "{error}");
     }
 }
 

@@ -18,7 +18,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_local::tokens::Bearer;
-use session_cleanup_tests::authorizing::refusal;
+use session_cleanup_tests::authorizing::denial;
 use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::model::{self, Options, Records, sum};
 use session_cleanup_tests::{
@@ -229,8 +229,8 @@ impl Stress {
             let functions = &self.world.functions;
             let answer = functions.invoke(FunctionName::Authorizer, &event, at(now));
             let answer = answer.await.unwrap();
-            let refusal = refusal(&answer).map(str::to_owned);
-            worker_log.answers.push((session, now, refusal));
+            let denial = denial(&answer).map(str::to_owned);
+            worker_log.answers.push((session, now, denial));
             self.clock.tick();
         }
         worker_log
@@ -478,7 +478,7 @@ fn compare(stress: &Stress, worker_log: &WorkerLog, others: &[Value], found: &Re
 
 /// Authorizers allow sessions that are live by their clock, and deny the others.
 fn check_answers(stress: &Stress, worker_log: &WorkerLog, found: &Records) {
-    for (session, now, refusal) in &worker_log.answers {
+    for (session, now, denial) in &worker_log.answers {
         let refreshed = worker_log.refreshed.iter().filter(|it| it.0 == *session);
         let ends: Vec<_> = refreshed
             .map(|it| it.1)
@@ -490,8 +490,8 @@ fn check_answers(stress: &Stress, worker_log: &WorkerLog, found: &Records) {
         );
         let item = found.get(&key);
         let is_active = item.is_some_and(|item| item["is_active"].as_bool() == Ok(&true));
-        let story = format!("{refusal:?} for {key:?} at {now}: {ends:?}, now {item:?}");
-        match refusal.as_deref() {
+        let story = format!("{denial:?} for {key:?} at {now}: {ends:?}, now {item:?}");
+        match denial.as_deref() {
             None => assert!(ends.iter().any(|end| end > now), "{story}"),
             // A concurrent refresh with an earlier reading of the clock may still succeed.
             Some("Session expired") => assert!(ends.iter().any(|end| end <= now), "{story}"),

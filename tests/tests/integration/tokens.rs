@@ -1,7 +1,7 @@
 //! Tokens: the type of each claim, and the key of each algorithm.
 
 use serde_json::{Value, json};
-use session_cleanup_tests::authorizing::{authorize, refusal, rest_request, sign};
+use session_cleanup_tests::authorizing::{authorize, denial, rest_request, sign};
 use session_cleanup_tests::token_factory::{ALGORITHMS, Signer};
 use session_cleanup_tests::{HOUR, NOW, World};
 
@@ -52,13 +52,13 @@ async fn requires_claims_with_valid_types_and_times() {
     ];
     for (claims, expected) in table {
         let policy = authorize(&world, &rest_request(&sign(&world, claims.clone()))).await;
-        assert_eq!(refusal(&policy), expected, "{claims}");
+        assert_eq!(denial(&policy), expected, "{claims}");
     }
     for missing in ["sub", "sid", "jti", "exp"] {
         let mut claims = good.clone();
         claims.as_object_mut().unwrap().remove(missing);
         let policy = authorize(&world, &rest_request(&sign(&world, claims))).await;
-        assert_eq!(refusal(&policy), Some("Invalid token"), "without {missing}");
+        assert_eq!(denial(&policy), Some("Invalid token"), "without {missing}");
     }
 }
 
@@ -76,7 +76,7 @@ async fn leeway_applies_to_nbf_and_iat_but_never_to_exp() {
         let mut claims = json!({ "sub": "ann", "sid": "s", "jti": "j", "exp": NOW + 60 });
         claims[name] = time.into();
         let policy = authorize(&world, &rest_request(&sign(&world, claims))).await;
-        assert_eq!(refusal(&policy), expected, "{name} {time}");
+        assert_eq!(denial(&policy), expected, "{name} {time}");
     }
 }
 
@@ -100,7 +100,7 @@ async fn each_algorithm_allows_only_its_own_tokens() {
             let policy = authorize(&world, &rest_request(&token)).await;
             let expected = (algorithm != configured).then_some("Invalid token");
             assert_eq!(
-                refusal(&policy),
+                denial(&policy),
                 expected,
                 "{algorithm:?} instead of {configured:?}"
             );

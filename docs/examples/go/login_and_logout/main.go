@@ -1,4 +1,4 @@
-// From a login to a sign-out, in the table TABLE_NAME, at the endpoint AWS_ENDPOINT_URL_DYNAMODB.
+// Runs from a login to a sign-out, with the table TABLE_NAME at the endpoint AWS_ENDPOINT_URL_DYNAMODB.
 package main
 
 import (
@@ -42,27 +42,27 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("logged in: the session is stored, and the refresh token's hash")
+	fmt.Println("logged in: the session and the hash of its refresh token are stored")
 
 	// Rotate the token first, so that it is used only once. Then sign a new access token.
 	ends = now.Add(16 * time.Hour)
 	new := random()
 	expect(sessions.Done)(all.RotateRefreshToken(ctx, user, session, refreshToken, new, now.Add(30*day)))
 	expect(sessions.Done)(all.Refresh(ctx, user, session, ends))
-	fmt.Println("refreshed: the session ends eight hours later, the refresh token is a new one")
+	fmt.Println("refreshed: the session ends eight hours later, and has a new refresh token")
 
 	again := random()
 	expect(sessions.NotFound)(all.RotateRefreshToken(ctx, user, session, refreshToken, again, now.Add(30*day)))
-	fmt.Println("refused: the old refresh token is not taken a second time")
+	fmt.Println("rejected: the old refresh token cannot be used a second time")
 
-	// If the session should continue without this token.
+	// Deny this one token while its session continues.
 	expect(sessions.Done)(all.Blacklist(ctx, user, claims.ID, time.Unix(claims.ExpiresAt, 0)))
-	fmt.Println("blacklisted an access token, until its own end")
+	fmt.Println("blacklisted: the access token is denied until it expires")
 
 	expect(sessions.Done)(all.Logout(ctx, user, session))
 	expect(sessions.Ended)(all.Refresh(ctx, user, session, now.Add(day)))
 	expect(sessions.Ended)(all.RotateRefreshToken(ctx, user, session, new, again, now.Add(30*day)))
-	fmt.Println("logged out: the session is inactive for good")
+	fmt.Println("logged out: the session is inactive and stays inactive")
 }
 
 // Returns a random string that cannot be guessed.
@@ -80,7 +80,7 @@ func expect(expected sessions.Outcome) func(sessions.Outcome, error) {
 			log.Fatal(err)
 		}
 		if outcome != expected {
-			log.Fatalf("%s, where %s was expected", outcome, expected)
+			log.Fatalf("the outcome is %s, but %s was expected", outcome, expected)
 		}
 	}
 }

@@ -1,8 +1,7 @@
-//! What an application does with its sessions: log in, refresh, revoke a token, log out.
+//! A login service with the library: log in, refresh, blacklist a token, log out.
 //!
-//! It runs against an embedded DynamoDB of its own:
-//! `cargo run -p session-example`. An application makes its client with
-//! [`session_lifecycle::connect`] instead.
+//! `cargo run -p session-example` runs it with an embedded DynamoDB. A real login service creates
+//! its client with [`session_lifecycle::connect`].
 
 use std::error::Error;
 use std::io::{Write as _, stdout};
@@ -25,39 +24,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let dynamodb = EmbeddedDynamoDb::start(open(None)?, listener, &Template::read()?.table)?;
 
-    // The shards and the retention are those of the stack: DUE_SHARDS, SESSION_RETENTION_DAYS.
+    // Use the stack's values of DUE_SHARDS and SESSION_RETENTION_DAYS.
     let table = Table::new(dynamodb.client(), TABLE_NAME, Shards::default());
     let sessions = Sessions::new(table, Days(30));
 
-    // At login: a session, whose id goes into the access token as `sid`, and a refresh token.
-    let (user, session) = (UserId::parse("ann")?, SessionId::parse("5f2c")?);
-    let new = NewSession {
-        user: user.clone(),
-        session: session.clone(),
-        expires_at: now()?.plus(8 * HOUR),
-        ip_address: Some("192.0.2.7".to_owned()),
-        user_agent: None,
-    };
+    // At login: create a session and a refresh token. The session ID is the token's claim `sid`.
+    let (user, session) = (UserId::parse("ann")?, SessionId::random());
+    let new = NewSession::new(user.clone(), session.clone(), now()?.plus(8 * HOUR))
+        .ip_address("192.0.2.7");
     let created = sessions.create(new, now()?).await?;
     assert_eq!(created, CreateOutcome::Created);
-    sessions
+    let stored = sessions
         .add_refresh_token(&user, &session, "a long random text", now()?.plus(30 * DAY))
         .await?;
-    tell("logged in: the session is stored, and the refresh token's hash")?;
+    assert_eq!(stored, CreateOutcome::Created);
+    print_line("logged in: the session is stored, and the refresh token's hash")?;
 
-    // At a refresh: the session lives longer, index and ttl move along.
+    // At a refresh: extend the session. The index attributes and `ttl` change with `expires_at`.
     let extended = sessions
         .extend(&user, &session, now()?.plus(16 * HOUR), now()?)
         .await?;
     assert_eq!(extended, UpdateOutcome::Updated);
-    tell("refreshed: the session ends eight hours later")?;
+    print_line("refreshed: the session expires eight hours later")?;
 
-    // When an access token must not be taken any more although its time is not over.
+    // Deny one access token before it expires, while its session continues.
     let token = TokenId::parse("jti-of-the-token")?;
-    sessions.blacklist(&user, &token, now()?.plus(HOUR)).await?;
-    tell("blacklisted an access token, until its own end")?;
+    let stored = sessions.blacklist(&user, &token, now()?.plus(HOUR)).await?;
+    assert_eq!(stored, CreateOutcome::Created);
+    print_line("blacklisted an access token until it expires")?;
 
-    // At logout. A session that has ended never comes back.
+    // At logout: deactivate the session. It never becomes active again.
     let closed = sessions
         .deactivate(&user, &session, Reason::Logout, now()?)
         .await?;
@@ -66,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .extend(&user, &session, now()?.plus(DAY), now()?)
         .await?;
     assert_eq!(late, UpdateOutcome::Ended);
-    tell("logged out: the session is inactive for good")?;
+    print_line("logged out: the session is inactive permanently")?;
 
     dynamodb.stop().await;
     Ok(())
@@ -74,13 +70,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "an application has a clock of its own"
+    reason = "the application reads its own clock"
 )]
 fn now() -> Result<Timestamp, Box<dyn Error>> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     Ok(Timestamp::from_seconds(seconds.try_into()?))
 }
 
-fn tell(line: &str) -> std::io::Result<()> {
+fn print_line(line: &str) -> std::io::Result<()> {
     writeln!(stdout(), "{line}")
 }

@@ -8,12 +8,11 @@ mod steps;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use session_lifecycle::clock::{self, Deadline};
+use session_lifecycle::clock::{self, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -45,7 +44,7 @@ struct Demo {
 ///
 /// The demo cannot run.
 pub async fn run() -> Result<bool, Failure> {
-    let timer = Deadline::after(Duration::MAX);
+    let timer = Stopwatch::start();
     let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let (template, database, tokens) = (Template::read()?, dynamodb::open(None)?, Tokens::new());
     let stack = Stack::start(template, database, loopback().await?, tokens.variables()).await?;
@@ -103,7 +102,7 @@ pub async fn run() -> Result<bool, Failure> {
     conclude(&checks, &timer)
 }
 
-fn conclude(checks: &Checks, timer: &Deadline) -> Result<bool, Failure> {
+fn conclude(checks: &Checks, timer: &Stopwatch) -> Result<bool, Failure> {
     out("")?;
     for wrong in &checks.wrong {
         out(format!("{} {wrong}", styled(ERROR, "wrong:")))?;

@@ -68,10 +68,10 @@ pub(super) fn gateway_response(
         .and_then(|it| it.body.as_deref())
         .unwrap_or(r#"{"message":$context.error.messageString}"#);
     // API Gateway substitutes variables only, and quotes only its own message.
-    let refusal = context["error"].as_str().unwrap_or_default();
+    let denial = context["error"].as_str().unwrap_or_default();
     let body = template
         .replace("$context.error.messageString", &json!(message).to_string())
-        .replace("$context.authorizer.error", refusal);
+        .replace("$context.authorizer.error", denial);
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     let own_headers = configured.into_iter().flat_map(|it| &it.headers);

@@ -93,8 +93,8 @@ async fn printed_commands_work_and_ctrl_c_stops_it() {
     let note = String::from_utf8(output.stderr).unwrap();
     assert!(note.contains("has expired"), "{note}");
     let token = String::from_utf8(output.stdout).unwrap();
-    let refusal = let_in(&local, token.trim_end()).await;
-    assert_eq!(refusal, (401, json!("Session expired")));
+    let denial = let_in(&local, token.trim_end()).await;
+    assert_eq!(denial, (401, json!("Session expired")));
 
     let (status, body) = local.curl("-X POST $U/cleanup").await;
     assert_eq!(

@@ -267,7 +267,7 @@ impl<T: CleanupTable> Run<'_, T> {
         };
         if !pending.replace(write) {
             let key = &pending.write.key;
-            tracing::error!(record = %key, "a change was refused that the record asks for");
+            tracing::error!(record = %key, "a write was rejected although the record calls for it");
             totals.counts.failed += 1;
             return None;
         }

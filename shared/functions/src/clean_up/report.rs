@@ -59,7 +59,7 @@ impl<T: CleanupTable> Run<'_, T> {
     pub(super) fn log_failed(&self, key: &ItemKey, error: &StoreError) {
         if self.progress.failed.fetch_add(1, Ordering::Relaxed) < CleanupReport::NAMED_RECORDS {
             let error = error.error_chain();
-            tracing::warn!(%key, error, "the table refuses to change a record");
+            tracing::warn!(%key, error, "the table rejected a write");
         }
     }
 

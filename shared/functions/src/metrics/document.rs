@@ -1,5 +1,5 @@
-//! CloudWatch's Embedded Metric Format: a line of JSON that says of which of its members CloudWatch
-//! makes metrics.
+//! Writer of CloudWatch's Embedded Metric Format: a line of JSON that names the members which
+//! CloudWatch turns into metrics.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -9,17 +9,17 @@ use serde::ser::{SerializeMap as _, Serializer};
 
 use super::Metric;
 
-/// Metrics of one moment.
+/// A line of metrics with the same time.
 pub(super) struct Document<'a> {
     pub(super) namespace: &'a str,
     pub(super) time: DateTime<Utc>,
-    /// The dimension's value, for those of the metrics that have one.
+    /// Value of the dimension, for the metrics that have one.
     pub(super) dimension: &'a str,
-    /// All that have a dimension have the same one.
+    /// Metrics and their values. All metrics with a dimension have the same one.
     pub(super) values: &'a [(Metric, f64)],
 }
 
-/// `_aws`
+/// The member `_aws`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metadata<'a> {
@@ -43,10 +43,10 @@ struct Definition {
 }
 
 impl Document<'_> {
-    /// The document as a line, with its end.
+    /// The document as a line with a line break.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = Vec::with_capacity(320);
-        // Numbers and text into memory: there is nothing that could fail.
+        // Numbers and text are written to memory, which cannot fail.
         if serde_json::to_writer(&mut line, self).is_ok() {
             line.push(b'\n');
             line

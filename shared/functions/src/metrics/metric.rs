@@ -21,8 +21,8 @@ macro_rules! define_metrics {
             pub const ALL: [Self; [$(stringify!($name),)+ $(stringify!($count)),+].len()] =
                 [$(Self::$name,)+ $(Self::$count),+];
 
-            /// The metrics of the counts of a report, in the order of `Counts::named`.
-            pub(super) const COUNTS: [Self; [$(stringify!($count)),+].len()] =
+            /// The metrics of the counts of a report, in the order of `Counts::NAMES`.
+            pub const COUNTS: [Self; [$(stringify!($count)),+].len()] =
                 [$(Self::$count),+];
 
             /// The name in CloudWatch.
@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn lists_every_metric_once() {
-        for (place, metric) in Metric::ALL.into_iter().enumerate() {
-            assert_eq!(metric as usize, place, "{metric:?}");
+        for (index, metric) in Metric::ALL.into_iter().enumerate() {
+            assert_eq!(metric as usize, index, "{metric:?}");
             assert_eq!(metric.name(), format!("{metric:?}"));
         }
         let last = *Metric::COUNTS.last().unwrap();

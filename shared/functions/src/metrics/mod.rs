@@ -1,7 +1,7 @@
-//! What the functions measure of themselves: metrics for CloudWatch, in the log.
+//! Metrics of the functions, written to the log in CloudWatch's Embedded Metric Format.
 //!
-//! `docs/reference/metrics.md` describes each of them; a test compares it with [`Metric`]. Metrics may be
-//! delivered twice or not at all. Exact counts are in the reports.
+//! `docs/reference/metrics.md` describes each metric; a test compares it with [`Metric`]. A metric may
+//! be delivered twice or not at all. Exact counts are in the reports.
 
 mod document;
 mod metric;
@@ -18,13 +18,13 @@ use crate::authorize::{AuthorizeError, Deactivation, Decision};
 use crate::schedule::ScheduledRuns;
 use session_domain::{CleanupReport, DenyReason, Statistics};
 
-/// Where CloudWatch keeps the metrics: `METRICS_NAMESPACE`.
+/// CloudWatch namespace of the metrics: `METRICS_NAMESPACE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace(String);
 
 impl Namespace {
-    /// A name that CloudWatch takes: 1 to 255 letters, digits or `.-_/#:`, and not one of AWS's
-    /// own, which begin with `AWS/`.
+    /// Parses a name that CloudWatch accepts: 1 to 255 letters, digits or `.-_/#:`, without the prefix
+    /// `AWS/`, which is reserved.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#:".contains(&byte);
@@ -39,20 +39,20 @@ impl Default for Namespace {
     }
 }
 
-/// Takes a line, its end included.
+/// Function that writes a line, including its line break.
 type Sink = dyn Fn(&[u8]) + Send + Sync;
 
-/// Writes the metrics of one instance of a function.
+/// Metrics of one instance of a function.
 pub struct Metrics {
     namespace: Namespace,
     function: &'static str,
-    /// Whether an event came already.
+    /// Whether the instance has received an event.
     warm: AtomicBool,
     write: Box<Sink>,
 }
 
 impl Metrics {
-    /// The metrics of `function`; `write` is given each line, its end included.
+    /// Metrics of `function`. `write` gets each line, including its line break.
     pub fn new(
         namespace: Namespace,
         function: &'static str,
@@ -66,23 +66,23 @@ impl Metrics {
         }
     }
 
-    /// The metrics of `function`, written to where Lambda reads the log.
+    /// Metrics of `function`, written to stdout, which Lambda reads as the log.
     #[must_use]
     pub fn to_stdout(namespace: Namespace, function: &'static str) -> Self {
         Self::new(namespace, function, |line| {
-            // Who cannot write a line cannot say so either.
+            // If stdout is closed, there is nowhere to report the error.
             let _ = std::io::stdout().lock().write_all(line);
         })
     }
 
-    /// Notes that an event came: the first one of an instance is a cold start.
+    /// Records an event. The first event of an instance is a cold start.
     pub fn record_invocation(&self, now: DateTime<Utc>) {
         if !self.warm.swap(true, Ordering::Relaxed) {
             self.emit(now, self.function, &[(Metric::ColdStarts, 1.0)]);
         }
     }
 
-    /// Notes what became of a request, or that it could not be decided about.
+    /// Records a validation: the decision, or the error that prevented one.
     pub fn record_validation(
         &self,
         decision: &Result<Decision, AuthorizeError>,
@@ -107,10 +107,10 @@ impl Metrics {
         self.emit(now, outcome, values);
     }
 
-    /// Notes what a run did; of a dry run nothing, for it did nothing.
+    /// Records a run. A dry run is not recorded, because it changed nothing.
     #[expect(
         clippy::cast_precision_loss,
-        reason = "CloudWatch's numbers are floating"
+        reason = "CloudWatch uses floating-point numbers"
     )]
     pub fn record_run(&self, report: &CleanupReport) {
         if report.dry_run {
@@ -129,10 +129,10 @@ impl Metrics {
         self.emit(report.started_at + took, report.trigger.as_str(), &values);
     }
 
-    /// Notes how many sessions there are.
+    /// Records the numbers of sessions.
     #[expect(
         clippy::cast_precision_loss,
-        reason = "CloudWatch's numbers are floating"
+        reason = "CloudWatch uses floating-point numbers"
     )]
     pub fn record_session_counts(&self, statistics: &Statistics, now: DateTime<Utc>) {
         self.emit(
@@ -150,7 +150,7 @@ impl Metrics {
         );
     }
 
-    /// Notes how the scheduled cleanups do; how late they are only where that is known.
+    /// Records the state of the scheduled runs. `overdue` is `None` if it is unknown.
     pub fn record_scheduled_runs(
         &self,
         runs: &ScheduledRuns,
@@ -166,7 +166,7 @@ impl Metrics {
         self.emit(now, "", &values);
     }
 
-    /// Writes a line. `dimension` is the value for those of the metrics that have a dimension.
+    /// Writes a line. `dimension` is the value for the metrics that have a dimension.
     fn emit(&self, time: DateTime<Utc>, dimension: &str, values: &[(Metric, f64)]) {
         let document = Document {
             namespace: &self.namespace.0,

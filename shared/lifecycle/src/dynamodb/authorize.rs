@@ -1,4 +1,4 @@
-//! The authorizer's one read.
+//! The authorizer's read: a session and a blacklist entry in one request.
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 
@@ -38,7 +38,7 @@ impl LookUpSession for Table {
             if key == session {
                 lookup.session = Some(self.snapshot(key, &item));
             } else if key == entry {
-                // That it is there is enough, whatever else it says.
+                // Its existence is enough; its attributes do not matter.
                 lookup.blacklisted = true;
             } else {
                 // The response contains an unrelated item, so a missing item proves nothing.

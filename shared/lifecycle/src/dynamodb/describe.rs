@@ -1,4 +1,4 @@
-//! What `DynamoDB` knows of the table itself.
+//! The service's description of the table.
 
 use chrono::DateTime;
 
@@ -8,20 +8,20 @@ use crate::ports::{DescribeTable, StoreError, TableDescription};
 
 impl DescribeTable for Table {
     async fn describe(&self) -> Result<TableDescription, StoreError> {
-        let answer = self
+        let response = self
             .client
             .describe_table()
             .table_name(&self.name)
             .send()
             .await
             .map_err(|error| StoreError::from_call("describing the table", error))?;
-        let Some(table) = answer.table else {
+        let Some(table) = response.table else {
             return Ok(TableDescription::default());
         };
         let mut indexes = table.global_secondary_indexes().iter();
         let index = indexes.find(|index| index.index_name() == Some(DUE_INDEX));
         Ok(TableDescription {
-            // None until the service has counted for the first time.
+            // Missing until the service has counted for the first time.
             items: count(table.item_count()).unwrap_or_default(),
             indexed_items: index.and_then(|index| count(index.item_count())),
             created_at: table

@@ -1,11 +1,11 @@
-//! The index `due`: pages of what is due, and counts.
+//! Pages and counts of the due index.
 
 use std::sync::atomic::Ordering;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, Select};
+use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity, Select};
 
 use super::item::{
     DUE_AT, DUE_INDEX, DUE_KEY, Item, PK, SK, due_at, item_key, take_key, text, time,
@@ -19,20 +19,20 @@ use session_domain::{DueKey, DueList, Kind, Shard, Timestamp};
 const READING: &str = "reading the due list";
 const COUNTING: &str = "counting records";
 
-/// The most entries of a page that a run reads, of about 130 bytes each: large enough that rounding
-/// up to the next half read unit does not count, small enough for flat memory.
+/// Maximum number of entries per page, of about 130 bytes each. Large enough that rounding up to the
+/// next half read unit is negligible, small enough to keep memory flat.
 const PAGE: i32 = 1_000;
 
-/// The most entries of a page that is only counted. DynamoDB ends a page at 1 MB in any case, which is
-/// some 8,700 entries where ids are UUIDs; a store that reads ahead as far as it may does not read
-/// for nothing.
+/// Maximum number of entries per page that is only counted. DynamoDB ends a page at 1 MB, which is
+/// about 8,700 entries if IDs are UUIDs. The limit prevents an emulator that reads ahead up to the
+/// limit from reading more than it returns.
 const COUNTED_PAGE: i32 = 10_000;
 
-/// The entries among which the oldest session of a list is searched.
+/// Number of entries in which the oldest session of a list is searched.
 const OLDEST_PAGE: i32 = 25;
 
 impl Table {
-    /// A query of a part of the index.
+    /// A query for a part of the index.
     fn query_due(&self, due_key: DueKey, range: DueRange) -> QueryFluentBuilder {
         let query = self
             .client
@@ -52,19 +52,41 @@ impl Table {
             .expression_attribute_values(":bound", time(bound))
     }
 
-    /// Counts page by page; `of_page` says how many of a page count.
+    /// Reads a page of a part of the index.
+    async fn index_page(
+        &self,
+        due_key: DueKey,
+        range: DueRange,
+        start_after: Option<PageToken<Item>>,
+    ) -> Result<IndexPage, StoreError> {
+        let response = self
+            .query_due(due_key, range)
+            .set_exclusive_start_key(start_after.map(|token| token.0))
+            .limit(PAGE)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(READING, error))?;
+        Ok(IndexPage {
+            entries: items(response.items, READING)?,
+            next: response.last_evaluated_key.map(PageToken),
+            consumed: response.consumed_capacity,
+        })
+    }
+
+    /// Counts page by page. `of_page` returns the count of one page.
     async fn count_pages(
         mut query: QueryFluentBuilder,
         of_page: impl Fn(QueryOutput) -> Result<u64, StoreError>,
     ) -> Result<u64, CountError> {
         let mut total = 0;
         loop {
-            let mut answer = query.clone().send().await.map_err(|error| CountError {
+            let mut response = query.clone().send().await.map_err(|error| CountError {
                 is_invalid: error.code() == Some("ValidationException"),
                 error: StoreError::from_call(COUNTING, error),
             })?;
-            let next = answer.last_evaluated_key.take();
-            total += of_page(answer).map_err(|error| CountError {
+            let next = response.last_evaluated_key.take();
+            total += of_page(response).map_err(|error| CountError {
                 is_invalid: false,
                 error,
             })?;
@@ -76,11 +98,18 @@ impl Table {
     }
 }
 
-/// Why a count failed.
+/// Error of a count.
 struct CountError {
-    /// Whether the service calls the request invalid.
+    /// Whether the service rejected the request as invalid.
     is_invalid: bool,
     error: StoreError,
+}
+
+/// A page of the due index.
+struct IndexPage {
+    entries: Vec<Item>,
+    next: Option<PageToken<Item>>,
+    consumed: Option<ConsumedCapacity>,
 }
 
 impl ReadDueList for Table {
@@ -92,29 +121,22 @@ impl ReadDueList for Table {
         cutoff: Timestamp,
         start_after: Option<PageToken<Item>>,
     ) -> Result<Metered<DuePage<Item>>, StoreError> {
-        let answer = self
-            .query_due(DueKey::List(list), DueRange::DueBy(cutoff))
-            .set_exclusive_start_key(start_after.map(|token| token.0))
-            .limit(PAGE)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_call(READING, error))?;
-        let consumed = answer.consumed_capacity.as_slice();
-        let entries = items(answer.items, READING)?;
-        let mut page = DuePage {
-            keys: Vec::with_capacity(entries.len()),
+        let page = self
+            .index_page(DueKey::List(list), DueRange::DueBy(cutoff), start_after)
+            .await?;
+        let mut due = DuePage {
+            keys: Vec::with_capacity(page.entries.len()),
             malformed: Vec::new(),
-            oldest: oldest_session(&entries),
-            next: answer.last_evaluated_key.map(PageToken),
+            oldest: oldest_session(&page.entries),
+            next: page.next,
         };
-        for mut entry in entries {
+        for mut entry in page.entries {
             match take_key(&mut entry) {
-                Ok(key) => page.keys.push(key),
-                Err(malformed) => page.malformed.push(malformed),
+                Ok(key) => due.keys.push(key),
+                Err(malformed) => due.malformed.push(malformed),
             }
         }
-        Ok(metered(page, consumed))
+        Ok(metered(due, page.consumed.as_slice()))
     }
 
     async fn malformed_page(
@@ -122,20 +144,14 @@ impl ReadDueList for Table {
         shard: Shard,
         start_after: Option<PageToken<Item>>,
     ) -> Result<Metered<MalformedPage<Item>>, StoreError> {
-        let answer = self
-            .query_due(DueKey::Malformed(shard), DueRange::All)
-            .set_exclusive_start_key(start_after.map(|token| token.0))
-            .limit(PAGE)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_call(READING, error))?;
-        let consumed = answer.consumed_capacity.as_slice();
-        let page = MalformedPage {
-            keys: items(answer.items, READING)?.iter().map(item_key).collect(),
-            next: answer.last_evaluated_key.map(PageToken),
+        let page = self
+            .index_page(DueKey::Malformed(shard), DueRange::All, start_after)
+            .await?;
+        let malformed = MalformedPage {
+            keys: page.entries.iter().map(item_key).collect(),
+            next: page.next,
         };
-        Ok(metered(page, consumed))
+        Ok(metered(malformed, page.consumed.as_slice()))
     }
 }
 
@@ -143,14 +159,14 @@ impl CountRecords for Table {
     async fn count(&self, due_key: DueKey, range: DueRange) -> Result<u64, StoreError> {
         let query = self.query_due(due_key, range).limit(COUNTED_PAGE);
         let by_service = |query: QueryFluentBuilder| {
-            Self::count_pages(query.select(Select::Count), |answer| {
-                Ok(u64::try_from(answer.count).unwrap_or_default())
+            Self::count_pages(query.select(Select::Count), |response| {
+                Ok(u64::try_from(response.count).unwrap_or_default())
             })
         };
         if let DueKey::Malformed(_) = due_key {
             return by_service(query).await.map_err(|failed| failed.error);
         }
-        // Tokens are on the lists, too, and whatever else somebody put there: only sessions count.
+        // Tokens and foreign items are on the lists, too. Only sessions count.
         if self.filters_index.load(Ordering::Relaxed) {
             let filtered = query
                 .clone()
@@ -160,8 +176,8 @@ impl CountRecords for Table {
                 .expression_attribute_values(":user", text("USER#"))
                 .expression_attribute_values(":session", text(Kind::Session.prefix()));
             match by_service(filtered).await {
-                // The filter goes by the table's key, which is in the index, but not its key. Should
-                // the service not take that, the keys are read and counted here.
+                // The filter uses the table's key, which is in the index but is not the index's key.
+                // If the service rejects that, read the keys and count them here.
                 Err(failed) if failed.is_invalid => {
                     let error = failed.error.error_chain();
                     tracing::warn!(error, "the index cannot be filtered; counting its keys");
@@ -171,8 +187,8 @@ impl CountRecords for Table {
             }
         }
         let keys = query.projection_expression([PK, SK].join(","));
-        Self::count_pages(keys, |answer| {
-            let entries = items(answer.items, COUNTING)?;
+        Self::count_pages(keys, |response| {
+            let entries = items(response.items, COUNTING)?;
             let keys = entries.iter().map(item_key);
             Ok(keys.filter(|key| key.kind() == Some(Kind::Session)).count() as u64)
         })
@@ -181,17 +197,17 @@ impl CountRecords for Table {
     }
 
     async fn oldest(&self, list: DueList) -> Result<Option<Timestamp>, StoreError> {
-        let answer = self
+        let response = self
             .query_due(DueKey::List(list), DueRange::All)
             .limit(OLDEST_PAGE)
             .send()
             .await
             .map_err(|error| StoreError::from_call(COUNTING, error))?;
-        Ok(oldest_session(answer.items()))
+        Ok(oldest_session(response.items()))
     }
 }
 
-/// When the first session among these entries is due. What else is on the list is not counted.
+/// When the first session among these entries is due. Other entries are ignored.
 fn oldest_session(entries: &[Item]) -> Option<Timestamp> {
     let is_session = |entry: &&Item| item_key(entry).kind() == Some(Kind::Session);
     entries.iter().find(is_session).and_then(due_at)

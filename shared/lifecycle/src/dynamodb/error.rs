@@ -1,4 +1,4 @@
-//! What the SDK's errors mean to a use case.
+//! Maps errors of the SDK to [`StoreError`].
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::ports::{BoxError, StoreError, StoreErrorKind};
 
-/// Codes that say "later", of whole requests and of single statements.
+/// Throttling codes, of requests and of single statements.
 const THROTTLED: [&str; 6] = [
     "ThrottlingException",
     "ThrottlingError",
@@ -17,8 +17,7 @@ const THROTTLED: [&str; 6] = [
     "LimitExceededException",
 ];
 
-/// Codes of the service's own failures, of single statements. Those of whole requests have a status
-/// of 500 or more.
+/// Server error codes of single statements. For a whole request, the HTTP status tells: 500 or more.
 const FAILURES: [&str; 4] = [
     "InternalServerError",
     "InternalFailure",
@@ -26,11 +25,11 @@ const FAILURES: [&str; 4] = [
     "ServiceUnavailableException",
 ];
 
-/// Codes that say that a transaction was writing the same record.
+/// A transaction was writing the same record.
 const CONFLICTS: [&str; 2] = ["TransactionConflict", "TransactionConflictException"];
 
-/// Codes of a statement of a batch that say that its record cannot be changed that way.
-const OF_A_RECORD: [&str; 3] = [
+/// The record of a statement cannot be changed as requested.
+const RECORD_REJECTED: [&str; 3] = [
     "ValidationError",
     "ItemCollectionSizeLimitExceeded",
     "DuplicateItem",
@@ -67,7 +66,7 @@ impl StoreError {
         source: BoxError,
     ) -> Self {
         let kind = match code {
-            Some(code) if OF_A_RECORD.contains(&code) => StoreErrorKind::RecordRejected,
+            Some(code) if RECORD_REJECTED.contains(&code) => StoreErrorKind::RecordRejected,
             code => kind_of_code(code),
         };
         Self::new(kind, operation, source)

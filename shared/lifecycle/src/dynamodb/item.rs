@@ -1,4 +1,4 @@
-//! Records as items.
+//! Conversion between records and items.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(super) fn time(value: Timestamp) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// A primary key, as requests name it.
+/// A primary key as an item, for requests.
 pub(super) fn key_item(key: &ItemKey) -> Item {
     HashMap::from([
         (PK.to_owned(), text(&key.partition)),
@@ -39,7 +39,7 @@ pub(super) fn key_item(key: &ItemKey) -> Item {
     ])
 }
 
-/// The attributes that the index and native TTL go by.
+/// The attributes that the due index and native TTL use.
 pub(super) fn due_attributes(due: &DueEntry, shard: Shard) -> [(&'static str, AttributeValue); 3] {
     let list = DueList {
         action: due.action,
@@ -52,7 +52,7 @@ pub(super) fn due_attributes(due: &DueEntry, shard: Shard) -> [(&'static str, At
     ]
 }
 
-/// When an entry of the index is due.
+/// When an index entry is due.
 pub(super) fn due_at(entry: &Item) -> Option<Timestamp> {
     Timestamp::parse(entry.get(DUE_AT)?.as_n().ok()?).ok()
 }
@@ -69,7 +69,7 @@ pub(super) fn item_key(item: &Item) -> ItemKey {
     }
 }
 
-/// Takes the primary key out of an item.
+/// Removes the primary key from an item and returns it.
 fn take_item_key(item: &mut Item) -> ItemKey {
     let mut part = |name| match item.remove(name) {
         Some(AttributeValue::S(part)) => part,
@@ -81,7 +81,7 @@ fn take_item_key(item: &mut Item) -> ItemKey {
     }
 }
 
-/// Takes the key of a record out of an item.
+/// Removes the key from an item and parses it as a record's key.
 pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
     RecordKey::parse(take_item_key(item)).map_err(|unknown| MalformedRecord {
         problem: unknown.to_string(),
@@ -89,8 +89,8 @@ pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
     })
 }
 
-/// The attributes that [`read_record`] needs: reading an item whole would carry along whatever
-/// its owner has stored in it.
+/// The attributes that [`read_record`] needs. Reading whole items would also transfer the
+/// application's own attributes.
 pub(super) const READ_ATTRIBUTES: [&str; 9] = [
     PK,
     SK,
@@ -106,13 +106,13 @@ pub(super) const READ_ATTRIBUTES: [&str; 9] = [
 /// `ttl` is a reserved word of DynamoDB's expressions.
 pub(super) const TTL_NAME: (&str, &str) = ("#ttl", TTL);
 
-/// Reads a record: its key, its truth, and what the index is told of it.
+/// Reads a record: its key, its state, and its index attributes.
 pub(super) fn read_record(mut item: Item, shards: Shards) -> ParsedRecord {
     let key = take_key(&mut item)?;
     read_keyed(key, &item, shards)
 }
 
-/// Reads a record whose key was taken out of its item.
+/// Reads a record whose key was removed from its item.
 pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> ParsedRecord {
     match read_state(key.kind(), item) {
         Ok(state) => Ok(Record {
@@ -135,8 +135,8 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> ParsedR
     }
 }
 
-/// Reads exactly the attributes that the conditions of the writes compare: what is understood
-/// here is what those writes take, and the other way round.
+/// Reads exactly the attributes that the conditions of the writes compare. A record is malformed here
+/// if and only if those conditions treat it as malformed.
 fn read_state(kind: Kind, item: &Item) -> Result<RecordState, String> {
     match kind {
         Kind::RefreshToken | Kind::BlacklistedToken => Ok(RecordState::Token {
@@ -161,7 +161,8 @@ fn read_state(kind: Kind, item: &Item) -> Result<RecordState, String> {
     }
 }
 
-/// A time as we write it; it may lie beyond the last one that is believed of others.
+/// A time that this crate writes. It may be later than [`Timestamp::MAX_VALID`], the limit for
+/// times from other writers.
 fn stored_seconds(item: &Item, name: &str) -> Option<Timestamp> {
     let seconds = item.get(name)?.as_n().ok()?.parse().ok()?;
     Some(Timestamp::from_seconds(seconds))

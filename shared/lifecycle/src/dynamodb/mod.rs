@@ -1,4 +1,4 @@
-//! The DynamoDB adapter: the only place that knows the SDK, attribute names and expressions.
+//! The DynamoDB adapter. Only this module knows the SDK, attribute names and expressions.
 
 mod authorize;
 mod describe;
@@ -7,6 +7,7 @@ mod error;
 mod item;
 mod read;
 mod records;
+mod report_item;
 mod reports;
 mod scan;
 mod statement;
@@ -23,18 +24,18 @@ use self::item::Item;
 use crate::ports::{Metered, StoreError, StoreErrorKind, WithoutRetries};
 use session_domain::Shards;
 
-/// The sessions table, behind the SDK's client.
+/// The sessions table.
 #[derive(Debug, Clone)]
 pub struct Table {
     client: Client,
     name: String,
     shards: Shards,
-    /// Whether the service takes a filter on the table's key in a query of the index.
+    /// Whether the service accepts a filter on the table's key in a query of the index.
     filters_index: Arc<AtomicBool>,
 }
 
 impl Table {
-    /// The table `name`, whose work list has `shards` shards.
+    /// The table `name`. `shards` is the stack's `DUE_SHARDS`.
     #[must_use]
     pub fn new(client: Client, name: impl Into<String>, shards: Shards) -> Self {
         Self {
@@ -45,7 +46,7 @@ impl Table {
         }
     }
 
-    /// How many shards the work list has.
+    /// Number of shards of each due list.
     #[must_use]
     pub const fn shards(&self) -> Shards {
         self.shards
@@ -64,13 +65,13 @@ impl WithoutRetries for Table {
     }
 }
 
-/// An answer with the capacity that it consumed.
+/// A response with the capacity units that it consumed.
 fn metered<T>(value: T, consumed: &[ConsumedCapacity]) -> Metered<T> {
     let units = |of: fn(&ConsumedCapacity) -> Option<f64>| consumed.iter().filter_map(of).sum();
     Metered {
         value,
         capacity_units: units(ConsumedCapacity::capacity_units),
-        // Where the service does not tell its share, the table may have consumed all of them.
+        // Without a breakdown, assume that the table consumed all units.
         table_units: units(|consumed| match consumed.table() {
             Some(table) => table.capacity_units(),
             None => consumed.capacity_units(),
@@ -78,8 +79,8 @@ fn metered<T>(value: T, consumed: &[ConsumedCapacity]) -> Metered<T> {
     }
 }
 
-/// The items of a page. The service sends a list of them also where it has found nothing; an answer
-/// without one comes from something else, and does not tell that there is nothing left.
+/// The items of a page. The service always sends a list, even an empty one. A response without a list
+/// does not come from the service, and does not mean that nothing is left.
 fn items(items: Option<Vec<Item>>, operation: &'static str) -> Result<Vec<Item>, StoreError> {
     items.ok_or_else(|| {
         StoreError::new(

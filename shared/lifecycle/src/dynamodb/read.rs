@@ -14,7 +14,7 @@ use crate::clock::Deadline;
 use crate::ports::{Metered, ParsedRecord, ReadRecords, StoreError, StoreErrorKind};
 use session_domain::ItemKey;
 
-/// How often keys that the service leaves unprocessed, all of them, are asked for.
+/// Maximum number of attempts in a row in which the service processes no key.
 const MAX_ATTEMPTS: u32 = 4;
 
 impl ReadRecords for Table {
@@ -38,8 +38,8 @@ impl ReadRecords for Table {
 }
 
 impl Table {
-    /// Reads items by key until none is left unprocessed: a key that was not processed is not
-    /// a record that does not exist. It takes as long as one call may, however many it makes.
+    /// Reads items by key, and retries keys that the service left unprocessed: an unprocessed key
+    /// does not mean that the record does not exist. All requests share one operation timeout.
     pub(super) async fn batch_get(
         &self,
         keys: KeysAndAttributesBuilder,
@@ -58,27 +58,27 @@ impl Table {
         let (mut items, mut consumed) = (Vec::new(), Vec::new());
         let (mut first, mut attempt) = (true, 1);
         loop {
-            let asked = self
+            let request = self
                 .client
                 .batch_get_item()
                 .set_request_items(Some(wanted))
                 .return_consumed_capacity(capacity.clone())
                 .send();
-            let answer = if first {
-                // The client ends it in time by itself.
-                asked.await
+            let response = if first {
+                // The client applies the operation timeout.
+                request.await
             } else {
-                timeout(deadline.remaining(), asked)
+                timeout(deadline.remaining(), request)
                     .await
-                    .map_err(|_| unavailable("not all was read in time"))?
+                    .map_err(|_| unavailable("some keys were not read before the deadline"))?
             };
             first = false;
-            let answer = answer.map_err(|error| StoreError::from_call(operation, error))?;
-            consumed.extend(answer.consumed_capacity.unwrap_or_default());
-            wanted = answer.unprocessed_keys.unwrap_or_default();
-            let tables = answer.responses.unwrap_or_default();
-            // The service names each table that it has read, also where it has found nothing. An
-            // empty answer comes from something else, and does not tell that there is no record.
+            let response = response.map_err(|error| StoreError::from_call(operation, error))?;
+            consumed.extend(response.consumed_capacity.unwrap_or_default());
+            wanted = response.unprocessed_keys.unwrap_or_default();
+            let tables = response.responses.unwrap_or_default();
+            // The service names each table that it read, even if it found nothing. An empty response
+            // does not come from the service, and does not mean that there is no record.
             if tables.is_empty() && wanted.is_empty() {
                 return Err(unavailable("the response names no table"));
             }
@@ -86,7 +86,7 @@ impl Table {
             if wanted.is_empty() {
                 return Ok((items, consumed));
             }
-            // An answer ends at 16 MB. Where some keys were processed, the rest is asked for at once.
+            // A response ends at 16 MB. If some keys were processed, request the rest immediately.
             let before = left;
             left = wanted.values().map(|keys| keys.keys().len()).sum();
             if left < before {

@@ -1,4 +1,4 @@
-//! The records that an application creates, and finds.
+//! Creating records and reading single ones.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -19,7 +19,7 @@ impl CreateRecords for Table {
             .chain(due_attributes(due, shard));
         let mut item = key_item(key.item());
         item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
-        let answer = self
+        let result = self
             .client
             .put_item()
             .table_name(&self.name)
@@ -27,10 +27,10 @@ impl CreateRecords for Table {
             .condition_expression(format!("attribute_not_exists({PK})"))
             .send()
             .await;
-        match answer {
+        match result {
             Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(refusal))
-                if refusal.err().is_conditional_check_failed_exception() =>
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
             {
                 Ok(false)
             }
@@ -41,7 +41,7 @@ impl CreateRecords for Table {
 
 impl FindRecord for Table {
     async fn find(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        let answer = self
+        let response = self
             .client
             .get_item()
             .table_name(&self.name)
@@ -50,7 +50,7 @@ impl FindRecord for Table {
             .send()
             .await
             .map_err(|error| StoreError::from_call(FINDING, error))?;
-        answer
+        response
             .item
             .map(|item| read_record(item, self.shards))
             .transpose()
@@ -58,7 +58,7 @@ impl FindRecord for Table {
     }
 }
 
-/// A record's attributes beside the key and those of the index.
+/// Attributes of a record, without the key and the index attributes.
 fn attributes(record: &NewRecord) -> Vec<(&'static str, AttributeValue)> {
     match record {
         NewRecord::Session { new, created_at } => {

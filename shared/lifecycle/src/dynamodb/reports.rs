@@ -1,38 +1,48 @@
-//! Reports as items: `CLEANUP` / `RUN#<started_at>#<run_id>`.
+//! Storing, listing and counting reports.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::Table;
-use super::item::{Item, PK, SK, TTL, text, time};
-use crate::ports::{ReadReports, ReportFilter, ReportPage, StoreError, StoreReport};
-use session_domain::{CleanupReport, Counts, Timestamp, Trigger};
+use super::item::{Item, PK, SK, text};
+use super::report_item::{PARTITION, PREFIX, from_item, to_item};
+use crate::ports::{
+    ReadReports, ReportCursor, ReportFilter, ReportPage, StoreError, StoreErrorKind, StoreReport,
+};
+use session_domain::{CleanupReport, Timestamp};
 
-pub(super) const PARTITION: &str = "CLEANUP";
-const PREFIX: &str = "RUN#";
-/// After all that begins with the prefix: its last character and one.
-const PREFIXES_END: &str = "RUN$";
-/// Items of one page where a filter drops some of them.
+/// Sorts after everything that begins with the prefix: `$` follows `#`.
+const PREFIX_END: &str = "RUN$";
+
+/// Items per page if a filter may drop some of them.
 const PAGE: i32 = 50;
-/// Most pages that one call reads where a filter may drop all of their items.
+
+/// Maximum number of pages per call. A filter may drop all items of a page.
 const MAX_PAGES: usize = 4;
-/// Most pages that the search for the last run reads. Dry runs alone may come so often.
+
+/// Maximum number of pages in which the last run is searched. All of them may be dry runs.
 const LAST_RUN_PAGES: usize = 20;
+
+/// Longest sort key of DynamoDB, in bytes.
+const MAX_SORT_KEY: usize = 1_024;
+
+const STORING: &str = "storing the report";
 const READING: &str = "reading the reports";
 
 impl StoreReport for Table {
     async fn store(&self, report: &CleanupReport, ttl: Timestamp) -> Result<(), StoreError> {
+        let item = to_item(report, ttl)
+            .map_err(|error| StoreError::new(StoreErrorKind::Rejected, STORING, error))?;
         self.client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(to_item(report, ttl)))
+            .set_item(Some(item))
             .send()
             .await
-            .map_err(|error| StoreError::from_call("storing the report", error))?;
+            .map_err(|error| StoreError::from_call(STORING, error))?;
         Ok(())
     }
 }
@@ -40,21 +50,14 @@ impl StoreReport for Table {
 impl ReadReports for Table {
     async fn last_cleanup(&self) -> Result<Option<CleanupReport>, StoreError> {
         let query = self
-            .reports_between(None, None)
+            .query_reports(None, None)
             .filter_expression("dry_run = :false")
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .limit(PAGE);
-        let mut start_key = None;
-        for _ in 0..LAST_RUN_PAGES {
-            let answer = query
-                .clone()
-                .set_exclusive_start_key(start_key)
-                .send()
-                .await
-                .map_err(|error| StoreError::from_call(READING, error))?;
-            let report = answer.items().iter().find_map(understood);
-            start_key = answer.last_evaluated_key;
-            if report.is_some() || start_key.is_none() {
+        let mut pages = Pages::new(query, None, LAST_RUN_PAGES);
+        while let Some(items) = pages.next().await? {
+            let report = items.into_iter().find_map(from_item);
+            if report.is_some() {
                 return Ok(report);
             }
         }
@@ -65,48 +68,37 @@ impl ReadReports for Table {
         &self,
         filter: &ReportFilter,
         limit: u8,
-        start_after: Option<&str>,
+        start_after: Option<&ReportCursor>,
     ) -> Result<ReportPage, StoreError> {
-        let mut query = self.reports_between(filter.from, filter.to).limit(PAGE);
+        let mut query = self.query_reports(filter.from, filter.to);
         query = match filter.trigger {
             Some(trigger) => query
                 .filter_expression("#trigger = :trigger")
-                // It is a reserved word.
+                // `trigger` is a reserved word.
                 .expression_attribute_names("#trigger", "trigger")
-                .expression_attribute_values(":trigger", text(trigger.as_str())),
-            // One more than asked for tells whether there is a next page.
+                .expression_attribute_values(":trigger", text(trigger.as_str()))
+                .limit(PAGE),
+            // One more than requested: it tells whether there is a next page.
             None => query.limit(i32::from(limit) + 1),
         };
-        let mut start_key = start_after.map(|sort| {
-            HashMap::from([
-                (PK.to_owned(), text(PARTITION)),
-                (SK.to_owned(), text(sort)),
-            ])
-        });
+        let limit = usize::from(limit);
+        let mut pages = Pages::new(query, start_after.map(start_key), MAX_PAGES);
         let mut items = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let answer = query
-                .clone()
-                .set_exclusive_start_key(start_key)
-                .send()
-                .await
-                .map_err(|error| StoreError::from_call(READING, error))?;
-            items.extend(answer.items.unwrap_or_default());
-            start_key = answer.last_evaluated_key;
-            if items.len() > usize::from(limit) || start_key.is_none() {
-                break;
-            }
+        while items.len() <= limit
+            && let Some(page) = pages.next().await?
+        {
+            items.extend(page);
         }
-        let end = if items.len() > usize::from(limit) {
-            items.truncate(limit.into());
+        let last = if items.len() > limit {
+            items.truncate(limit);
             items.last()
         } else {
-            start_key.as_ref()
+            pages.start_key.as_ref()
         };
-        let next = end.and_then(|item| item.get(SK)?.as_s().ok()).cloned();
+        let sort = last.and_then(|item| item.get(SK)?.as_s().ok()).cloned();
         Ok(ReportPage {
-            reports: items.iter().filter_map(understood).collect(),
-            next,
+            next: sort.map(|sort| ReportCursor { sort }),
+            reports: items.into_iter().filter_map(from_item).collect(),
         })
     }
 
@@ -133,16 +125,15 @@ impl ReadReports for Table {
 }
 
 impl Table {
-    /// The reports of runs that began at `from` or later, and before `to`, newest first. A sort key
-    /// goes on behind its time, so the bare time of the end is before all that began then.
-    fn reports_between(
+    /// A query for the reports of runs that started at `from` or later and before `to`, newest
+    /// first.
+    fn query_reports(
         &self,
         from: Option<DateTime<Utc>>,
         to: Option<DateTime<Utc>>,
     ) -> QueryFluentBuilder {
-        let bound = |time| format!("{PREFIX}{}", CleanupReport::time_text(time));
         let from = from.map_or_else(|| PREFIX.to_owned(), bound);
-        let to = to.map_or_else(|| PREFIXES_END.to_owned(), bound);
+        let to = to.map_or_else(|| PREFIX_END.to_owned(), bound);
         self.client
             .query()
             .table_name(&self.name)
@@ -155,98 +146,132 @@ impl Table {
     }
 }
 
-fn to_item(report: &CleanupReport, ttl: Timestamp) -> Item {
-    let CleanupReport {
-        run_id,
-        trigger,
-        requested_by,
-        dry_run,
-        started_at: _,
-        duration_ms,
-        complete,
-        counts,
-        capacity_units,
-        oldest_expired_age_seconds: _,
-        failed_records,
-        adoption_percent,
-        error,
-    } = report;
-    let started_at = report.started_at_text();
-    let number = |value: &dyn ToString| AttributeValue::N(value.to_string());
-    let mut item = HashMap::from([
+/// The pages of a query, up to a maximum number.
+struct Pages {
+    query: QueryFluentBuilder,
+    /// Key after which the next page starts. `None` before the first page and after the last one.
+    start_key: Option<Item>,
+    remaining: usize,
+}
+
+impl Pages {
+    const fn new(query: QueryFluentBuilder, start_key: Option<Item>, max_pages: usize) -> Self {
+        Self {
+            query,
+            start_key,
+            remaining: max_pages,
+        }
+    }
+
+    /// Reads the next page. `None` if there is none, or if the maximum number was read.
+    async fn next(&mut self) -> Result<Option<Vec<Item>>, StoreError> {
+        if self.remaining == 0 {
+            return Ok(None);
+        }
+        let response = self
+            .query
+            .clone()
+            .set_exclusive_start_key(self.start_key.take())
+            .send()
+            .await
+            .map_err(|error| StoreError::from_call(READING, error))?;
+        self.start_key = response.last_evaluated_key;
+        self.remaining = match self.start_key {
+            Some(_) => self.remaining - 1,
+            None => 0,
+        };
+        Ok(Some(response.items.unwrap_or_default()))
+    }
+}
+
+/// A cursor is the sort key of a report. That key need not belong to a report that can be read.
+impl ReportCursor {
+    /// Parses the text of a cursor.
+    #[must_use]
+    pub fn parse(text: impl Into<String>) -> Option<Self> {
+        let sort = text.into();
+        (sort.starts_with(PREFIX) && sort.len() <= MAX_SORT_KEY).then_some(Self { sort })
+    }
+
+    /// The text of the cursor.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.sort
+    }
+
+    /// When the run of the report at the cursor started. `None` if its key has no time.
+    #[must_use]
+    pub fn started_at(&self) -> Option<DateTime<Utc>> {
+        let (time, _) = self.sort.strip_prefix(PREFIX)?.split_once('#')?;
+        CleanupReport::parse_time(time)
+    }
+
+    /// Whether a list with this filter can contain the cursor. Compares text, as the table does.
+    #[must_use]
+    pub fn is_within(&self, filter: &ReportFilter) -> bool {
+        filter.from.is_none_or(|from| bound(from) <= self.sort)
+            && filter.to.is_none_or(|to| self.sort < bound(to))
+    }
+}
+
+/// Sorts before the reports of all runs that started at `time`, because their sort keys continue
+/// after the time.
+fn bound(time: DateTime<Utc>) -> String {
+    format!("{PREFIX}{}", CleanupReport::time_text(time))
+}
+
+fn start_key(cursor: &ReportCursor) -> Item {
+    HashMap::from([
         (PK.to_owned(), text(PARTITION)),
-        (
-            SK.to_owned(),
-            text(format!("{PREFIX}{started_at}#{run_id}")),
-        ),
-        (TTL.to_owned(), time(ttl)),
-        ("run_id".to_owned(), text(run_id.to_string())),
-        ("trigger".to_owned(), text(trigger.as_str())),
-        (
-            "requested_by".to_owned(),
-            requested_by
-                .as_ref()
-                .map_or(AttributeValue::Null(true), text),
-        ),
-        ("dry_run".to_owned(), AttributeValue::Bool(*dry_run)),
-        ("started_at".to_owned(), text(started_at)),
-        ("duration_ms".to_owned(), number(duration_ms)),
-        ("complete".to_owned(), AttributeValue::Bool(*complete)),
-        ("capacity_units".to_owned(), number(capacity_units)),
-    ]);
-    for (name, count) in counts.named() {
-        item.insert(name.to_owned(), number(&count));
-    }
-    if !failed_records.is_empty() {
-        let keys = failed_records.iter().map(text).collect();
-        item.insert("failed_records".to_owned(), AttributeValue::L(keys));
-    }
-    if let Some(percent) = adoption_percent {
-        item.insert("adoption_percent".to_owned(), number(percent));
-    }
-    if let Some(error) = error {
-        item.insert("error".to_owned(), text(error));
-    }
-    item
+        (SK.to_owned(), text(&cursor.sort)),
+    ])
 }
 
-/// Reads a report; one that cannot be understood is named in the log and left out.
-fn understood(item: &Item) -> Option<CleanupReport> {
-    let report = from_item(item);
-    if report.is_none() {
-        let sort = item.get(SK).and_then(|sort| sort.as_s().ok());
-        tracing::warn!(report = sort, "a stored report cannot be understood");
-    }
-    report
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn from_item(item: &Item) -> Option<CleanupReport> {
-    let string = |name: &str| item.get(name)?.as_s().ok();
-    let boolean = |name: &str| item.get(name)?.as_bool().ok().copied();
-    let number = |name: &str| item.get(name)?.as_n().ok();
-    let mut counts = Counts::default();
-    for (name, count) in counts.named_mut() {
-        *count = number(name)?.parse().ok()?;
+    const TIME: &str = "2027-01-15T08:00:00.000Z";
+
+    #[test]
+    fn cursor_is_a_sort_key_with_the_prefix() {
+        let key = format!("RUN#{TIME}#0b7c9d7e");
+        let cursor = ReportCursor::parse(key.clone());
+        assert_eq!(cursor.as_ref().map(ReportCursor::as_str), Some(&*key));
+        let longest = format!("RUN#{}", "x".repeat(MAX_SORT_KEY - 4));
+        assert!(ReportCursor::parse(longest.clone()).is_some());
+        for wrong in ["", "RUN", "ADOPTION", &format!("{longest}x")] {
+            assert_eq!(ReportCursor::parse(wrong), None, "{wrong}");
+        }
     }
-    Some(CleanupReport {
-        run_id: Uuid::parse_str(string("run_id")?).ok()?,
-        trigger: Trigger::parse(string("trigger")?)?,
-        requested_by: string("requested_by").cloned(),
-        dry_run: boolean("dry_run")?,
-        started_at: CleanupReport::parse_time(string("started_at")?)?,
-        duration_ms: number("duration_ms")?.parse().ok()?,
-        complete: boolean("complete")?,
-        counts,
-        capacity_units: number("capacity_units")?.parse().ok()?,
-        oldest_expired_age_seconds: None,
-        failed_records: item
-            .get("failed_records")
-            .and_then(|keys| keys.as_l().ok())
-            .into_iter()
-            .flatten()
-            .filter_map(|key| key.as_s().ok().cloned())
-            .collect(),
-        adoption_percent: number("adoption_percent").and_then(|percent| percent.parse().ok()),
-        error: string("error").cloned(),
-    })
+
+    #[test]
+    fn cursor_has_the_start_time_of_its_run() {
+        let started_at = |sort: String| ReportCursor::parse(sort)?.started_at();
+        let time = CleanupReport::parse_time(TIME);
+        assert!(time.is_some());
+        assert_eq!(started_at(format!("RUN#{TIME}#id")), time);
+        assert_eq!(started_at(format!("RUN#{TIME}")), None);
+        assert_eq!(started_at("RUN#2027-01-15#id".to_owned()), None);
+    }
+
+    #[test]
+    fn cursor_is_within_filter_from_start_to_before_end() {
+        let time = |text: &str| CleanupReport::parse_time(text);
+        let filter = ReportFilter {
+            trigger: None,
+            from: time("2027-01-15T08:00:00.000Z"),
+            to: time("2027-01-15T09:00:00.000Z"),
+        };
+        for (started_at, expected) in [
+            ("2027-01-15T07:59:59.999Z", false),
+            ("2027-01-15T08:00:00.000Z", true),
+            ("2027-01-15T08:59:59.999Z", true),
+            ("2027-01-15T09:00:00.000Z", false),
+        ] {
+            let cursor = ReportCursor::parse(format!("RUN#{started_at}#id"));
+            let is_within = cursor.map(|cursor| cursor.is_within(&filter));
+            assert_eq!(is_within, Some(expected), "{started_at}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Adopting a table: its scan, and how far that is.
+//! Scan of an adoption, and its checkpoint.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use super::item::{
     Item, PK, READ_ATTRIBUTES, SK, TTL, TTL_NAME, item_key, key_item, read_keyed, take_key, time,
 };
-use super::reports::PARTITION;
+use super::report_item::PARTITION;
 use super::{Table, items, metered};
 use crate::ports::{Metered, ScanPage, ScanTable, StoreAdoptionCheckpoint, StoreError};
 use session_domain::{
@@ -15,12 +15,12 @@ use session_domain::{
 };
 
 const SCANNING: &str = "scanning the table";
-const STORING: &str = "keeping the place of an adoption";
+const CHECKPOINTING: &str = "keeping the place of an adoption";
 
-/// The most items of a page. DynamoDB ends a page at 1 MB in any case.
+/// Maximum number of items per page. DynamoDB also ends a page at 1 MB.
 const PAGE: i32 = 250;
 
-/// The sort key of the place, in the partition of the reports.
+/// Sort key of the checkpoint. Its partition is that of the reports.
 const CHECKPOINT: &str = "ADOPTION";
 
 const SEGMENTS: &str = "segments";
@@ -37,7 +37,7 @@ impl ScanTable for Table {
         start_after: Option<&ItemKey>,
     ) -> Result<Metered<ScanPage>, StoreError> {
         let (ttl, attribute) = TTL_NAME;
-        let answer = self
+        let response = self
             .client
             .scan()
             .table_name(&self.name)
@@ -52,17 +52,17 @@ impl ScanTable for Table {
             .send()
             .await
             .map_err(|error| StoreError::from_call(SCANNING, error))?;
-        let consumed = answer.consumed_capacity.as_slice();
-        let records = items(answer.items, SCANNING)?
+        let consumed = response.consumed_capacity.as_slice();
+        let records = items(response.items, SCANNING)?
             .into_iter()
-            // What has another key is somebody else's: a table may be shared.
+            // Ignore items with other keys: the table may be shared.
             .filter_map(|mut item| Some((take_key(&mut item).ok()?, item)))
             .map(|(key, item)| read_keyed(key, &item, self.shards))
             .collect();
         let page = ScanPage {
             records,
-            examined: u64::try_from(answer.scanned_count).unwrap_or_default(),
-            next: answer.last_evaluated_key.as_ref().map(item_key),
+            examined: u64::try_from(response.scanned_count).unwrap_or_default(),
+            next: response.last_evaluated_key.as_ref().map(item_key),
         };
         Ok(metered(page, consumed))
     }
@@ -70,7 +70,7 @@ impl ScanTable for Table {
 
 impl StoreAdoptionCheckpoint for Table {
     async fn adoption_checkpoint(&self) -> Result<Option<AdoptionCheckpoint>, StoreError> {
-        let answer = self
+        let response = self
             .client
             .get_item()
             .table_name(&self.name)
@@ -78,9 +78,9 @@ impl StoreAdoptionCheckpoint for Table {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| StoreError::from_call(STORING, error))?;
-        // A place that cannot be understood is none: the adoption begins anew.
-        Ok(answer.item.as_ref().and_then(from_item))
+            .map_err(|error| StoreError::from_call(CHECKPOINTING, error))?;
+        // With a malformed checkpoint, the adoption starts from the beginning.
+        Ok(response.item.as_ref().and_then(from_item))
     }
 
     async fn store_adoption_checkpoint(
@@ -94,7 +94,7 @@ impl StoreAdoptionCheckpoint for Table {
             .set_item(Some(to_item(checkpoint, ttl)))
             .send()
             .await
-            .map_err(|error| StoreError::from_call(STORING, error))?;
+            .map_err(|error| StoreError::from_call(CHECKPOINTING, error))?;
         Ok(())
     }
 }
@@ -106,8 +106,8 @@ fn checkpoint_key() -> ItemKey {
     }
 }
 
-/// A segment is true where it is done, a key where it was read up to there, and null where it has
-/// not begun.
+/// The item of a checkpoint. A segment is `true` if it is done, the last key that was read if it is in
+/// progress, and null if it has not started.
 fn to_item(checkpoint: &AdoptionCheckpoint, ttl: Timestamp) -> Item {
     let segments = checkpoint.segments.iter().map(|segment| match segment {
         SegmentProgress::NotStarted => AttributeValue::Null(true),

@@ -1,8 +1,8 @@
 //! Conditional writes as PartiQL statements.
 //!
-//! A batch of 25 conditional writes is one request this way; `BatchWriteItem` knows no conditions,
-//! and a transaction costs twice as much. An UPDATE never creates an item. The conditions compare
-//! what [`read_record`](super::item::read_record) reads, nothing else.
+//! PartiQL sends 25 conditional writes in one request. `BatchWriteItem` has no conditions, and a
+//! transaction costs twice as much. An UPDATE never creates an item. The conditions compare exactly
+//! the attributes that [`read_record`](super::item::read_record) reads.
 
 use std::fmt::{self, Write as _};
 
@@ -17,7 +17,7 @@ use session_domain::{
     ConditionalWrite, DueKey, Kind, RecordState, SessionState, Timestamp, WriteOp,
 };
 
-/// A statement under construction: `set` and `require` keep text and parameters in step.
+/// Builder of a statement. Each method adds text and the parameters that belong to it.
 #[derive(Default)]
 struct Statement {
     text: String,
@@ -35,7 +35,7 @@ impl Statement {
         self.parameters.push(value);
     }
 
-    fn of(&mut self, change: &ConditionalWrite) {
+    fn where_key(&mut self, change: &ConditionalWrite) {
         self.write(format_args!(" WHERE \"{PK}\"=? AND \"{SK}\"=?"));
         self.parameters
             .extend([text(&change.key.partition), text(&change.key.sort)]);
@@ -46,9 +46,9 @@ impl Statement {
         self.parameters.push(value);
     }
 
-    /// Requires that a stored number, rounded up to whole seconds, is `value`.
+    /// Requires that a stored number, rounded up to whole seconds, equals `value`.
     fn require_time(&mut self, name: &str, value: Timestamp) {
-        // The first of all times stands for all earlier ones, too.
+        // The smallest time stands for all earlier ones, too: it has no lower bound.
         if value.minus(1) < value {
             self.require(name, ">", time(value.minus(1)));
         }
@@ -69,9 +69,9 @@ impl Statement {
         }
     }
 
-    /// Requires that a record of this kind cannot be understood: the opposite of what
-    /// [`read_record`](super::item::read_record) takes. What is missing is asked for by
-    /// `IS MISSING`: whether a negated comparison holds for it is not documented.
+    /// Requires that a record of this kind is malformed: the opposite of what
+    /// [`read_record`](super::item::read_record) accepts. Tests for missing attributes with
+    /// `IS MISSING`, because it is not documented whether a negated comparison holds for them.
     fn require_malformed(&mut self, kind: Kind) {
         match kind {
             Kind::Session => {
@@ -80,42 +80,42 @@ impl Statement {
                     " AND ({lacks_state} OR (\"{IS_ACTIVE}\"=? AND "
                 ));
                 self.parameters.push(AttributeValue::Bool(true));
-                self.no_time(EXPIRES_AT);
+                self.not_a_time(EXPIRES_AT);
                 self.write(format_args!(") OR (\"{IS_ACTIVE}\"=? AND "));
                 self.parameters.push(AttributeValue::Bool(false));
-                self.no_time(DEACTIVATED_AT);
+                self.not_a_time(DEACTIVATED_AT);
                 self.write(format_args!("))"));
             }
             Kind::RefreshToken | Kind::BlacklistedToken => {
                 self.write(format_args!(" AND "));
-                self.no_time(EXPIRES_AT);
+                self.not_a_time(EXPIRES_AT);
             }
         }
     }
 
-    /// A condition: that an attribute is no time.
-    fn no_time(&mut self, name: &str) {
+    /// Adds the condition that an attribute is not a valid time.
+    fn not_a_time(&mut self, name: &str) {
         let lacks_number = lacks(name, "N");
         self.write(format_args!("({lacks_number} OR \"{name}\">?)"));
         self.parameters.push(time(Timestamp::MAX_VALID));
     }
 }
 
-/// A condition: that there is no such attribute of this type.
+/// The condition that an attribute of this type does not exist.
 fn lacks(name: &str, data_type: &str) -> String {
     format!("\"{name}\" IS MISSING OR NOT attribute_type(\"{name}\",'{data_type}')")
 }
 
-/// The statement that makes `change` in `table`.
+/// The statement that applies `change` to `table`.
 ///
 /// # Errors
 ///
-/// None in practice: building fails only without a statement.
+/// The SDK rejects the statement. It does so only if the text is missing, which cannot happen.
 pub(super) fn statement(
     table: &str,
     change: &ConditionalWrite,
 ) -> Result<BatchStatementRequest, BuildError> {
-    let mut made = Statement::default();
+    let mut built = Statement::default();
     match &change.op {
         WriteOp::Deactivate {
             expired_by,
@@ -124,17 +124,17 @@ pub(super) fn statement(
             shard,
             due,
         } => {
-            made.text = format!("UPDATE \"{table}\"");
-            made.set(IS_ACTIVE, AttributeValue::Bool(false));
-            made.set(DEACTIVATED_AT, time(*at));
-            made.set(DEACTIVATION_REASON, text(reason.as_str()));
+            built.text = format!("UPDATE \"{table}\"");
+            built.set(IS_ACTIVE, AttributeValue::Bool(false));
+            built.set(DEACTIVATED_AT, time(*at));
+            built.set(DEACTIVATION_REASON, text(reason.as_str()));
             for (name, value) in due_attributes(due, *shard) {
-                made.set(name, value);
+                built.set(name, value);
             }
-            made.of(change);
-            made.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
+            built.where_key(change);
+            built.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
             if let Some(expired_by) = expired_by {
-                made.require(EXPIRES_AT, "<=", time(*expired_by));
+                built.require(EXPIRES_AT, "<=", time(*expired_by));
             }
         }
         WriteOp::Extend {
@@ -143,54 +143,54 @@ pub(super) fn statement(
             shard,
             due,
         } => {
-            made.text = format!("UPDATE \"{table}\"");
-            made.set(EXPIRES_AT, time(*expires_at));
+            built.text = format!("UPDATE \"{table}\"");
+            built.set(EXPIRES_AT, time(*expires_at));
             for (name, value) in due_attributes(due, *shard) {
-                made.set(name, value);
+                built.set(name, value);
             }
-            made.of(change);
-            made.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
-            made.require(EXPIRES_AT, ">", time(*live_at));
+            built.where_key(change);
+            built.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
+            built.require(EXPIRES_AT, ">", time(*live_at));
         }
         WriteOp::Reindex {
             observed,
             shard,
             due,
         } => {
-            made.text = format!("UPDATE \"{table}\"");
+            built.text = format!("UPDATE \"{table}\"");
             for (name, value) in due_attributes(due, *shard) {
-                made.set(name, value);
+                built.set(name, value);
             }
-            made.of(change);
-            made.require_state(observed);
+            built.where_key(change);
+            built.require_state(observed);
         }
         WriteOp::MoveMalformed { kind, from } => {
-            made.text = format!("UPDATE \"{table}\"");
-            made.set(DUE_KEY, text(DueKey::Malformed(from.shard).to_string()));
-            made.of(change);
-            made.require(DUE_KEY, "=", text(from.to_string()));
+            built.text = format!("UPDATE \"{table}\"");
+            built.set(DUE_KEY, text(DueKey::Malformed(from.shard).to_string()));
+            built.where_key(change);
+            built.require(DUE_KEY, "=", text(from.to_string()));
             if let Some(kind) = kind {
-                made.require_malformed(*kind);
+                built.require_malformed(*kind);
             }
         }
         WriteOp::Delete { kind, ended_by } => {
-            made.text = format!("DELETE FROM \"{table}\"");
-            made.of(change);
+            built.text = format!("DELETE FROM \"{table}\"");
+            built.where_key(change);
             match kind {
                 Kind::Session => {
-                    made.require(IS_ACTIVE, "=", AttributeValue::Bool(false));
-                    made.require(DEACTIVATED_AT, "<=", time(*ended_by));
+                    built.require(IS_ACTIVE, "=", AttributeValue::Bool(false));
+                    built.require(DEACTIVATED_AT, "<=", time(*ended_by));
                 }
                 Kind::RefreshToken | Kind::BlacklistedToken => {
-                    made.require(EXPIRES_AT, "<=", time(*ended_by));
+                    built.require(EXPIRES_AT, "<=", time(*ended_by));
                 }
             }
-            // Deleting what is gone succeeds; only the returned item tells who deleted it.
-            made.text.push_str(" RETURNING ALL OLD *");
+            // Deleting a missing item succeeds. The returned item tells whether this statement deleted it.
+            built.text.push_str(" RETURNING ALL OLD *");
         }
     }
     BatchStatementRequest::builder()
-        .statement(made.text)
-        .set_parameters(Some(made.parameters))
+        .statement(built.text)
+        .set_parameters(Some(built.parameters))
         .build()
 }

@@ -1,4 +1,4 @@
-//! The conditional writes, in batches.
+//! Conditional writes in batches.
 
 use std::num::NonZeroU32;
 
@@ -25,7 +25,7 @@ impl ApplyWrites for Table {
             .map(|change| statement(&self.name, change))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| StoreError::new(StoreErrorKind::Rejected, WRITING, error))?;
-        let answer = self
+        let response = self
             .client
             .batch_execute_statement()
             .set_statements(Some(statements))
@@ -33,18 +33,18 @@ impl ApplyWrites for Table {
             .send()
             .await
             .map_err(|error| StoreError::from_call(WRITING, error))?;
-        let mut answers = answer.responses.unwrap_or_default().into_iter();
+        let mut responses = response.responses.unwrap_or_default().into_iter();
         let outcomes = changes
             .iter()
-            .map(|change| outcome(change, answers.next()))
+            .map(|change| outcome(change, responses.next()))
             .collect();
-        let consumed = answer.consumed_capacity.unwrap_or_default();
+        let consumed = response.consumed_capacity.unwrap_or_default();
         Ok(metered(outcomes, &consumed))
     }
 }
 
-fn outcome(change: &ConditionalWrite, answer: Option<BatchStatementResponse>) -> Outcome {
-    let Some(answer) = answer else {
+fn outcome(change: &ConditionalWrite, response: Option<BatchStatementResponse>) -> Outcome {
+    let Some(response) = response else {
         return Outcome::Failed(StoreError::new(
             StoreErrorKind::Unavailable,
             WRITING,
@@ -52,14 +52,14 @@ fn outcome(change: &ConditionalWrite, answer: Option<BatchStatementResponse>) ->
         ));
     };
     let deletes = matches!(change.op, WriteOp::Delete { .. });
-    match (answer.error, answer.item) {
+    match (response.error, response.item) {
         (None, None) if deletes => Outcome::Gone,
         (None, _) => Outcome::Applied,
         (Some(error), _)
             if error.code == Some(BatchStatementErrorCodeEnum::ConditionalCheckFailed) =>
         {
-            // Whether the service sends the record along differs by documentation, by region and
-            // by emulator, and it may be large: whoever needs it reads it.
+            // Do not rely on the record in the response: documentation, regions and emulators
+            // differ in whether it is sent, and it may be large. A caller that needs it reads it.
             Outcome::ConditionFailed
         }
         (Some(error), _) => {

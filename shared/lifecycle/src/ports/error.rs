@@ -37,7 +37,7 @@ pub enum StoreErrorKind {
     /// The owner of the record must change it. Other records are not affected.
     RecordRejected,
     /// The table rejects the request permanently: missing permissions, a missing table, or an
-    /// invalid request. Whoever deployed the caller must act.
+    /// invalid request. The person who deployed the caller must act.
     Rejected,
     /// A stored record cannot be interpreted. The source is a [`MalformedRecord`]. The owner of the
     /// application that wrote the record must repair it.
@@ -50,8 +50,8 @@ impl fmt::Display for StoreErrorKind {
             Self::Throttled => "the table is throttled",
             Self::Unavailable => "the table cannot be reached",
             Self::Conflict => "another write to the same record is under way",
-            Self::RecordRejected => "the table refuses the record",
-            Self::Rejected => "the table refuses",
+            Self::RecordRejected => "the table rejected the record",
+            Self::Rejected => "the table rejected the request",
             Self::Malformed => "the table holds a malformed record",
         })
     }

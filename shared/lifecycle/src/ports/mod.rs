@@ -21,8 +21,8 @@ pub use self::cleanup::{
     StoreAdoptionCheckpoint,
 };
 pub use self::error::{BoxError, StoreError, StoreErrorKind};
-pub use self::reports::{ReadReports, ReportFilter, ReportPage, StoreReport};
-pub use self::sessions::{CreateRecords, FindRecord, NewRecord, NewSession};
+pub use self::reports::{ReadReports, ReportCursor, ReportFilter, ReportPage, StoreReport};
+pub use self::sessions::{CreateRecords, FindRecord, NewRecord, NewSession, SessionStore};
 pub use self::statistics::{CountRecords, DescribeTable, DueRange, TableDescription};
 pub use self::validation::{LookUpSession, SessionLookup, WithoutRetries};
 

@@ -22,8 +22,17 @@ pub trait StoreReport {
 pub struct ReportPage {
     /// The reports.
     pub reports: Vec<CleanupReport>,
-    /// The sort key after which the next page begins, if there is one.
-    pub next: Option<String>,
+    /// Position of the next page. `None` if there is none.
+    pub next: Option<ReportCursor>,
+}
+
+/// Position in the list of reports, after one report.
+///
+/// The adapter defines the text form, which applications may keep: a cursor of an earlier version
+/// stays valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportCursor {
+    pub(crate) sort: String,
 }
 
 /// Filter for reports. The default matches all reports.
@@ -44,8 +53,8 @@ pub trait ReadReports {
         &self,
     ) -> impl Future<Output = Result<Option<CleanupReport>, StoreError>> + Send;
 
-    /// Reads up to `limit` reports that match `filter`, newest first, after the sort key
-    /// `start_after`, which is the `next` of the previous page.
+    /// Reads up to `limit` reports that match `filter`, newest first, after `start_after`, which is
+    /// the `next` of the previous page.
     ///
     /// A call reads a bounded number of items. A page that has a `next` may therefore contain fewer
     /// than `limit` reports, or none.
@@ -53,7 +62,7 @@ pub trait ReadReports {
         &self,
         filter: &ReportFilter,
         limit: u8,
-        start_after: Option<&str>,
+        start_after: Option<&ReportCursor>,
     ) -> impl Future<Output = Result<ReportPage, StoreError>> + Send;
 
     /// Counts the items in the reports' partition. Stops when the count reaches `most`.

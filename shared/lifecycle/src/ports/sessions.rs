@@ -6,10 +6,22 @@ use session_domain::{
     DueEntry, Record, RecordKey, RefreshTokenHash, SessionId, Timestamp, TokenId, UserId,
 };
 
-use super::StoreError;
+use super::{ApplyWrites, StoreError};
 
 /// A session that an application creates.
+///
+/// ```
+/// use session_lifecycle::{NewSession, SessionId, Timestamp, UserId};
+///
+/// let expires_at = Timestamp::from_seconds(1_800_000_000);
+/// let new = NewSession::new(UserId::parse("ann")?, SessionId::random(), expires_at)
+///     .ip_address("192.0.2.7")
+///     .user_agent("Mozilla/5.0");
+/// assert_eq!(new.user_agent.as_deref(), Some("Mozilla/5.0"));
+/// # Ok::<_, session_lifecycle::InvalidId>(())
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct NewSession {
     /// Owner of the session.
     pub user: UserId,
@@ -21,6 +33,34 @@ pub struct NewSession {
     pub ip_address: Option<String>,
     /// User agent at login, if it is recorded.
     pub user_agent: Option<String>,
+}
+
+impl NewSession {
+    /// A session without the optional attributes.
+    #[must_use]
+    pub const fn new(user: UserId, session: SessionId, expires_at: Timestamp) -> Self {
+        Self {
+            user,
+            session,
+            expires_at,
+            ip_address: None,
+            user_agent: None,
+        }
+    }
+
+    /// Records the IP address of the user.
+    #[must_use]
+    pub fn ip_address(mut self, ip_address: impl Into<String>) -> Self {
+        self.ip_address = Some(ip_address.into());
+        self
+    }
+
+    /// Records the user agent.
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
 }
 
 /// A record that an application creates.
@@ -86,3 +126,10 @@ pub trait FindRecord {
         key: &RecordKey,
     ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 }
+
+/// Everything that [`Sessions`](crate::Sessions) needs from a store.
+///
+/// Every type that implements the three traits implements this one.
+pub trait SessionStore: CreateRecords + FindRecord + ApplyWrites + Sync {}
+
+impl<T: CreateRecords + FindRecord + ApplyWrites + Sync> SessionStore for T {}

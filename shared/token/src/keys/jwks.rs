@@ -1,4 +1,4 @@
-//! A JWK Set (RFC 7517 §5) of an identity provider: which of its keys may verify tokens.
+//! Parser of JWK Sets (RFC 7517 §5), which selects the keys that may verify tokens.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,25 +13,25 @@ use super::{KeySet, VerifyingKey};
 use crate::json::read_object;
 use crate::token::{Kid, parse_algorithm};
 
-/// The most keys of a set that are read. Each is checked, which takes time for which a request waits.
+/// Maximum number of keys in a set. A request waits while each of them is checked.
 const MAX_KEYS: usize = 500;
 
-/// The most keys that a line of the log names.
+/// Maximum number of keys in a log line.
 const MAX_LOGGED_KEYS: usize = 20;
 
-/// The most characters of a `kid` that a line of the log repeats.
+/// Maximum number of characters of a `kid` in a log line.
 const MAX_KID_CHARS: usize = 64;
 
-/// The members of a JWK that only a private or a symmetric key has (RFC 7518 §6.2.2, §6.3.2, §6.4).
+/// Members of a JWK that only private and symmetric keys have (RFC 7518 §6.2.2, §6.3.2, §6.4).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Why a document is not read as a JWK Set.
+/// Error of a document that is not a valid JWK Set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwks {
-    /// It has another form.
-    #[error("not a JWK Set: no JSON object with the array \"keys\", or a name stands twice in it")]
+    /// It is not a JSON object with an array `keys`, or it has duplicate names.
+    #[error("not a JWK Set: not a JSON object with an array \"keys\", or it has duplicate names")]
     Malformed,
-    /// It has too many keys.
+    /// It has more than 500 keys.
     #[error("the JWK Set has {0} keys, and no more than {MAX_KEYS} are read")]
     TooManyKeys(usize),
 }
@@ -57,11 +57,11 @@ impl UnusedKeys {
     pub fn log(&self) {
         if !self.skipped.is_empty() {
             let (count, keys) = (self.skipped.len(), list(&self.skipped));
-            tracing::info!(count, keys, "keys of the JWK Set are passed over");
+            tracing::info!(count, keys, "keys of the JWK Set are skipped");
         }
         if !self.rejected.is_empty() {
             let (count, keys) = (self.rejected.len(), list(&self.rejected));
-            tracing::warn!(count, keys, "keys of the JWK Set are refused");
+            tracing::warn!(count, keys, "keys of the JWK Set are rejected");
         }
     }
 }
@@ -196,7 +196,7 @@ fn base64url(number: &str) -> String {
     number.replace('+', "-").replace('/', "_")
 }
 
-/// The first of these keys, each with its `kid` and why it is not used.
+/// Text that lists the first keys with their `kid` and the reason.
 fn list(keys: &[(Option<String>, &str)]) -> String {
     let mut list = String::new();
     for (kid, why) in keys.iter().take(MAX_LOGGED_KEYS) {

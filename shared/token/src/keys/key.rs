@@ -1,4 +1,4 @@
-//! One key, read once and then ready to verify.
+//! A key that verifies signatures, parsed once.
 
 use std::fmt;
 
@@ -18,18 +18,18 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 
 use super::roca;
 
-/// Verifies signatures of one algorithm.
+/// A key that verifies signatures of one algorithm.
 #[derive(Clone)]
 pub struct VerifyingKey(Verification);
 
 #[derive(Clone)]
 enum Verification {
-    /// Boxed, for it is twenty times the other's size.
+    /// Boxed, because it is twenty times larger than the other variant.
     Hmac(Box<hmac::Key>),
     PublicKey(ParsedPublicKey),
 }
 
-/// What is wrong with a key; the words follow the name of where it comes from.
+/// Error of a key that the algorithm cannot use. The words follow the name of the key's source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} for {algorithm:?}")]
 pub struct UnsuitableKey {
@@ -37,14 +37,14 @@ pub struct UnsuitableKey {
     algorithm: Algorithm,
 }
 
-/// Why the numbers of a public key are not taken; the words follow "the key".
+/// What is wrong with the parameters of a public key. The words follow "the key".
 pub(super) type Flaw = &'static str;
 
-/// How an algorithm is verified.
+/// Verification method of an algorithm.
 enum Method {
     Hmac(hmac::Algorithm),
     Rsa(&'static RsaParameters),
-    /// A curve, and the bytes of one of its coordinates.
+    /// A curve, and the length of its coordinates in bytes.
     Ec(&'static dyn VerificationAlgorithm, EllipticCurve, usize),
     Ed,
 }
@@ -59,12 +59,12 @@ impl fmt::Debug for VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// A key of a shared secret, which need not be text.
+    /// Creates a key from a shared secret, which may be text or bytes.
     ///
     /// # Errors
     ///
-    /// An algorithm that takes none; a secret shorter than the algorithm's hash (RFC 7518 §3.2); a
-    /// public key, which everybody may know and so everybody could sign with.
+    /// The algorithm does not use a secret. Or the secret is shorter than the algorithm's hash (RFC 7518
+    /// §3.2). Or the secret is a public key, with which anyone could sign.
     pub fn from_secret(
         algorithm: Algorithm,
         secret: impl AsRef<[u8]>,
@@ -79,19 +79,19 @@ impl VerifyingKey {
         if secret.len() < bytes {
             return Err(unsuitable(&format!("must have {bytes} bytes or more")));
         }
-        let holds = |part: &[u8]| secret.windows(part.len()).any(|it| it == part);
-        if PUBLIC.into_iter().any(holds) {
+        let contains = |part: &[u8]| secret.windows(part.len()).any(|it| it == part);
+        if PUBLIC.into_iter().any(contains) {
             return Err(unsuitable("holds a public key, and a secret is needed"));
         }
         let key = hmac::Key::new(hash, secret);
         Ok(Self(Verification::Hmac(Box::new(key))))
     }
 
-    /// A public key in PEM (RFC 7468 §13).
+    /// Creates a key from a public key in PEM (RFC 7468 §13).
     ///
     /// # Errors
     ///
-    /// An algorithm that takes none; what is no public key for the algorithm.
+    /// The algorithm does not use a public key, or the text is not a public key for the algorithm.
     pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, UnsuitableKey> {
         let unsuitable = |problem: &str| UnsuitableKey::new(problem, algorithm);
         if pem.contains("PRIVATE KEY") {
@@ -115,7 +115,7 @@ impl VerifyingKey {
             .map_err(|flaw| unsuitable(&format!("{flaw}, and cannot serve")))
     }
 
-    /// The key of a JWK (RFC 7518 §6, RFC 8037 §2), where it is one for the algorithm.
+    /// Creates a key from the parameters of a JWK (RFC 7518 §6, RFC 8037 §2) for the algorithm.
     pub(super) fn from_parameters(
         algorithm: Algorithm,
         parameters: &AlgorithmParameters,
@@ -136,7 +136,7 @@ impl VerifyingKey {
                 };
                 check_rsa_key(&key)?;
                 let parsed = key.to_parsed_public_key(method);
-                parsed.map_err(|_| "is no sound RSA key")?
+                parsed.map_err(|_| "is not a valid RSA key")?
             }
             (Method::Ec(method, curve, bytes), AlgorithmParameters::EllipticCurve(key)) => {
                 let (x, y) = (decode(&key.x)?, decode(&key.y)?);
@@ -146,7 +146,7 @@ impl VerifyingKey {
                 if x.len() != bytes || y.len() != bytes {
                     return Err("has coordinates of another length than its curve's");
                 }
-                // SEC 1 §2.3.3, uncompressed. That the point lies on the curve is checked.
+                // Uncompressed point (SEC 1 §2.3.3). The constructor checks that it is on the curve.
                 let parsed = ParsedPublicKey::new(method, [&[4], &*x, &*y].concat());
                 parsed.map_err(|_| NO_POINT)?
             }
@@ -165,7 +165,7 @@ impl VerifyingKey {
         Ok(Self(Verification::PublicKey(parsed)))
     }
 
-    /// Whether the signature is this key's, over this message.
+    /// Whether this key verifies the signature of the message.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.0 {
@@ -202,7 +202,7 @@ fn method(algorithm: Algorithm) -> Option<Method> {
     })
 }
 
-/// The type and the curve that a JWK for the algorithm names (RFC 7518 §6, RFC 8037 §2).
+/// `kty` and `crv` of a JWK for the algorithm (RFC 7518 §6, RFC 8037 §2).
 pub(super) fn kind(algorithm: Algorithm) -> (&'static str, Option<&'static str>) {
     match method(algorithm) {
         None | Some(Method::Hmac(_)) => ("oct", None),
@@ -213,9 +213,9 @@ pub(super) fn kind(algorithm: Algorithm) -> (&'static str, Option<&'static str>)
     }
 }
 
-/// Checks whether an RSA key is worth anything: 2,048 to 8,192 bits (RFC 7518 §3.3), an exponent with
-/// which a signature is more than the message itself, and a generator whose keys cannot be broken.
-/// Reading a key says nothing of these.
+/// Checks that an RSA key is secure: a modulus of 2,048 to 8,192 bits (RFC 7518 §3.3), an exponent for
+/// which a signature differs from the message, and no key of a broken generator. The parser checks
+/// none of these.
 fn check_rsa_key(key: &PublicKeyComponents<&[u8]>) -> Result<(), Flaw> {
     let bits = match key.n {
         [first, rest @ ..] => rest.len() * 8 + (u8::BITS - first.leading_zeros()) as usize,
@@ -239,8 +239,8 @@ fn without_leading_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-/// Whether this is the one encoding of a point of the large prime order. Under a key of small
-/// order, signatures for any message can be made up (RFC 8032 §5.1.7 checks no orders).
+/// Whether this is the canonical encoding of a point of the large prime order. For a key of small
+/// order, anyone can forge signatures of any message (RFC 8032 §5.1.7 does not check the order).
 fn has_prime_order(point: &[u8]) -> bool {
     CompressedEdwardsY::from_slice(point).is_ok_and(|encoded| {
         encoded.decompress().is_some_and(|point| {

@@ -1,19 +1,19 @@
-//! RSA keys of the weak generator of CVE-2017-15361, known as ROCA: their primes have so little
-//! randomness that the private key can be computed from the public one.
+//! Detection of RSA keys of the weak generator ROCA (CVE-2017-15361). Their primes have so little
+//! randomness that the private key can be computed from the public key.
 //!
 //! Nemec, Sys, Svenda, Klinec, Matyas: The Return of Coppersmith's Attack, ACM CCS 2017.
 
-/// The generator's primes are k·M + 65537^a mod M, where M is the product of the first primes. So a
-/// modulus is a power of this number modulo each of those primes.
+/// The generator's primes are k·M + 65537^a mod M, where M is the product of the first primes. A
+/// modulus of the generator is therefore a power of this number modulo each of these primes.
 const GENERATOR: u32 = 65_537;
 
-/// The small primes modulo which not each number is a power of [`GENERATOR`], up to 167: they divide
-/// the M of every size of key. These are those of the published test.
+/// The primes up to 167 for which some numbers are not powers of [`GENERATOR`]. They divide the M of
+/// every key size. The published test uses the same primes.
 const DISCRIMINATING: [u32; 17] = [
     11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
 ];
 
-/// Whether an RSA modulus has the fingerprint of the weak generator. One of about 2^28 other moduli
+/// Whether an RSA modulus has the fingerprint of the weak generator. About one in 2^28 other moduli
 /// has it by chance.
 pub(super) fn has_fingerprint(modulus: &[u8]) -> bool {
     DISCRIMINATING
@@ -45,7 +45,7 @@ fn is_power(number: u32, prime: u32) -> bool {
 mod tests {
     use super::*;
 
-    /// How many powers of the generator there are modulo a prime.
+    /// Number of powers of the generator modulo a prime.
     fn powers(prime: u32) -> u32 {
         let powers = (1..prime).filter(|number| is_power(*number, prime));
         powers.count().try_into().unwrap()
@@ -54,10 +54,10 @@ mod tests {
     #[test]
     fn uses_each_small_discriminating_prime() {
         let is_prime = |number: &u32| !(2..*number).any(|divisor| number.is_multiple_of(divisor));
-        let telling = (3..=167)
+        let discriminating = (3..=167)
             .filter(is_prime)
             .filter(|prime| powers(*prime) < prime - 1);
-        assert_eq!(telling.collect::<Vec<_>>(), DISCRIMINATING);
+        assert_eq!(discriminating.collect::<Vec<_>>(), DISCRIMINATING);
     }
 
     #[test]

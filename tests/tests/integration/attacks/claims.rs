@@ -33,7 +33,7 @@ async fn rejects_claims_that_are_not_a_plain_json_object() {
     let members = good_claims().to_string();
     let members = members.trim_matches(['{', '}']);
     for payload in no_objects() {
-        // With the required claims beside the single invalid one.
+        // With the required claims next to the single invalid one.
         let payload = String::from_utf8(payload).map_or_else(
             |not_text| {
                 let bytes = not_text.into_bytes();
@@ -42,10 +42,10 @@ async fn rejects_claims_that_are_not_a_plain_json_object() {
             |text| text.replacen(r#""alg":"HS256""#, members, 1).into(),
         );
         let token = signer.sign(signer.header(), payload);
-        target.refuses(&token, InvalidToken::Payload).await;
+        target.rejects(&token, InvalidToken::Payload).await;
     }
     let token = signer.sign(signer.header(), followed_by(r#""x":1e308,"y":[{"sub":1}]"#));
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }
 
 #[tokio::test]
@@ -69,13 +69,13 @@ async fn rejects_duplicate_names_in_claims() {
         r#""x":[1,{"sub":1,"\u0073ub":1}]"#,
     ] {
         let token = signer.sign(signer.header(), followed_by(members));
-        target.refuses(&token, InvalidToken::Payload).await;
+        target.rejects(&token, InvalidToken::Payload).await;
     }
     let token = signer.sign(
         signer.header(),
         followed_by(r#""Sub":"bob","x":{"sub":"bob"}"#),
     );
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }
 
 #[tokio::test]
@@ -122,12 +122,12 @@ async fn rejects_dates_that_are_not_valid_times() {
                 Ok(_) => InvalidToken::MalformedClaim(name),
                 Err(_) => InvalidToken::Payload,
             };
-            target.refuses(&token, why).await;
+            target.rejects(&token, why).await;
         }
     }
     let token = signer.sign(signer.header(), written("exp", "253402300799.5"));
     let why = InvalidToken::MalformedClaim("exp");
-    target.refuses(&token, why).await;
+    target.rejects(&token, why).await;
 }
 
 #[tokio::test]
@@ -162,8 +162,8 @@ async fn compares_dates_by_value_in_any_notation() {
     ] {
         let token = signer.sign(signer.header(), written(name, value));
         match refused {
-            None => target.lets_in(&token).await,
-            Some("Invalid token") => target.refuses(&token, InvalidToken::NotYetValid).await,
+            None => target.allows(&token).await,
+            Some("Invalid token") => target.rejects(&token, InvalidToken::NotYetValid).await,
             Some(error) => target.answers(&token, error).await,
         }
     }
@@ -221,7 +221,7 @@ async fn lookalike_user_or_session_id_finds_no_session() {
         let token = signer.sign(signer.header(), claims_with("sid", like).to_string());
         target.answers(&token, "Session not found").await;
     }
-    target.lets_in(&signer.good_token()).await;
+    target.allows(&signer.good_token()).await;
 }
 
 /// User IDs are compared byte by byte: different normal forms are different users.
@@ -250,7 +250,7 @@ async fn keeps_users_of_different_unicode_forms_apart() {
             }
             let event = authorizing::rest_request(&token);
             let answer = authorizing::authorize(&target.world, &event).await;
-            assert_eq!(authorizing::refusal(&answer), None, "{user}");
+            assert_eq!(authorizing::denial(&answer), None, "{user}");
             assert_eq!(answer["context"]["user_id"], user, "unchanged");
         }
     }
@@ -291,7 +291,7 @@ async fn identifiers_reach_no_record_of_other_kind_or_user() {
         if revoked {
             target.answers(&token, "Token revoked").await;
         } else {
-            target.lets_in(&token).await;
+            target.allows(&token).await;
         }
     }
     // A user with such an ID is exactly that user.
@@ -318,7 +318,7 @@ async fn rejects_identifiers_with_control_characters() {
             ] {
                 let token = signer.sign(signer.header(), claims_with(name, value).to_string());
                 let why = InvalidToken::MalformedClaim(name);
-                target.refuses(&token, why).await;
+                target.rejects(&token, why).await;
             }
         }
         for value in [
@@ -330,7 +330,7 @@ async fn rejects_identifiers_with_control_characters() {
         ] {
             let token = signer.sign(signer.header(), claims_with(name, value).to_string());
             let why = InvalidToken::MalformedClaim(name);
-            target.refuses(&token, why).await;
+            target.rejects(&token, why).await;
         }
     }
 }
@@ -362,12 +362,12 @@ async fn rejects_lookalike_issuer_or_audience() {
     let (issuer, audience) = (usual("JWT_ISSUER"), usual("JWT_AUDIENCE"));
     for like in likes(&issuer) {
         let token = signer.sign(signer.header(), claims_with("iss", like).to_string());
-        target.refuses(&token, InvalidToken::Issuer).await;
+        target.rejects(&token, InvalidToken::Issuer).await;
     }
     for like in likes(&audience) {
         for value in [json!(like), json!([like]), json!(["other", like])] {
             let token = signer.sign(signer.header(), claims_with("aud", value).to_string());
-            target.refuses(&token, InvalidToken::Audience).await;
+            target.rejects(&token, InvalidToken::Audience).await;
         }
     }
     let malformed = InvalidToken::MalformedClaim;
@@ -384,7 +384,7 @@ async fn rejects_lookalike_issuer_or_audience() {
         ("iss", json!(null), malformed("iss")),
     ] {
         let token = signer.sign(signer.header(), claims_with(name, value).to_string());
-        target.refuses(&token, why).await;
+        target.rejects(&token, why).await;
     }
     for name in ["iss", "aud", "sub", "sid", "jti", "exp"] {
         let mut claims = good_claims();
@@ -392,13 +392,13 @@ async fn rejects_lookalike_issuer_or_audience() {
         assert!(removed.is_some());
         let token = signer.sign(signer.header(), claims.to_string());
         let why = InvalidToken::MissingClaim(name);
-        target.refuses(&token, why).await;
+        target.rejects(&token, why).await;
     }
 }
 
 #[tokio::test]
 async fn logs_name_of_malformed_claim_but_never_its_value() {
-    const VALUE: &str = "a value of nobody else's";
+    const VALUE: &str = "a value that occurs nowhere else";
     let (signer, target) = target().await;
     for (name, value, why) in [
         ("sub", json!(42), "the claim sub is malformed"),

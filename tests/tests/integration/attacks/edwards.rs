@@ -41,16 +41,16 @@ async fn rejects_signature_scalar_beyond_group_order() {
     let mut tried = 0;
     while larger < limit {
         target
-            .refuses(&with(&larger), InvalidToken::Signature)
+            .rejects(&with(&larger), InvalidToken::Signature)
             .await;
         larger += order();
         tried += 1;
     }
     assert!(tried >= 14, "{tried}");
     for other in [BigUint::ZERO, order(), order() - &number, &limit - 1_u8] {
-        target.refuses(&with(&other), InvalidToken::Signature).await;
+        target.rejects(&with(&other), InvalidToken::Signature).await;
     }
-    target.lets_in(&with(&number)).await;
+    target.allows(&with(&number)).await;
 }
 
 #[tokio::test]
@@ -72,9 +72,9 @@ async fn rejects_signature_of_other_length() {
         [&signature[32..], &signature[..32]].concat(),
     ] {
         let token = format!("{message}.{}", encoded(changed));
-        target.refuses(&token, InvalidToken::Signature).await;
+        target.rejects(&token, InvalidToken::Signature).await;
     }
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }
 
 /// A public key in both formats: JWK and PEM (RFC 8410 §4).
@@ -149,10 +149,10 @@ async fn rejects_forged_signature_under_key_of_small_order() {
     good["kid"] = json!("good");
     let (target, _server) =
         target_of_set(Algorithm::EdDSA, &json!({ "keys": [small, good] })).await;
-    target.refuses(&token, InvalidToken::UnknownKey).await;
+    target.rejects(&token, InvalidToken::UnknownKey).await;
     let header = json!({ "alg": "EdDSA", "kid": "good" }).to_string();
     let token = Signer::of(Algorithm::EdDSA).sign(header, good_claims().to_string());
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }
 
 /// A valid key plus a point of small order: its owner can make signatures that only some

@@ -78,7 +78,7 @@ async fn accepts_both_ecdsa_signatures_and_revokes_both() {
         ];
         assert_ne!(both[0], both[1]);
         for token in &both {
-            target.lets_in(token).await;
+            target.allows(token).await;
         }
         target.world.blacklist("ann", "j", NOW + HOUR).await;
         for token in &both {
@@ -118,9 +118,9 @@ async fn rejects_signature_numbers_out_of_range() {
             (s, s),
         ] {
             let token = signed.with(r, s);
-            target.refuses(&token, InvalidToken::Signature).await;
+            target.rejects(&token, InvalidToken::Signature).await;
         }
-        target.lets_in(&signed.with(r, s)).await;
+        target.allows(&signed.with(r, s)).await;
     }
 }
 
@@ -156,8 +156,8 @@ async fn rejects_signature_in_der_or_of_other_length() {
             vec![0xff; 2 * length],
         ] {
             let token = signed.with_bytes(&signature);
-            target.refuses(&token, InvalidToken::Signature).await;
+            target.rejects(&token, InvalidToken::Signature).await;
         }
-        target.lets_in(&signed.with_bytes(&raw)).await;
+        target.allows(&signed.with_bytes(&raw)).await;
     }
 }

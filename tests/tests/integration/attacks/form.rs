@@ -1,4 +1,4 @@
-//! Attacks with malformed tokens that some parsers accept, or take for another token.
+//! Attacks with malformed tokens that some parsers accept, or mistake for another token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,7 +28,7 @@ async fn rejects_anything_but_unpadded_base64url() {
     let signer = Signer::of(Algorithm::ES256);
     let target = signer.target().await;
     let token = colourful(&signer);
-    target.lets_in(&token).await;
+    target.allows(&token).await;
     let original = parts(&token);
     for at in 0..3 {
         let part = original[at];
@@ -58,7 +58,7 @@ async fn rejects_anything_but_unpadded_base64url() {
                 1 => InvalidToken::Signature,
                 _ => InvalidToken::Encoding,
             };
-            target.refuses(&token, why).await;
+            target.rejects(&token, why).await;
         }
         // A token with spaces is not even a single word.
         for space in [" ", "\n", "\r\n", "\t", "\u{b}", "\u{a0}", "\u{2003}"] {
@@ -83,7 +83,7 @@ async fn rejects_base64_with_nonzero_unused_bits() {
         for name in ["x", "xx", "xxx"] {
             let header = json!({ "alg": algorithm, "x": name }).to_string();
             let token = signer.sign(header, claims_with("scope", name).to_string());
-            target.lets_in(&token).await;
+            target.allows(&token).await;
             let original = parts(&token);
             for at in 0..3 {
                 let (unused, last) = match original[at].len() % 4 {
@@ -103,7 +103,7 @@ async fn rejects_base64_with_nonzero_unused_bits() {
                         1 => InvalidToken::Signature,
                         _ => InvalidToken::Encoding,
                     };
-                    target.refuses(&parts.join("."), why).await;
+                    target.rejects(&parts.join("."), why).await;
                     seen += 1;
                 }
             }
@@ -135,7 +135,7 @@ async fn rejects_signed_payload_that_is_not_base64url() {
             "" => InvalidToken::Payload,
             _ => InvalidToken::Encoding,
         };
-        target.refuses(&token, why).await;
+        target.rejects(&token, why).await;
     }
 }
 
@@ -197,7 +197,7 @@ async fn rejects_token_without_exactly_three_parts() {
             InvalidToken::Signature,
         ),
     ] {
-        target.refuses(&bad, why).await;
+        target.rejects(&bad, why).await;
     }
     // The JSON serializations of RFC 7515 §7.2, flattened and general.
     for json in [
@@ -208,11 +208,11 @@ async fn rejects_token_without_exactly_three_parts() {
         }),
     ] {
         target
-            .refuses(&json.to_string(), InvalidToken::Encoding)
+            .rejects(&json.to_string(), InvalidToken::Encoding)
             .await;
         target
-            .refuses(&encoded(json.to_string()), InvalidToken::Encoding)
+            .rejects(&encoded(json.to_string()), InvalidToken::Encoding)
             .await;
     }
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }

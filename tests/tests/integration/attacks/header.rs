@@ -74,7 +74,7 @@ async fn rejects_header_that_is_not_a_plain_json_object() {
     let target = signer.target().await;
     for header in no_objects() {
         let token = signer.sign(header, good_claims().to_string());
-        target.refuses(&token, InvalidToken::Header).await;
+        target.rejects(&token, InvalidToken::Header).await;
     }
     for header in [
         "{\"alg\":\"HS256\"}\r\n",
@@ -82,7 +82,7 @@ async fn rejects_header_that_is_not_a_plain_json_object() {
         r#"{"alg":"HS256","x":1e308,"y":-0,"z":[{"x":1},{"x":1}],"💥":"\ud83d\ude00"}"#,
     ] {
         let token = signer.sign(header, good_claims().to_string());
-        target.lets_in(&token).await;
+        target.allows(&token).await;
     }
 }
 
@@ -108,11 +108,11 @@ async fn rejects_duplicate_names_in_header() {
         r#"{"alg":"HS256","x":[[{"y":{"z":1,"z":1}}]]}"#,
     ] {
         let token = signer.sign(header, good_claims().to_string());
-        target.refuses(&token, InvalidToken::Header).await;
+        target.rejects(&token, InvalidToken::Header).await;
     }
     let header = r#"{"alg":"HS256","Alg":1,"alg ":1,"é":1,"e\u0301":2,"x":{"alg":1}}"#;
     let token = signer.sign(header, good_claims().to_string());
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }
 
 /// RFC 7515 §4.1.11: no critical extension is supported. An empty list, or a value that is not a
@@ -144,12 +144,12 @@ async fn rejects_critical_extensions_in_any_form() {
             format!(r#"{{"\u0063rit":{crit},"alg":"HS256"}}"#),
         ] {
             let token = signer.sign(header, good_claims().to_string());
-            target.refuses(&token, InvalidToken::Critical).await;
+            target.rejects(&token, InvalidToken::Critical).await;
         }
     }
     let header = r#"{"alg":"HS256","Crit":["exp"],"x":{"crit":["exp"]}}"#;
     let token = signer.sign(header, good_claims().to_string());
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }
 
 /// RFC 7797 §7: the payload of a JWT is always encoded. A parser that obeys this header reads
@@ -169,7 +169,7 @@ async fn rejects_header_that_declares_unencoded_payload() {
         (r#"{"alg":"HS256","b64":0}"#, InvalidToken::Header),
         (r#"{"alg":"HS256","b64":"false"}"#, InvalidToken::Header),
     ] {
-        target.refuses(&signer.sign(header, &claims), why).await;
+        target.rejects(&signer.sign(header, &claims), why).await;
     }
     // The real form of such a token: an unencoded payload, here without spaces or dots.
     let header = session_cleanup_tests::token_factory::encoded(r#"{"alg":"HS256","b64":false}"#);
@@ -177,10 +177,10 @@ async fn rejects_header_that_declares_unencoded_payload() {
     let message = format!("{header}.{payload}");
     let signature = session_cleanup_tests::token_factory::encoded(signer.signature(&message));
     target
-        .refuses(&format!("{message}.{signature}"), InvalidToken::Critical)
+        .rejects(&format!("{message}.{signature}"), InvalidToken::Critical)
         .await;
     let token = signer.sign(r#"{"alg":"HS256","b64":true}"#, &claims);
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }
 
 #[tokio::test]
@@ -191,9 +191,9 @@ async fn rejects_oversized_token() {
         let header = json!({ "alg": "HS256", "x": "x".repeat(bytes) }).to_string();
         signer.sign(header, good_claims().to_string())
     };
-    target.refuses(&padded(6_200), InvalidToken::TooLong).await;
+    target.rejects(&padded(6_200), InvalidToken::TooLong).await;
     target
-        .refuses(&padded(1_000_000), InvalidToken::TooLong)
+        .rejects(&padded(1_000_000), InvalidToken::TooLong)
         .await;
-    target.lets_in(&padded(5_000)).await;
+    target.allows(&padded(5_000)).await;
 }

@@ -1,4 +1,4 @@
-//! Attacks with unsuitable keys in a JWK Set, beside a valid one.
+//! Attacks with unsuitable keys in a JWK Set, next to a valid one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -45,11 +45,11 @@ async fn each_is_refused(algorithm: Algorithm, bad: Vec<Value>) {
     for n in 0..bad.len() {
         let header = json!({ "alg": algorithm, "kid": format!("bad {n}") }).to_string();
         let token = issuer.sign(header, good_claims().to_string());
-        target.refuses(&token, InvalidToken::UnknownKey).await;
+        target.rejects(&token, InvalidToken::UnknownKey).await;
     }
     let header = json!({ "alg": algorithm, "kid": "good" }).to_string();
     let token = issuer.sign(header, good_claims().to_string());
-    target.lets_in(&token).await;
+    target.allows(&token).await;
 }
 
 /// Invalid members of a key of any type.
@@ -115,7 +115,7 @@ async fn accepts_key_declared_for_verification() {
         ] {
             let jwk = with(&issuer.jwk(), members);
             let (target, _server) = target_of_set(algorithm, &json!({ "keys": [jwk] })).await;
-            target.lets_in(&issuer.good_token()).await;
+            target.allows(&issuer.good_token()).await;
         }
     }
 }
@@ -257,16 +257,16 @@ async fn rejects_all_keys_that_share_a_kid() {
         let header = json!({ "alg": algorithm, "kid": kid }).to_string();
         for signer in [&issuer, &stranger] {
             let token = signer.sign(&header, good_claims().to_string());
-            target.refuses(&token, InvalidToken::UnknownKey).await;
+            target.rejects(&token, InvalidToken::UnknownKey).await;
         }
     }
     for signer in [&issuer, &stranger] {
         let token = signer.good_token();
-        target.refuses(&token, InvalidToken::UnknownKey).await;
+        target.rejects(&token, InvalidToken::UnknownKey).await;
     }
     let header = json!({ "alg": algorithm, "kid": "good" }).to_string();
     target
-        .lets_in(&issuer.sign(header, good_claims().to_string()))
+        .allows(&issuer.sign(header, good_claims().to_string()))
         .await;
 }
 
