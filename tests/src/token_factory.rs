@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use session_cleanup_local::tokens::Tokens;
 use session_domain::Timestamp;
 use session_token::keys::{KeySet, Keys, VerifyingKey};
-use session_token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
+use session_token::{ClaimRole, Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
 
 use crate::authorizing::{STAGE, authorize, rest_request};
 use crate::{HOUR, NOW, World};
@@ -168,13 +168,24 @@ impl Signer {
 /// A verifier with the default issuer and audience.
 #[must_use]
 pub fn verifier(algorithm: Algorithm, keys: KeySet) -> TokenVerifier {
-    let rules = TokenRules {
-        algorithm,
-        issuer: usual("JWT_ISSUER"),
-        audience: usual("JWT_AUDIENCE"),
-        leeway_seconds: 0,
-    };
+    let rules = TokenRules::new(algorithm, usual("JWT_ISSUER"), usual("JWT_AUDIENCE"));
     TokenVerifier::new(rules, Keys::Fixed(Arc::new(keys)))
+}
+
+/// What a claim with this standard name is used for.
+#[must_use]
+pub fn role(name: &str) -> ClaimRole {
+    match name {
+        "iss" => ClaimRole::Issuer,
+        "aud" => ClaimRole::Audience,
+        "sub" => ClaimRole::User,
+        "sid" => ClaimRole::Session,
+        "jti" => ClaimRole::TokenId,
+        "exp" => ClaimRole::Expiry,
+        "nbf" => ClaimRole::NotBefore,
+        "iat" => ClaimRole::IssuedAt,
+        other => panic!("{other} has no role"),
+    }
 }
 
 /// Valid claims of user ann and session s.

@@ -21,8 +21,8 @@ use session_functions::config::AuthorizerConfig;
 use session_functions::metrics::Metrics;
 use session_functions::telemetry::diagnostic;
 use session_lifecycle::dynamodb::Table;
-use session_token::TokenVerifier;
 use session_token::keys::FetchError;
+use session_token::{Claims, TokenVerifier};
 
 pub use event::{AuthorizerEvent, Gateway, UnknownEvent};
 
@@ -116,16 +116,27 @@ impl From<AuthorizerError> for Diagnostic {
     }
 }
 
+/// What the handlers behind the authorizer learn about the caller. API Gateway passes on strings only.
+fn allowed_context(claims: Claims) -> Context {
+    let known = [
+        ("user_id", Some(claims.user.to_string())),
+        ("session_id", Some(claims.session.to_string())),
+        ("scope", Some(claims.scope)),
+        ("auth_time", claims.auth_time.map(|time| time.to_string())),
+        ("client_id", claims.client),
+    ];
+    known
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+}
+
 fn respond(gateway: &Gateway, decision: Decision) -> AuthorizerResponse {
     let (effect, principal, context) = match decision {
         Decision::Allow(claims) => (
             IamPolicyEffect::Allow,
             claims.user.to_string(),
-            Context::from([
-                ("user_id".to_owned(), claims.user.to_string()),
-                ("session_id".to_owned(), claims.session.to_string()),
-                ("scope".to_owned(), claims.scope),
-            ]),
+            allowed_context(claims),
         ),
         Decision::Deny { reason, .. } => (
             IamPolicyEffect::Deny,

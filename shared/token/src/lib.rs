@@ -36,6 +36,6 @@ pub use claims::{
     AudienceRule, ClaimMapping, ClaimName, ClaimRole, Claims, InvalidClaimName, RequiredClaim,
 };
 pub use token::{
-    InvalidToken, MAX_TOKEN_BYTES, NotVerified, TokenRules, TokenVerifier, media_type,
-    parse_algorithm,
+    InvalidToken, MAX_TOKEN_BYTES, NotVerified, RequiredClaimIndex, TokenRules, TokenVerifier,
+    media_type, parse_algorithm,
 };

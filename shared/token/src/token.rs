@@ -58,7 +58,7 @@ pub enum InvalidToken {
     OtherKind,
     /// A claim that must have a configured value has not.
     #[error("a required claim is missing or has another value")]
-    RequiredClaim,
+    RequiredClaim(RequiredClaimIndex),
     /// A claim is missing.
     #[error("a claim is missing")]
     MissingClaim(ClaimRole),
@@ -75,6 +75,10 @@ pub enum InvalidToken {
     #[error("the token is not valid yet")]
     NotYetValid,
 }
+
+/// Which of [`TokenRules::required`] does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequiredClaimIndex(usize);
 
 /// Why a token was not verified.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +151,32 @@ impl TokenRules {
         }
     }
 
+    /// The name of the claim that failed this check, if it is about a claim.
+    #[must_use]
+    pub fn failed_claim(&self, why: InvalidToken) -> Option<&str> {
+        match why {
+            InvalidToken::MissingClaim(role) | InvalidToken::MalformedClaim(role) => {
+                Some(self.claim_name(role))
+            }
+            InvalidToken::Issuer => Some(self.claim_name(ClaimRole::Issuer)),
+            InvalidToken::Audience => Some(self.claim_name(ClaimRole::Audience)),
+            InvalidToken::RequiredClaim(RequiredClaimIndex(index)) => {
+                self.required.get(index).map(|it| it.claim.as_str())
+            }
+            InvalidToken::TooLong
+            | InvalidToken::Encoding
+            | InvalidToken::Header
+            | InvalidToken::Algorithm
+            | InvalidToken::Critical
+            | InvalidToken::Type
+            | InvalidToken::UnknownKey
+            | InvalidToken::Signature
+            | InvalidToken::Payload
+            | InvalidToken::OtherKind
+            | InvalidToken::NotYetValid => None,
+        }
+    }
+
     /// Checks and reads the payload of a token with a valid signature.
     fn claims(&self, payload: &[u8], now: Timestamp) -> Result<Claims, InvalidToken> {
         let payload = read_value(payload).ok_or(InvalidToken::Payload)?;
@@ -159,8 +189,8 @@ impl TokenRules {
         if let Some(rule) = &self.audience {
             rule.check(&payload)?;
         }
-        if !self.required.iter().all(|it| it.holds(&payload)) {
-            return Err(InvalidToken::RequiredClaim);
+        if let Some(index) = self.required.iter().position(|it| !it.holds(&payload)) {
+            return Err(InvalidToken::RequiredClaim(RequiredClaimIndex(index)));
         }
         if is_other_kind(&payload, &self.required) {
             return Err(InvalidToken::OtherKind);

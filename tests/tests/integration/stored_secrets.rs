@@ -56,12 +56,7 @@ async fn started(
     let algorithm = Algorithm::HS256;
     let secret = StoredSecret::new(Client::from_conf(config), reference, algorithm);
     let keys = CachedKeys::load(Box::new(secret), Timestamp::from_seconds(now), timeout).await?;
-    let rules = TokenRules {
-        algorithm,
-        issuer: "issuer".to_owned(),
-        audience: "api".to_owned(),
-        leeway_seconds: 0,
-    };
+    let rules = TokenRules::new(algorithm, "issuer", "api");
     Ok(TokenVerifier::new(rules, Keys::Cached(keys)))
 }
 

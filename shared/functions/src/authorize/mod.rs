@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use self::bearer::bearer_token;
 pub use self::deactivate::Deactivation;
 use self::deactivate::Deactivator;
+use crate::config::token_setting;
 use session_domain::{
     Days, DenyReason, RecordKey, SessionId, SessionSnapshot, Timestamp, TokenId, UserId,
     check_access,
@@ -28,7 +29,7 @@ use session_lifecycle::ports::{
     ApplyWrites, LookUpSession, SessionLookup, StoreError, StoreErrorKind, WithoutRetries,
 };
 use session_token::keys::KeysUnavailable;
-use session_token::{Claims, NotVerified, TokenVerifier};
+use session_token::{Claims, InvalidToken, NotVerified, TokenVerifier};
 
 /// Time limits of the authorizer.
 #[derive(Debug, Clone, Copy)]
@@ -122,9 +123,7 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
         let deadline = Deadline::after(self.limit);
         let claims = match self.verifier.verify(token, now).await {
             Ok(claims) => claims,
-            Err(NotVerified::Invalid(why)) => {
-                return Ok(deny(DenyReason::InvalidToken, why, None));
-            }
+            Err(NotVerified::Invalid(why)) => return Ok(self.deny_token(why)),
             Err(NotVerified::Keys(error)) => return Err(error.into()),
         };
         let lookup = self.look_up(&claims, &deadline).await?;
@@ -146,6 +145,19 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
         }
     }
 
+    /// Denies a token that failed a check. The log names the claim and the setting that the check depends
+    /// on, and never a value of the token.
+    fn deny_token(&self, why: InvalidToken) -> Decision {
+        let reason = DenyReason::InvalidToken;
+        let claim = self.verifier.rules().failed_claim(why);
+        let setting = token_setting(why);
+        tracing::info!(%reason, %why, claim, setting, "denied");
+        Decision::Deny {
+            reason,
+            deactivation: None,
+        }
+    }
+
     /// Reads what the table holds about a token.
     async fn look_up(
         &self,
@@ -154,7 +166,7 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
     ) -> Result<SessionLookup, StoreError> {
         let lookup = self
             .table
-            .look_up(&claims.user, &claims.session, &claims.token);
+            .look_up(&claims.user, &claims.session, claims.token.as_ref());
         // After a fast verification, the timeouts of the table are sufficient.
         if deadline.elapsed() < CACHED_KEYS_BUDGET {
             return lookup.await;
@@ -177,7 +189,7 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
             TokenId::parse("-"),
         );
         if let (Ok(user), Ok(session), Ok(token)) = ids
-            && let Err(error) = self.table.look_up(&user, &session, &token).await
+            && let Err(error) = self.table.look_up(&user, &session, Some(&token)).await
         {
             let error = error.error_chain();
             tracing::warn!(
@@ -265,7 +277,7 @@ mod tests {
             &self,
             _: &UserId,
             _: &SessionId,
-            _: &TokenId,
+            _: Option<&TokenId>,
         ) -> Result<SessionLookup, StoreError> {
             sleep(self.read).await;
             let active = SessionSnapshot::Active {
@@ -297,12 +309,7 @@ mod tests {
     async fn decide_with(read: Duration) -> (Result<Decision, AuthorizeError>, Duration) {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let keys = CachedKeys::load(Box::new(SlowKeys), now.into(), LIMITS.keys).await;
-        let rules = TokenRules {
-            algorithm: Algorithm::HS256,
-            issuer: "i".to_owned(),
-            audience: "a".to_owned(),
-            leeway_seconds: 0,
-        };
+        let rules = TokenRules::new(Algorithm::HS256, "i", "a");
         let verifier = TokenVerifier::new(rules, Keys::Cached(keys.unwrap()));
         let table = SlowTable { read };
         let authorize = Authorize::new(table, verifier, Days(30), LIMITS.decision);

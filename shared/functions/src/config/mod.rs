@@ -15,3 +15,4 @@ mod tokens;
 pub use self::authorizer::AuthorizerConfig;
 pub use self::cleanup::{CleanupConfig, ForceCleanupConfig};
 pub use self::stats::StatsConfig;
+pub use self::tokens::token_setting;

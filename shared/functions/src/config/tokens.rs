@@ -1,8 +1,11 @@
 //! Variables for the verification of tokens: rules and keys.
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
-use session_token::TokenRules;
 use session_token::keys::{UnsuitableKey, VerifyingKey};
+use session_token::{
+    AudienceRule, ClaimMapping, ClaimName, ClaimRole, InvalidToken, RequiredClaim, TokenRules,
+    media_type, parse_algorithm,
+};
 
 use crate::environment::Reader;
 use crate::key_sources::{JwksUrl, KeySource, SecretReference};
@@ -10,29 +13,149 @@ use crate::key_sources::{JwksUrl, KeySource, SecretReference};
 /// The variables that set the source of the keys. Exactly one of them must be set.
 const KEY_VARIABLES: [&str; 4] = ["JWT_SECRET", "JWT_SECRET_ARN", "JWT_PUBLIC_KEY", "JWKS_URL"];
 
+/// Value of a claim variable that turns its check off.
+const NONE: &str = "none";
+
+/// Claims by which an issuer marks the kind of a token. They do not tell one API's tokens from another's.
+const KIND_CLAIMS: [&str; 4] = ["token_use", "token_type", "typ", "tty"];
+
 pub(super) fn read(reader: &mut Reader<'_>) -> (Option<TokenRules>, Option<KeySource>) {
     let algorithm = algorithm(reader);
     let keys = key_source(reader, algorithm);
-    let text = |value: &str| Some(value.to_owned());
-    let issuer = reader.required("JWT_ISSUER", "the `iss` of the tokens", text);
-    let expected = "the name of this API in the `aud` of the tokens";
-    let audience = reader.required("JWT_AUDIENCE", expected, text);
+    let issuer = reader.required("JWT_ISSUER", "the `iss` of the tokens", |value| {
+        Some(value.to_owned())
+    });
+    let required = required_claims(reader);
+    let audience = audience(reader, &required);
+    let claims = claims(reader);
+    let types = types(reader);
     let leeway_seconds = reader.number("JWT_LEEWAY_SECONDS", 0, 0..=120);
     let rules = || {
-        Some(TokenRules {
-            algorithm: algorithm?,
-            issuer: issuer?,
-            audience: audience?,
-            leeway_seconds,
-        })
+        let mut rules = TokenRules::new(algorithm?, issuer?, "");
+        rules.audience = audience?;
+        rules.claims = claims;
+        rules.types = types;
+        rules.required = required;
+        rules.leeway_seconds = leeway_seconds;
+        Some(rules)
     };
     (rules(), keys)
+}
+
+/// The variable that a failed check depends on, for the log.
+#[must_use]
+pub const fn token_setting(why: InvalidToken) -> Option<&'static str> {
+    match why {
+        InvalidToken::Algorithm => Some("JWT_ALGORITHM"),
+        InvalidToken::Type => Some("JWT_TYPE"),
+        InvalidToken::Issuer => Some("JWT_ISSUER"),
+        InvalidToken::Audience => Some("JWT_AUDIENCE"),
+        InvalidToken::RequiredClaim(_) | InvalidToken::OtherKind => Some("JWT_REQUIRED_CLAIMS"),
+        InvalidToken::NotYetValid => Some("JWT_LEEWAY_SECONDS"),
+        InvalidToken::MissingClaim(role) | InvalidToken::MalformedClaim(role) => match role {
+            ClaimRole::Issuer => Some("JWT_ISSUER"),
+            ClaimRole::Audience => Some("JWT_AUDIENCE_CLAIM"),
+            ClaimRole::User => Some("JWT_USER_CLAIM"),
+            ClaimRole::Session => Some("JWT_SESSION_CLAIM"),
+            ClaimRole::TokenId => Some("JWT_TOKEN_ID_CLAIM"),
+            ClaimRole::Expiry | ClaimRole::NotBefore | ClaimRole::IssuedAt => None,
+        },
+        InvalidToken::TooLong
+        | InvalidToken::Encoding
+        | InvalidToken::Header
+        | InvalidToken::Critical
+        | InvalidToken::UnknownKey
+        | InvalidToken::Signature
+        | InvalidToken::Payload => None,
+    }
+}
+
+/// Reads which claim means what.
+fn claims(reader: &mut Reader<'_>) -> ClaimMapping {
+    let default = ClaimMapping::default();
+    let mut name = |variable, default| claim_name(reader, variable).unwrap_or(default);
+    ClaimMapping {
+        user: name("JWT_USER_CLAIM", default.user),
+        session: name("JWT_SESSION_CLAIM", default.session),
+        scope: name("JWT_SCOPE_CLAIM", default.scope),
+        auth_time: name("JWT_AUTH_TIME_CLAIM", default.auth_time),
+        client: name("JWT_CLIENT_CLAIM", default.client),
+        token_id: if reader.get("JWT_TOKEN_ID_CLAIM") == Some(NONE) {
+            None
+        } else {
+            claim_name(reader, "JWT_TOKEN_ID_CLAIM").or(default.token_id)
+        },
+    }
+}
+
+fn claim_name(reader: &mut Reader<'_>, variable: &str) -> Option<ClaimName> {
+    let expected = "a claim's name, or a JSON Pointer that begins with /";
+    reader.optional(variable, expected, |name| ClaimName::parse(name).ok())
+}
+
+/// Reads whom tokens must be for. The outer `None` is a problem, the inner one means that the audience is
+/// not checked.
+fn audience(reader: &mut Reader<'_>, required: &[RequiredClaim]) -> Option<Option<AudienceRule>> {
+    if reader.get("JWT_AUDIENCE_CLAIM") == Some(NONE) {
+        let tells_apis_apart = |it: &RequiredClaim| !KIND_CLAIMS.contains(&it.claim.as_str());
+        if !required.iter().any(tells_apis_apart) {
+            reader.problem(
+                "JWT_AUDIENCE_CLAIM is \"none\", which accepts the tokens of every other API of the \
+                 issuer: JWT_REQUIRED_CLAIMS must name a claim that only tokens of this API have, \
+                 such as client_id=… or azp=…"
+                    .to_owned(),
+            );
+        }
+        return Some(None);
+    }
+    let expected =
+        "the name of this API in the `aud` of the tokens, or several separated by commas";
+    let accepted = reader.required("JWT_AUDIENCE", expected, list);
+    let claim = claim_name(reader, "JWT_AUDIENCE_CLAIM");
+    let mut rule = AudienceRule::new(accepted?);
+    if let Some(claim) = claim {
+        rule.claim = claim;
+    }
+    Some(Some(rule))
+}
+
+fn types(reader: &mut Reader<'_>) -> Vec<String> {
+    let expected = "values of the header `typ`, such as at+jwt, separated by commas";
+    reader
+        .optional("JWT_TYPE", expected, list)
+        .unwrap_or_default()
+        .iter()
+        .map(|typ| media_type(typ))
+        .collect()
+}
+
+fn required_claims(reader: &mut Reader<'_>) -> Vec<RequiredClaim> {
+    let expected = "name=value pairs separated by commas, such as token_use=access";
+    let parse = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        let claim = ClaimName::parse(name.trim()).ok()?;
+        let value = value.trim().to_owned();
+        (!value.is_empty()).then_some(RequiredClaim { claim, value })
+    };
+    reader
+        .optional("JWT_REQUIRED_CLAIMS", expected, |value| {
+            list(value)?.iter().map(|pair| parse(pair)).collect()
+        })
+        .unwrap_or_default()
+}
+
+/// Texts separated by commas, none of them empty.
+fn list(value: &str) -> Option<Vec<String>> {
+    let items = value.split(',').map(str::trim);
+    items
+        .map(|item| (!item.is_empty()).then(|| item.to_owned()))
+        .collect()
 }
 
 fn algorithm(reader: &mut Reader<'_>) -> Option<Algorithm> {
     const EXPECTED: &str = "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, \
                             ES256, ES384 or EdDSA";
-    reader.required("JWT_ALGORITHM", EXPECTED, |name| name.parse().ok())
+    reader.required("JWT_ALGORITHM", EXPECTED, parse_algorithm)
 }
 
 /// Reads the source of the keys. `algorithm` is `None` if it is missing or invalid.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_smithy_http_client::Connector;
@@ -16,7 +17,7 @@ use jsonwebtoken::Algorithm;
 use session_domain::Timestamp;
 use session_lifecycle::clock::Deadline;
 use session_token::keys::{
-    BoxError, Fetch, FetchError, FetchKeys, Fetched, InvalidJwks, read_jwks,
+    BoxError, Fetch, FetchError, FetchKeys, Fetched, InvalidJwks, JwkSet, UnusedKeys, read_jwks,
 };
 
 /// Maximum size of a document.
@@ -64,6 +65,8 @@ pub struct JwksEndpoint {
     connector: Connector,
     url: JwksUrl,
     algorithm: Algorithm,
+    /// The keys that the log has named as unused, so that it names them once and not at each fetch.
+    logged: Mutex<UnusedKeys>,
 }
 
 impl JwksEndpoint {
@@ -81,6 +84,7 @@ impl JwksEndpoint {
             connector,
             url,
             algorithm,
+            logged: Mutex::default(),
         }
     }
 
@@ -95,12 +99,21 @@ impl JwksEndpoint {
     /// The keys, with their cache lifetime.
     async fn keys(&self) -> Result<Fetched, Cause> {
         let (document, ttl_seconds) = self.document().await?;
-        let keys = read_jwks(&document, self.algorithm)?;
+        let JwkSet { keys, unused } = read_jwks(&document, self.algorithm)?;
+        self.log_changes(unused);
         // A provider that serves no keys for a moment must not invalidate all tokens.
         if keys.is_empty() {
             return Err(Cause::NoUsableKey(self.algorithm));
         }
         Ok(Fetched { keys, ttl_seconds })
+    }
+
+    fn log_changes(&self, unused: UnusedKeys) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if *logged != unused {
+            unused.log();
+            *logged = unused;
+        }
     }
 
     /// The document, and its cache lifetime in seconds.

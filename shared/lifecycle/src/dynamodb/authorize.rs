@@ -17,13 +17,13 @@ impl LookUpSession for Table {
         &self,
         user: &UserId,
         session: &SessionId,
-        token: &TokenId,
+        token: Option<&TokenId>,
     ) -> Result<SessionLookup, StoreError> {
         let session = RecordKey::session(user, session);
-        let entry = RecordKey::blacklisted_token(user, token);
+        let entry = token.map(|token| RecordKey::blacklisted_token(user, token));
+        let records = [Some(&session), entry.as_ref()].into_iter().flatten();
         let keys = KeysAndAttributes::builder()
-            .keys(key_item(session.item()))
-            .keys(key_item(entry.item()))
+            .set_keys(Some(records.map(|it| key_item(it.item())).collect()))
             .projection_expression([PK, SK, IS_ACTIVE, EXPIRES_AT, DUE_KEY].join(","))
             .consistent_read(true);
         let (items, _) = self
@@ -37,7 +37,7 @@ impl LookUpSession for Table {
             let key = take_key(&mut item).map_err(|it| StoreError::malformed(READING, it))?;
             if key == session {
                 lookup.session = Some(self.snapshot(key, &item));
-            } else if key == entry {
+            } else if Some(&key) == entry.as_ref() {
                 // Its existence is enough; its attributes do not matter.
                 lookup.blacklisted = true;
             } else {

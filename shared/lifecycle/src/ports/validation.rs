@@ -17,12 +17,13 @@ pub struct SessionLookup {
 
 /// Reads what a validation needs.
 pub trait LookUpSession {
-    /// Reads a session, and whether the token is blacklisted, in one consistent request.
+    /// Reads a session, and whether the token is blacklisted, in one consistent request. Without `token`,
+    /// it reads the session only.
     fn look_up(
         &self,
         user: &UserId,
         session: &SessionId,
-        token: &TokenId,
+        token: Option<&TokenId>,
     ) -> impl Future<Output = Result<SessionLookup, StoreError>> + Send;
 }
 

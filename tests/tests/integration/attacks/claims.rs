@@ -119,14 +119,14 @@ async fn rejects_dates_that_are_not_valid_times() {
         ] {
             let token = signer.sign(signer.header(), written(name, value));
             let why = match serde_json::from_str::<Value>(value) {
-                Ok(_) => InvalidToken::MalformedClaim(name),
+                Ok(_) => InvalidToken::MalformedClaim(role(name)),
                 Err(_) => InvalidToken::Payload,
             };
             target.rejects(&token, why).await;
         }
     }
     let token = signer.sign(signer.header(), written("exp", "253402300799.5"));
-    let why = InvalidToken::MalformedClaim("exp");
+    let why = InvalidToken::MalformedClaim(role("exp"));
     target.rejects(&token, why).await;
 }
 
@@ -317,7 +317,7 @@ async fn rejects_identifiers_with_control_characters() {
                 character.to_string(),
             ] {
                 let token = signer.sign(signer.header(), claims_with(name, value).to_string());
-                let why = InvalidToken::MalformedClaim(name);
+                let why = InvalidToken::MalformedClaim(role(name));
                 target.rejects(&token, why).await;
             }
         }
@@ -329,7 +329,7 @@ async fn rejects_identifiers_with_control_characters() {
             json!(null),
         ] {
             let token = signer.sign(signer.header(), claims_with(name, value).to_string());
-            let why = InvalidToken::MalformedClaim(name);
+            let why = InvalidToken::MalformedClaim(role(name));
             target.rejects(&token, why).await;
         }
     }
@@ -391,7 +391,7 @@ async fn rejects_lookalike_issuer_or_audience() {
         let removed = claims.as_object_mut().and_then(|it| it.remove(name));
         assert!(removed.is_some());
         let token = signer.sign(signer.header(), claims.to_string());
-        let why = InvalidToken::MissingClaim(name);
+        let why = InvalidToken::MissingClaim(role(name));
         target.rejects(&token, why).await;
     }
 }
