@@ -35,7 +35,7 @@ impl LookUpSession for Answers {
         &self,
         _: &UserId,
         _: &SessionId,
-        _: &TokenId,
+        _: Option<&TokenId>,
     ) -> Result<SessionLookup, StoreError> {
         Ok(SessionLookup {
             session: self.session.map(Ok),

@@ -130,7 +130,7 @@ impl TokenDesk {
         Ok(Issued {
             token: tokens.map(|tokens| tokens.sign_claims(&claims)),
             claims,
-            algorithm: format!("{:?}", self.trust.issuer().algorithm),
+            algorithm: format!("{:?}", self.trust.issuer().rules().algorithm),
             refused,
         })
     }

@@ -37,6 +37,33 @@ pub struct JwtOptions {
     /// Required value of the claim `aud`.
     #[arg(long, value_name = "AUDIENCE", help = format!("Required value of the claim `aud` [default: {AUDIENCE}]"))]
     pub jwt_audience: Option<String>,
+    /// Accepted values of the header `typ`, separated by commas [default: any but other kinds of JWT]
+    #[arg(long, value_name = "TYPES")]
+    pub jwt_type: Option<String>,
+    /// Claims that a token must have: NAME=VALUE, separated by commas
+    #[arg(long, value_name = "CLAIMS")]
+    pub jwt_required_claims: Option<String>,
+    /// Claim of the user ID, or its JSON Pointer [default: sub]
+    #[arg(long, value_name = "CLAIM")]
+    pub jwt_user_claim: Option<String>,
+    /// Claim of the session ID [default: sid]
+    #[arg(long, value_name = "CLAIM")]
+    pub jwt_session_claim: Option<String>,
+    /// Claim of the token ID, or `none` [default: jti]
+    #[arg(long, value_name = "CLAIM")]
+    pub jwt_token_id_claim: Option<String>,
+    /// Claim of the scopes [default: scope]
+    #[arg(long, value_name = "CLAIM")]
+    pub jwt_scope_claim: Option<String>,
+    /// Claim of the audience, or `none` [default: aud]
+    #[arg(long, value_name = "CLAIM")]
+    pub jwt_audience_claim: Option<String>,
+    /// Claim of the time of authentication [default: auth_time]
+    #[arg(long, value_name = "CLAIM")]
+    pub jwt_auth_time_claim: Option<String>,
+    /// Claim of the client [default: client_id]
+    #[arg(long, value_name = "CLAIM")]
+    pub jwt_client_claim: Option<String>,
     /// Tolerated clock skew for `nbf` and `iat`, 0 to 120 [default: 0]
     #[arg(long, value_name = "SECONDS")]
     pub jwt_leeway_seconds: Option<String>,
@@ -81,7 +108,6 @@ impl JwtOptions {
             Some(given.clone().unwrap_or_else(|| default.to_owned()))
         };
         let usual = if signs_elsewhere { "RS256" } else { "HS256" };
-        // Add a row for each new option of a claim.
         let variables: Vec<_> = [
             ("JWT_SECRET", secret.clone()),
             ("JWT_PUBLIC_KEY", public_key),
@@ -89,6 +115,15 @@ impl JwtOptions {
             ("JWT_ALGORITHM", or(&self.jwt_algorithm, usual)),
             ("JWT_ISSUER", or(&self.jwt_issuer, ISSUER)),
             ("JWT_AUDIENCE", or(&self.jwt_audience, AUDIENCE)),
+            ("JWT_TYPE", self.jwt_type.clone()),
+            ("JWT_REQUIRED_CLAIMS", self.jwt_required_claims.clone()),
+            ("JWT_USER_CLAIM", self.jwt_user_claim.clone()),
+            ("JWT_SESSION_CLAIM", self.jwt_session_claim.clone()),
+            ("JWT_TOKEN_ID_CLAIM", self.jwt_token_id_claim.clone()),
+            ("JWT_SCOPE_CLAIM", self.jwt_scope_claim.clone()),
+            ("JWT_AUDIENCE_CLAIM", self.jwt_audience_claim.clone()),
+            ("JWT_AUTH_TIME_CLAIM", self.jwt_auth_time_claim.clone()),
+            ("JWT_CLIENT_CLAIM", self.jwt_client_claim.clone()),
             ("JWT_LEEWAY_SECONDS", self.jwt_leeway_seconds.clone()),
         ]
         .into_iter()
@@ -107,11 +142,7 @@ impl JwtOptions {
             });
             ServeError::new(problems.collect::<Vec<_>>().join("\n"))
         })?;
-        let issuer = Issuer {
-            algorithm: config.tokens.algorithm,
-            name: config.tokens.issuer,
-            audience: config.tokens.audience,
-        };
+        let issuer = Issuer::new(config.tokens);
         let signer = match secret {
             Some(secret) if is_own => Signer::OwnSecret(Tokens::with(issuer.clone(), secret)),
             Some(secret) => Signer::GivenSecret(Tokens::with(issuer.clone(), secret)),
@@ -143,7 +174,7 @@ impl Trust {
         self.variables.iter().cloned()
     }
 
-    /// Algorithm, issuer and audience of the tokens.
+    /// The issuer of the tokens.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
@@ -158,17 +189,16 @@ impl Trust {
     /// Algorithm, issuer and audience as text.
     #[must_use]
     pub fn summary(&self) -> String {
-        let Issuer {
-            algorithm,
-            name,
-            audience,
-        } = &self.issuer;
+        let rules = self.issuer.rules();
         let signer = match self.signer {
             Signer::OwnSecret(_) => "",
             Signer::GivenSecret(_) => "your secret, ",
             Signer::Elsewhere => "signed elsewhere, ",
         };
-        format!("{signer}{algorithm:?}, iss {name}, aud {audience}")
+        let (algorithm, issuer) = (rules.algorithm, &rules.issuer);
+        let audience = self.issuer.audience();
+        let audience = audience.map_or_else(String::new, |audience| format!(", aud {audience}"));
+        format!("{signer}{algorithm:?}, iss {issuer}{audience}")
     }
 
     /// Signs tokens, if the stack has a secret.

@@ -5,6 +5,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use serde_json::{Value, json};
+use session_token::{ClaimName, TokenRules};
 
 /// Default of the claim `iss`.
 pub const ISSUER: &str = "https://local.example";
@@ -14,39 +15,58 @@ pub const AUDIENCE: &str = "session-cleanup";
 /// The claims that differ between tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer<'a> {
-    /// User ID, the claim `sub`.
+    /// User ID.
     pub user: &'a str,
-    /// Session ID, the claim `sid`.
+    /// Session ID.
     pub session: &'a str,
-    /// Scopes, the claim `scope`.
+    /// Scopes.
     pub scope: &'a str,
-    /// Expiry time, the claim `exp`.
+    /// Expiry time.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Algorithm and claims that all tokens of an authorizer have in common.
+/// Makes tokens that an authorizer with these rules accepts.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    /// Algorithm of the signatures.
-    pub algorithm: Algorithm,
-    /// Issuer, the claim `iss`.
-    pub name: String,
-    /// Audience, the claim `aud`.
-    pub audience: String,
+    rules: TokenRules,
 }
 
 impl Default for Issuer {
     fn default() -> Self {
-        Self {
-            algorithm: Algorithm::HS256,
-            name: ISSUER.to_owned(),
-            audience: AUDIENCE.to_owned(),
-        }
+        Self::new(TokenRules::new(Algorithm::HS256, ISSUER, AUDIENCE))
     }
 }
 
 impl Issuer {
-    /// All claims of a token, with a new `jti`.
+    /// An issuer of tokens that these rules accept.
+    #[must_use]
+    pub const fn new(rules: TokenRules) -> Self {
+        Self { rules }
+    }
+
+    /// The rules.
+    #[must_use]
+    pub const fn rules(&self) -> &TokenRules {
+        &self.rules
+    }
+
+    /// The first accepted audience, if the audience is checked.
+    #[must_use]
+    pub fn audience(&self) -> Option<&str> {
+        let rule = self.rules.audience.as_ref()?;
+        rule.accepted.first().map(String::as_str)
+    }
+
+    /// The header of all tokens.
+    fn header(&self) -> Header {
+        let mut header = Header::new(self.rules.algorithm);
+        if let Some(typ) = self.rules.types.first() {
+            header.typ = Some(typ.clone());
+        }
+        header
+    }
+
+    /// All claims of a token, with a new token ID.
     #[must_use]
     pub fn claims(&self, bearer: Bearer<'_>) -> Value {
         let Bearer {
@@ -55,15 +75,23 @@ impl Issuer {
             scope,
             expires_at,
         } = bearer;
-        json!({
-            "iss": self.name,
-            "aud": self.audience,
-            "sub": user,
-            "sid": session,
-            "jti": random_text(22),
-            "exp": expires_at.timestamp(),
-            "scope": scope,
-        })
+        let rules = &self.rules;
+        let mut claims = json!({ "iss": rules.issuer });
+        let mut set = |name: &ClaimName, value: Value| name.set(&mut claims, value);
+        if let (Some(rule), Some(audience)) = (&rules.audience, self.audience()) {
+            set(&rule.claim, audience.into());
+        }
+        set(&rules.claims.user, user.into());
+        set(&rules.claims.session, session.into());
+        if let Some(token_id) = &rules.claims.token_id {
+            set(token_id, random_text(22).into());
+        }
+        set(&rules.claims.scope, scope.into());
+        for required in &rules.required {
+            set(&required.claim, required.value.clone().into());
+        }
+        claims["exp"] = expires_at.timestamp().into();
+        claims
     }
 }
 
@@ -96,16 +124,13 @@ impl Tokens {
     /// The environment variables of an authorizer that accepts these tokens.
     #[must_use]
     pub fn variables(&self) -> [(&'static str, String); 4] {
-        let Issuer {
-            algorithm,
-            name,
-            audience,
-        } = &self.issuer;
+        let rules = self.issuer.rules();
+        let audience = self.issuer.audience().unwrap_or_default();
         [
-            ("JWT_ALGORITHM", format!("{algorithm:?}")),
+            ("JWT_ALGORITHM", format!("{:?}", rules.algorithm)),
             ("JWT_SECRET", self.secret.clone()),
-            ("JWT_ISSUER", name.clone()),
-            ("JWT_AUDIENCE", audience.clone()),
+            ("JWT_ISSUER", rules.issuer.clone()),
+            ("JWT_AUDIENCE", audience.to_owned()),
         ]
     }
 
@@ -120,7 +145,7 @@ impl Tokens {
     pub fn sign_claims(&self, claims: &Value) -> String {
         let key = EncodingKey::from_secret(self.secret.as_bytes());
         // Signing a JSON object with an HMAC key cannot fail.
-        encode(&Header::new(self.issuer.algorithm), claims, &key).unwrap_or_default()
+        encode(&self.issuer.header(), claims, &key).unwrap_or_default()
     }
 }
 

@@ -43,6 +43,25 @@ impl ClaimName {
         &self.0
     }
 
+    /// Sets the claim in a payload, so that tokens can be made with this mapping. A JSON Pointer creates the objects on its path.
+    pub fn set(&self, payload: &mut Value, value: Value) {
+        let Some(path) = self.0.strip_prefix('/') else {
+            if let Value::Object(claims) = payload {
+                claims.insert(self.0.clone(), value);
+            }
+            return;
+        };
+        let mut place = payload;
+        for name in path.split('/') {
+            let name = name.replace("~1", "/").replace("~0", "~");
+            if !place.is_object() {
+                *place = Value::Object(serde_json::Map::new());
+            }
+            place = &mut place[name];
+        }
+        *place = value;
+    }
+
     fn find<'a>(&self, payload: &'a Value) -> Option<&'a Value> {
         if self.0.starts_with('/') {
             payload.pointer(&self.0)
@@ -309,6 +328,11 @@ mod tests {
             ("/~1top", Some(json!("never found"))),
         ] {
             assert_eq!(name(path).find(&payload), expected.as_ref(), "{path}");
+        }
+        for path in ["https://example.com/sid", "/a~1b/c~0d", "/x"] {
+            let mut made = json!({ "a/b": "replaced" });
+            name(path).set(&mut made, json!("v"));
+            assert_eq!(name(path).find(&made), Some(&json!("v")), "{path}: {made}");
         }
         for invalid in ["", " sid", "sid ", "a\nb", "/a~2b", "/a~"] {
             assert_eq!(

@@ -1,6 +1,6 @@
 //! Parser of JWK Sets (RFC 7517 §5), which selects the keys that may verify tokens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use jsonwebtoken::Algorithm;
@@ -81,11 +81,13 @@ pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<JwkSet, Invali
     if keys.len() > MAX_KEYS {
         return Err(InvalidJwks::TooManyKeys(keys.len()));
     }
+    let exposed = Exposed::of(&keys);
     let mut unused = UnusedKeys::default();
     let mut usable: Vec<UsableKey> = Vec::new();
     for key in keys {
         let kid = key.get("kid").and_then(Kid::read).unwrap_or_default().0;
-        match read_key(key, algorithm) {
+        let is_exposed = exposed.contains(&key, kid.as_deref());
+        match read_key(key, is_exposed, algorithm) {
             Ok((parameters, key)) => {
                 // A key may be listed twice, for instance once per algorithm (RFC 7517 §4.5).
                 let is_same = |it: &UsableKey| it.kid == kid && it.parameters == parameters;
@@ -139,13 +141,17 @@ enum Unused {
 /// Reads a key if everything that it says about its purpose (RFC 7517 §4.1 to §4.4) fits the algorithm.
 fn read_key(
     mut key: Value,
+    is_exposed: bool,
     algorithm: Algorithm,
 ) -> Result<(AlgorithmParameters, VerifyingKey), Unused> {
     use Unused::{Rejected, Skipped};
 
     let member = |name| key.get(name).and_then(Value::as_str);
-    if PRIVATE_MEMBERS.iter().any(|name| key.get(name).is_some()) {
+    if is_private(&key) {
         return Err(Rejected("is private or symmetric"));
+    }
+    if is_exposed {
+        return Err(Rejected("shares its kid or its numbers with a private key"));
     }
     let (kty, crv) = kind(algorithm);
     if member("kty") != Some(kty) {
@@ -187,6 +193,39 @@ fn read_key(
     }
     let key = VerifyingKey::from_parameters(algorithm, &jwk.algorithm).map_err(Rejected)?;
     Ok((jwk.algorithm, key))
+}
+
+/// What the private and symmetric keys of a set reveal: whoever reads the set can sign with their public
+/// counterparts.
+struct Exposed {
+    kids: HashSet<String>,
+    numbers: HashSet<String>,
+}
+
+impl Exposed {
+    fn of(keys: &[Value]) -> Self {
+        let private = || keys.iter().filter(|key| is_private(key));
+        let kid = |key: &Value| key.get("kid").and_then(Kid::read).unwrap_or_default().0;
+        Self {
+            kids: private().filter_map(kid).collect(),
+            numbers: private().filter_map(public_number).collect(),
+        }
+    }
+
+    fn contains(&self, key: &Value, kid: Option<&str>) -> bool {
+        kid.is_some_and(|kid| self.kids.contains(kid))
+            || public_number(key).is_some_and(|number| self.numbers.contains(&number))
+    }
+}
+
+fn is_private(key: &Value) -> bool {
+    PRIVATE_MEMBERS.iter().any(|name| key.get(name).is_some())
+}
+
+/// The number of a public key that no other key has.
+fn public_number(key: &Value) -> Option<String> {
+    let number = key.get("n").or_else(|| key.get("x"))?;
+    number.as_str().map(base64url)
 }
 
 /// A number of a key as base64url without padding (RFC 7518 §2). Some issuers publish it as base64, or

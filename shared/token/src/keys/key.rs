@@ -125,7 +125,7 @@ impl VerifyingKey {
         const NO_POINT: Flaw = "is no point of the algorithm's curve";
         let decode = |text: &str| {
             let number = URL_SAFE_NO_PAD.decode(text);
-            number.map_err(|_| "has a number that is not base64url without padding")
+            number.map_err(|_| "has a number that is not base64url")
         };
         let parsed = match (method(algorithm).ok_or(OTHER_TYPE)?, parameters) {
             (Method::Rsa(method), AlgorithmParameters::RSA(key)) => {

@@ -3,7 +3,7 @@
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_tests::log::LogGuard;
-use session_cleanup_tests::token_factory::{Signer, Target, claims_with, good_claims, usual};
+use session_cleanup_tests::token_factory::{Signer, Target, claims_with, good_claims, role, usual};
 use session_cleanup_tests::{HOUR, NOW, authorizing};
 use session_token::InvalidToken;
 
@@ -373,15 +373,15 @@ async fn rejects_lookalike_issuer_or_audience() {
     let malformed = InvalidToken::MalformedClaim;
     for (name, value, why) in [
         ("aud", json!([]), InvalidToken::Audience),
-        ("aud", json!([null]), malformed("aud")),
-        ("aud", json!([audience, null]), malformed("aud")),
-        ("aud", json!([audience, 1]), malformed("aud")),
-        ("aud", json!([[audience]]), malformed("aud")),
-        ("aud", json!({ "aud": audience }), malformed("aud")),
-        ("aud", json!(true), malformed("aud")),
-        ("iss", json!([issuer]), malformed("iss")),
-        ("iss", json!({ "iss": issuer }), malformed("iss")),
-        ("iss", json!(null), malformed("iss")),
+        ("aud", json!([null]), malformed(role("aud"))),
+        ("aud", json!([audience, null]), malformed(role("aud"))),
+        ("aud", json!([audience, 1]), malformed(role("aud"))),
+        ("aud", json!([[audience]]), malformed(role("aud"))),
+        ("aud", json!({ "aud": audience }), malformed(role("aud"))),
+        ("aud", json!(true), malformed(role("aud"))),
+        ("iss", json!([issuer]), malformed(role("iss"))),
+        ("iss", json!({ "iss": issuer }), malformed(role("iss"))),
+        ("iss", json!(null), malformed(role("iss"))),
     ] {
         let token = signer.sign(signer.header(), claims_with(name, value).to_string());
         target.rejects(&token, why).await;

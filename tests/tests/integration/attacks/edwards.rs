@@ -89,7 +89,7 @@ fn forms(point: &[u8]) -> (serde_json::Value, String) {
 fn is_taken(point: &[u8]) -> bool {
     let (jwk, pem) = forms(point);
     let set = json!({ "keys": [jwk] }).to_string();
-    let keys = read_jwks(set.as_bytes(), Algorithm::EdDSA).unwrap();
+    let keys = read_jwks(set.as_bytes(), Algorithm::EdDSA).unwrap().keys;
     let of_jwk = keys.of(None).next().is_some();
     let of_pem = VerifyingKey::from_pem(Algorithm::EdDSA, &pem).is_ok();
     assert_eq!(of_jwk, of_pem, "{point:02x?}");

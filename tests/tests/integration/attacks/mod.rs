@@ -21,7 +21,9 @@ use session_token::keys::read_jwks;
 /// An authorizer that fetches this JWK Set, and the server of the set.
 async fn target_of_set(algorithm: Algorithm, set: &Value) -> (Target, KeyServer) {
     let server = KeyServer::start(Answer::body(set.to_string())).await;
-    let keys = read_jwks(set.to_string().as_bytes(), algorithm).unwrap();
+    let keys = read_jwks(set.to_string().as_bytes(), algorithm)
+        .unwrap()
+        .keys;
     let name = format!("{algorithm:?}");
     let variables = [
         ("JWT_ALGORITHM", name.as_str()),
