@@ -1,4 +1,4 @@
-//! Adoption of a table: gives every record the index attributes that its state calls for.
+//! Adoption of a table: gives every record the index attributes that its state requires.
 //!
 //! It scans the whole table, which can take longer than one run. A run therefore stores a checkpoint,
 //! and the next run continues there.

@@ -58,7 +58,7 @@ impl JwksUrl {
     }
 }
 
-/// A server of a JWK Set.
+/// A server that publishes a JWK Set.
 #[derive(Debug)]
 pub struct JwksEndpoint {
     connector: Connector,
@@ -67,7 +67,7 @@ pub struct JwksEndpoint {
 }
 
 impl JwksEndpoint {
-    /// A server at `url` that has keys for `algorithm`.
+    /// A server at `url` that publishes keys for `algorithm`.
     #[must_use]
     pub fn new(url: JwksUrl, algorithm: Algorithm) -> Self {
         let connector = Connector::builder();

@@ -86,7 +86,7 @@ impl SecretState {
                 tracing::warn!(error, "the previous secret cannot be used as a key");
                 self.previous = Previous::None;
             }
-            // Nothing says that it has changed, so what is known of it stays valid.
+            // A failed read does not mean a change, so what is known of the version stays valid.
             Err(error @ (SecretError::Call(_) | SecretError::Timeout(_))) => {
                 let error = FetchError::from(error);
                 let chain = error_chain(&error);
