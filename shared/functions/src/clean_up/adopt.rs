@@ -127,7 +127,7 @@ impl<T: AdoptionTable> Run<'_, T> {
     }
 
     /// Continues the last adoption if it is unfinished, or starts a new one. `None` if the checkpoint
-    /// could not be read, because a new adoption would overwrite it.
+    /// could not be read at the moment: the next run may continue from it.
     async fn start_adoption(&self, totals: &mut RunTotals) -> Option<Adoption> {
         let settings = AdoptionSettings {
             shards: self.settings.shards,

@@ -22,7 +22,7 @@ use session_token::keys::{
 /// Maximum size of a document.
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 
-/// Cache lifetime of a set if the server names none.
+/// Cache lifetime of a set if the server specifies none.
 const DEFAULT_TTL_SECONDS: i64 = 300;
 
 /// Maximum cache lifetime, whatever the server says.
