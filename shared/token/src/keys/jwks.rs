@@ -79,7 +79,7 @@ pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<KeySet, Invali
     Ok(KeySet::Named(named))
 }
 
-/// Why a key of a set is not used. The words follow "the key".
+/// Why a key of a set is not used, as the end of a sentence about "the key".
 enum Unused {
     /// It is for another purpose.
     Skipped(&'static str),
