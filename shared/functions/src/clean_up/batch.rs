@@ -267,7 +267,7 @@ impl<T: CleanupTable> Run<'_, T> {
         };
         if !pending.replace(write) {
             let key = &pending.write.key;
-            tracing::error!(record = %key, "a write was rejected although the record calls for it");
+            tracing::error!(record = %key, "a write was rejected although the record requires it");
             totals.counts.failed += 1;
             return None;
         }
