@@ -93,8 +93,8 @@ impl AuthorizerEvent {
     /// The `Authorization` header, if there is exactly one.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
-        // REST APIs send each header in both maps. Of a duplicate header, only the second map has
-        // all values. If the maps disagree, other software might use the other value.
+        // REST APIs send each header in both maps. Only `multiValueHeaders` has all values of a
+        // duplicate header. If the maps differ, other software might use the other value.
         let (both, single) = (&self.multi_value_headers, &self.headers);
         if !both.is_empty() && !single.is_empty() && both != single {
             return None;

@@ -33,8 +33,8 @@ impl<T: Copy> Recent<T> {
 
     /// Returns the last count if it is still valid and there was no cleanup since; otherwise counts.
     ///
-    /// `last_cleanup` must have been read before. Concurrent requests share one count. Errors are not
-    /// cached.
+    /// `last_cleanup` must have been read before this call. Concurrent requests share one count.
+    /// Errors are not cached.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ mod tests {
         DateTime::from_timestamp(NOW + seconds, 0).unwrap()
     }
 
-    /// A table whose count takes ten seconds, and returns how many counts there were.
+    /// A table whose count takes ten seconds and returns how many counts there were.
     struct Table {
         recent: Recent<u64>,
         counts: AtomicU64,

@@ -142,9 +142,10 @@ pub(crate) fn csv(page: Page) -> Result<RawBody, ApiError> {
     Ok(document)
 }
 
-/// A text that no spreadsheet interprets as a formula. A text that starts like a formula, or with a
-/// character that some programs skip before a formula, is prefixed with an apostrophe (OWASP, CSV
-/// Injection). A text that starts with an apostrophe is prefixed too, so distinct texts stay distinct.
+/// Escapes a text so that no spreadsheet interprets it as a formula. A text that starts like a
+/// formula, or with a character that some programs skip before a formula, is prefixed with an
+/// apostrophe (OWASP, CSV Injection). A text that starts with an apostrophe is prefixed too, so
+/// distinct texts stay distinct.
 fn escape_formula(text: &str) -> String {
     const FORMULA_STARTS: [char; 12] = [
         '=', '+', '-', '@', '\'', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',

@@ -1,5 +1,5 @@
-//! Reminder in the output of `cargo test` that it does not run all tests: without `--workspace`, Cargo
-//! selects only the deployed functions, and an alias cannot have the name of a built-in command.
+//! Reminder in the output of `cargo test` that it does not run all tests: without `--workspace`,
+//! Cargo selects only the deployed functions, and an alias cannot replace a built-in command.
 
 #[test]
 #[ignore = "`cargo test` tests only the functions; `cargo test --workspace` runs all tests"]

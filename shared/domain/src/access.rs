@@ -1,9 +1,9 @@
-//! The decision whether a session allows a request.
+//! Decides whether a session allows a request.
 
 use super::{SessionState, Shard, Timestamp};
 
-/// Reason to deny a request. Its sentence is the `error` of the response, and all that the caller
-/// learns.
+/// Reason to deny a request. Its sentence is the `error` of the response. The caller learns nothing
+/// else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DenyReason {
     /// No `Authorization` header, or not one of the form `Bearer <token>`.

@@ -3,7 +3,7 @@
 use super::{Days, ItemKey, Shards, Timestamp};
 
 /// Lifetime of a checkpoint. An adoption that continued later would miss what applications have
-/// written since to the part that was already read.
+/// written in the meantime to the part that was already read.
 const VALID_SECONDS: i64 = 24 * 3_600;
 
 /// Maximum difference between the clocks of two hosts.
@@ -43,7 +43,7 @@ pub enum SegmentProgress {
 }
 
 impl AdoptionCheckpoint {
-    /// Checkpoint of an adoption that has read nothing of its `segments`.
+    /// Checkpoint of a new adoption, which has read nothing yet.
     #[must_use]
     pub fn start(segments: u16, settings: AdoptionSettings, now: Timestamp) -> Self {
         Self {

@@ -74,8 +74,8 @@ pub enum WriteOp {
     Delete {
         /// Kind of the record.
         kind: Kind,
-        /// Latest `deactivated_at` of a session, or `expires_at` of a token, for which the record is
-        /// deleted.
+        /// The `deactivated_at` of a session, or the `expires_at` of a token, must not be later
+        /// than this.
         ended_by: Timestamp,
     },
     /// Repairs the index attributes and the `ttl` of a record.
@@ -98,7 +98,7 @@ pub enum WriteOp {
 }
 
 impl Record {
-    /// Whether `due_key`, `due_at` and `ttl` match this due entry, whatever the shard.
+    /// Whether `due_key`, `due_at` and `ttl` match this due entry. The shard may differ.
     #[must_use]
     pub fn index_matches(&self, due: &DueEntry) -> bool {
         matches!(self.due_key, Some(DueKey::List(list)) if list.action == due.action)
@@ -198,8 +198,9 @@ impl ConditionalWrite {
         Self { key, op }
     }
 
-    /// Whether a record has the values that this write sets. After a lost response, this shows whether
-    /// the write happened. Another writer's values would differ in the reason or the second.
+    /// Whether a record has the values that this write sets. After a lost response, this shows
+    /// whether the write happened. Another writer's values usually differ in the reason or the
+    /// second.
     #[must_use]
     pub fn is_reflected_in(&self, found: &Record) -> bool {
         match &self.op {

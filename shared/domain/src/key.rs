@@ -41,13 +41,14 @@ pub struct ItemKey {
 }
 
 impl ItemKey {
-    /// Whether the item is in a user's partition. The stack itself uses all other partitions.
+    /// Whether the item is in a user's partition. Reports and the checkpoint of an adoption are
+    /// not.
     #[must_use]
     pub fn is_of_a_user(&self) -> bool {
         self.partition.len() > USER.len() && self.partition.starts_with(USER)
     }
 
-    /// Kind of the record. `None` if the key is not a record's.
+    /// Kind of the record. `None` if the key does not belong to a record.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| {
@@ -65,8 +66,8 @@ impl fmt::Display for ItemKey {
 
 /// Primary key of a session, a refresh token or a blacklisted token.
 ///
-/// A partition key contains one user ID, and a sort key one other ID. Each ID ends where the key ends,
-/// so a `#` inside an ID cannot lead to another record.
+/// A partition key contains one user ID, and a sort key one other ID. Each ID ends where the key
+/// ends, so an ID that contains `#` cannot form the key of another record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordKey {
     item: ItemKey,
@@ -117,13 +118,13 @@ impl RecordKey {
         }
     }
 
-    /// The key as an item's.
+    /// The key as an [`ItemKey`].
     #[must_use]
     pub const fn item(&self) -> &ItemKey {
         &self.item
     }
 
-    /// Converts the key into an item's.
+    /// Converts the key into an [`ItemKey`].
     #[must_use]
     pub fn into_item(self) -> ItemKey {
         self.item

@@ -1,7 +1,7 @@
 //! Sessions and tokens as data, and the decisions about them. No I/O, no clock, no AWS types.
 //!
-//! [`RetentionPolicy::next_action`] decides what happens to a record next. The authorizer, the cleanup,
-//! its dry run, the repair of the index and the model of the tests all use it.
+//! [`RetentionPolicy::next_action`] decides what happens to a record next. The authorizer, the
+//! cleanup, its dry run, the repair of the index and the model in the tests all use it.
 //!
 //! ```
 //! use session_domain::{Days, NextAction, RecordState, RetentionPolicy, SessionState, Timestamp};

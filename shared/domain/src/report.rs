@@ -174,7 +174,7 @@ impl CleanupReport {
         (Self::time_text(time) == text).then_some(time)
     }
 
-    /// A time in the format of reports, whose text order is the time order.
+    /// A time in the format of reports. Sorting these texts sorts the times.
     #[must_use]
     pub fn time_text(time: DateTime<Utc>) -> String {
         time.to_rfc3339_opts(SecondsFormat::Millis, true)

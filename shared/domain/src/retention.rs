@@ -1,4 +1,4 @@
-//! The decision what happens to a record, and when.
+//! Decides what happens to a record, and when.
 
 use super::{Action, Days, DueEntry, Hours, RecordState, SessionState, Timestamp};
 
@@ -60,7 +60,8 @@ impl RetentionPolicy {
         }
     }
 
-    /// Decides what happens at `now` to a record with this state. All other code asks this function.
+    /// Decides what happens at `now` to a record with this state. All other code calls this
+    /// function.
     pub fn next_action(&self, state: &RecordState, now: Timestamp) -> NextAction {
         let due = self.due_entry(state);
         let at = match due.action {
@@ -74,8 +75,8 @@ impl RetentionPolicy {
         }
     }
 
-    /// The latest due time for which this action is due at `now`. A query of the due index with this
-    /// limit selects the same records as [`next_action`].
+    /// The latest `due_at` of the records for which this is the next action at `now`. A query of
+    /// the due index with this limit selects the same records as [`next_action`].
     ///
     /// [`next_action`]: Self::next_action
     #[must_use]

@@ -43,7 +43,7 @@ pub enum RecordState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The authorizer validated a token of the session after its expiry.
+    /// The authorizer validated a token of the session after the session's expiry.
     ExpiredOnValidation,
     /// The cleanup found the session after its expiry.
     ExpiredByCleanup,

@@ -27,7 +27,7 @@ impl Timestamp {
     /// Parses a stored number of seconds.
     ///
     /// Fractions of a second are rounded up, so that nothing is due too early. A comparison of the
-    /// result with whole seconds then equals a comparison of the stored number.
+    /// result with whole seconds gives the same result as one of the stored number.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ fn parse_ceil(number: &str) -> Option<i64> {
     Some(whole.saturating_add(more.into()))
 }
 
-/// Converts a whole number to an integer. `None` if it is not finite. Numbers outside `i64` saturate.
+/// Converts a float to an integer. `None` if it is not finite. Numbers outside `i64` saturate.
 fn saturated(number: f64) -> Option<i64> {
     #[expect(
         clippy::cast_possible_truncation,

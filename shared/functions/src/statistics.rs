@@ -69,8 +69,8 @@ pub async fn coverage<T: DescribeTable + ReadReports + Sync>(
     } = table.describe().await?;
     let mut unindexed = indexed_items.map(|indexed| items.saturating_sub(indexed));
     if let Some(count @ 1..) = unindexed {
-        // This count is current, and DynamoDB's is up to six hours old. So reports since then can
-        // hide as many unindexed items.
+        // This count is current, but DynamoDB's counts are up to six hours old. Each report that
+        // was stored since then hides one unindexed item.
         let reports = table.count_reports(count).await?;
         unindexed = Some(count.saturating_sub(reports));
     }

@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::environment::Environment;
 
 /// Crates that log at the configured level. All other crates log at WARN or above, whatever the
-/// level: below, the SDK and the Lambda runtime log whole requests, with their tokens.
+/// level: at lower levels, the SDK and the Lambda runtime log whole requests, with their tokens.
 const OWN_CRATES: [&str; 9] = [
     "session_domain",
     "session_functions",

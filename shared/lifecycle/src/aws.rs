@@ -21,8 +21,8 @@ pub struct CallPolicy {
 }
 
 impl CallPolicy {
-    /// For requests of users. The authorizer has five seconds and makes at most two calls: the second
-    /// one deactivates an expired session.
+    /// For requests of users. The authorizer has five seconds for one read and, if the session has
+    /// expired, at most two writes, each of one attempt.
     pub const INTERACTIVE: Self = Self {
         attempt_timeout: Duration::from_secs(1),
         operation_timeout: Duration::from_millis(2_200),
@@ -34,8 +34,8 @@ impl CallPolicy {
         operation_timeout: Duration::from_secs(5),
         max_attempts: 4,
     };
-    /// For a run of the cleanup, which retries on its own until its deadline. The SDK must not retry:
-    /// the run could not tell that a response was lost, and would not slow down when throttled.
+    /// For a run of the cleanup, which retries on its own until its deadline. The SDK must not
+    /// retry: the run would not notice a lost response, and would not slow down when throttled.
     pub const BATCH: Self = Self {
         attempt_timeout: Duration::from_secs(2),
         operation_timeout: Duration::from_secs(2),

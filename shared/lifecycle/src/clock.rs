@@ -18,7 +18,7 @@ pub fn until(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
-/// A time limit, and the time that has elapsed of it.
+/// A time limit that measures how much of it has elapsed.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     start: Instant,

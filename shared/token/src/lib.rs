@@ -25,7 +25,8 @@
 //!   [`keys::FetchKeys`].
 //! - [`json`]: strict JSON objects, which reject duplicate names.
 //!
-//! There is no network access and no clock here. The sources of keys are in `session_functions`.
+//! The crate has no network access and reads no clock. The sources of keys are in
+//! `session_functions`.
 
 mod claims;
 pub mod json;

@@ -89,7 +89,7 @@ function redrawChart() {
         setText('readout', '');
         return;
     }
-    // The clock of this device may be slower than the clock of the API.
+    // The clock of this device may be behind the clock of the API.
     const now = Math.max(Date.now(), startOf(charted.at(-1)));
     const gaps = findGaps(charted, statistics?.schedule, now);
     setText('chart-summary', chartSummary(charted, known.dryRuns, gaps));

@@ -6,7 +6,7 @@ const api = createApi(location.pathname.replace(/\/+$/, ''));
 let timer = 0;
 let refreshing = null;
 let refreshedAt = 0;
-// Number of the current token. Responses to an earlier token are not shown.
+// Changes with each token. Responses to requests with an earlier token are not shown.
 let visit = 0;
 
 function showSignIn(words) {

@@ -2,7 +2,7 @@
 
 const deletedBy = (it) => it.sessions_deleted + it.refresh_tokens_deleted + it.blacklisted_tokens_deleted;
 
-/** Text from outside. Bidirectional control characters in it could reorder the text around it. */
+/** Replaces bidirectional control characters in text from outside, which could reorder the text around it. */
 const others = (text) => text.replace(/\p{Bidi_Control}/gu, '\ufffd');
 
 function startedBy({ trigger, requested_by: user }) {
@@ -22,7 +22,7 @@ function asides(report) {
 }
 
 /**
- * Outcome of a run, in the same words wherever it is shown. `signs` contains those of `failed`, `attention` (malformed
+ * Outcome of a run, in the same words everywhere. `signs` contains those of `failed`, `attention` (malformed
  * records, which need manual correction) and `incomplete` that apply. `parts` are the words, each with its kind, `also`
  * has the details, and `said` is the whole text.
  */
@@ -60,13 +60,13 @@ const startOf = (run) => Date.parse(run.started_at);
 // DynamoDB updates its item count about every six hours.
 const COUNT_AGE_MS = 6 * 3_600_000;
 
-/** Number of items outside the due index, or 0 if the age of DynamoDB's count explains them. */
+/** Number of items outside the due index, or 0 if they are at most 1 %, because DynamoDB's counts may be old. */
 function unseenItems({ unindexed_items: unindexed, table_items: items }) {
     const many = Number.isFinite(unindexed) && unindexed > 0 && unindexed > (Number.isFinite(items) ? items : 0) / 100;
     return many ? unindexed : 0;
 }
 
-/** Sentence about these items, to follow a colon, or an empty string. */
+/** Sentence about the items outside the due index, to follow a colon, or an empty string. */
 function unseenSentence(statistics) {
     const unseen = unseenItems(statistics);
     if (unseen === 0) return '';
@@ -75,7 +75,7 @@ function unseenSentence(statistics) {
         + '(DynamoDB’s own count, up to six hours old).';
 }
 
-/** Advice about these items. DynamoDB's count shows an adoption only later, so a recent adoption is not advised again. */
+/** Advice about those items. DynamoDB's count shows an adoption only later, so a recent adoption is not advised again. */
 function adoptWords(reports, now) {
     const adoption = reports.find((it) => !it.dry_run && it.adopted > 0 && now - startOf(it) < COUNT_AGE_MS);
     if (!adoption) {

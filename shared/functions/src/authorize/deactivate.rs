@@ -10,7 +10,7 @@ use session_lifecycle::clock::Deadline;
 use session_lifecycle::ports::{ApplyWrites, Outcome, StoreError, StoreErrorKind, WithoutRetries};
 use tokio::time::{sleep, timeout};
 
-/// Maximum number of attempts. The cleanup deactivates what is left.
+/// Maximum number of attempts. If all fail, the cleanup deactivates the session.
 const MAX_ATTEMPTS: u32 = 2;
 
 /// Delay between two attempts.

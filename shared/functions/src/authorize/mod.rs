@@ -41,16 +41,16 @@ pub struct TimeLimits {
 }
 
 impl TimeLimits {
-    /// Limits for a waiting user. The timeout of the function is longer than `decision`, so that the
-    /// function can report why it made no decision.
+    /// Limits for requests of users. The timeout of the function is longer than `decision`, so that
+    /// the function can report why it made no decision.
     pub const INTERACTIVE: Self = Self {
         decision: Duration::from_millis(4_500),
         keys: Duration::from_secs(3),
     };
 }
 
-/// Maximum time to get cached keys. The timeouts of the table leave this much of
-/// [`TimeLimits::INTERACTIVE`].
+/// Maximum time to get cached keys. The timeouts of the table leave this part of
+/// [`TimeLimits::INTERACTIVE`] unused.
 const CACHED_KEYS_BUDGET: Duration = Duration::from_millis(100);
 
 /// The operation that reads a session, as errors name it.

@@ -1,4 +1,4 @@
-//! Adoption of a table: gives every record the index attributes that its state calls for.
+//! Adoption of a table: gives every record the index attributes that its state requires.
 //!
 //! It scans the whole table, which can take longer than one run. A run therefore stores a checkpoint,
 //! and the next run continues there.
@@ -127,7 +127,7 @@ impl<T: AdoptionTable> Run<'_, T> {
     }
 
     /// Continues the last adoption if it is unfinished, or starts a new one. `None` if the checkpoint
-    /// could not be read, because a new adoption would overwrite it.
+    /// could not be read at the moment: the next run may continue from it.
     async fn start_adoption(&self, totals: &mut RunTotals) -> Option<Adoption> {
         let settings = AdoptionSettings {
             shards: self.settings.shards,

@@ -39,7 +39,7 @@ impl<T: CleanupTable> Run<'_, T> {
         self.mode == Mode::Predict || self.malformed.are_frequent()
     }
 
-    /// Reads records on `list` and returns the writes that they call for.
+    /// Reads records on `list` and returns the writes that they require.
     async fn read_and_decide(
         &self,
         list: DueList,
@@ -267,14 +267,14 @@ impl<T: CleanupTable> Run<'_, T> {
         };
         if !pending.replace(write) {
             let key = &pending.write.key;
-            tracing::error!(record = %key, "a write was rejected although the record calls for it");
+            tracing::error!(record = %key, "a write was rejected although the record requires it");
             totals.counts.failed += 1;
             return None;
         }
         Some(pending)
     }
 
-    /// Counts a write that the table rejected permanently or that failed too often.
+    /// Counts a record whose write was rejected permanently or failed too often.
     fn record_failed(
         &self,
         write: &ConditionalWrite,
@@ -295,7 +295,7 @@ impl<T: CleanupTable> Run<'_, T> {
         self.log_failed(&write.key, &error);
     }
 
-    /// The write that a record calls for: its next action, or the repair of its index attributes.
+    /// The write that a record requires: its next action, or the repair of its index attributes.
     fn next_write(&self, record: &Record, reason: WriteReason) -> Option<ConditionalWrite> {
         match reason {
             WriteReason::Due(_) => self.due_write(record).or_else(|| self.index_repair(record)),

@@ -19,7 +19,7 @@ const CONCURRENT_LISTS: usize = 8;
 enum WorkItem {
     /// Records to process.
     Batch(DueList, Vec<RecordKey>),
-    /// What the read itself counted.
+    /// Totals of the read itself.
     PageTotals(RunTotals),
 }
 
@@ -28,7 +28,7 @@ const fn concurrent_batches(action: Action) -> usize {
     match action {
         Action::Deactivate => 8,
         // The response to a deletion contains the deleted record (up to 400 KB), because only that
-        // tells who deleted it. Two batches of 25 in flight are 20 MB.
+        // shows which run deleted it. Two batches of 25 in flight are 20 MB.
         Action::Delete => 2,
     }
 }
@@ -115,8 +115,8 @@ impl<T: CleanupTable> Run<'_, T> {
     }
 }
 
-/// An entry that moves while a page is read can be on the page twice, and DynamoDB rejects a batch that
-/// names a record twice.
+/// Removes repeated keys. An entry that moves while a page is read can be on the page twice, and
+/// DynamoDB rejects a batch that names a record twice.
 fn without_repeats(mut keys: Vec<RecordKey>) -> Vec<RecordKey> {
     let mut seen = HashSet::with_capacity(keys.len());
     keys.retain(|key| seen.insert(key.clone()));

@@ -38,7 +38,8 @@ pub(super) struct MalformedRecords {
     not_moved: AtomicUsize,
 }
 
-/// Keys are tracked by their hash, which keeps the memory small for a million of them.
+/// The records by the hash of their key, which keeps the memory small for a million of them, and the
+/// queued moves.
 #[derive(Default)]
 struct State {
     found: HashSet<u64>,

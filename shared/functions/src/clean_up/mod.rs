@@ -11,8 +11,8 @@
 //! counts, and the keys of malformed records until it has moved them, so its memory use does not grow
 //! with the due lists. A run can stop at any point: the remaining work stays on the due lists.
 //!
-//! A due page reaches the table in six calls: `process_due_lists` → `process_action` → `read_list` →
-//! `process_batch` → `execute` → `write_batch`.
+//! From a page of a due list to the write, there are six functions: `process_due_lists` →
+//! `process_action` → `read_list` → `process_batch` → `execute` → `write_batch`.
 //!
 //! | module | responsibility |
 //! | --- | --- |
@@ -91,7 +91,7 @@ pub struct CleanupRequest {
     pub adopt: bool,
     /// How long due deletions are left to native TTL.
     pub sweep_grace: Hours,
-    /// When the run started: its `now` until it ends.
+    /// Start time of the run. All its decisions use this time as `now`.
     pub started_at: DateTime<Utc>,
     /// How long the run may start new work.
     pub time_limit: Duration,
@@ -101,7 +101,7 @@ pub struct CleanupRequest {
 #[derive(Debug, thiserror::Error)]
 #[error("the cleanup {} could not finish", report.run_id)]
 pub struct CleanupFailed {
-    /// What the run did before. This report is stored like every other.
+    /// What the run did before the error. This report is stored like any other.
     pub report: Box<CleanupReport>,
     /// The first error that a retry could not solve.
     #[source]

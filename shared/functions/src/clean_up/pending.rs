@@ -9,10 +9,11 @@ const MAX_FAILURES: u32 = 12;
 /// A write whose outcome is not known yet.
 pub(super) struct PendingWrite {
     pub(super) write: ConditionalWrite,
-    /// An earlier attempt may have succeeded: its response was lost. If the condition now fails, the
-    /// record tells whether it did.
+    /// Whether an earlier attempt may have succeeded, because its response was lost. If the
+    /// condition now fails, the record shows whether it did.
     pub(super) outcome_unknown: bool,
-    /// The condition failed once, although the record called for exactly this write when it was read.
+    /// Whether the condition failed once although the record required exactly this write when it
+    /// was read.
     pub(super) rejected_once: bool,
     /// Failed attempts, without throttled ones.
     failures: u32,
@@ -53,9 +54,9 @@ impl PendingWrite {
         self.outcome_unknown |= error.outcome_unknown();
     }
 
-    /// Replaces the write with what the record calls for now. Returns `false` if that is the same write
-    /// for the second time: the record may have changed between write and read once, but a condition
-    /// that fails twice on a record that fulfils it will not succeed.
+    /// Replaces the write with what the record requires now. Returns `false` if that is the same
+    /// write for the second time: the record may have changed between write and read once, but a
+    /// condition that fails twice on a record that fulfils it will not succeed.
     pub(super) fn replace(&mut self, write: ConditionalWrite) -> bool {
         let is_same = write == self.write;
         if is_same && self.rejected_once {

@@ -19,8 +19,8 @@ const INCREASE_PER_SECOND: f64 = 1.0 / 16.0;
 /// default limit. The speed of a run that has just started says nothing about the table.
 const MIN_DISCOVERED_RATE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 
-/// Limits the table's write units per second. The rate halves when the table throttles and grows a little
-/// each second that it does not, so that sign-ins have priority over the cleanup.
+/// Limits the table's write units per second. The rate halves when the table throttles and grows a
+/// little each second that it does not, so that logins have priority over the cleanup.
 ///
 /// A write of up to 1 KB consumes one unit, and a write of 400 KB consumes 400. The units of a batch are
 /// known only from its response. A batch therefore acquires the average of earlier writes, and the next
@@ -28,8 +28,8 @@ const MIN_DISCOVERED_RATE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 pub(super) struct AdaptiveRateLimiter {
     /// The configured limit in units per second.
     configured: Option<NonZeroU32>,
-    /// Without a configured limit, the first throttling sets one: the run's rate until then. The rate
-    /// continues from there and may exceed it later.
+    /// The limiter of the full rate. Without a configured limit, the first throttling creates it
+    /// with the run's rate until then, which the rate may exceed later.
     limiter: OnceLock<RateLimiter<NotKeyed, InMemoryState, MonotonicClock>>,
     /// Maximum number of writes per batch.
     max_batch: NonZeroU32,

@@ -13,7 +13,7 @@ use session_lifecycle::ports::StoreError;
 /// How often a run logs its progress, and an adoption stores its checkpoint.
 pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the log has of a run so far.
+/// What a run has logged so far.
 #[derive(Default)]
 pub(super) struct ProgressLog {
     /// When progress was last logged, in milliseconds since the run started.
@@ -55,7 +55,7 @@ impl<T: CleanupTable> Run<'_, T> {
         );
     }
 
-    /// Logs a failed record: the first ones of a run.
+    /// Logs a failed record, if it is one of the first [`CleanupReport::NAMED_RECORDS`] of a run.
     pub(super) fn log_failed(&self, key: &ItemKey, error: &StoreError) {
         if self.progress.failed.fetch_add(1, Ordering::Relaxed) < CleanupReport::NAMED_RECORDS {
             let error = error.error_chain();

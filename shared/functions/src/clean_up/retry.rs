@@ -56,8 +56,8 @@ impl<T: CleanupTable> Run<'_, T> {
         }
     }
 
-    /// Repeats a read with growing pauses until it succeeds. Returns `None`, and notes the reason in
-    /// `totals`, if the time ran out or the error is permanent.
+    /// Repeats a read with growing delays until it succeeds. Returns `None`, and notes the reason
+    /// in `totals`, if the time ran out or the error is permanent.
     pub(super) async fn retry<V, F>(
         &self,
         totals: &mut RunTotals,

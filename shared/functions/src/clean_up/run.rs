@@ -18,8 +18,7 @@ use session_lifecycle::ports::ApplyWrites;
 pub(super) enum Mode {
     /// Sends them to the table.
     Apply,
-    /// Counts them: a dry run. The record is always read first because no condition of a write
-    /// checks it.
+    /// Counts them, in a dry run. Records are always read first, because no write checks them.
     Predict,
 }
 

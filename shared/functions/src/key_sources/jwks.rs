@@ -23,7 +23,7 @@ use session_token::keys::{
 /// Maximum size of a document.
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 
-/// Cache lifetime of a set if the server names none.
+/// Cache lifetime of a set if the server specifies none.
 const DEFAULT_TTL_SECONDS: i64 = 300;
 
 /// Maximum cache lifetime, whatever the server says.
@@ -59,7 +59,7 @@ impl JwksUrl {
     }
 }
 
-/// A server of a JWK Set.
+/// A server that publishes a JWK Set.
 #[derive(Debug)]
 pub struct JwksEndpoint {
     connector: Connector,
@@ -70,7 +70,7 @@ pub struct JwksEndpoint {
 }
 
 impl JwksEndpoint {
-    /// A server at `url` that has keys for `algorithm`.
+    /// A server at `url` that publishes keys for `algorithm`.
     #[must_use]
     pub fn new(url: JwksUrl, algorithm: Algorithm) -> Self {
         let connector = Connector::builder();

@@ -84,9 +84,9 @@ with_counts!(define_metrics [
     MalformedRecords: Count;
     /// How long a scheduled run has been overdue.
     CleanupOverdue: Seconds;
-    /// Number of the last scheduled runs, without a break, that ended with work left.
+    /// Number of consecutive scheduled runs, from the newest back, that ended with work left.
     IncompleteRuns: Count;
-    /// Number of the last scheduled runs, without a break, that failed on a record.
+    /// Number of consecutive scheduled runs, from the newest back, with failed records.
     RunsWithFailures: Count;
 ]);
 

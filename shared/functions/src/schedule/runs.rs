@@ -6,14 +6,14 @@ use super::Schedule;
 use session_domain::{CleanupReport, Trigger};
 use session_lifecycle::ports::{ReadReports, ReportCursor, ReportFilter, StoreError};
 
-/// How late a run may start without being overdue. Lambda retries an event for one hour.
+/// How late a run may start before it is overdue. Lambda retries an event for one hour.
 const MAX_DELAY: TimeDelta = TimeDelta::hours(1);
 
 /// Number of successful runs that are examined. Usually they are the newest reports.
 const EXAMINED_RUNS: u8 = 3;
 
-/// Page size of the further pages, which are read if runs failed. A page reads at most 200 reports,
-/// and skips those of manual runs and of the API.
+/// Size of the pages after the first one, which are read if runs failed. A page reads at most 200
+/// reports, and skips those of manual runs and of the API.
 const PAGE_SIZE: u8 = 50;
 
 /// Maximum number of pages.
@@ -22,8 +22,8 @@ const MAX_PAGES: usize = 5;
 /// The last scheduled runs, according to their reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScheduledRuns {
-    /// Start time of the last run. If no run was found, a time that a run, if there was one,
-    /// started before. `None` if that is unknown, too.
+    /// Start time of the last run. If no run was found, the time back to which the reports were
+    /// searched: a run, if there was one, started earlier. `None` if that is unknown, too.
     pub last: Option<DateTime<Utc>>,
     /// The same for the last successful run.
     pub last_success: Option<DateTime<Utc>>,

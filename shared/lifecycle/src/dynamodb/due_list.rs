@@ -28,7 +28,7 @@ const PAGE: i32 = 1_000;
 /// limit from reading more than it returns.
 const COUNTED_PAGE: i32 = 10_000;
 
-/// Number of entries in which the oldest session of a list is searched.
+/// Maximum number of entries that are searched for the oldest session of a list.
 const OLDEST_PAGE: i32 = 25;
 
 impl Table {
@@ -166,7 +166,7 @@ impl CountRecords for Table {
         if let DueKey::Malformed(_) = due_key {
             return by_service(query).await.map_err(|failed| failed.error);
         }
-        // Tokens and foreign items are on the lists, too. Only sessions count.
+        // Tokens and other items are on the lists, too. Only sessions are counted.
         if self.filters_index.load(Ordering::Relaxed) {
             let filtered = query
                 .clone()

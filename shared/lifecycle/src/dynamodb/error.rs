@@ -17,7 +17,7 @@ const THROTTLED: [&str; 6] = [
     "LimitExceededException",
 ];
 
-/// Server error codes of single statements. For a whole request, the HTTP status tells: 500 or more.
+/// Server error codes of single statements. A whole request has an HTTP status of 500 or more.
 const FAILURES: [&str; 4] = [
     "InternalServerError",
     "InternalFailure",
@@ -25,10 +25,10 @@ const FAILURES: [&str; 4] = [
     "ServiceUnavailableException",
 ];
 
-/// A transaction was writing the same record.
+/// Conflict codes: a transaction was writing the same record.
 const CONFLICTS: [&str; 2] = ["TransactionConflict", "TransactionConflictException"];
 
-/// The record of a statement cannot be changed as requested.
+/// Codes of single statements whose record cannot be changed as requested.
 const RECORD_REJECTED: [&str; 3] = [
     "ValidationError",
     "ItemCollectionSizeLimitExceeded",

@@ -34,7 +34,7 @@ struct ReportItem {
     error: Option<String>,
 }
 
-/// Why an item is not a report.
+/// Error of an item that is not a report.
 #[derive(Debug, thiserror::Error)]
 enum InvalidReport {
     #[error("an attribute is missing or has another type")]
@@ -178,7 +178,7 @@ mod tests {
         })
     }
 
-    /// The stored form, written out: reports of all versions are in the same table.
+    /// The stored form, attribute by attribute: the table contains reports of all versions.
     fn stored() -> Item {
         item([
             ("pk", text("CLEANUP")),

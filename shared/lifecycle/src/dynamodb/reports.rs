@@ -23,7 +23,7 @@ const PAGE: i32 = 50;
 /// Maximum number of pages per call. A filter may drop all items of a page.
 const MAX_PAGES: usize = 4;
 
-/// Maximum number of pages in which the last run is searched. All of them may be dry runs.
+/// Maximum number of pages that are searched for the last run. They may contain only dry runs.
 const LAST_RUN_PAGES: usize = 20;
 
 /// Longest sort key of DynamoDB, in bytes.
@@ -78,7 +78,7 @@ impl ReadReports for Table {
                 .expression_attribute_names("#trigger", "trigger")
                 .expression_attribute_values(":trigger", text(trigger.as_str()))
                 .limit(PAGE),
-            // One more than requested: it tells whether there is a next page.
+            // One more than requested, to find out whether there is a next page.
             None => query.limit(i32::from(limit) + 1),
         };
         let limit = usize::from(limit);
@@ -184,7 +184,7 @@ impl Pages {
     }
 }
 
-/// A cursor is the sort key of a report. That key need not belong to a report that can be read.
+/// A cursor is the sort key of a report. The report itself may no longer exist.
 impl ReportCursor {
     /// Parses the text of a cursor.
     #[must_use]

@@ -185,7 +185,7 @@ pub(super) fn statement(
                     built.require(EXPIRES_AT, "<=", time(*ended_by));
                 }
             }
-            // Deleting a missing item succeeds. The returned item tells whether this statement deleted it.
+            // Deleting a missing item succeeds. The returned item shows that one was deleted.
             built.text.push_str(" RETURNING ALL OLD *");
         }
     }

@@ -68,7 +68,7 @@ impl StoreError {
         }
     }
 
-    /// An operation that needs a record found it malformed.
+    /// Error of an operation that needs this record, which is malformed.
     #[must_use]
     pub fn malformed(operation: &'static str, record: MalformedRecord) -> Self {
         Self::new(StoreErrorKind::Malformed, operation, record)

@@ -1,8 +1,8 @@
 //! Interfaces that the use cases depend on: one trait per capability.
 //!
-//! The traits are cut like the functions' IAM policies, so a use case cannot do what its function is
-//! not allowed to do. [`Table`](crate::Table) implements all of them. There is one module per
-//! consumer; everything is re-exported here.
+//! The traits correspond to the functions' IAM permissions, so a use case cannot do what its
+//! function is not allowed to do. [`Table`](crate::Table) implements all of them. There is one
+//! module per consumer; everything is re-exported here.
 
 mod cleanup;
 mod error;
@@ -48,7 +48,7 @@ pub enum Outcome {
     /// A deletion found no record.
     Gone,
     /// The condition failed: either the record's attributes did not allow the write, or the record
-    /// does not exist. Read the record to tell the two apart.
+    /// does not exist. Read the record to find out which.
     ConditionFailed,
     /// The store failed.
     Failed(StoreError),

@@ -45,7 +45,7 @@ pub trait CountRecords {
         range: DueRange,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// When the first session on a due list is due. Only the first few entries are searched.
+    /// Time when the first session on a due list is due. Only the first few entries are searched.
     fn oldest(
         &self,
         list: DueList,

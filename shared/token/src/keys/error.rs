@@ -6,7 +6,8 @@ use std::sync::Arc;
 /// Any error that another thread may read.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Error of a fetch of keys. The variant says who must act; message and sources are the cause's.
+/// Error of a fetch of keys. The variant says who must act. Message and sources are those of the
+/// cause.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The source was unreachable, timed out or returned no usable keys. Retrying may help.
@@ -29,7 +30,7 @@ impl FetchError {
     }
 }
 
-/// No keys can verify a token at the moment. The token may be valid.
+/// Error of a token that no available key can verify at the moment. The token may be valid.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the keys cannot be fetched")]
 pub struct KeysUnavailable {

@@ -29,7 +29,7 @@ enum Verification {
     PublicKey(ParsedPublicKey),
 }
 
-/// Error of a key that the algorithm cannot use. The words follow the name of the key's source.
+/// Error of a key that the algorithm cannot use. The name of the key's source precedes the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} for {algorithm:?}")]
 pub struct UnsuitableKey {
@@ -37,7 +37,7 @@ pub struct UnsuitableKey {
     algorithm: Algorithm,
 }
 
-/// What is wrong with the parameters of a public key. The words follow "the key".
+/// What is wrong with the parameters of a public key, as the end of a sentence about "the key".
 pub(super) type Flaw = &'static str;
 
 /// Verification method of an algorithm.
@@ -213,9 +213,9 @@ pub(super) fn kind(algorithm: Algorithm) -> (&'static str, Option<&'static str>)
     }
 }
 
-/// Checks that an RSA key is secure: a modulus of 2,048 to 8,192 bits (RFC 7518 §3.3), an exponent for
-/// which a signature differs from the message, and no key of a broken generator. The parser checks
-/// none of these.
+/// Checks that an RSA key is secure: a modulus of 2,048 to 8,192 bits (RFC 7518 §3.3), an exponent
+/// for which a signature differs from the message, and no ROCA weakness. The parser checks none of
+/// these.
 fn check_rsa_key(key: &PublicKeyComponents<&[u8]>) -> Result<(), Flaw> {
     let bits = match key.n {
         [first, rest @ ..] => rest.len() * 8 + (u8::BITS - first.leading_zeros()) as usize,

@@ -1,4 +1,4 @@
-//! Detection of RSA keys of the weak generator ROCA (CVE-2017-15361). Their primes have so little
+//! Detection of RSA keys with the ROCA weakness (CVE-2017-15361). Their primes have so little
 //! randomness that the private key can be computed from the public key.
 //!
 //! Nemec, Sys, Svenda, Klinec, Matyas: The Return of Coppersmith's Attack, ACM CCS 2017.

@@ -29,7 +29,7 @@ pub(super) enum SecretError {
     Unsuitable(Problem),
 }
 
-/// What is wrong with the value of a version. The words follow "the secret".
+/// What is wrong with the value of a version, as the end of a sentence about "the secret".
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error("has no value")]

@@ -1,4 +1,4 @@
-//! Source of keys: a shared secret in AWS Secrets Manager, also while it is rotated.
+//! Source of keys: a shared secret in AWS Secrets Manager, including during its rotation.
 
 mod error;
 mod reference;

@@ -19,7 +19,7 @@ const GRACE_SECONDS: i64 = 24 * 3_600;
 /// the creation of the newer version. No API that the function may call returns the time of the
 /// change, only that both versions existed by then. A shorter time would deny all tokens if a version
 /// is created days before it becomes current, or becomes current again days later. Without a limit,
-/// each new instance would accept the previous version for ever.
+/// each new instance would accept the previous version forever.
 const UNSEEN_CHANGE_SECONDS: i64 = 7 * 24 * 3_600;
 
 /// How long the previous version verifies while it cannot be read again.
@@ -86,7 +86,7 @@ impl SecretState {
                 tracing::warn!(error, "the previous secret cannot be used as a key");
                 self.previous = Previous::None;
             }
-            // Nothing says that it has changed, so what is known of it stays valid.
+            // A failed read does not mean a change, so what is known of the version stays valid.
             Err(error @ (SecretError::Call(_) | SecretError::Timeout(_))) => {
                 let error = FetchError::from(error);
                 let chain = error_chain(&error);

@@ -9,12 +9,14 @@ use session_domain::{Timestamp, error_chain};
 /// Cool-down after a fetch for an unknown `kid`, and after a failed fetch while keys are cached.
 const REFETCH_COOLDOWN_SECONDS: i64 = 30;
 
-/// Cool-down after the first failed fetch if no keys are cached, short so that the function recovers
-/// soon. Each further failure doubles it, up to [`REFETCH_COOLDOWN_SECONDS`]. It is long enough that
-/// the request that waits for a failed init gets its error at once, not after another fetch.
+/// Cool-down after the first failed fetch if no keys are cached, short so that the function
+/// recovers soon. Each further failure doubles it, up to [`REFETCH_COOLDOWN_SECONDS`]. It is long
+/// enough for the request that waited for a failed init to get its error at once, without another
+/// fetch.
 const FIRST_COOLDOWN_SECONDS: i64 = 2;
 
-/// How long stale keys stay usable while fetches fail (`stale-if-error`, RFC 5861 §4).
+/// How long keys stay usable after their fetch, if all later fetches fail (`stale-if-error`,
+/// RFC 5861 §4).
 const MAX_STALE_SECONDS: i64 = 24 * 3_600;
 
 #[derive(Debug, Default)]
@@ -113,7 +115,7 @@ impl State {
         });
     }
 
-    /// The cached keys, unless they are too old even for a failing source.
+    /// The cached keys, unless they were fetched [`MAX_STALE_SECONDS`] ago or earlier.
     fn usable(&self, now: Timestamp) -> Option<&CachedKeySet> {
         let recent = |cached: &&CachedKeySet| now.since(cached.fetched_at) < MAX_STALE_SECONDS;
         self.cached.as_ref().filter(recent)
