@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Request, Service as _, service_fn};
-use lambda_runtime::{Error, LambdaEvent};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use session_functions::config::StatsConfig;
 use session_functions::metrics::Metrics;
-use session_functions::telemetry;
+use session_functions::telemetry::{self, diagnostic};
 use session_lifecycle::aws::{CallPolicy, connect};
 use session_lifecycle::clock;
 use stats::{Stats, is_scheduled};
@@ -24,15 +24,16 @@ async fn main() -> ExitCode {
             let (event, context) = event.into_parts();
             if is_scheduled(&event) {
                 let watched = stats.watch(clock::now()).await;
-                watched.map_err(|error| error.error_chain())?;
+                watched.map_err(|error| diagnostic("StoreError", &error))?;
                 return Ok(Value::Null);
             }
-            let request: LambdaRequest = serde_json::from_str(event.get())?;
+            let request: LambdaRequest = serde_json::from_str(event.get()).map_err(Error::from)?;
             let serve =
                 async |request: Request| Ok::<_, Error>(stats.handle(&request, clock::now()).await);
             let mut api = Adapter::from(service_fn(serve));
             let response = api.call(LambdaEvent::new(request, context)).await?;
-            Ok::<_, Error>(serde_json::to_value(response)?)
+            let response = serde_json::to_value(response).map_err(Error::from)?;
+            Ok::<_, Diagnostic>(response)
         };
         lambda_runtime::run(lambda_runtime::service_fn(handle)).await
     })

@@ -1,4 +1,5 @@
 //! Sessions and tokens as data, and the decisions about them. No I/O, no clock, no AWS types.
+//! Only [`SessionId::random`] is not deterministic.
 //!
 //! [`RetentionPolicy::next_action`] decides what happens to a record next. The authorizer, the
 //! cleanup, its dry run, the repair of the index and the model in the tests all use it.

@@ -33,7 +33,8 @@
 //! - [`aws`]: timeouts and retry limits for calls to AWS.
 //! - [`clock`]: the only code that reads a clock.
 //!
-//! The decisions about records are in `session_domain`, tokens and keys in `session_token`.
+//! The decisions about records are in `session_domain`, which is re-exported for other stores than
+//! DynamoDB (see [`Sessions::with_store`]). Tokens and keys are in `session_token`.
 
 pub mod aws;
 pub mod clock;
@@ -44,6 +45,7 @@ mod sessions;
 pub use aws::{CallPolicy, connect};
 pub use dynamodb::Table;
 pub use ports::{NewSession, StoreError, StoreErrorKind};
+pub use session_domain;
 pub use session_domain::{
     Days, InvalidId, InvalidShard, MalformedRecord, Reason, SessionId, Shards, Timestamp, TokenId,
     UserId,

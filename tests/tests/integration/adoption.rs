@@ -206,7 +206,7 @@ async fn fails_if_checkpoint_is_unreachable() {
         .functions
         .invoke(FunctionName::Cleanup, &event, at(NOW));
     let error = run.await.unwrap_err().to_string();
-    assert!(error.contains("place of an adoption"), "{error}");
+    assert!(error.contains("checkpoint of an adoption"), "{error}");
     assert_eq!(faults.requests()["GetItem"], 3);
     assert!(!faults.requests().contains_key("Scan"));
     assert_eq!(world.item("CLEANUP", "ADOPTION").await, None);
@@ -243,6 +243,22 @@ async fn adopts_record_repaired_behind_checkpoint() {
     let report = world.clean_up(json!({ "adopt": true }), NOW + 1).await;
     let expected = only([("adopted", 1), ("sessions_deactivated", 1)]);
     assert_eq!(counts(&report), expected);
+}
+
+/// A run whose scan stops after one page still adopts every repaired record.
+#[tokio::test]
+async fn adopts_repaired_records_before_its_scan() {
+    let (world, _faults, _left) = world_with_runs_of(1, 3_000).await;
+    for number in 0..8 {
+        let mut repaired = active_session("ann", &format!("s{number}"), NOW + HOUR);
+        repaired["due_key"] = json!({ "S": "malformed#07" });
+        world.put(repaired).await;
+    }
+    run(&world, &json!({ "adopt": true }), NOW).await;
+    for number in 0..8 {
+        let item = world.item("USER#ann", &format!("SESSION#s{number}")).await;
+        assert_eq!(text(&item.unwrap(), "due_key"), "deactivate#07");
+    }
 }
 
 /// The size of the table only serves to report progress.

@@ -29,8 +29,6 @@ struct ScanStep {
 /// An adoption in progress.
 struct Adoption {
     checkpoint: AdoptionCheckpoint,
-    /// Whether this run continues an earlier one.
-    is_resumed: bool,
     /// Whether the table holds a checkpoint.
     is_stored: bool,
     /// Whether to store checkpoints: not in a dry run, and not over one that cannot be read.
@@ -48,8 +46,9 @@ impl<T: AdoptionTable> Run<'_, T> {
         let Some(mut adoption) = self.start_adoption(totals).await else {
             return;
         };
-        if adoption.is_resumed {
-            // A malformed record may have been repaired in a part of the table that is already scanned.
+        if self.mode == Mode::Apply {
+            // Repaired records first: they may be in a part of the table that is already scanned, or
+            // that this run does not reach.
             self.adopt_malformed(totals).await;
         }
         let items = self.item_count().await;
@@ -135,7 +134,6 @@ impl<T: AdoptionTable> Run<'_, T> {
         };
         let start = Adoption {
             checkpoint: AdoptionCheckpoint::start(SEGMENTS, settings, self.now),
-            is_resumed: false,
             is_stored: false,
             may_store: true,
         };
@@ -150,7 +148,6 @@ impl<T: AdoptionTable> Run<'_, T> {
         match retry_briefly(Some(&self.deadline), read).await {
             Ok(Some(checkpoint)) if checkpoint.is_valid(settings, self.now) => Some(Adoption {
                 checkpoint,
-                is_resumed: true,
                 is_stored: true,
                 ..start
             }),
@@ -158,6 +155,10 @@ impl<T: AdoptionTable> Run<'_, T> {
                 is_stored: checkpoint.is_some(),
                 ..start
             }),
+            Err(error) if error.is_retryable() && self.time_is_up() => {
+                totals.time_ran_out = true;
+                None
+            }
             Err(error) if error.is_retryable() => {
                 totals.record_error(error);
                 None

@@ -141,8 +141,8 @@ pub fn clean_up<'a, T: CleanupTable>(
     settings: &'a CleanupSettings,
     request: &'a CleanupRequest,
 ) -> BoxFuture<'a, Result<CleanupReport, CleanupFailed>> {
+    let run = Run::new(table, settings, request);
     Box::pin(async move {
-        let run = Run::new(table, settings, request);
         let mut totals = RunTotals::default();
         run.process_due_lists(&mut totals).await;
         run.finish(totals).await
@@ -162,8 +162,8 @@ pub fn adopt_and_clean_up<'a, T: AdoptionTable>(
     if !request.adopt {
         return clean_up(table, settings, request);
     }
+    let run = Run::new(table, settings, request);
     Box::pin(async move {
-        let run = Run::new(table, settings, request);
         let mut totals = RunTotals::default();
         run.adopt(&mut totals).await;
         // An adoption stops a little before the run's deadline. The due lists must not be processed in

@@ -1,6 +1,7 @@
 //! Reports as items: the key `CLEANUP` / `RUN#<started_at>#<run_id>`, and one attribute per member.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use session_domain::{CleanupReport, Counts, Timestamp, Trigger};
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ struct ReportItem {
     run_id: Uuid,
     trigger: String,
     /// Stored as null if the run was not requested through the API.
+    #[serde(default, deserialize_with = "lenient")]
     requested_by: Option<String>,
     dry_run: bool,
     started_at: String,
@@ -26,12 +28,40 @@ struct ReportItem {
     #[serde(flatten)]
     counts: Counts,
     capacity_units: f64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     failed_records: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
     adoption_percent: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
     error: Option<String>,
+}
+
+/// Reads an optional attribute. One of another type counts as absent: it must not hide the report.
+fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Attribute<T> {
+        Valid(T),
+        Other(IgnoredAny),
+    }
+    Ok(match Attribute::deserialize(deserializer)? {
+        Attribute::Valid(value) => value,
+        Attribute::Other(IgnoredAny) => T::default(),
+    })
 }
 
 /// Error of an item that is not a report.
@@ -264,6 +294,33 @@ mod tests {
         assert_eq!(report.requested_by, None);
         assert!((report.capacity_units - 133.0).abs() < f64::EPSILON);
         Ok(())
+    }
+
+    #[test]
+    fn reads_report_with_optional_attribute_of_other_type() {
+        let text_list = |texts: [AttributeValue; 2]| AttributeValue::L(texts.into());
+        for (name, odd) in [
+            ("requested_by", number("7")),
+            ("requested_by", AttributeValue::Bool(true)),
+            ("error", number("7")),
+            ("failed_records", AttributeValue::Null(true)),
+            ("failed_records", text("x")),
+            ("failed_records", text_list([text("x"), number("1")])),
+            ("adoption_percent", number("256")),
+            ("adoption_percent", number("-1")),
+            ("adoption_percent", text("50")),
+        ] {
+            let mut item = stored();
+            item.insert(name.to_owned(), odd);
+            let read = from_item(item).unwrap_or_else(|| panic!("{name} hides the report"));
+            let absent = match name {
+                "requested_by" => read.requested_by.is_none(),
+                "error" => read.error.is_none(),
+                "failed_records" => read.failed_records.is_empty(),
+                _ => read.adoption_percent.is_none(),
+            };
+            assert!(absent, "{name}: {read:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use session_domain::{
 };
 
 const SCANNING: &str = "scanning the table";
-const CHECKPOINTING: &str = "keeping the place of an adoption";
+const CHECKPOINTING: &str = "accessing the checkpoint of an adoption";
 
 /// Maximum number of items per page. DynamoDB also ends a page at 1 MB.
 const PAGE: i32 = 250;
