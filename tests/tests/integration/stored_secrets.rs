@@ -365,7 +365,7 @@ async fn unsuitable_secret_fails_init_with_reason() {
         (
             &*of_field,
             text(r#"{"key":"a","key":"b"}"#),
-            "is no JSON object in which each name stands once",
+            "is not a JSON object with unique names",
         ),
         (
             &*of_field,
