@@ -100,7 +100,10 @@ fn verifies_published_signature_and_rejects_any_changed_bit() {
 const fn is_about_claims(why: InvalidToken) -> bool {
     matches!(
         why,
-        InvalidToken::Payload | InvalidToken::MissingClaim(_) | InvalidToken::MalformedClaim(_)
+        InvalidToken::Payload
+            | InvalidToken::Issuer
+            | InvalidToken::MissingClaim(_)
+            | InvalidToken::MalformedClaim(_)
     )
 }
 

@@ -324,7 +324,8 @@ async fn rejects_identifiers_with_control_characters() {
         for value in [
             json!(["ann"]),
             json!({ "ann": 1 }),
-            json!(0),
+            json!(0.5),
+            json!(1e300),
             json!(true),
             json!(null),
         ] {
@@ -400,31 +401,22 @@ async fn rejects_lookalike_issuer_or_audience() {
 async fn logs_name_of_malformed_claim_but_never_its_value() {
     const VALUE: &str = "a value that occurs nowhere else";
     let (signer, target) = target().await;
-    for (name, value, why) in [
-        ("sub", json!(42), "the claim sub is malformed"),
-        ("sub", json!("x".repeat(300)), "the claim sub is malformed"),
-        ("sid", json!([VALUE]), "the claim sid is malformed"),
-        ("jti", json!({ VALUE: VALUE }), "the claim jti is malformed"),
-        ("exp", json!(VALUE), "the claim exp is malformed"),
-        (
-            "exp",
-            json!(1_800_000_000_000_i64),
-            "the claim exp is malformed",
-        ),
-        ("nbf", json!(VALUE), "the claim nbf is malformed"),
-        ("iat", json!(null), "the claim iat is malformed"),
-        ("aud", json!([VALUE, 1]), "the claim aud is malformed"),
-        (
-            "scope",
-            json!([VALUE, VALUE]),
-            "the claim scope is malformed",
-        ),
-        ("scope", json!(null), "the claim scope is malformed"),
+    for (name, value) in [
+        ("sub", json!([42])),
+        ("sub", json!("x".repeat(300))),
+        ("sid", json!([VALUE])),
+        ("jti", json!({ VALUE: VALUE })),
+        ("exp", json!(VALUE)),
+        ("exp", json!(1_800_000_000_000_i64)),
+        ("nbf", json!(VALUE)),
+        ("iat", json!(null)),
+        ("aud", json!([VALUE, 1])),
     ] {
         let lines = LogGuard::start();
         let token = signer.sign(signer.header(), claims_with(name, value).to_string());
         target.answers(&token, "Invalid token").await;
-        assert!(!lines.about(why).is_empty(), "{why}: {:?}", lines.lines());
+        let line = &lines.about("a claim is malformed")[0];
+        assert_eq!(line["claim"], name, "{line}");
         assert!(lines.about(VALUE).is_empty(), "{name}");
     }
 }
