@@ -18,6 +18,7 @@ mod counts;
 mod events;
 mod failures;
 mod faults;
+mod identity_providers;
 mod key_sets;
 mod limits;
 mod logs;
