@@ -135,6 +135,17 @@ VARIABLES = {
     "JWKS_URL": (["AuthorizerFunction"], {"JwtSecret": "", "JwksUrl": "https://id.example"}, "https://id.example"),
     "JWT_ISSUER": (["AuthorizerFunction"], {"JwtIssuer": "https://me.example"}, "https://me.example"),
     "JWT_AUDIENCE": (["AuthorizerFunction"], {"JwtAudience": "me"}, "me"),
+    "JWT_USER_CLAIM": (["AuthorizerFunction"], {"JwtUserClaim": "oid"}, "oid"),
+    "JWT_SESSION_CLAIM": (["AuthorizerFunction"], {"JwtSessionClaim": "origin_jti"}, "origin_jti"),
+    "JWT_TOKEN_ID_CLAIM": (["AuthorizerFunction"], {"JwtTokenIdClaim": "none"}, "none"),
+    "JWT_SCOPE_CLAIM": (["AuthorizerFunction"], {"JwtScopeClaim": "scp"}, "scp"),
+    "JWT_AUDIENCE_CLAIM": (["AuthorizerFunction"], {"JwtAudienceClaim": "azp"}, "azp"),
+    "JWT_AUTH_TIME_CLAIM": (["AuthorizerFunction"], {"JwtAuthTimeClaim": "/amr/0/timestamp"}, "/amr/0/timestamp"),
+    "JWT_CLIENT_CLAIM": (["AuthorizerFunction"], {"JwtClientClaim": "azp"}, "azp"),
+    "JWT_TYPE": (["AuthorizerFunction"], {"JwtType": "at+jwt"}, "at+jwt"),
+    "JWT_REQUIRED_CLAIMS": (["AuthorizerFunction"], {"JwtRequiredClaims": "token_use=access"}, "token_use=access"),
+    "MONITORING_READ_SCOPE": (["StatsFunction", "ForceCleanupFunction"], {"MonitoringReadScope": "r"}, "r"),
+    "MONITORING_ADMIN_SCOPE": (["StatsFunction", "ForceCleanupFunction"], {"MonitoringAdminScope": "a"}, "a"),
     "JWT_LEEWAY_SECONDS": (["AuthorizerFunction"], {"JwtLeewaySeconds": 11}, "11"),
 }
 

@@ -12,7 +12,7 @@ from template import REQUIRED, ROOT, TEMPLATES, Resolver, read, translate, value
 from test_functions import VARIABLES
 
 TEMPLATE_FILES = ["template.yaml", "infra/alarms.yaml", "infra/dashboard.yaml"]
-FREE_TEXT = {"JwtIssuer", "JwtAudience"}
+FREE_TEXT = {"JwtIssuer"}
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 # Parameter: valid values, invalid values.
 EXAMPLES = {
@@ -29,7 +29,20 @@ EXAMPLES = {
         ["MCow", "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----"],
     ),
     "JwksUrl": (["", "https://id.example/jwks.json"], ["http://id.example", "https://me:secret@id.example"]),
+    "JwtAudience": (["", "api", "api,https://api.example", "a b, c"], [" api", "api,", ",api", "a,,b"]),
     "JwtLeewaySeconds": ([0, 120], [-1, 121]),
+    "JwtUserClaim": (["sub", "https://example.com/id", "/user/id"], ["", " sub", "sub "]),
+    "JwtSessionClaim": (["sid"], ["", " sid"]),
+    "JwtTokenIdClaim": (["jti", "none"], [""]),
+    "JwtScopeClaim": (["scp"], [""]),
+    "JwtAudienceClaim": (["aud", "azp", "none"], [""]),
+    "JwtAuthTimeClaim": (["/amr/0/timestamp"], [""]),
+    "JwtClientClaim": (["azp"], [""]),
+    "JwtType": (["", "at+jwt", "at+jwt, JWT"], ["a b", "at+jwt,", ",JWT"]),
+    "JwtRequiredClaims": (
+        ["", "token_use=access", "typ=Bearer,azp=web", "https://example.com/kind=a=b"],
+        ["token_use", "=access", "token_use=", "a=b,", "a=b,c"],
+    ),
     "SessionRetentionDays": ([1, 3650], [0, 3651]),
     "CleanupSchedule": (
         ["rate(1 minute)", "rate(15 minutes)", "rate(7 days)", "cron(0 3 * * ? *)", "cron(0/5 8-17 ? * MON-FRI *)"],
@@ -62,6 +75,8 @@ EXAMPLES = {
         ["", "*", "https://admin.example.com", "http://localhost:5173", "http://[::1]:80"],
         ["admin.example.com", "https://a.example/", "https://a.example'", "https://*"],
     ),
+    "MonitoringReadScope": (["sessions:read", "https://api.example/read"], ["", "a b", 'a"b', "a\\b"]),
+    "MonitoringAdminScope": (["api/sessions:admin"], ["", "a b"]),
     "CleanupConcurrency": ([0, 5], [-1]),
     "StatsConcurrency": ([0, 5], [-1]),
     "ForceCleanupConcurrency": ([0, 5], [-1]),
@@ -150,6 +165,9 @@ JWKS = {"JwksUrl": "https://id.example"}
         ({"JwtAlgorithm": "RS256"} | PEM | JWKS, False),
         ({"JwtAlgorithm": "RS256"} | SECRET, False),
         ({"JwtAlgorithm": "RS256"} | JWKS | ARN, False),
+        ({"JwtAlgorithm": "HS256", "JwtAudience": ""} | SECRET, False),
+        ({"JwtAlgorithm": "HS256", "JwtAudience": "", "JwtAudienceClaim": "none"} | SECRET, False),
+        ({"JwtAlgorithm": "HS256", "JwtAudience": "", "JwtAudienceClaim": "none", "JwtRequiredClaims": "a=b"} | SECRET, True),
         ({"JwtAlgorithm": "HS256", "LiveSessionsThreshold": 1} | SECRET, True),
         ({"JwtAlgorithm": "HS256", "LiveSessionsThreshold": 1, "CountSessions": "false"} | SECRET, False),
         ({"JwtAlgorithm": "HS256", "CountSessions": "false"} | SECRET, True),

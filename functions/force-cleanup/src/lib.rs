@@ -1,7 +1,7 @@
 //! Lambda function for the cleanup over HTTP: `POST /api/v1/monitoring/sessions/cleanup`.
 //!
 //! It runs [`session_functions::clean_up`] without sweep grace, so it deletes due records without
-//! waiting for native TTL. The caller needs the scope `sessions:admin`.
+//! waiting for native TTL. The caller needs the admin scope.
 
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use session_functions::clean_up::{
     CleanupFailed, CleanupRequest, CleanupSettings, clean_up, time_limit,
 };
 use session_functions::config::ForceCleanupConfig;
-use session_functions::http::{AllowedOrigin, ApiError, Scope, authorize, query, respond};
+use session_functions::http::{
+    AllowedOrigin, ApiError, Scope, ScopeNames, authorize, query, respond,
+};
 use session_functions::metrics::Metrics;
 use session_lifecycle::dynamodb::Table;
 use uuid::Uuid;
@@ -24,6 +26,7 @@ use uuid::Uuid;
 pub struct ForceCleanup {
     table: Table,
     settings: CleanupSettings,
+    scopes: ScopeNames,
     cors_origin: Option<AllowedOrigin>,
     metrics: Metrics,
 }
@@ -35,12 +38,14 @@ impl ForceCleanup {
         let ForceCleanupConfig {
             table_name,
             settings,
+            scopes,
             cors_origin,
             ..
         } = config;
         Self {
             table: Table::new(client, table_name, settings.shards),
             settings,
+            scopes,
             cors_origin,
             metrics,
         }
@@ -73,7 +78,7 @@ impl ForceCleanup {
         if request.method() != Method::POST {
             return Err(ApiError::MethodNotAllowed(Method::POST));
         }
-        let caller = authorize(request, Scope::Admin)?;
+        let caller = authorize(request, &self.scopes, Scope::Admin)?;
         let parameters = query(request, &["dry_run"])?;
         if !is_empty_body(request.body()) {
             return Err(ApiError::BadRequest(

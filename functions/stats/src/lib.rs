@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use session_domain::{CleanupReport, Days, Shards, Statistics};
 use session_functions::config::StatsConfig;
 use session_functions::http::{
-    AllowedOrigin, ApiError, RawBody, Scope, authorize, query, respond, respond_raw,
+    AllowedOrigin, ApiError, RawBody, Scope, ScopeNames, authorize, query, respond, respond_raw,
 };
 use session_functions::metrics::Metrics;
 use session_functions::reports;
@@ -40,6 +40,7 @@ pub struct Stats {
     schedule: Schedule,
     statistics: Recent<(Statistics, ScheduledRuns)>,
     coverage: Recent<Option<Coverage>>,
+    scopes: ScopeNames,
     cors_origin: Option<AllowedOrigin>,
     metrics: Metrics,
 }
@@ -129,6 +130,7 @@ impl Stats {
             shards,
             report_retention,
             schedule,
+            scopes,
             cors_origin,
             ..
         } = config;
@@ -139,6 +141,7 @@ impl Stats {
             schedule,
             statistics: Recent::with_ttl(STATISTICS_TTL),
             coverage: Recent::with_ttl(COVERAGE_TTL),
+            scopes,
             cors_origin,
             metrics,
         }
@@ -169,14 +172,14 @@ impl Stats {
                 Ok(ResponseBody::Raw(description))
             }
             Route::Stats => {
-                authorize(request, Scope::Read)?;
+                authorize(request, &self.scopes, Scope::Read)?;
                 query(request, &[])?;
                 // Boxed, because this future is large and the other routes do not need it.
                 let body = Box::pin(self.stats(now)).await?;
                 Ok(ResponseBody::Stats(Box::new(body)))
             }
             Route::Reports => {
-                authorize(request, Scope::Read)?;
+                authorize(request, &self.scopes, Scope::Read)?;
                 self.reports(request).await
             }
         }

@@ -28,17 +28,26 @@ use session_lifecycle::ports::StoreError;
 /// Scope that a call requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// `sessions:read` or `sessions:admin`.
+    /// Reading statistics and reports.
     Read,
-    /// `sessions:admin`.
+    /// Everything, reading included.
     Admin,
 }
 
-impl Scope {
-    fn is_granted_by(self, scope: &str) -> bool {
-        scope.split(' ').any(|name| match self {
-            Self::Read => matches!(name, "sessions:read" | "sessions:admin"),
-            Self::Admin => name == "sessions:admin",
+/// Names of the scopes of the monitoring API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeNames {
+    /// `MONITORING_READ_SCOPE`.
+    pub read: String,
+    /// `MONITORING_ADMIN_SCOPE`.
+    pub admin: String,
+}
+
+impl ScopeNames {
+    fn grant(&self, granted: &str, required: Scope) -> bool {
+        granted.split(' ').any(|name| match required {
+            Scope::Read => name == self.read || name == self.admin,
+            Scope::Admin => name == self.admin,
         })
     }
 }
@@ -95,7 +104,11 @@ impl ApiError {
 ///
 /// [`ApiError::Forbidden`] if the caller does not have the scope, or if the request did not pass an
 /// authorizer.
-pub fn authorize(request: &Request, scope: Scope) -> Result<Caller, ApiError> {
+pub fn authorize(
+    request: &Request,
+    scopes: &ScopeNames,
+    required: Scope,
+) -> Result<Caller, ApiError> {
     let context = request.request_context_ref().ok_or(ApiError::Forbidden)?;
     let fields = match context {
         RequestContext::ApiGatewayV1(rest) => Some(&rest.authorizer.fields),
@@ -108,7 +121,7 @@ pub fn authorize(request: &Request, scope: Scope) -> Result<Caller, ApiError> {
             .and_then(Value::as_str)
     };
     match (text("user_id"), text("scope")) {
-        (Some(user_id), Some(granted)) if scope.is_granted_by(granted) => Ok(Caller {
+        (Some(user_id), Some(granted)) if scopes.grant(granted, required) => Ok(Caller {
             user_id: user_id.to_owned(),
         }),
         _ => Err(ApiError::Forbidden),
@@ -283,6 +296,10 @@ mod tests {
 
     #[test]
     fn admin_scope_includes_read_and_other_scopes_grant_nothing() {
+        let scopes = ScopeNames {
+            read: "sessions:read".to_owned(),
+            admin: "sessions:admin".to_owned(),
+        };
         for (granted, read, admin) in [
             ("sessions:read", true, false),
             ("sessions:admin", true, true),
@@ -292,8 +309,8 @@ mod tests {
             ("SESSIONS:ADMIN", false, false),
             ("", false, false),
         ] {
-            assert_eq!(Scope::Read.is_granted_by(granted), read, "{granted:?}");
-            assert_eq!(Scope::Admin.is_granted_by(granted), admin, "{granted:?}");
+            assert_eq!(scopes.grant(granted, Scope::Read), read, "{granted:?}");
+            assert_eq!(scopes.grant(granted, Scope::Admin), admin, "{granted:?}");
         }
     }
 }

@@ -1,75 +1,9 @@
-//! Which claim means what: claim names, the mapping of an issuer's claims, and the rules about them.
+//! Which claim means what: the mapping of an issuer's claims, and how they are read.
 
 use serde_json::Value;
 use session_domain::{SessionId, Timestamp, TokenId, UserId};
 
-use crate::InvalidToken;
-
-/// The name of a claim: a literal member name, or a JSON Pointer (RFC 6901) if it starts with `/`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimName(String);
-
-/// A text that names no claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a claim name or a JSON Pointer")]
-pub struct InvalidClaimName;
-
-impl ClaimName {
-    /// Parses a name. `https://example.com/sid` is one name, `/amr/0` a JSON Pointer.
-    ///
-    /// # Errors
-    ///
-    /// An empty text, one with control characters or surrounding spaces, and a JSON Pointer with a `~`
-    /// that is not `~0` or `~1`.
-    pub fn parse(name: &str) -> Result<Self, InvalidClaimName> {
-        let is_pointer = name.starts_with('/');
-        let has_invalid_escape = || {
-            let mut escapes = name.split('~').skip(1);
-            escapes.any(|rest| !rest.starts_with(['0', '1']))
-        };
-        if name.is_empty()
-            || name.trim() != name
-            || name.chars().any(char::is_control)
-            || is_pointer && has_invalid_escape()
-        {
-            return Err(InvalidClaimName);
-        }
-        Ok(Self(name.to_owned()))
-    }
-
-    /// The name as it is configured.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Sets the claim in a payload, so that tokens can be made with this mapping. A JSON Pointer creates the objects on its path.
-    pub fn set(&self, payload: &mut Value, value: Value) {
-        let Some(path) = self.0.strip_prefix('/') else {
-            if let Value::Object(claims) = payload {
-                claims.insert(self.0.clone(), value);
-            }
-            return;
-        };
-        let mut place = payload;
-        for name in path.split('/') {
-            let name = name.replace("~1", "/").replace("~0", "~");
-            if !place.is_object() {
-                *place = Value::Object(serde_json::Map::new());
-            }
-            place = &mut place[name];
-        }
-        *place = value;
-    }
-
-    fn find<'a>(&self, payload: &'a Value) -> Option<&'a Value> {
-        if self.0.starts_with('/') {
-            payload.pointer(&self.0)
-        } else {
-            payload.get(&self.0)
-        }
-    }
-}
+use crate::{ClaimName, InvalidToken};
 
 /// What a claim is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -158,57 +92,6 @@ impl AudienceRule {
         };
         is_accepted.then_some(()).ok_or(InvalidToken::Audience)
     }
-}
-
-/// A claim that every token must have with one value, such as `token_use=access`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequiredClaim {
-    /// The claim.
-    pub claim: ClaimName,
-    /// Its value: the text of a string, a number or a boolean.
-    pub value: String,
-}
-
-impl RequiredClaim {
-    pub(crate) fn holds(&self, payload: &Value) -> bool {
-        match self.claim.find(payload) {
-            Some(Value::String(text)) => *text == self.value,
-            Some(Value::Number(number)) => number.to_string() == self.value,
-            Some(Value::Bool(boolean)) => boolean.to_string() == self.value,
-            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => false,
-        }
-    }
-}
-
-/// Claims by which issuers mark what kind of token it is, and the values that mark another kind than an
-/// access token: Keycloak's `typ`, Cognito's `token_use`, `token_type` of `SimpleJWT` and others.
-const KIND_CLAIMS: [&str; 3] = ["typ", "token_use", "token_type"];
-const OTHER_KINDS: [&str; 9] = [
-    "id",
-    "id_token",
-    "refresh",
-    "refresh_token",
-    "offline",
-    "logout",
-    "registrationaccesstoken",
-    "initialaccesstoken",
-    "sliding",
-];
-
-/// Whether the payload says that it is no access token: a security event such as a logout token (RFC 8417
-/// §2.2 requires `events` there), or a token of another kind by one of [`KIND_CLAIMS`], unless `required`
-/// names the kind explicitly.
-pub(crate) fn is_other_kind(payload: &Value, required: &[RequiredClaim]) -> bool {
-    let is_configured = |name: &str| required.iter().any(|it| it.claim.as_str() == name);
-    let marks_other_kind = |name: &&str| {
-        let value = payload.get(*name).and_then(Value::as_str);
-        value.is_some_and(|value| OTHER_KINDS.contains(&&*value.to_ascii_lowercase()))
-    };
-    payload.get("events").is_some()
-        || KIND_CLAIMS
-            .iter()
-            .filter(|name| !is_configured(name))
-            .any(marks_other_kind)
 }
 
 /// What a verified token says about its bearer.
@@ -313,39 +196,6 @@ mod tests {
     }
 
     #[test]
-    fn claim_name_is_literal_or_json_pointer() {
-        let payload = json!({
-            "https://example.com/sid": "a",
-            "a/b": { "c~d": ["x", "y"] },
-            "/top": "never found",
-        });
-        for (path, expected) in [
-            ("https://example.com/sid", Some(json!("a"))),
-            ("/a~1b/c~0d/1", Some(json!("y"))),
-            ("/a~1b/c~0d/2", None),
-            ("a", None),
-            ("/top", None),
-            ("/~1top", Some(json!("never found"))),
-        ] {
-            assert_eq!(name(path).find(&payload), expected.as_ref(), "{path}");
-        }
-        for path in ["https://example.com/sid", "/a~1b/c~0d", "/x"] {
-            let mut made = json!({ "a/b": "replaced" });
-            name(path).set(&mut made, json!("v"));
-            assert_eq!(name(path).find(&made), Some(&json!("v")), "{path}: {made}");
-        }
-        for invalid in ["", " sid", "sid ", "a\nb", "/a~2b", "/a~"] {
-            assert_eq!(
-                ClaimName::parse(invalid),
-                Err(InvalidClaimName),
-                "{invalid:?}"
-            );
-        }
-        // Not a pointer, so the tilde is literal.
-        assert!(ClaimName::parse("a~b").is_ok());
-    }
-
-    #[test]
     fn whole_numbers_are_ids() {
         for (value, expected) in [
             (json!("7"), Ok("7")),
@@ -380,53 +230,5 @@ mod tests {
         ] {
             assert_eq!(scope(&value), expected, "{value}");
         }
-    }
-
-    #[test]
-    fn required_claim_compares_text_of_scalars() {
-        let required = |value: &str| RequiredClaim {
-            claim: name("x"),
-            value: value.to_owned(),
-        };
-        for (value, text, expected) in [
-            (json!("access"), "access", true),
-            (json!("Access"), "access", false),
-            (json!(1), "1", true),
-            (json!(true), "true", true),
-            (json!(["access"]), "access", false),
-            (json!(null), "null", false),
-        ] {
-            let payload = json!({ "x": value });
-            assert_eq!(required(text).holds(&payload), expected, "{value}");
-        }
-        assert!(!required("").holds(&json!({})));
-    }
-
-    #[test]
-    fn token_of_other_kind_is_recognized_by_its_own_claim() {
-        for (payload, expected) in [
-            (json!({}), false),
-            (json!({ "typ": "Bearer" }), false),
-            (json!({ "typ": "ID" }), true),
-            (json!({ "typ": "Refresh" }), true),
-            (json!({ "typ": "Offline" }), true),
-            (json!({ "token_use": "access" }), false),
-            (json!({ "token_use": "id" }), true),
-            (json!({ "token_type": "refresh" }), true),
-            (json!({ "token_type": "access" }), false),
-            (json!({ "events": {} }), true),
-            (json!({ "events": null }), true),
-        ] {
-            assert_eq!(is_other_kind(&payload, &[]), expected, "{payload}");
-        }
-        let configured = [RequiredClaim {
-            claim: name("token_use"),
-            value: "id".to_owned(),
-        }];
-        assert!(!is_other_kind(&json!({ "token_use": "id" }), &configured));
-        assert!(is_other_kind(
-            &json!({ "token_use": "id", "typ": "Refresh" }),
-            &configured
-        ));
     }
 }

@@ -1,7 +1,8 @@
 //! JSON Web Tokens: form, signature and claims, and the keys that verify them.
 //!
 //! A [`TokenVerifier`] checks everything about a token except its expiry and its revocation: an expired
-//! token still names its session. It accepts one algorithm, one issuer and one audience.
+//! token still names its session. It accepts one algorithm and one issuer. [`TokenRules`]
+//! say which claims it reads.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -28,15 +29,18 @@
 //! The crate has no network access and reads no clock. The sources of keys are in
 //! `session_functions`.
 
+mod claim_name;
 mod claims;
 pub mod json;
 pub mod keys;
+mod kind;
+mod rules;
 mod token;
 
-pub use claims::{
-    AudienceRule, ClaimMapping, ClaimName, ClaimRole, Claims, InvalidClaimName, RequiredClaim,
-};
+pub use claim_name::{ClaimName, InvalidClaimName};
+pub use claims::{AudienceRule, ClaimMapping, ClaimRole, Claims};
+pub use kind::RequiredClaim;
+pub use rules::{TokenRules, media_type};
 pub use token::{
-    InvalidToken, MAX_TOKEN_BYTES, NotVerified, RequiredClaimIndex, TokenRules, TokenVerifier,
-    media_type, parse_algorithm,
+    InvalidToken, MAX_TOKEN_BYTES, NotVerified, RequiredClaimIndex, TokenVerifier, parse_algorithm,
 };

@@ -59,10 +59,11 @@ pub fn key_set(input: &[u8]) {
 
 /// The `kid` of a key. A number is its digits; `null` and the empty string are none.
 fn kid_of(key: &Value) -> Option<String> {
-    match &key["kid"] {
-        Value::Number(kid) => Some(kid.to_string()),
-        kid => kid.as_str().filter(|it| !it.is_empty()).map(str::to_owned),
+    let kid = &key["kid"];
+    if kid.is_number() {
+        return Some(kid.to_string());
     }
+    kid.as_str().filter(|it| !it.is_empty()).map(str::to_owned)
 }
 
 fn is_public_and_fits(key: &Value, algorithm: Algorithm) -> bool {

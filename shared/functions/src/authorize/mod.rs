@@ -9,8 +9,8 @@
 
 mod bearer;
 mod deactivate;
+mod deny;
 
-use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use self::bearer::bearer_token;
 pub use self::deactivate::Deactivation;
 use self::deactivate::Deactivator;
-use crate::config::token_setting;
+use self::deny::{deny, deny_token};
 use session_domain::{
     Days, DenyReason, RecordKey, SessionId, SessionSnapshot, Timestamp, TokenId, UserId,
     check_access,
@@ -29,7 +29,7 @@ use session_lifecycle::ports::{
     ApplyWrites, LookUpSession, SessionLookup, StoreError, StoreErrorKind, WithoutRetries,
 };
 use session_token::keys::KeysUnavailable;
-use session_token::{Claims, InvalidToken, NotVerified, TokenVerifier};
+use session_token::{Claims, NotVerified, TokenVerifier};
 
 /// Time limits of the authorizer.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +123,7 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
         let deadline = Deadline::after(self.limit);
         let claims = match self.verifier.verify(token, now).await {
             Ok(claims) => claims,
-            Err(NotVerified::Invalid(why)) => return Ok(self.deny_token(why)),
+            Err(NotVerified::Invalid(why)) => return Ok(deny_token(why, self.verifier.rules())),
             Err(NotVerified::Keys(error)) => return Err(error.into()),
         };
         let lookup = self.look_up(&claims, &deadline).await?;
@@ -142,19 +142,6 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
         match check_access(session, is_blacklisted, claims.expires_at, now) {
             Ok(()) => Ok(Decision::Allow(claims)),
             Err(reason) => Ok(deny(reason, reason, deactivation)),
-        }
-    }
-
-    /// Denies a token that failed a check. The log names the claim and the setting that the check depends
-    /// on, and never a value of the token.
-    fn deny_token(&self, why: InvalidToken) -> Decision {
-        let reason = DenyReason::InvalidToken;
-        let claim = self.verifier.rules().failed_claim(why);
-        let setting = token_setting(why);
-        tracing::info!(%reason, %why, claim, setting, "denied");
-        Decision::Deny {
-            reason,
-            deactivation: None,
         }
     }
 
@@ -208,18 +195,6 @@ fn readable_session(lookup: SessionLookup) -> Result<Option<SessionSnapshot>, St
         session => session
             .transpose()
             .map_err(|record| StoreError::malformed(LOOKING_UP, record)),
-    }
-}
-
-fn deny(
-    reason: DenyReason,
-    why: impl fmt::Display,
-    deactivation: Option<Deactivation>,
-) -> Decision {
-    tracing::info!(reason = %reason, %why, "denied");
-    Decision::Deny {
-        reason,
-        deactivation,
     }
 }
 

@@ -7,7 +7,7 @@ use session_domain::Hours;
 use super::common;
 use crate::clean_up::CleanupSettings;
 use crate::environment::{Environment, InvalidConfiguration, Reader};
-use crate::http::AllowedOrigin;
+use crate::http::{AllowedOrigin, ScopeNames};
 use crate::metrics::Namespace;
 
 /// Configuration of the scheduled cleanup.
@@ -59,6 +59,8 @@ pub struct ForceCleanupConfig {
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
     pub settings: CleanupSettings,
+    /// `MONITORING_READ_SCOPE`, `MONITORING_ADMIN_SCOPE`.
+    pub scopes: ScopeNames,
     /// `CORS_ORIGIN`.
     pub cors_origin: Option<AllowedOrigin>,
 }
@@ -74,12 +76,14 @@ impl ForceCleanupConfig {
         let table_name = common::table_name(&mut reader);
         let metrics_namespace = common::metrics_namespace(&mut reader);
         let settings = settings(&mut reader);
+        let scopes = common::scope_names(&mut reader);
         let cors_origin = common::cors_origin(&mut reader);
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
                 metrics_namespace,
                 settings,
+                scopes,
                 cors_origin,
             })
         })

@@ -3,7 +3,7 @@
 use session_domain::{Days, Shards};
 
 use crate::environment::{Environment, Reader};
-use crate::http::AllowedOrigin;
+use crate::http::{AllowedOrigin, ScopeNames};
 use crate::metrics::Namespace;
 use crate::telemetry;
 
@@ -48,6 +48,20 @@ pub(super) fn retention(reader: &mut Reader<'_>) -> Days {
 
 pub(super) fn report_retention(reader: &mut Reader<'_>) -> Days {
     Days(reader.number("REPORT_RETENTION_DAYS", 90, 1..=3_650))
+}
+
+pub(super) fn scope_names(reader: &mut Reader<'_>) -> ScopeNames {
+    // RFC 6749 §3.3.
+    let is_allowed = |byte: u8| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~');
+    let mut name = |variable, default: &str| {
+        let parse = |name: &str| name.bytes().all(is_allowed).then(|| name.to_owned());
+        let name = reader.optional(variable, "the name of one scope", parse);
+        name.unwrap_or_else(|| default.to_owned())
+    };
+    ScopeNames {
+        read: name("MONITORING_READ_SCOPE", "sessions:read"),
+        admin: name("MONITORING_ADMIN_SCOPE", "sessions:admin"),
+    }
 }
 
 pub(super) fn cors_origin(reader: &mut Reader<'_>) -> Option<AllowedOrigin> {

@@ -4,7 +4,7 @@ use session_domain::{Days, Shards};
 
 use super::common;
 use crate::environment::{Environment, InvalidConfiguration, Reader};
-use crate::http::AllowedOrigin;
+use crate::http::{AllowedOrigin, ScopeNames};
 use crate::metrics::Namespace;
 use crate::schedule::Schedule;
 
@@ -21,6 +21,8 @@ pub struct StatsConfig {
     pub report_retention: Days,
     /// `CLEANUP_SCHEDULE`.
     pub schedule: Schedule,
+    /// `MONITORING_READ_SCOPE`, `MONITORING_ADMIN_SCOPE`.
+    pub scopes: ScopeNames,
     /// `CORS_ORIGIN`.
     pub cors_origin: Option<AllowedOrigin>,
 }
@@ -38,6 +40,7 @@ impl StatsConfig {
         let shards = common::shards(&mut reader);
         let report_retention = common::report_retention(&mut reader);
         let schedule = schedule(&mut reader);
+        let scopes = common::scope_names(&mut reader);
         let cors_origin = common::cors_origin(&mut reader);
         reader.finish(|| {
             Some(Self {
@@ -46,6 +49,7 @@ impl StatsConfig {
                 shards,
                 report_retention,
                 schedule,
+                scopes,
                 cors_origin,
             })
         })

@@ -32,7 +32,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> (Option<TokenRules>, Option<KeySo
     let leeway_seconds = reader.number("JWT_LEEWAY_SECONDS", 0, 0..=120);
     let rules = || {
         let mut rules = TokenRules::new(algorithm?, issuer?, "");
-        rules.audience = audience?;
+        rules.audience = audience;
         rules.claims = claims;
         rules.types = types;
         rules.required = required;
@@ -93,9 +93,8 @@ fn claim_name(reader: &mut Reader<'_>, variable: &str) -> Option<ClaimName> {
     reader.optional(variable, expected, |name| ClaimName::parse(name).ok())
 }
 
-/// Reads whom tokens must be for. The outer `None` is a problem, the inner one means that the audience is
-/// not checked.
-fn audience(reader: &mut Reader<'_>, required: &[RequiredClaim]) -> Option<Option<AudienceRule>> {
+/// Reads whom tokens must be for. `None` if that is not checked, or after a problem.
+fn audience(reader: &mut Reader<'_>, required: &[RequiredClaim]) -> Option<AudienceRule> {
     if reader.get("JWT_AUDIENCE_CLAIM") == Some(NONE) {
         let tells_apis_apart = |it: &RequiredClaim| !KIND_CLAIMS.contains(&it.claim.as_str());
         if !required.iter().any(tells_apis_apart) {
@@ -106,7 +105,7 @@ fn audience(reader: &mut Reader<'_>, required: &[RequiredClaim]) -> Option<Optio
                     .to_owned(),
             );
         }
-        return Some(None);
+        return None;
     }
     let expected =
         "the name of this API in the `aud` of the tokens, or several separated by commas";
@@ -116,7 +115,7 @@ fn audience(reader: &mut Reader<'_>, required: &[RequiredClaim]) -> Option<Optio
     if let Some(claim) = claim {
         rule.claim = claim;
     }
-    Some(Some(rule))
+    Some(rule)
 }
 
 fn types(reader: &mut Reader<'_>) -> Vec<String> {
