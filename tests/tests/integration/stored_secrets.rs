@@ -358,10 +358,10 @@ async fn unsuitable_secret_fails_init_with_reason() {
         (
             &*of_field,
             json!({ "SecretBinary": "AAAA" }),
-            "is no JSON object",
+            "is not a JSON object",
         ),
-        (&*of_field, text("not JSON"), "is no JSON object"),
-        (&*of_field, text(r#"["key"]"#), "is no JSON object"),
+        (&*of_field, text("not JSON"), "is not a JSON object"),
+        (&*of_field, text(r#"["key"]"#), "is not a JSON object"),
         (
             &*of_field,
             text(r#"{"key":"a","key":"b"}"#),
