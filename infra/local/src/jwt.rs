@@ -58,11 +58,19 @@ pub struct JwtOptions {
     /// Claim of the audience, or `none` [default: aud]
     #[arg(long, value_name = "CLAIM")]
     pub jwt_audience_claim: Option<String>,
-    /// Claim of the time of authentication [default: auth_time]
-    #[arg(long, value_name = "CLAIM")]
+    /// Claim of the time of authentication.
+    #[arg(
+        long,
+        value_name = "CLAIM",
+        help = "Claim of the time of authentication [default: auth_time]"
+    )]
     pub jwt_auth_time_claim: Option<String>,
-    /// Claim of the client [default: client_id]
-    #[arg(long, value_name = "CLAIM")]
+    /// Claim of the client.
+    #[arg(
+        long,
+        value_name = "CLAIM",
+        help = "Claim of the client [default: client_id]"
+    )]
     pub jwt_client_claim: Option<String>,
     /// Tolerated clock skew for `nbf` and `iat`, 0 to 120 [default: 0]
     #[arg(long, value_name = "SECONDS")]

@@ -157,9 +157,80 @@ fn rejects_invalid_values() {
         ("JWT_ALGORITHM", "none"),
         ("JWT_ALGORITHM", "hs256"),
         ("JWT_ALGORITHM", "ES512"),
+        ("JWT_AUDIENCE", "a,,b"),
+        ("JWT_AUDIENCE", ","),
+        ("JWT_USER_CLAIM", " sub"),
+        ("JWT_SESSION_CLAIM", "/a~2b"),
+        ("JWT_TOKEN_ID_CLAIM", "a\nb"),
+        ("JWT_SCOPE_CLAIM", "scope "),
+        ("JWT_AUDIENCE_CLAIM", "/~"),
+        ("JWT_AUTH_TIME_CLAIM", " "),
+        ("JWT_CLIENT_CLAIM", "\t"),
+        ("JWT_TYPE", "at+jwt,"),
+        ("JWT_REQUIRED_CLAIMS", "token_use"),
+        ("JWT_REQUIRED_CLAIMS", "=access"),
+        ("JWT_REQUIRED_CLAIMS", "token_use="),
+        ("JWT_REQUIRED_CLAIMS", "a=b,,c=d"),
+        ("JWT_REQUIRED_CLAIMS", "/~2=b"),
     ] {
         let error = authorizer(&[(name, value)]).unwrap_err();
         assert!(error.contains(&format!("{name} is {value:?}")), "{error}");
+    }
+}
+
+/// Without an audience, the tokens of every other API of the issuer would be accepted.
+#[test]
+fn accepts_no_audience_only_with_claim_that_tells_apis_apart() {
+    let without = |required| {
+        authorizer(&[
+            ("JWT_AUDIENCE", ""),
+            ("JWT_AUDIENCE_CLAIM", "none"),
+            ("JWT_REQUIRED_CLAIMS", required),
+        ])
+    };
+    for required in [
+        "client_id=web",
+        "token_use=access,azp=web",
+        "/ext/api=orders",
+    ] {
+        assert_eq!(without(required), Ok(()), "{required}");
+    }
+    for required in [
+        "",
+        "token_use=access",
+        "typ=Bearer,token_type=access,tty=at",
+    ] {
+        let error = without(required).unwrap_err();
+        assert!(error.contains("JWT_AUDIENCE_CLAIM is \"none\""), "{error}");
+        assert!(
+            error.contains("JWT_REQUIRED_CLAIMS must name a claim"),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1);
+    }
+    // Without `none`, the audience is required.
+    let error = authorizer(&[("JWT_AUDIENCE", ""), ("JWT_AUDIENCE_CLAIM", "azp")]).unwrap_err();
+    assert!(error.contains("JWT_AUDIENCE is missing"), "{error}");
+}
+
+#[test]
+fn rejects_invalid_scope_names() {
+    for (name, value) in [
+        ("MONITORING_READ_SCOPE", "two words"),
+        ("MONITORING_ADMIN_SCOPE", "a\"b"),
+    ] {
+        let variables = || {
+            [("TABLE_NAME", "sessions"), (name, value)]
+                .into_iter()
+                .collect()
+        };
+        let stats = StatsConfig::read(&variables()).unwrap_err().to_string();
+        let cleanup = ForceCleanupConfig::read(&variables())
+            .unwrap_err()
+            .to_string();
+        for error in [stats, cleanup] {
+            assert!(error.contains(&format!("{name} is {value:?}")), "{error}");
+        }
     }
 }
 

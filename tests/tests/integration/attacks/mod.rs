@@ -10,6 +10,7 @@ mod embedded;
 mod form;
 mod header;
 mod keys;
+mod kinds;
 mod rsa;
 
 use jsonwebtoken::Algorithm;
