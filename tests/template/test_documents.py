@@ -1,5 +1,6 @@
 """The documents: the target of each link and path exists, and README and glossary stay short."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -104,3 +105,19 @@ def test_glossary_has_at_most_40_words():
     words = [it.split("|")[1].strip() for it in rows[2:]]
     assert 0 < len(words) <= 40
     assert len(set(words)) == len(words)
+
+
+def test_table_of_identity_providers_is_that_of_the_tests():
+    """The settings that the document shows are those with which the tests accept each provider's token."""
+    text = (ROOT / "docs/setup/identity-providers.md").read_text()
+    table = text.split("\n| provider | settings |")[1].split("\n\n")[0].splitlines()[2:]
+    documented = {}
+    for row in table:
+        name, settings = [it.strip() for it in row.split("|")[1:3]]
+        documented[name] = [it.strip("`") for it in settings.split("<br>")] if settings != "none" else []
+    tested = {}
+    for provider in json.loads((ROOT / "tests/vectors/identity_providers.json").read_text()):
+        settings = {k: v for k, v in provider["settings"].items() if k not in ("JWT_ISSUER", "JWT_AUDIENCE")}
+        tested[provider["name"]] = [f"{name}={value}" for name, value in sorted(settings.items())]
+    assert documented == tested
+    assert list(documented) == list(tested)
