@@ -7,7 +7,7 @@
 //! ```no_run
 //! use session_lifecycle::{
 //!     CallPolicy, CreateOutcome, Days, NewSession, Reason, SessionId, Sessions, Shards, Table,
-//!     Timestamp, UserId, connect,
+//!     Timestamp, UserId, clock, connect,
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,7 +15,7 @@
 //! let sessions = Sessions::new(Table::new(client, "sessions", Shards::default()), Days(30));
 //!
 //! let (user, session) = (UserId::parse("ann")?, SessionId::random());
-//! let now = Timestamp::from_seconds(1_800_000_000);
+//! let now = Timestamp::from(clock::now());
 //! let new = NewSession::new(user.clone(), session.clone(), now.plus(3_600));
 //! assert_eq!(sessions.create(new, now).await?, CreateOutcome::Created);
 //!
@@ -25,16 +25,16 @@
 //! # }
 //! ```
 //!
-//! Everything that an application needs is at the root. The modules are for the Lambda functions
-//! and for tests:
+//! Everything that an application needs is at the root, and the current time is [`clock::now`]. The
+//! other modules are for the Lambda functions and for tests:
 //!
 //! - [`ports`]: the interfaces that the use cases depend on, one trait per capability.
 //! - [`dynamodb`]: the adapter that implements them for one table.
 //! - [`aws`]: timeouts and retry limits for calls to AWS.
 //! - [`clock`]: the only code that reads a clock.
 //!
-//! The decisions about records are in `session_domain`, which is re-exported for other stores than
-//! DynamoDB (see [`Sessions::with_store`]). Tokens and keys are in `session_token`.
+//! The decisions about records are in `session_domain`, which is re-exported for those who implement
+//! another store ([`Sessions::with_store`]). Tokens and keys are in `session_token`.
 
 pub mod aws;
 pub mod clock;
