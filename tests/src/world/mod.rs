@@ -117,9 +117,9 @@ impl World {
             authorizer,
             timeouts,
         } = limits;
-        let functions = Functions::start(&variables, &functions_client, timeouts, now, authorizer)
-            .await
-            .expect("valid variables");
+        // The future of the start is large.
+        let starting = Functions::start(&variables, &functions_client, timeouts, now, authorizer);
+        let functions = Box::pin(starting).await.expect("valid variables");
         let functions = Arc::new(functions);
         let gateway = Gateway::new(
             Arc::clone(&functions),

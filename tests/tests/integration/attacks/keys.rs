@@ -318,7 +318,7 @@ async fn accepts_key_that_shares_kid_with_key_for_other_purpose() {
     }
 }
 
-/// RFC 9864 renames EdDSA with the curve Ed25519.
+/// RFC 9864 has a name of its own for `EdDSA` with the curve Ed25519.
 #[tokio::test]
 async fn accepts_ed25519_as_name_of_eddsa() {
     let issuer = Signer::of(Algorithm::EdDSA);
