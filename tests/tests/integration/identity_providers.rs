@@ -179,3 +179,56 @@ async fn denies_each_provider_token_for_other_audience_or_issuer() {
         }
     }
 }
+
+/// Tokens that the issuers' own software made.
+#[derive(Deserialize)]
+struct IssuedTokens {
+    made_by: String,
+    /// Name of the provider whose settings apply.
+    provider: String,
+    secret: Option<String>,
+    jwks: Option<Value>,
+    user: String,
+    session: String,
+    access: String,
+    /// Tokens of other kinds.
+    others: BTreeMap<String, String>,
+}
+
+#[tokio::test]
+async fn accepts_access_tokens_that_issuers_made_and_denies_their_other_tokens() {
+    let issued: Vec<IssuedTokens> =
+        serde_json::from_str(include_str!("../../vectors/issued_tokens.json")).unwrap();
+    for issued in issued {
+        let name = &issued.made_by;
+        let mut providers = providers().into_iter();
+        let mut provider = providers.find(|it| it.name == issued.provider).unwrap();
+        provider.user.clone_from(&issued.user);
+        provider.session.clone_from(&issued.session);
+        // The fixture signs with the same secret.
+        assert!(
+            issued
+                .secret
+                .is_none_or(|it| it == provider.signer().public)
+        );
+        let (world, server) = provider.world(&provider.settings).await;
+        if let (Some(server), Some(jwks)) = (&server, &issued.jwks) {
+            // The unknown `kid` of the token makes the authorizer fetch these keys.
+            server.set(Answer::body(jwks.to_string()));
+        }
+        let policy = authorize(&world, &rest_request(&issued.access)).await;
+        assert_eq!(denial(&policy), None, "{name}: {:?}", world.log.lines());
+        assert_eq!(policy["context"]["session_id"], issued.session, "{name}");
+        for (kind, token) in &issued.others {
+            let policy = authorize(&world, &rest_request(token)).await;
+            assert_eq!(denial(&policy), Some("Invalid token"), "{name}: {kind}");
+        }
+        // Also without the setting that names the kind: the token says itself what it is.
+        provider.settings.remove("JWT_REQUIRED_CLAIMS");
+        let (world, _server) = provider.world(&provider.settings).await;
+        for (kind, token) in &issued.others {
+            let policy = authorize(&world, &rest_request(token)).await;
+            assert_eq!(denial(&policy), Some("Invalid token"), "{name}: {kind}");
+        }
+    }
+}
