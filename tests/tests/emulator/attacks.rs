@@ -87,7 +87,19 @@ fn forgeries(signer: &Signer) -> Vec<(&'static str, String)> {
         ),
         (
             "kid",
-            with_header(&json!({ "alg": alg, "kid": null }).to_string()),
+            with_header(&json!({ "alg": alg, "kid": ["k"] }).to_string()),
+        ),
+        (
+            "a logout token",
+            with_header(&json!({ "alg": alg, "typ": "logout+jwt" }).to_string()),
+        ),
+        (
+            "an ID token",
+            signer.sign(signer.header(), {
+                let mut claims = claims.clone();
+                claims["typ"] = json!("ID");
+                claims.to_string()
+            }),
         ),
         ("sub twice", signer.sign(signer.header(), twice)),
         (
