@@ -10,7 +10,7 @@ use crate::{ClaimName, InvalidToken};
 pub enum ClaimRole {
     /// `iss` (RFC 7519 §4.1.1).
     Issuer,
-    /// Whom the token is for.
+    /// The APIs that the token is for.
     Audience,
     /// The user's id.
     User,
@@ -57,7 +57,7 @@ impl Default for ClaimMapping {
     }
 }
 
-/// The check of whom a token is for.
+/// The check that a token is for this API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudienceRule {
     /// The claim that names the audience: a string or an array of strings (RFC 7519 §4.1.3).

@@ -24,9 +24,11 @@ impl RequiredClaim {
     }
 }
 
-/// Claims by which issuers mark what kind of token it is, and the values that mark another kind than an
-/// access token: Keycloak's `typ`, Cognito's `token_use`, `token_type` of `SimpleJWT` and others.
+/// Claims in which issuers name the kind of a token: `typ` in Keycloak, `token_use` in Cognito, `token_type`
+/// in `SimpleJWT`.
 const KIND_CLAIMS: [&str; 3] = ["typ", "token_use", "token_type"];
+
+/// Values of these claims that are not access tokens, in lower case.
 const OTHER_KINDS: [&str; 9] = [
     "id",
     "id_token",
@@ -39,9 +41,9 @@ const OTHER_KINDS: [&str; 9] = [
     "sliding",
 ];
 
-/// Whether the payload says that it is no access token: a security event such as a logout token (RFC 8417
-/// §2.2 requires `events` there), or a token of another kind by one of [`KIND_CLAIMS`], unless `required`
-/// names the kind explicitly.
+/// Whether the payload says that the token is not an access token. Logout tokens and other security events
+/// have the claim `events` (RFC 8417 §2.2). A claim of [`KIND_CLAIMS`] is ignored if `required` contains it,
+/// because its value is then checked.
 pub(crate) fn is_other_kind(payload: &Value, required: &[RequiredClaim]) -> bool {
     let is_configured = |name: &str| required.iter().any(|it| it.claim.as_str() == name);
     let marks_other_kind = |name: &&str| {

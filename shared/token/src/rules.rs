@@ -21,7 +21,7 @@ pub struct TokenRules {
     pub algorithm: Algorithm,
     /// The required `iss`.
     pub issuer: String,
-    /// Whom a token must be for. `None` accepts any audience: then only [`TokenRules::required`] tells
+    /// The audience that a token must name. `None` accepts any audience: then only [`TokenRules::required`] tells
     /// the tokens of this API from those of another API of the same issuer.
     pub audience: Option<AudienceRule>,
     /// Which claim means what.

@@ -97,7 +97,7 @@ impl Call<'_> {
         single_and_multi(pairs.chain(came_by).collect())
     }
 
-    /// The query parameters, likewise; null if there are none.
+    /// The query parameters. `None` if there are none.
     fn query(&self) -> (Value, Value) {
         let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&self.request.uri);
         let pairs = query.map(|query| query.0).unwrap_or_default();

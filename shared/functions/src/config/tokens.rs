@@ -93,7 +93,7 @@ fn claim_name(reader: &mut Reader<'_>, variable: &str) -> Option<ClaimName> {
     reader.optional(variable, expected, |name| ClaimName::parse(name).ok())
 }
 
-/// Reads whom tokens must be for. `None` if that is not checked, or after a problem.
+/// Reads the accepted audiences. `None` if the audience is not checked, or after a problem.
 fn audience(reader: &mut Reader<'_>, required: &[RequiredClaim]) -> Option<AudienceRule> {
     if reader.get("JWT_AUDIENCE_CLAIM") == Some(NONE) {
         let tells_apis_apart = |it: &RequiredClaim| !KIND_CLAIMS.contains(&it.claim.as_str());

@@ -195,8 +195,8 @@ fn read_key(
     Ok((jwk.algorithm, key))
 }
 
-/// What the private and symmetric keys of a set reveal: whoever reads the set can sign with their public
-/// counterparts.
+/// What the private and symmetric keys of a set expose. Anyone who reads the set can sign with them, so
+/// their public keys must not verify tokens.
 struct Exposed {
     kids: HashSet<String>,
     numbers: HashSet<String>,
