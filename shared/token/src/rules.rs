@@ -77,9 +77,9 @@ impl TokenRules {
     #[must_use]
     pub fn failed_claim(&self, why: InvalidToken) -> Option<&str> {
         match why {
-            InvalidToken::MissingClaim(role) | InvalidToken::MalformedClaim(role) => {
-                Some(self.claim_name(role))
-            }
+            InvalidToken::MissingClaim(role)
+            | InvalidToken::MalformedClaim(role)
+            | InvalidToken::NotYetValid(role) => Some(self.claim_name(role)),
             InvalidToken::Issuer => Some(self.claim_name(ClaimRole::Issuer)),
             InvalidToken::Audience => Some(self.claim_name(ClaimRole::Audience)),
             InvalidToken::RequiredClaim(RequiredClaimIndex(index)) => {
@@ -94,8 +94,7 @@ impl TokenRules {
             | InvalidToken::UnknownKey
             | InvalidToken::Signature
             | InvalidToken::Payload
-            | InvalidToken::OtherKind
-            | InvalidToken::NotYetValid => None,
+            | InvalidToken::OtherKind => None,
         }
     }
 
@@ -128,7 +127,7 @@ impl TokenRules {
             let valid_from = Timestamp::start_from_numeric_date(date)
                 .ok_or(InvalidToken::MalformedClaim(role))?;
             if valid_from.minus(self.leeway_seconds.into()) > now {
-                return Err(InvalidToken::NotYetValid);
+                return Err(InvalidToken::NotYetValid(role));
             }
         }
         self.claims.read(&payload)

@@ -68,7 +68,7 @@ pub enum InvalidToken {
     Audience,
     /// `nbf` or `iat` is in the future.
     #[error("the token is not valid yet")]
-    NotYetValid,
+    NotYetValid(ClaimRole),
 }
 
 /// Which of [`TokenRules::required`] does not hold.

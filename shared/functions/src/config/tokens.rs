@@ -51,7 +51,7 @@ pub const fn token_setting(why: InvalidToken) -> Option<&'static str> {
         InvalidToken::Issuer => Some("JWT_ISSUER"),
         InvalidToken::Audience => Some("JWT_AUDIENCE"),
         InvalidToken::RequiredClaim(_) | InvalidToken::OtherKind => Some("JWT_REQUIRED_CLAIMS"),
-        InvalidToken::NotYetValid => Some("JWT_LEEWAY_SECONDS"),
+        InvalidToken::NotYetValid(_) => Some("JWT_LEEWAY_SECONDS"),
         InvalidToken::MissingClaim(role) | InvalidToken::MalformedClaim(role) => match role {
             ClaimRole::Issuer => Some("JWT_ISSUER"),
             ClaimRole::Audience => Some("JWT_AUDIENCE_CLAIM"),

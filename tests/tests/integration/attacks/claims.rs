@@ -163,7 +163,10 @@ async fn compares_dates_by_value_in_any_notation() {
         let token = signer.sign(signer.header(), written(name, value));
         match refused {
             None => target.allows(&token).await,
-            Some("Invalid token") => target.rejects(&token, InvalidToken::NotYetValid).await,
+            Some("Invalid token") => {
+                let why = InvalidToken::NotYetValid(role(name));
+                target.rejects(&token, why).await;
+            }
             Some(error) => target.answers(&token, error).await,
         }
     }
