@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::types::{
     KeyType, Projection, ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
 use session_cleanup_local::dynamodb;
-use session_cleanup_tests::World;
-use session_cleanup_tests::database::{DynamoDb, needs_embedded};
+use session_cleanup_tests::database::DynamoDb;
 use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, Request};
+use session_cleanup_tests::log::LogGuard;
 use session_functions::config::TableConfig;
 use session_lifecycle::aws::CallPolicy;
 
@@ -92,7 +92,8 @@ async fn set_ttl(client: &Client, attribute: &str, enabled: bool) {
     update.time_to_live_specification(ttl).send().await.unwrap();
 }
 
-async fn without_tables() -> DynamoDb {
+/// The embedded DynamoDB. It has the template's table, but no other.
+async fn embedded() -> DynamoDb {
     DynamoDb::embedded(dynamodb::open(None).unwrap()).await
 }
 
@@ -109,14 +110,14 @@ async fn check(client: &Client, requires_ttl: bool) -> Option<String> {
 
 #[tokio::test]
 async fn table_of_template_is_fit() {
-    let world = World::new().await;
+    let log = LogGuard::start();
+    let dynamodb = embedded().await;
     let table = TableConfig {
-        name: world.table_name().to_owned(),
-        // With another DynamoDB, the tests' tables have no TTL.
-        requires_ttl: !needs_embedded("table_of_template_is_fit", "the TTL of other tables is off"),
+        name: dynamodb.table_name().to_owned(),
+        requires_ttl: true,
     };
-    assert_eq!(table.check(&world.client).await, Ok(()));
-    assert!(world.log.lines().is_empty());
+    assert_eq!(table.check(&dynamodb.client()).await, Ok(()));
+    assert!(log.about("table").is_empty());
 }
 
 #[tokio::test]
@@ -185,7 +186,7 @@ async fn names_each_defect_of_table() {
             &["its keys are pk (S, HASH), sk (N, RANGE) instead of"],
         ),
     ] {
-        let dynamodb = without_tables().await;
+        let dynamodb = embedded().await;
         let client = dynamodb.client();
         table.create(&client).await;
         let error = check(&client, true).await;
@@ -209,7 +210,7 @@ async fn names_each_defect_of_table() {
 
 #[tokio::test]
 async fn missing_table_stops_function() {
-    let dynamodb = without_tables().await;
+    let dynamodb = embedded().await;
     let error = check(&dynamodb.client(), false).await.unwrap();
     assert!(
         error.starts_with("the table logins is not fit: it does not exist"),
@@ -219,13 +220,13 @@ async fn missing_table_stops_function() {
 
 #[tokio::test]
 async fn ttl_that_is_off_stops_only_if_required() {
-    let world = World::new().await;
-    let dynamodb = without_tables().await;
+    let log = LogGuard::start();
+    let dynamodb = embedded().await;
     let client = dynamodb.client();
     FIT.create(&client).await;
     set_ttl(&client, "ttl", false).await;
     assert_eq!(check(&client, false).await, None);
-    let lines = world.log.about("its TTL is off");
+    let lines = log.about("its TTL is off");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0]["level"], "ERROR");
     assert!(
@@ -248,12 +249,12 @@ async fn check_with(
     table: Foreign,
     fault: impl Fn(&Request) -> Fault + Send + Sync + 'static,
 ) -> (Option<String>, Vec<serde_json::Value>) {
-    let world = World::new().await;
-    let dynamodb = without_tables().await;
+    let log = LogGuard::start();
+    let dynamodb = embedded().await;
     table.create(&dynamodb.client()).await;
     let faults = FaultProxy::before(dynamodb.address(), fault).await;
     let error = check(&faults.client(CallPolicy::INTERACTIVE), true).await;
-    (error, world.log.about("could not check"))
+    (error, log.about("could not check"))
 }
 
 #[tokio::test]
@@ -296,7 +297,7 @@ async fn defect_of_one_description_stops_although_other_fails() {
 
 #[tokio::test]
 async fn check_reads_no_record_and_writes_nothing() {
-    let dynamodb = without_tables().await;
+    let dynamodb = embedded().await;
     Foreign { index: None, ..FIT }
         .create(&dynamodb.client())
         .await;
