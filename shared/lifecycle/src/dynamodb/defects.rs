@@ -82,13 +82,12 @@ fn keys_defect(name: &str, table: &TableDescription) -> Option<TableDefect> {
     if found == needed {
         return None;
     }
-    let definitions = [TABLE_KEYS, INDEX_KEYS].concat();
     let command = format!(
         "aws dynamodb create-table --table-name {} --billing-mode PAY_PER_REQUEST \
          --attribute-definitions {} --key-schema AttributeName={PK},KeyType=HASH \
          AttributeName={SK},KeyType=RANGE --global-secondary-indexes '{}'",
         replacement(name),
-        attribute_definitions(&definitions),
+        attribute_definitions(),
         index_definition(),
     );
     Some(unfit(format!(
@@ -97,9 +96,11 @@ fn keys_defect(name: &str, table: &TableDescription) -> Option<TableDefect> {
     )))
 }
 
-fn attribute_definitions(keys: &[(&str, &str)]) -> String {
-    let define = |(name, kind): &(&str, &str)| format!("AttributeName={name},AttributeType={kind}");
-    keys.iter().map(define).collect::<Vec<_>>().join(" ")
+/// The key attributes of table and index, in the AWS CLI's shorthand syntax.
+fn attribute_definitions() -> String {
+    let keys = [TABLE_KEYS, INDEX_KEYS].concat();
+    let define = |(name, kind)| format!("AttributeName={name},AttributeType={kind}");
+    keys.into_iter().map(define).collect::<Vec<_>>().join(" ")
 }
 
 /// The index, in the AWS CLI's shorthand syntax.
@@ -181,7 +182,7 @@ fn create_index(name: &str, table: &TableDescription) -> String {
     format!(
         "aws dynamodb update-table --table-name {name} --attribute-definitions {} \
          --global-secondary-index-updates 'Create={{{index}}}'",
-        attribute_definitions(&INDEX_KEYS),
+        attribute_definitions(),
     )
 }
 

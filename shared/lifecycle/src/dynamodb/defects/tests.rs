@@ -3,6 +3,7 @@ use aws_sdk_dynamodb::types::{Projection, ProvisionedThroughputDescription, Scal
 use super::*;
 
 const CREATE: &str = "`aws dynamodb update-table --table-name logins --attribute-definitions \
+    AttributeName=pk,AttributeType=S AttributeName=sk,AttributeType=S \
     AttributeName=due_key,AttributeType=S AttributeName=due_at,AttributeType=N \
     --global-secondary-index-updates 'Create={IndexName=due,KeySchema=[\
     {AttributeName=due_key,KeyType=HASH},{AttributeName=due_at,KeyType=RANGE}],\
