@@ -259,13 +259,12 @@ async fn check_with(
 
 #[tokio::test]
 async fn failed_description_is_logged_and_does_not_stop_function() {
-    let faults: [(fn() -> Fault, &str); 4] = [
-        (|| Fault::DENIED, "AccessDeniedException"),
+    for (fault, cause) in [
+        ((|| Fault::DENIED) as fn() -> Fault, "AccessDeniedException"),
         (|| Fault::THROTTLED, "is throttled"),
         (|| Fault::BROKEN, "cannot be reached"),
         (|| Fault::DroppedBefore, "cannot be reached"),
-    ];
-    for (fault, cause) in faults {
+    ] {
         let (error, lines) = check_with(FIT, move |_| fault()).await;
         assert_eq!(error, None);
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -280,9 +279,12 @@ async fn failed_description_is_logged_and_does_not_stop_function() {
 #[tokio::test]
 async fn defect_of_one_description_stops_although_other_fails() {
     let only = |operation: &'static str| {
-        move |request: &Request| match request.operation == operation {
-            true => Fault::DENIED,
-            false => Fault::None,
+        move |request: &Request| {
+            if request.operation == operation {
+                Fault::DENIED
+            } else {
+                Fault::None
+            }
         }
     };
     let without_ttl = || Foreign { ttl: None, ..FIT };
