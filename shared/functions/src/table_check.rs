@@ -42,16 +42,13 @@ pub async fn check_table<T: CheckTable>(table: &T, requires_ttl: bool) -> Result
     let check = table.check().await;
     let stops = |severity| requires_ttl || severity == Severity::Unfit;
     let is_fit = !check.defects.iter().any(|defect| stops(defect.severity));
-    let defects: Vec<_> = check.defects.into_iter().map(|it| it.text).collect();
-    let unfit = UnfitTable {
-        table: check.table,
-        defects,
-    };
+    let (table, defects) = (check.table, check.defects.into_iter());
+    let defects: Vec<_> = defects.map(|defect| defect.text).collect();
     if !is_fit {
-        return Err(unfit);
+        return Err(UnfitTable { table, defects });
     }
-    if !unfit.defects.is_empty() {
-        tracing::error!("{unfit}");
+    for defect in defects {
+        tracing::error!("the table {table} works, but {defect}");
     }
     if !check.errors.is_empty() {
         let errors: Vec<_> = check.errors.iter().map(StoreError::error_chain).collect();

@@ -27,13 +27,16 @@ pub(super) fn defects(
     table: Option<&TableDescription>,
     ttl: Option<&TimeToLiveDescription>,
 ) -> Vec<TableDefect> {
+    // The service does not change such a table, so other defects can wait.
+    if let Some(status) = table.and_then(|table| status_defect(name, table.table_status()?)) {
+        return vec![status];
+    }
     let keys = table.and_then(|table| keys_defect(name, table));
     // Keys cannot be changed, so everything else has to be set in another table.
     let replacement = keys.as_ref().map(|_| replacement(name));
     let index = table.and_then(|table| index_defect(name, table, replacement.is_some()));
-    let status = table.and_then(|table| status_defect(name, table.table_status()?));
     let ttl = ttl.and_then(|ttl| ttl_defect(name, replacement.as_deref(), ttl));
-    [keys, index, status, ttl].into_iter().flatten().collect()
+    [keys, index, ttl].into_iter().flatten().collect()
 }
 
 fn unfit(text: String) -> TableDefect {
@@ -135,18 +138,11 @@ fn index_defect(name: &str, table: &TableDescription, is_replaced: bool) -> Opti
             (None, _) => return None,
         },
     };
-    let mut text = problem;
-    if !is_replaced {
-        for (number, command) in commands.iter().enumerate() {
-            let before = if number == 0 {
-                ":"
-            } else {
-                ", then, when it is deleted:"
-            };
-            let _ = write!(text, "{before} `{command}`");
-        }
+    if is_replaced {
+        return Some(unfit(problem));
     }
-    Some(unfit(text))
+    let commands = commands.join("`, then, when it is deleted: `");
+    Some(unfit(format!("{problem}: `{commands}`")))
 }
 
 /// What is wrong with an index, if anything.
