@@ -12,6 +12,7 @@ mod memory;
 mod metrics;
 mod monitoring;
 mod panic;
+mod table_check;
 
 use std::collections::BTreeMap;
 
