@@ -5,6 +5,7 @@ mod attacks;
 mod authorizer;
 mod cleanup;
 mod failures;
+mod identity_providers;
 mod keys;
 mod kill;
 mod logs;
