@@ -19,6 +19,7 @@ pub(super) const DUE_KEY: &str = "due_key";
 pub(super) const DUE_AT: &str = "due_at";
 pub(super) const TTL: &str = "ttl";
 pub(super) const IS_ACTIVE: &str = "is_active";
+pub(super) const CREATED_AT: &str = "created_at";
 pub(super) const EXPIRES_AT: &str = "expires_at";
 pub(super) const DEACTIVATED_AT: &str = "deactivated_at";
 pub(super) const DEACTIVATION_REASON: &str = "deactivation_reason";

@@ -4,7 +4,9 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Table;
-use super::item::{EXPIRES_AT, IS_ACTIVE, PK, due_attributes, key_item, read_record, text, time};
+use super::item::{
+    CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, PK, due_attributes, key_item, read_record, text, time,
+};
 use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
 use session_domain::{DueEntry, Record, RecordKey};
 
@@ -19,6 +21,13 @@ impl CreateRecords for Table {
             .chain(due_attributes(due, shard));
         let mut item = key_item(key.item());
         item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+        self.put_new(item).await
+    }
+}
+
+impl Table {
+    /// Stores an item. Returns `false` if its key already exists; the existing item stays unchanged.
+    pub(crate) async fn put_new(&self, item: Item) -> Result<bool, StoreError> {
         let result = self
             .client
             .put_item()
@@ -72,7 +81,7 @@ fn attributes(record: &NewRecord) -> Vec<(&'static str, AttributeValue)> {
                 ("user_id", text(new.user.as_str())),
                 ("session_id", text(new.session.as_str())),
                 (IS_ACTIVE, AttributeValue::Bool(true)),
-                ("created_at", time(*created_at)),
+                (CREATED_AT, time(*created_at)),
                 (EXPIRES_AT, time(new.expires_at)),
             ]
             .into_iter()
