@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use dynoxide::AttributeValue;
+
 use super::*;
 use crate::template::Template;
 
@@ -9,9 +11,20 @@ const ITEM: &str = r#"{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"1"}}
 
 fn lines(error: &ImportError) -> Vec<usize> {
     match error {
-        ImportError::Lines(problems) => problems.lines(),
-        ImportError::Unreadable(_) | ImportError::Empty => panic!("{error}"),
+        ImportError::Lines { problems, .. } => {
+            let places = problems.places().into_iter();
+            places
+                .map(|(place, _)| place.to_string()[5..].parse().unwrap())
+                .collect()
+        }
+        ImportError::Unreadable(_) | ImportError::Unconvertible(_) | ImportError::Empty => {
+            panic!("{error}")
+        }
     }
+}
+
+fn parse(text: &str) -> Result<Vec<(Place, Item)>, ImportError> {
+    super::parse(text, &Format::Ours)
 }
 
 /// The item with this number in its key.
@@ -84,8 +97,13 @@ fn reports_every_unreadable_line() {
 
 fn sorts(text: &str) -> Vec<String> {
     let items = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let key = |(_, item): (usize, Item)| KeyedItem(item).key();
-    items.into_iter().map(key).map(|[_, sort]| sort).collect()
+    let sort = |(_, item): (Place, Item)| {
+        let AttributeValue::S(sort) = &item["sk"] else {
+            panic!("{item:?}")
+        };
+        sort.clone()
+    };
+    items.into_iter().map(sort).collect()
 }
 
 #[test]
@@ -135,7 +153,7 @@ fn applies_incremental_export_to_full_export() {
     let (line, second) = parse(&text).unwrap().swap_remove(0);
     assert_eq!(
         (line, second["n"].clone()),
-        (5, AttributeValue::N("2".to_owned()))
+        (Place::line(5), AttributeValue::N("2".to_owned()))
     );
 }
 
