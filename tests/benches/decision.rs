@@ -15,8 +15,8 @@ use serde_json::json;
 use session_cleanup_tests::token_factory::{ALGORITHMS, Signer, claims_with, encoded, parts};
 use session_cleanup_tests::{HOUR, NOW, at};
 use session_domain::{
-    ConditionalWrite, Days, DenyReason, SessionId, SessionSnapshot, Shards, Timestamp, TokenId,
-    UserId,
+    ActiveSession, ConditionalWrite, Days, DenyReason, SessionId, SessionSnapshot, Shards,
+    Timestamp, TokenId, UserId,
 };
 use session_functions::authorize::{Authorize, Decision, TimeLimits};
 use session_lifecycle::ports::{
@@ -69,7 +69,9 @@ fn active(expires_at: i64) -> Answers {
     let shard = Shards::default().all().next().expect("a shard");
     let expires_at = Timestamp::from_seconds(expires_at);
     Answers {
-        session: Some(SessionSnapshot::Active { expires_at, shard }),
+        session: Some(SessionSnapshot::Active(ActiveSession::new(
+            expires_at, shard,
+        ))),
         blacklisted: false,
     }
 }

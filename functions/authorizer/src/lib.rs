@@ -65,7 +65,7 @@ impl Authorizer {
         let verifier = TokenVerifier::new(config.tokens, keys);
         let limit = limits.decision;
         Ok(Self {
-            authorize: Authorize::new(table, verifier, config.retention, limit),
+            authorize: Authorize::new(table, verifier, config.lifetime, limit),
             metrics,
         })
     }

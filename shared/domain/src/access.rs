@@ -36,12 +36,40 @@ pub enum SessionSnapshot {
     /// `is_active` is false.
     Inactive,
     /// `is_active` is true.
-    Active {
-        /// Expiry time. The authorizer denies requests from this second on.
-        expires_at: Timestamp,
-        /// The shard of the record.
-        shard: Shard,
-    },
+    Active(ActiveSession),
+}
+
+/// An active session as the authorizer reads it. The optional times are `None` if they are missing or
+/// malformed: no decision about access depends on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActiveSession {
+    /// Expiry time. The authorizer denies requests from this second on.
+    pub expires_at: Timestamp,
+    /// The shard of the record.
+    pub shard: Shard,
+    /// `created_at`.
+    pub created_at: Option<Timestamp>,
+    /// `last_used_at`.
+    pub last_used_at: Option<Timestamp>,
+    /// The session's absolute end.
+    pub max_expires_at: Option<Timestamp>,
+    /// `due_at`.
+    pub due_at: Option<Timestamp>,
+}
+
+impl ActiveSession {
+    /// A session without the optional times.
+    #[must_use]
+    pub const fn new(expires_at: Timestamp, shard: Shard) -> Self {
+        Self {
+            expires_at,
+            shard,
+            created_at: None,
+            last_used_at: None,
+            max_expires_at: None,
+            due_at: None,
+        }
+    }
 }
 
 impl SessionSnapshot {
@@ -50,7 +78,9 @@ impl SessionSnapshot {
     #[must_use]
     pub fn expired_at(self, now: Timestamp) -> Option<Shard> {
         match self {
-            Self::Active { expires_at, shard } => (SessionState::Active { expires_at })
+            Self::Active(ActiveSession {
+                expires_at, shard, ..
+            }) => (SessionState::Active { expires_at })
                 .is_expired_at(now)
                 .then_some(shard),
             Self::Inactive => None,
@@ -97,7 +127,7 @@ mod tests {
     fn returns_first_deny_reason_in_order() {
         let active = |expires_at| {
             let shard = Shards::default().all().next().unwrap();
-            SessionSnapshot::Active { expires_at, shard }
+            SessionSnapshot::Active(ActiveSession::new(expires_at, shard))
         };
         let (live, expired) = (active(NOW.plus(1)), active(NOW));
         let inactive = SessionSnapshot::Inactive;

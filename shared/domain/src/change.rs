@@ -2,7 +2,7 @@
 
 use super::{
     Action, DueEntry, DueKey, DueList, ItemKey, Kind, NextAction, Reason, RecordKey, RecordState,
-    RetentionPolicy, SessionState, Shard, Shards, Timestamp,
+    RetentionPolicy, SessionState, Shard, Shards, Timestamp, Touch,
 };
 
 /// A record as it is stored, with the attributes for the due index and native TTL.
@@ -20,6 +20,8 @@ pub struct Record {
     pub ttl: Option<Timestamp>,
     /// `deactivation_reason`, if its value is valid.
     pub reason: Option<Reason>,
+    /// A session's absolute end, if it has one.
+    pub max_expires_at: Option<Timestamp>,
 }
 
 /// A record that cannot be interpreted. Its own attributes are not changed.
@@ -59,7 +61,8 @@ pub enum WriteOp {
         /// The due entry of the inactive session.
         due: DueEntry,
     },
-    /// Changes the expiry time of a live session.
+    /// Changes the expiry time of a live session. The condition fails if it is later than the
+    /// session's absolute end.
     Extend {
         /// The session must be live at this time.
         live_at: Timestamp,
@@ -70,6 +73,9 @@ pub enum WriteOp {
         /// The new due entry.
         due: DueEntry,
     },
+    /// Records the use of a live session, and changes its expiry time, unless another request has
+    /// just done so. The condition fails if the new expiry time is later than the session's absolute end.
+    Touch(Touch),
     /// Deletes an inactive session or a token.
     Delete {
         /// Kind of the record.
@@ -191,6 +197,12 @@ impl ConditionalWrite {
         }
     }
 
+    /// Records the use of a session.
+    pub fn touch(key: RecordKey, touch: Touch) -> Self {
+        let (key, op) = (key.into_item(), WriteOp::Touch(touch));
+        Self { key, op }
+    }
+
     /// Moves a malformed record off the due list `from`.
     pub fn move_malformed(key: ItemKey, from: DueList) -> Self {
         let kind = key.kind();
@@ -217,9 +229,10 @@ impl ConditionalWrite {
             WriteOp::Reindex { observed, due, .. } => {
                 found.state == *observed && found.index_matches(due)
             }
-            WriteOp::Extend { .. } | WriteOp::Delete { .. } | WriteOp::MoveMalformed { .. } => {
-                false
-            }
+            WriteOp::Extend { .. }
+            | WriteOp::Touch(_)
+            | WriteOp::Delete { .. }
+            | WriteOp::MoveMalformed { .. } => false,
         }
     }
 

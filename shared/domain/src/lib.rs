@@ -29,6 +29,7 @@
 //! - [`DueEntry`], [`DueKey`], [`Shard`]: the due index.
 //! - [`Record`], [`ConditionalWrite`]: a record as it was read, and the write that changes it.
 //! - [`check_access`], [`DenyReason`]: whether a session allows a request.
+//! - [`SessionLifetime`]: whether a token opens a session, and how requests keep a session alive.
 //! - [`CleanupReport`], [`Statistics`]: what a run did, and what the table contains.
 
 mod access;
@@ -38,21 +39,23 @@ mod due;
 mod error;
 mod id;
 mod key;
+mod lifetime;
 mod report;
 mod retention;
 mod state;
 mod statistics;
 mod time;
 
-pub use access::{DenyReason, SessionSnapshot, check_access};
+pub use access::{ActiveSession, DenyReason, SessionSnapshot, check_access};
 pub use adoption::{AdoptionCheckpoint, AdoptionSettings, SegmentProgress};
 pub use change::{ConditionalWrite, MalformedRecord, Record, WriteOp};
 pub use due::{Action, DueEntry, DueKey, DueList, InvalidShard, Shard, Shards};
 pub use error::error_chain;
 pub use id::{InvalidId, RefreshTokenHash, SessionId, TokenId, UserId};
 pub use key::{ItemKey, Kind, RecordKey, UnknownKey};
+pub use lifetime::{NotOpened, Opening, SessionLifetime, Touch};
 pub use report::{CleanupReport, Counts, Trigger};
 pub use retention::{NextAction, RetentionPolicy};
 pub use state::{Reason, RecordState, SessionState};
 pub use statistics::{Counted, Statistics};
-pub use time::{Days, Hours, InvalidTimestamp, Timestamp};
+pub use time::{Days, Hours, InvalidTimestamp, Minutes, Timestamp};

@@ -146,6 +146,18 @@ impl Hours {
     }
 }
 
+/// Duration in minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minutes(pub u32);
+
+impl Minutes {
+    /// The duration in seconds.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0 as i64 * 60
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -110,10 +110,14 @@ impl<T: SessionStore> Sessions<T> {
     /// `expires_at` is not a time in epoch seconds, or the store fails.
     pub async fn create(
         &self,
-        new: NewSession,
+        mut new: NewSession,
         now: Timestamp,
     ) -> Result<CreateOutcome, SessionsError> {
-        let expires_at = valid_expiry(new.expires_at)?;
+        let mut expires_at = valid_expiry(new.expires_at)?;
+        if let Some(end) = new.max_expires_at {
+            expires_at = expires_at.min(valid_expiry(end)?);
+            new.expires_at = expires_at;
+        }
         let record = NewRecord::Session {
             new,
             created_at: now,
@@ -179,7 +183,8 @@ impl<T: SessionStore> Sessions<T> {
         })
     }
 
-    /// Changes the expiry time of a live session, as a refresh does.
+    /// Changes the expiry time of a live session, as a refresh does. If the session has an absolute end
+    /// ([`NewSession::max_expires_at`]), it expires then at the latest.
     ///
     /// # Errors
     ///
@@ -192,13 +197,16 @@ impl<T: SessionStore> Sessions<T> {
         now: Timestamp,
     ) -> Result<UpdateOutcome, SessionsError> {
         let expires_at = valid_expiry(expires_at)?;
-        let state = RecordState::Session(SessionState::Active { expires_at });
-        let due = self.policy.due_entry(&state);
-        self.change(user, session, |found| WriteOp::Extend {
-            live_at: now,
-            expires_at,
-            shard: found.shard(self.shards),
-            due,
+        self.change(user, session, |found| {
+            let end = found.max_expires_at.unwrap_or(expires_at);
+            let expires_at = expires_at.min(end);
+            let state = RecordState::Session(SessionState::Active { expires_at });
+            WriteOp::Extend {
+                live_at: now,
+                expires_at,
+                shard: found.shard(self.shards),
+                due: self.policy.due_entry(&state),
+            }
         })
         .await
     }

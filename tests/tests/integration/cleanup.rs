@@ -298,6 +298,7 @@ async fn keeps_index_attributes_of_record_that_changed() {
             due_at: None,
             ttl: None,
             reason: None,
+            max_expires_at: None,
         };
         let change = stale
             .index_repair(&RetentionPolicy::without_grace(Days(30)), Shards::default())

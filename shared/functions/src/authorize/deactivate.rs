@@ -1,14 +1,16 @@
 //! Deactivation of an expired session that the authorizer finds.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use session_domain::{
-    ConditionalWrite, Days, Reason, RecordKey, RetentionPolicy, Shard, Timestamp,
-};
+use session_domain::{ConditionalWrite, Reason, RecordKey, RetentionPolicy, Shard, Timestamp};
 use session_lifecycle::clock::Deadline;
-use session_lifecycle::ports::{ApplyWrites, Outcome, StoreError, StoreErrorKind, WithoutRetries};
-use tokio::time::{sleep, timeout};
+use session_lifecycle::ports::{
+    ApplyWrites, CreateRecords, LookUpSession, Outcome, WithoutRetries,
+};
+use session_token::Claims;
+use tokio::time::sleep;
+
+use super::Authorize;
 
 /// Maximum number of attempts. If all fail, the cleanup deactivates the session.
 const MAX_ATTEMPTS: u32 = 2;
@@ -29,37 +31,23 @@ pub enum Deactivation {
     Unknown,
 }
 
-/// Deactivates expired sessions.
-#[derive(Debug)]
-pub(super) struct Deactivator<T> {
-    policy: RetentionPolicy,
-    /// The table without retries of the SDK. The first write creates it, to keep init short.
-    writes: OnceLock<T>,
-}
-
-impl<T: ApplyWrites + WithoutRetries> Deactivator<T> {
-    pub(super) const fn new(retention: Days) -> Self {
-        Self {
-            policy: RetentionPolicy::without_grace(retention),
-            writes: OnceLock::new(),
-        }
-    }
-
-    /// Deactivates a session in `table`, with one retry if there is time.
+impl<T: LookUpSession + CreateRecords + ApplyWrites + WithoutRetries> Authorize<T> {
+    /// Deactivates the expired session of a token, with one retry if there is time.
     pub(super) async fn deactivate(
         &self,
-        table: &T,
-        key: RecordKey,
+        claims: &Claims,
         shard: Shard,
         now: Timestamp,
         deadline: &Deadline,
     ) -> Deactivation {
+        let key = RecordKey::session(&claims.user, &claims.session);
         let session = key.to_string();
         let reason = Reason::ExpiredOnValidation;
-        let write = ConditionalWrite::deactivate(key, shard, &self.policy, reason, now);
+        let policy = RetentionPolicy::without_grace(self.lifetime.retention);
+        let write = ConditionalWrite::deactivate(key, shard, &policy, reason, now);
         let mut lost_response = None;
         for attempt in 1.. {
-            match self.write_once(table, &write, deadline.remaining()).await {
+            match self.write_once(&write, deadline.remaining()).await {
                 Outcome::Applied => {
                     tracing::info!(session, "deactivated an expired session");
                     return Deactivation::Done;
@@ -97,22 +85,5 @@ impl<T: ApplyWrites + WithoutRetries> Deactivator<T> {
             "whether an expired session was deactivated is unknown; if not, the cleanup will"
         );
         Deactivation::Unknown
-    }
-
-    /// Sends a write once. If the SDK retried it, a lost response would go unnoticed.
-    async fn write_once(&self, table: &T, write: &ConditionalWrite, limit: Duration) -> Outcome {
-        let unavailable = |problem: &str| {
-            let kind = StoreErrorKind::Unavailable;
-            Outcome::Failed(StoreError::new(kind, "writing", problem))
-        };
-        let writes = self.writes.get_or_init(|| table.without_retries());
-        match timeout(limit, writes.apply(std::slice::from_ref(write))).await {
-            Ok(Ok(outcomes)) => {
-                let outcome = outcomes.value.into_iter().next();
-                outcome.unwrap_or_else(|| unavailable("the response is empty"))
-            }
-            Ok(Err(error)) => Outcome::Failed(error),
-            Err(_) => unavailable("timed out"),
-        }
     }
 }

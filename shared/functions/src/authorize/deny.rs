@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use session_domain::DenyReason;
+use session_domain::{DenyReason, NotOpened};
 use session_token::{InvalidToken, TokenRules};
 
 use super::{Deactivation, Decision};
@@ -26,6 +26,24 @@ pub(super) fn deny_token(why: InvalidToken, rules: &TokenRules) -> Decision {
     let reason = DenyReason::InvalidToken;
     let claim = rules.failed_claim(why);
     let setting = token_setting(why);
+    tracing::info!(%reason, %why, claim, setting, "denied");
+    Decision::Deny {
+        reason,
+        deactivation: None,
+    }
+}
+
+/// Denies a token whose session does not exist and cannot be opened. The log says why it was not opened.
+pub(super) fn deny_unknown_session(why: NotOpened, rules: &TokenRules) -> Decision {
+    let reason = DenyReason::SessionNotFound;
+    let auth_time = rules.claims.auth_time.as_str();
+    let (claim, setting) = match why {
+        NotOpened::Disabled => return deny(reason, reason, None),
+        NotOpened::NoAuthTime | NotOpened::AuthTimeInFuture => {
+            (Some(auth_time), "JWT_AUTH_TIME_CLAIM")
+        }
+        NotOpened::AuthenticatedTooLongAgo => (Some(auth_time), "SESSION_MAX_HOURS"),
+    };
     tracing::info!(%reason, %why, claim, setting, "denied");
     Decision::Deny {
         reason,

@@ -5,12 +5,17 @@
 //!                            (`bearer`)       (verify)   (one read of the table)
 //! ```
 //!
-//! An expired session is deactivated before the request is denied (`deactivate`).
+//! An expired session is deactivated before the request is denied (`deactivate`). If the stack is
+//! configured so, a session that does not exist is opened (`open`), and a session that is used expires
+//! later (`touch`).
 
 mod bearer;
 mod deactivate;
 mod deny;
+mod open;
+mod touch;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,15 +23,16 @@ use tokio::time::timeout;
 
 use self::bearer::bearer_token;
 pub use self::deactivate::Deactivation;
-use self::deactivate::Deactivator;
-use self::deny::{deny, deny_token};
+use self::deny::{deny, deny_token, deny_unknown_session};
+use self::open::Opened;
 use session_domain::{
-    Days, DenyReason, RecordKey, SessionId, SessionSnapshot, Timestamp, TokenId, UserId,
-    check_access,
+    ConditionalWrite, DenyReason, SessionId, SessionLifetime, SessionSnapshot, Timestamp, TokenId,
+    UserId, check_access,
 };
 use session_lifecycle::clock::Deadline;
 use session_lifecycle::ports::{
-    ApplyWrites, LookUpSession, SessionLookup, StoreError, StoreErrorKind, WithoutRetries,
+    ApplyWrites, CreateRecords, LookUpSession, Outcome, SessionLookup, StoreError, StoreErrorKind,
+    WithoutRetries,
 };
 use session_token::keys::KeysUnavailable;
 use session_token::{Claims, NotVerified, TokenVerifier};
@@ -61,7 +67,9 @@ const LOOKING_UP: &str = "looking up a session";
 pub struct Authorize<T> {
     table: T,
     verifier: TokenVerifier,
-    deactivator: Deactivator<T>,
+    lifetime: SessionLifetime,
+    /// The table without retries of the SDK. The first write creates it, to keep init short.
+    writes: OnceLock<T>,
     limit: Duration,
 }
 
@@ -90,14 +98,20 @@ pub enum AuthorizeError {
     Keys(#[from] KeysUnavailable),
 }
 
-impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
+impl<T: LookUpSession + CreateRecords + ApplyWrites + WithoutRetries> Authorize<T> {
     /// Decides with the keys of `verifier` and the sessions of `table`. A decision takes at most
     /// `limit`.
-    pub const fn new(table: T, verifier: TokenVerifier, retention: Days, limit: Duration) -> Self {
+    pub const fn new(
+        table: T,
+        verifier: TokenVerifier,
+        lifetime: SessionLifetime,
+        limit: Duration,
+    ) -> Self {
         Self {
             table,
             verifier,
-            deactivator: Deactivator::new(retention),
+            lifetime,
+            writes: OnceLock::new(),
             limit,
         }
     }
@@ -126,21 +140,28 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
             Err(NotVerified::Invalid(why)) => return Ok(deny_token(why, self.verifier.rules())),
             Err(NotVerified::Keys(error)) => return Err(error.into()),
         };
-        let lookup = self.look_up(&claims, &deadline).await?;
+        let mut lookup = self.look_up(&claims, &deadline).await?;
+        let opens = lookup.session.is_none() && !lookup.blacklisted && claims.expires_at > now;
+        if opens {
+            match self.open(&claims, now, &deadline).await? {
+                Ok(Opened::Here) => return Ok(Decision::Allow(claims)),
+                Ok(Opened::Elsewhere) => lookup = self.look_up(&claims, &deadline).await?,
+                Err(why) => return Ok(deny_unknown_session(why, self.verifier.rules())),
+            }
+        }
         let is_blacklisted = lookup.blacklisted;
         let session = readable_session(lookup)?;
         let deactivation = match session.and_then(|session| session.expired_at(now)) {
-            Some(shard) => {
-                let key = RecordKey::session(&claims.user, &claims.session);
-                let deactivating =
-                    self.deactivator
-                        .deactivate(&self.table, key, shard, now, &deadline);
-                Some(deactivating.await)
-            }
+            Some(shard) => Some(self.deactivate(&claims, shard, now, &deadline).await),
             None => None,
         };
         match check_access(session, is_blacklisted, claims.expires_at, now) {
-            Ok(()) => Ok(Decision::Allow(claims)),
+            Ok(()) => {
+                if let Some(SessionSnapshot::Active(session)) = session {
+                    self.touch(&claims, &session, now, &deadline).await;
+                }
+                Ok(Decision::Allow(claims))
+            }
             Err(reason) => Ok(deny(reason, reason, deactivation)),
         }
     }
@@ -165,6 +186,24 @@ impl<T: LookUpSession + ApplyWrites + WithoutRetries> Authorize<T> {
                 let problem = "timed out, because fetching the keys took long";
                 Err(StoreError::new(kind, LOOKING_UP, problem))
             })
+    }
+
+    /// Sends a write once, and waits up to `limit` for the response. If the SDK retried the write, a lost
+    /// response would go unnoticed.
+    async fn write_once(&self, write: &ConditionalWrite, limit: Duration) -> Outcome {
+        let unavailable = |problem: &str| {
+            let kind = StoreErrorKind::Unavailable;
+            Outcome::Failed(StoreError::new(kind, "writing", problem))
+        };
+        let writes = self.writes.get_or_init(|| self.table.without_retries());
+        match timeout(limit, writes.apply(std::slice::from_ref(write))).await {
+            Ok(Ok(outcomes)) => {
+                let outcome = outcomes.value.into_iter().next();
+                outcome.unwrap_or_else(|| unavailable("the response is empty"))
+            }
+            Ok(Err(error)) => Outcome::Failed(error),
+            Err(_) => unavailable("timed out"),
+        }
     }
 
     /// Connects to the table, so that the first request need not wait for it: looks up a session
@@ -199,129 +238,4 @@ fn readable_session(lookup: SessionLookup) -> Result<Option<SessionSnapshot>, St
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroU32;
-    use std::pin::Pin;
-
-    use jsonwebtoken::{Algorithm, EncodingKey, Header};
-    use serde_json::json;
-    use tokio::time::sleep;
-
-    use super::*;
-    use session_domain::{ConditionalWrite, Shards};
-    use session_lifecycle::clock::Stopwatch;
-    use session_lifecycle::ports::{Metered, Outcome};
-    use session_token::TokenRules;
-    use session_token::keys::{CachedKeys, Fetch, FetchKeys, Fetched, KeySet, Keys, VerifyingKey};
-
-    const LIMITS: TimeLimits = TimeLimits::INTERACTIVE;
-
-    const SECRET: &str = "a secret that only these tests use";
-
-    /// Keys without a cache lifetime, whose fetch is slow.
-    #[derive(Debug)]
-    struct SlowKeys;
-
-    impl FetchKeys for SlowKeys {
-        fn fetch(
-            &self,
-            _: Timestamp,
-            _: Duration,
-        ) -> Pin<Box<dyn Future<Output = Fetch> + Send + '_>> {
-            Box::pin(async {
-                let took = Duration::from_millis(2_900);
-                sleep(took).await;
-                let key = VerifyingKey::from_secret(Algorithm::HS256, SECRET).unwrap();
-                let outcome = Ok(Fetched {
-                    keys: KeySet::Any(vec![key]),
-                    ttl_seconds: 0,
-                });
-                Fetch { outcome, took }
-            })
-        }
-    }
-
-    /// A table that finds an expired session after a delay, and never responds to a write.
-    #[derive(Debug, Clone)]
-    struct SlowTable {
-        read: Duration,
-    }
-
-    impl LookUpSession for SlowTable {
-        async fn look_up(
-            &self,
-            _: &UserId,
-            _: &SessionId,
-            _: Option<&TokenId>,
-        ) -> Result<SessionLookup, StoreError> {
-            sleep(self.read).await;
-            let active = SessionSnapshot::Active {
-                expires_at: Timestamp::from_seconds(1),
-                shard: Shards::default().all().next().unwrap(),
-            };
-            Ok(SessionLookup {
-                session: Some(Ok(active)),
-                blacklisted: false,
-            })
-        }
-    }
-
-    impl WithoutRetries for SlowTable {
-        fn without_retries(&self) -> Self {
-            self.clone()
-        }
-    }
-
-    impl ApplyWrites for SlowTable {
-        const MAX_BATCH: NonZeroU32 = NonZeroU32::MIN;
-
-        async fn apply(&self, _: &[ConditionalWrite]) -> Result<Metered<Vec<Outcome>>, StoreError> {
-            std::future::pending().await
-        }
-    }
-
-    /// Decides with slow keys and a slow table. Also returns the elapsed time.
-    async fn decide_with(read: Duration) -> (Result<Decision, AuthorizeError>, Duration) {
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let keys = CachedKeys::load(Box::new(SlowKeys), now.into(), LIMITS.keys).await;
-        let rules = TokenRules::new(Algorithm::HS256, "i", "a");
-        let verifier = TokenVerifier::new(rules, Keys::Cached(keys.unwrap()));
-        let table = SlowTable { read };
-        let authorize = Authorize::new(table, verifier, Days(30), LIMITS.decision);
-        let claims = json!({
-            "iss": "i", "aud": "a", "sub": "u", "sid": "s", "jti": "j", "exp": 1_800_000_060,
-        });
-        let key = EncodingKey::from_secret(SECRET.as_bytes());
-        let token = jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap();
-        let timer = Stopwatch::start();
-        let decision = authorize
-            .decide(Some(&format!("Bearer {token}")), now)
-            .await;
-        (decision, timer.elapsed())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn answers_in_time_despite_slow_keys_and_slow_table() {
-        let (decision, time) = decide_with(Duration::from_millis(900)).await;
-        let Ok(Decision::Deny {
-            reason,
-            deactivation,
-        }) = decision
-        else {
-            panic!("{decision:?}");
-        };
-        assert_eq!(
-            (reason, deactivation),
-            (DenyReason::SessionExpired, Some(Deactivation::Unknown)),
-            "the write got no response"
-        );
-        assert!(time <= LIMITS.decision, "{time:?}");
-
-        let (decision, time) = decide_with(Duration::MAX).await;
-        assert!(
-            matches!(decision, Err(AuthorizeError::Store(_))),
-            "{decision:?}"
-        );
-        assert!(time <= LIMITS.decision, "{time:?}");
-    }
-}
+mod tests;

@@ -66,10 +66,13 @@ impl RunTotals {
                 Kind::RefreshToken => &mut counts.refresh_tokens_deleted,
                 Kind::BlacklistedToken => &mut counts.blacklisted_tokens_deleted,
             },
-            (WriteOp::Reindex { .. } | WriteOp::Extend { .. }, WriteReason::Adoption) => {
-                &mut counts.adopted
+            (
+                WriteOp::Reindex { .. } | WriteOp::Extend { .. } | WriteOp::Touch(_),
+                WriteReason::Adoption,
+            ) => &mut counts.adopted,
+            (WriteOp::Reindex { .. } | WriteOp::Extend { .. } | WriteOp::Touch(_), _) => {
+                &mut counts.reindexed
             }
-            (WriteOp::Reindex { .. } | WriteOp::Extend { .. }, _) => &mut counts.reindexed,
             // The record was counted when it was found.
             (WriteOp::MoveMalformed { .. }, _) => return,
         };

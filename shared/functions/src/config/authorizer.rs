@@ -1,9 +1,9 @@
 //! Configuration of the authorizer.
 
-use session_domain::{Days, Shards};
+use session_domain::{SessionLifetime, Shards};
 use session_token::TokenRules;
 
-use super::{common, tokens};
+use super::{common, lifetime, tokens};
 use crate::environment::{Environment, InvalidConfiguration};
 use crate::key_sources::KeySource;
 use crate::metrics::Namespace;
@@ -17,8 +17,8 @@ pub struct AuthorizerConfig {
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`.
     pub shards: Shards,
-    /// `SESSION_RETENTION_DAYS`.
-    pub retention: Days,
+    /// `SESSION_RETENTION_DAYS`, `OPEN_SESSIONS`, `SESSION_MAX_HOURS`, `SESSION_IDLE_MINUTES`.
+    pub lifetime: SessionLifetime,
     /// `JWT_ALGORITHM`, `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_LEEWAY_SECONDS`.
     pub tokens: TokenRules,
     /// One of `JWT_SECRET`, `JWT_SECRET_ARN`, `JWT_PUBLIC_KEY`, `JWKS_URL`.
@@ -37,13 +37,14 @@ impl AuthorizerConfig {
         let metrics_namespace = common::metrics_namespace(&mut reader);
         let shards = common::shards(&mut reader);
         let retention = common::retention(&mut reader);
+        let lifetime = lifetime::read(&mut reader, retention);
         let (tokens, keys) = tokens::read(&mut reader);
         reader.finish(|| {
             Some(Self {
                 table_name: table_name?,
                 metrics_namespace,
                 shards,
-                retention,
+                lifetime,
                 tokens: tokens?,
                 keys: keys?,
             })

@@ -9,6 +9,7 @@
 mod authorizer;
 mod cleanup;
 mod common;
+mod lifetime;
 mod stats;
 mod tokens;
 

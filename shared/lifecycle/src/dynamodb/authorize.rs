@@ -3,12 +3,28 @@
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 
 use super::Table;
-use super::item::{DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, PK, SK, key_item, read_keyed, take_key};
+use super::item::{
+    CREATED_AT, DUE_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, LAST_USED_AT, MAX_EXPIRES_AT, PK, SK,
+    key_item, read_keyed, take_key, valid_time,
+};
 use crate::ports::{LookUpSession, SessionLookup, StoreError, StoreErrorKind};
 use session_domain::{
-    MalformedRecord, RecordKey, RecordState, SessionId, SessionSnapshot, SessionState, TokenId,
-    UserId,
+    ActiveSession, MalformedRecord, RecordKey, RecordState, SessionId, SessionSnapshot,
+    SessionState, TokenId, UserId,
 };
+
+/// The attributes of a session that a decision uses.
+const ATTRIBUTES: [&str; 9] = [
+    PK,
+    SK,
+    IS_ACTIVE,
+    EXPIRES_AT,
+    DUE_KEY,
+    DUE_AT,
+    CREATED_AT,
+    LAST_USED_AT,
+    MAX_EXPIRES_AT,
+];
 
 const READING: &str = "looking up a session";
 
@@ -24,7 +40,7 @@ impl LookUpSession for Table {
         let records = [Some(&session), entry.as_ref()].into_iter().flatten();
         let keys = KeysAndAttributes::builder()
             .set_keys(Some(records.map(|it| key_item(it.item())).collect()))
-            .projection_expression([PK, SK, IS_ACTIVE, EXPIRES_AT, DUE_KEY].join(","))
+            .projection_expression(ATTRIBUTES.join(","))
             .consistent_read(true);
         let (items, _) = self
             .batch_get(keys, ReturnConsumedCapacity::None, READING)
@@ -62,7 +78,14 @@ impl Table {
         let shard = record.shard(self.shards);
         match record.state {
             RecordState::Session(SessionState::Active { expires_at }) => {
-                Ok(SessionSnapshot::Active { expires_at, shard })
+                Ok(SessionSnapshot::Active(ActiveSession {
+                    expires_at,
+                    shard,
+                    created_at: valid_time(item, CREATED_AT),
+                    last_used_at: valid_time(item, LAST_USED_AT),
+                    max_expires_at: record.max_expires_at,
+                    due_at: record.due_at,
+                }))
             }
             RecordState::Session(SessionState::Inactive { .. }) | RecordState::Token { .. } => {
                 Ok(SessionSnapshot::Inactive)

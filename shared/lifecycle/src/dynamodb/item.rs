@@ -19,10 +19,12 @@ pub(super) const DUE_KEY: &str = "due_key";
 pub(super) const DUE_AT: &str = "due_at";
 pub(super) const TTL: &str = "ttl";
 pub(super) const IS_ACTIVE: &str = "is_active";
-pub(super) const CREATED_AT: &str = "created_at";
 pub(super) const EXPIRES_AT: &str = "expires_at";
 pub(super) const DEACTIVATED_AT: &str = "deactivated_at";
 pub(super) const DEACTIVATION_REASON: &str = "deactivation_reason";
+pub(super) const CREATED_AT: &str = "created_at";
+pub(super) const LAST_USED_AT: &str = "last_used_at";
+pub(super) const MAX_EXPIRES_AT: &str = "max_expires_at";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -92,7 +94,7 @@ pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
 
 /// The attributes that [`read_record`] needs. Reading whole items would also transfer the
 /// application's own attributes.
-pub(super) const READ_ATTRIBUTES: [&str; 9] = [
+pub(super) const READ_ATTRIBUTES: [&str; 10] = [
     PK,
     SK,
     IS_ACTIVE,
@@ -101,6 +103,7 @@ pub(super) const READ_ATTRIBUTES: [&str; 9] = [
     DEACTIVATION_REASON,
     DUE_KEY,
     DUE_AT,
+    MAX_EXPIRES_AT,
     "#ttl",
 ];
 
@@ -123,6 +126,7 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> ParsedR
                 .and_then(|due_key| DueKey::parse(due_key, shards)),
             due_at: stored_seconds(item, DUE_AT),
             ttl: stored_seconds(item, TTL),
+            max_expires_at: valid_time(item, MAX_EXPIRES_AT),
             reason: item
                 .get(DEACTIVATION_REASON)
                 .and_then(|reason| Reason::parse(reason.as_s().ok()?)),
@@ -167,6 +171,11 @@ fn read_state(kind: Kind, item: &Item) -> Result<RecordState, String> {
 fn stored_seconds(item: &Item, name: &str) -> Option<Timestamp> {
     let seconds = item.get(name)?.as_n().ok()?.parse().ok()?;
     Some(Timestamp::from_seconds(seconds))
+}
+
+/// A time that no decision depends on. `None` if it is missing or malformed.
+pub(super) fn valid_time(item: &Item, name: &str) -> Option<Timestamp> {
+    read_time(item, name).ok()
 }
 
 fn read_time(item: &Item, name: &str) -> Result<Timestamp, String> {

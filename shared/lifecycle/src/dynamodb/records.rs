@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Table;
 use super::item::{
-    CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, PK, due_attributes, key_item, read_record, text, time,
+    CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, MAX_EXPIRES_AT, PK, due_attributes, key_item,
+    read_record, text, time,
 };
 use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
 use session_domain::{DueEntry, Record, RecordKey};
@@ -71,12 +72,19 @@ impl FindRecord for Table {
 fn attributes(record: &NewRecord) -> Vec<(&'static str, AttributeValue)> {
     match record {
         NewRecord::Session { new, created_at } => {
-            let optional = [
+            let texts = [
                 ("ip_address", &new.ip_address),
                 ("user_agent", &new.user_agent),
-            ]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
+                ("client_id", &new.client_id),
+            ];
+            let texts = texts.map(|(name, value)| (name, value.as_ref().map(text)));
+            let times = [
+                ("auth_time", new.auth_time),
+                (MAX_EXPIRES_AT, new.max_expires_at),
+            ];
+            let times = times.map(|(name, value)| (name, value.map(time)));
+            let optional = texts.into_iter().chain(times);
+            let optional = optional.filter_map(|(name, value)| Some((name, value?)));
             [
                 ("user_id", text(new.user.as_str())),
                 ("session_id", text(new.session.as_str())),

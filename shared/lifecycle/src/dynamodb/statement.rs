@@ -10,11 +10,11 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
 
 use super::item::{
-    DEACTIVATED_AT, DEACTIVATION_REASON, DUE_KEY, EXPIRES_AT, IS_ACTIVE, PK, SK, due_attributes,
-    text, time,
+    DEACTIVATED_AT, DEACTIVATION_REASON, DUE_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, LAST_USED_AT,
+    MAX_EXPIRES_AT, PK, SK, TTL, due_attributes, text, time,
 };
 use session_domain::{
-    ConditionalWrite, DueKey, Kind, RecordState, SessionState, Timestamp, WriteOp,
+    ConditionalWrite, DueKey, Kind, RecordState, SessionState, Timestamp, Touch, WriteOp,
 };
 
 /// Builder of a statement. Each method adds text and the parameters that belong to it.
@@ -53,6 +53,30 @@ impl Statement {
             self.require(name, ">", time(value.minus(1)));
         }
         self.require(name, "<=", time(value));
+    }
+
+    /// Requires that a session is live, and does not end before `expires_at`.
+    fn require_live(&mut self, now: Timestamp, expires_at: Timestamp) {
+        self.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
+        self.require(EXPIRES_AT, ">", time(now));
+        let lacks_end = lacks(MAX_EXPIRES_AT, "N");
+        self.write(format_args!(
+            " AND ({lacks_end} OR \"{MAX_EXPIRES_AT}\">=?)"
+        ));
+        self.parameters.push(time(expires_at));
+    }
+
+    /// Requires that the last touch of a session is not within the window of this one. A time far in the
+    /// future comes from a wrong clock or a wrong unit.
+    fn require_not_just_touched(&mut self, touch: &Touch) {
+        let unknown = lacks(LAST_USED_AT, "N");
+        self.write(format_args!(
+            " AND ({unknown} OR \"{LAST_USED_AT}\"<=? OR \"{LAST_USED_AT}\">=?)"
+        ));
+        self.parameters.extend([
+            time(touch.at.minus(touch.window_seconds)),
+            time(touch.at.plus(touch.window_seconds)),
+        ]);
     }
 
     fn require_state(&mut self, state: &RecordState) {
@@ -149,8 +173,19 @@ pub(super) fn statement(
                 built.set(name, value);
             }
             built.where_key(change);
-            built.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
-            built.require(EXPIRES_AT, ">", time(*live_at));
+            built.require_live(*live_at, *expires_at);
+        }
+        WriteOp::Touch(touch) => {
+            built.text = format!("UPDATE \"{table}\"");
+            built.set(LAST_USED_AT, time(touch.at));
+            built.set(EXPIRES_AT, time(touch.expires_at));
+            built.set(TTL, time(touch.ttl));
+            if let Some(due_at) = touch.due_at {
+                built.set(DUE_AT, time(due_at));
+            }
+            built.where_key(change);
+            built.require_live(touch.at, touch.expires_at);
+            built.require_not_just_touched(touch);
         }
         WriteOp::Reindex {
             observed,

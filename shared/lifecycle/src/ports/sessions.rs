@@ -33,6 +33,12 @@ pub struct NewSession {
     pub ip_address: Option<String>,
     /// User agent at login, if it is recorded.
     pub user_agent: Option<String>,
+    /// Client that the user signed in with, if it is recorded.
+    pub client_id: Option<String>,
+    /// Time of the authentication, if it is recorded. A refresh does not change it.
+    pub auth_time: Option<Timestamp>,
+    /// The session's absolute end, if it has one. No refresh and no request moves the expiry time past it.
+    pub max_expires_at: Option<Timestamp>,
 }
 
 impl NewSession {
@@ -45,6 +51,9 @@ impl NewSession {
             expires_at,
             ip_address: None,
             user_agent: None,
+            client_id: None,
+            auth_time: None,
+            max_expires_at: None,
         }
     }
 
@@ -59,6 +68,28 @@ impl NewSession {
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Records the client that the user signed in with.
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// Records the time of the authentication.
+    #[must_use]
+    pub const fn auth_time(mut self, auth_time: Timestamp) -> Self {
+        self.auth_time = Some(auth_time);
+        self
+    }
+
+    /// Limits the session's lifetime to `max_expires_at`, whatever its expiry time is now or later.
+    #[must_use]
+    pub fn max_expires_at(mut self, max_expires_at: Timestamp) -> Self {
+        self.max_expires_at = Some(max_expires_at);
+        self.expires_at = self.expires_at.min(max_expires_at);
         self
     }
 }

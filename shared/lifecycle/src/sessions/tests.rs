@@ -48,9 +48,14 @@ impl CreateRecords for Memory {
         self.with(|records| {
             let is_new = records.iter().all(|it| it.key != key);
             if is_new {
+                let max_expires_at = match record {
+                    NewRecord::Session { new, .. } => new.max_expires_at,
+                    NewRecord::RefreshToken { .. } | NewRecord::BlacklistedToken { .. } => None,
+                };
                 records.push(Record {
                     key,
                     state,
+                    max_expires_at,
                     due_key: Some(DueKey::List(list)),
                     due_at: Some(due.at),
                     ttl: Some(due.ttl),
@@ -92,6 +97,7 @@ impl ApplyWrites for Memory {
                     } if expires_at > live_at => SessionState::Active { expires_at: later },
                     WriteOp::Deactivate { at, .. } => SessionState::Inactive { deactivated_at: at },
                     WriteOp::Extend { .. }
+                    | WriteOp::Touch(_)
                     | WriteOp::Delete { .. }
                     | WriteOp::Reindex { .. }
                     | WriteOp::MoveMalformed { .. } => return Outcome::ConditionFailed,

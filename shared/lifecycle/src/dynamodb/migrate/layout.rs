@@ -20,6 +20,7 @@ use super::time::Unit;
 /// | `is_active` | boolean; without it, the session is active |
 /// | `deactivated_at` | time of an inactive session; without it, now |
 /// | `auth_time`, `last_used_at` | optional times |
+/// | `max_expires_at` | optional time; the session expires then at the latest |
 /// | `ip_address`, `user_agent`, `client_id` | optional texts |
 /// | `only` | attributes and values that an item must have to be a session |
 /// | `keep` | attributes to carry over unchanged. All others are left behind |
@@ -53,6 +54,7 @@ pub struct Layout {
     pub(super) deactivated_at: Option<TimeSource>,
     pub(super) auth_time: Option<TimeSource>,
     pub(super) last_used_at: Option<TimeSource>,
+    pub(super) max_expires_at: Option<TimeSource>,
     pub(super) ip_address: Option<TextSource>,
     pub(super) user_agent: Option<TextSource>,
     pub(super) client_id: Option<TextSource>,
@@ -223,6 +225,7 @@ impl Layout {
             ("deactivated_at", self.deactivated_at.as_ref()),
             ("auth_time", self.auth_time.as_ref()),
             ("last_used_at", self.last_used_at.as_ref()),
+            ("max_expires_at", self.max_expires_at.as_ref()),
         ]
         .into_iter()
         .filter_map(|(member, source)| Some((member, source?)))

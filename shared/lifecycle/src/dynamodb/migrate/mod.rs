@@ -58,10 +58,11 @@ use session_domain::{
     Timestamp, UserId,
 };
 
+use self::layout::TimeSource;
 pub use self::layout::{InvalidLayout, Layout};
 use super::item::{
-    CREATED_AT, DEACTIVATED_AT, DEACTIVATION_REASON, EXPIRES_AT, IS_ACTIVE, Item, due_attributes,
-    key_item, text, time,
+    CREATED_AT, DEACTIVATED_AT, DEACTIVATION_REASON, EXPIRES_AT, IS_ACTIVE, Item, LAST_USED_AT,
+    MAX_EXPIRES_AT, due_attributes, key_item, text, time,
 };
 
 /// What an item of the other table is.
@@ -117,28 +118,28 @@ impl Layout {
         {
             return Ok(Conversion::NotASession);
         }
+        let time_of = |source: &Option<TimeSource>| match source {
+            Some(source) => source.read(item),
+            None => Ok(None),
+        };
         let session = self.session_id.require(item, SessionId::parse)?;
         let user = self.user_id.require(item, UserId::parse)?;
-        let created_at = self
-            .created_at
-            .as_ref()
-            .map_or(Ok(None), |it| it.read(item))?;
-        let expires_at = match (
-            self.expires_at.read(item)?,
-            self.expires_at.default_lifetime_seconds,
-        ) {
+        let created_at = time_of(&self.created_at)?;
+        let max_expires_at = time_of(&self.max_expires_at)?;
+        let lifetime = self.expires_at.default_lifetime_seconds;
+        let expires_at = match (self.expires_at.read(item)?, lifetime) {
             (Some(expires_at), _) => expires_at,
             (None, Some(lifetime)) => created_at.unwrap_or(now).plus(lifetime.into()),
             (None, None) => return Err(self.expires_at.missing()),
         };
-        let ended = match &self.is_active {
-            Some(flag) => flag.ended(item)?,
+        let expires_at = expires_at.min(max_expires_at.unwrap_or(Timestamp::MAX_VALID));
+        let ended = match self.is_active.as_ref().map(|flag| flag.ended(item)) {
+            Some(ended) => ended?,
             None => None,
         };
-        let ended = match (ended, &self.deactivated_at) {
-            (Some(reason), Some(source)) => Some((source.read(item)?.unwrap_or(now), reason)),
-            (Some(reason), None) => Some((now, reason)),
-            (None, _) => None,
+        let ended = match ended {
+            Some(reason) => Some((time_of(&self.deactivated_at)?.unwrap_or(now), reason)),
+            None => None,
         };
         let mut optional = Vec::new();
         for (name, source) in [
@@ -146,15 +147,16 @@ impl Layout {
             ("user_agent", &self.user_agent),
             ("client_id", &self.client_id),
         ] {
-            let found = source.as_ref().map_or(Ok(None), |it| it.read(item))?;
-            optional.extend(found.map(|value| (name, text(value))));
+            if let Some(value) = source.as_ref().map_or(Ok(None), |it| it.read(item))? {
+                optional.push((name, text(value)));
+            }
         }
-        for (name, source) in [
-            ("auth_time", &self.auth_time),
-            ("last_used_at", &self.last_used_at),
+        for (name, value) in [
+            ("auth_time", time_of(&self.auth_time)?),
+            (LAST_USED_AT, time_of(&self.last_used_at)?),
+            (MAX_EXPIRES_AT, max_expires_at),
         ] {
-            let found = source.as_ref().map_or(Ok(None), |it| it.read(item))?;
-            optional.extend(found.map(|value| (name, time(value))));
+            optional.extend(value.map(|value| (name, time(value))));
         }
         let kept = self.keep.iter().filter_map(|name| item.get_key_value(name));
         Ok(Conversion::Session(Box::new(ConvertedSession {

@@ -88,6 +88,7 @@ fn maps_optional_attributes() {
         r#""created_at": {"attribute": "made", "unit": "ms"},
            "auth_time": {"attribute": "data", "path": "/login", "unit": "iso8601"},
            "last_used_at": {"attribute": "seen", "unit": "s"},
+           "max_expires_at": {"attribute": "absolute_end", "unit": "s"},
            "ip_address": {"attribute": "ip"}, "user_agent": {"attribute": "agent"},
            "client_id": {"attribute": "app", "default": "web"}, "keep": ["data", "theme"],"#,
     )
@@ -110,6 +111,12 @@ fn maps_optional_attributes() {
         ("data", data),
     ]);
     assert_eq!(converted(&layout, &full), expected);
+    let mut capped = full;
+    capped.insert("absolute_end".to_owned(), number("1800001000"));
+    let capped = converted(&layout, &capped);
+    for name in ["expires_at", "max_expires_at", "due_at"] {
+        assert_eq!(capped[name], number("1800001000"), "{name}");
+    }
     assert_eq!(
         converted(&layout, &item([])),
         active([("client_id", text("web"))])

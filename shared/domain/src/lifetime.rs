@@ -1,0 +1,354 @@
+//! Lifetime of a session that the authorizer opens at its first use, and of a session in use.
+
+use super::access::ActiveSession;
+use super::{Days, Hours, Minutes, Timestamp};
+
+/// Maximum difference between the clocks of two hosts.
+const CLOCK_SKEW_SECONDS: i64 = 300;
+
+/// Settings of the authorizer that determine how long sessions live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLifetime {
+    /// How long an inactive session is kept.
+    pub retention: Days,
+    /// Whether the authorizer opens a session that does not exist when a token first names it.
+    pub opens_on_first_use: bool,
+    /// Maximum time from the authentication of the user to the end of the session.
+    pub max: Option<Hours>,
+    /// Time without a request after which a session expires. `None`: requests do not change the
+    /// expiry time.
+    pub idle: Option<Minutes>,
+}
+
+/// Times of a session that is opened at its first use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// Expiry time.
+    pub expires_at: Timestamp,
+    /// The session's absolute end.
+    pub max_expires_at: Timestamp,
+    /// When the user authenticated.
+    pub auth_time: Timestamp,
+}
+
+/// Reason not to open a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotOpened {
+    /// The stack does not open sessions.
+    #[error("there is no such session")]
+    Disabled,
+    /// The token does not say when the user authenticated.
+    #[error("there is no such session, and the token has no time of authentication to open it")]
+    NoAuthTime,
+    /// The time of authentication is in the future.
+    #[error("there is no such session, and the token's time of authentication is in the future")]
+    AuthTimeInFuture,
+    /// The session would have ended already.
+    #[error(
+        "there is no such session, and the user authenticated too long ago to open it (SESSION_MAX_HOURS)"
+    )]
+    AuthenticatedTooLongAgo,
+}
+
+/// Change of a session that is in use: it expires later, and its last use is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touch {
+    /// Time of the request: the new `last_used_at`.
+    pub at: Timestamp,
+    /// Time since the last touch, in seconds, before which the session is not touched again.
+    pub window_seconds: i64,
+    /// The new `expires_at`.
+    pub expires_at: Timestamp,
+    /// The new `ttl`.
+    pub ttl: Timestamp,
+    /// The new `due_at`. `None` leaves `due_at` unchanged, because a write to the index costs two more
+    /// units: the session is then due too early, and the cleanup repairs the entry.
+    pub due_at: Option<Timestamp>,
+}
+
+impl SessionLifetime {
+    /// A lifetime that only the application determines.
+    #[must_use]
+    pub const fn of_application(retention: Days) -> Self {
+        Self {
+            retention,
+            opens_on_first_use: false,
+            max: None,
+            idle: None,
+        }
+    }
+
+    /// Decides whether a token of a user who authenticated at `auth_time` opens a session at `now`.
+    ///
+    /// A session that was closed must never be opened again. Its record remains for the retention
+    /// period after it was closed, so a token may open a session only until the retention period after
+    /// the authentication, less a margin for the clocks of the hosts that open, close and delete it.
+    ///
+    /// # Errors
+    ///
+    /// The reason not to open it.
+    pub fn open(&self, auth_time: Option<Timestamp>, now: Timestamp) -> Result<Opening, NotOpened> {
+        let Some(max) = self.max.filter(|_| self.opens_on_first_use) else {
+            return Err(NotOpened::Disabled);
+        };
+        let auth_time = auth_time.ok_or(NotOpened::NoAuthTime)?;
+        if auth_time > now.plus(CLOCK_SKEW_SECONDS) {
+            return Err(NotOpened::AuthTimeInFuture);
+        }
+        let max_expires_at = auth_time.plus(max.seconds());
+        let last_opening = auth_time
+            .plus(self.retention.seconds())
+            .minus(3 * CLOCK_SKEW_SECONDS);
+        if now >= max_expires_at || now >= last_opening {
+            return Err(NotOpened::AuthenticatedTooLongAgo);
+        }
+        let idle_end = self.idle.map(|idle| now.plus(idle.seconds()));
+        Ok(Opening {
+            expires_at: idle_end.map_or(max_expires_at, |end| end.min(max_expires_at)),
+            max_expires_at,
+            auth_time,
+        })
+    }
+
+    /// The change of a session that is used at `now`. `None` if the session was touched within the last
+    /// tenth of the idle time, or if its absolute end has passed.
+    #[must_use]
+    pub fn touch(&self, session: &ActiveSession, now: Timestamp) -> Option<Touch> {
+        let idle = self.idle?.seconds();
+        let window_seconds = idle / 10;
+        let last_used_at = session.last_used_at.or(session.created_at);
+        // A time far in the future comes from a wrong clock or a wrong unit.
+        if last_used_at.is_some_and(|at| now.since(at).abs() < window_seconds) {
+            return None;
+        }
+        let max_expires_at = session.max_expires_at.or_else(|| {
+            let max = self.max?;
+            Some(session.created_at?.plus(max.seconds()))
+        });
+        let idle_end = now.plus(idle);
+        let expires_at = max_expires_at.map_or(idle_end, |end| end.min(idle_end));
+        (expires_at > now).then(|| Touch {
+            at: now,
+            window_seconds,
+            expires_at,
+            ttl: expires_at.plus(self.retention.seconds()),
+            // An entry that is too late would hide the expired session from the cleanup.
+            due_at: session
+                .due_at
+                .filter(|due_at| *due_at > expires_at)
+                .map(|_| expires_at),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Shards;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    const LIFETIME: SessionLifetime = SessionLifetime {
+        retention: Days(30),
+        opens_on_first_use: true,
+        max: Some(Hours(12)),
+        idle: Some(Minutes(30)),
+    };
+
+    fn session() -> ActiveSession {
+        let shard = Shards::default().all().next().unwrap();
+        ActiveSession::new(NOW.plus(60), shard)
+    }
+
+    #[test]
+    fn opens_session_until_its_maximum_age() {
+        let max = 12 * 3_600;
+        let opened = |expires_at, auth_time: Timestamp| {
+            Ok(Opening {
+                expires_at,
+                max_expires_at: auth_time.plus(max),
+                auth_time,
+            })
+        };
+        let (old, last) = (NOW.minus(max), NOW.minus(max - 1));
+        let ahead = NOW.plus(CLOCK_SKEW_SECONDS);
+        for (auth_time, expected) in [
+            (Some(NOW), opened(NOW.plus(1_800), NOW)),
+            (Some(last), opened(NOW.plus(1), last)),
+            (Some(old), Err(NotOpened::AuthenticatedTooLongAgo)),
+            (Some(ahead), opened(NOW.plus(1_800), ahead)),
+            (Some(ahead.plus(1)), Err(NotOpened::AuthTimeInFuture)),
+            (None, Err(NotOpened::NoAuthTime)),
+        ] {
+            assert_eq!(LIFETIME.open(auth_time, NOW), expected, "{auth_time:?}");
+        }
+        let without_idle = SessionLifetime {
+            idle: None,
+            ..LIFETIME
+        };
+        assert_eq!(
+            without_idle.open(Some(NOW), NOW),
+            opened(NOW.plus(max), NOW)
+        );
+        let disabled = SessionLifetime {
+            opens_on_first_use: false,
+            ..LIFETIME
+        };
+        assert_eq!(disabled.open(Some(NOW), NOW), Err(NotOpened::Disabled));
+    }
+
+    #[test]
+    fn touches_session_once_per_window_up_to_its_end() {
+        let touched = |expires_at: Timestamp| {
+            Some(Touch {
+                at: NOW,
+                window_seconds: 180,
+                expires_at,
+                ttl: expires_at.plus(30 * 86_400),
+                due_at: None,
+            })
+        };
+        let idle_end = NOW.plus(1_800);
+        let with = |change: fn(&mut ActiveSession)| {
+            let mut session = session();
+            change(&mut session);
+            LIFETIME.touch(&session, NOW)
+        };
+        for (why, touch, expected) in [
+            ("new to us", with(|_| ()), touched(idle_end)),
+            (
+                "used in this window",
+                with(|it| it.last_used_at = Some(NOW.minus(179))),
+                None,
+            ),
+            (
+                "used before",
+                with(|it| it.last_used_at = Some(NOW.minus(180))),
+                touched(idle_end),
+            ),
+            (
+                "used by a host whose clock is ahead",
+                with(|it| it.last_used_at = Some(NOW.plus(179))),
+                None,
+            ),
+            (
+                "last use in milliseconds",
+                with(|it| it.last_used_at = Some(Timestamp::from_seconds(1_800_000_000_000))),
+                touched(idle_end),
+            ),
+            (
+                "just created",
+                with(|it| it.created_at = Some(NOW.minus(1))),
+                None,
+            ),
+            (
+                "near its end",
+                with(|it| it.max_expires_at = Some(NOW.plus(1))),
+                touched(NOW.plus(1)),
+            ),
+            ("at its end", with(|it| it.max_expires_at = Some(NOW)), None),
+            (
+                "without an end of its own",
+                with(|it| it.created_at = Some(NOW.minus(12 * 3_600 - 5))),
+                touched(NOW.plus(5)),
+            ),
+            (
+                "with an end later than the configured one",
+                with(|it| {
+                    it.created_at = Some(NOW.minus(12 * 3_600));
+                    it.max_expires_at = Some(NOW.plus(9_999));
+                }),
+                touched(idle_end),
+            ),
+            (
+                "due earlier",
+                with(|it| it.due_at = Some(NOW)),
+                touched(idle_end),
+            ),
+            (
+                "due later",
+                with(|it| it.due_at = Some(NOW.plus(1_801))),
+                touched(idle_end).map(|touch| Touch {
+                    due_at: Some(idle_end),
+                    ..touch
+                }),
+            ),
+        ] {
+            assert_eq!(touch, expected, "{why}");
+        }
+        let off = SessionLifetime::of_application(Days(30));
+        assert_eq!(off.touch(&session(), NOW), None);
+    }
+
+    /// Durations up to 60 days, half of them up to 10 minutes.
+    fn any_seconds() -> impl Strategy<Value = i64> {
+        prop_oneof![0..600_i64, 0..60 * 86_400_i64]
+    }
+
+    /// The difference of three clocks from the real time.
+    fn any_clocks() -> impl Strategy<Value = [i64; 3]> {
+        const HALF: i64 = CLOCK_SKEW_SECONDS / 2;
+        proptest::array::uniform3(prop_oneof![Just(-HALF), Just(HALF), -HALF..=HALF])
+    }
+
+    proptest! {
+        /// A session that is closed is never opened again: as long as a token could open it, its
+        /// record exists, whatever the clocks of the three hosts that open, close and delete it.
+        #[test]
+        fn no_token_opens_closed_session_after_its_deletion(
+            days in 1..60_u32, hours in prop_oneof![1..=1_440_u32, Just(u32::MAX)],
+            auth_age in any_seconds(), closed_after in any_seconds(),
+            deleted_after in any_seconds(), waited in any_seconds(), clocks in any_clocks(),
+        ) {
+            let lifetime = SessionLifetime {
+                retention: Days(days),
+                opens_on_first_use: true,
+                max: Some(Hours(hours.min(24 * days))),
+                idle: None,
+            };
+            let [opener, closer, deleter] = clocks;
+            // Real time of the opening. A token names its authentication, which has taken place.
+            let opened = NOW;
+            let auth_time = opened.minus(auth_age - CLOCK_SKEW_SECONDS);
+            prop_assume!(lifetime.open(Some(auth_time), opened.plus(opener)).is_ok());
+            let closed = opened.plus(closed_after);
+            let deactivated_at = closed.plus(closer);
+            // The record is deleted once the deleter's clock has reached its `ttl`.
+            let deleted = deactivated_at
+                .plus(lifetime.retention.seconds())
+                .minus(deleter)
+                .plus(deleted_after);
+            let tried = deleted.plus(waited);
+            let again = lifetime.open(Some(auth_time), tried.plus(opener));
+            prop_assert_eq!(again, Err(NotOpened::AuthenticatedTooLongAgo));
+        }
+
+        #[test]
+        fn ttl_of_touched_session_is_in_the_future(
+            idle in 1..=43_200_u32, days in 1..3_650_u32, max in proptest::option::of(1..87_600_u32),
+            times in proptest::array::uniform4(proptest::option::of(prop_oneof![
+                -9_000_000..9_000_000_i64, -100..100_i64])),
+        ) {
+            let lifetime = SessionLifetime {
+                retention: Days(days),
+                opens_on_first_use: false,
+                max: max.map(Hours),
+                idle: Some(Minutes(idle)),
+            };
+            let [created_at, last_used_at, max_expires_at, due_at] =
+                times.map(|seconds| seconds.map(|seconds| NOW.plus(seconds)));
+            let session = ActiveSession {
+                created_at, last_used_at, max_expires_at, due_at, ..session()
+            };
+            if let Some(touch) = lifetime.touch(&session, NOW) {
+                prop_assert!(touch.expires_at > NOW);
+                prop_assert!(max_expires_at.is_none_or(|end| touch.expires_at <= end));
+                prop_assert_eq!(touch.ttl.since(touch.expires_at), lifetime.retention.seconds());
+                let due_at = touch.due_at.or(due_at);
+                prop_assert!(due_at.is_none_or(|due_at| due_at <= touch.expires_at));
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Variables for the lifetime of sessions that the authorizer opens or that are in use.
+
+use session_domain::{Days, Hours, Minutes, SessionLifetime};
+
+use crate::environment::Reader;
+
+const MAX_HOURS: &str = "SESSION_MAX_HOURS";
+
+pub(super) fn read(reader: &mut Reader<'_>, retention: Days) -> SessionLifetime {
+    let opens_on_first_use = opens_on_first_use(reader);
+    let idle = reader.number("SESSION_IDLE_MINUTES", 0, 0..=43_200);
+    // The record of a closed session must exist for as long as a token could open the session again.
+    let limit = retention.0.saturating_mul(24);
+    let max = reader.get(MAX_HOURS).is_some();
+    let max = max.then(|| Hours(reader.number(MAX_HOURS, 1, 1..=limit)));
+    if opens_on_first_use && max.is_none() {
+        let expected =
+            format!("a whole number from 1 to {limit}, which OPEN_SESSIONS=on_first_use requires");
+        reader.invalid(MAX_HOURS, expected);
+    }
+    SessionLifetime {
+        retention,
+        opens_on_first_use,
+        max,
+        idle: (idle > 0).then_some(Minutes(idle)),
+    }
+}
+
+fn opens_on_first_use(reader: &mut Reader<'_>) -> bool {
+    let parse = |value: &str| match value {
+        "never" => Some(false),
+        "on_first_use" => Some(true),
+        _ => None,
+    };
+    reader
+        .optional("OPEN_SESSIONS", "never or on_first_use", parse)
+        .unwrap_or(false)
+}
