@@ -146,6 +146,21 @@ fn presets_convert_items_of_their_stores() {
 }
 
 #[test]
+fn document_contains_each_preset_and_valid_layouts() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/setup/migrate.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let blocks = document.split("```json\n").skip(1);
+    let layouts: Vec<_> = blocks.map(|it| it.split("```").next().unwrap()).collect();
+    for layout in &layouts {
+        assert!(Layout::parse(layout).is_ok(), "{layout}");
+    }
+    for (name, json) in Layout::PRESETS {
+        assert!(layouts.contains(&json), "{name}");
+        assert!(document.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+#[test]
 fn recognizes_each_store_by_its_sessions() {
     for (name, file, ..) in stores() {
         for item in items(file) {

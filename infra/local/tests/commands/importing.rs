@@ -217,6 +217,15 @@ async fn imports_converted_sessions_and_never_replaces_them() {
 }
 
 #[test]
+fn help_lists_each_preset() {
+    let output = ended(command(&["local", "--help"]));
+    let help = String::from_utf8(output.stdout).unwrap();
+    for (name, _) in session_lifecycle::migrate::Layout::PRESETS {
+        assert!(help.contains(name), "{name}: {help}");
+    }
+}
+
+#[test]
 fn explains_invalid_use_of_layout() {
     let (folder, file) = other_table();
     let layout = folder.path().join("layout.json");
