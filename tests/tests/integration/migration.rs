@@ -1,5 +1,5 @@
-//! Sessions of other stores: converted by the presets, imported, and cleaned up. The items were
-//! written by the real stores ([vectors/session_stores](../../vectors/session_stores)).
+//! Sessions of other stores: converted by the presets, imported, and cleaned up. The items in
+//! `tests/vectors/session_stores` were written by the real stores.
 
 use std::path::Path;
 
