@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::clock::{DAY, HOUR};
@@ -33,7 +35,7 @@ fn attribute(json: &Value) -> AttributeValue {
             .map(|it| it.as_str().expect("text").to_owned())
             .collect()
     };
-    let bytes = |text: &str| Blob::new(text.as_bytes());
+    let bytes = |text: &str| Blob::new(STANDARD.decode(text).expect("base64"));
     match kind.as_str() {
         "S" => AttributeValue::S(text()),
         "N" => AttributeValue::N(text()),

@@ -1,5 +1,6 @@
 //! The embedded DynamoDB, and its endpoint for any AWS client.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -112,6 +113,25 @@ impl EmbeddedDynamoDb {
     /// The database failed.
     pub fn sweep_ttl(&self) -> Result<usize, DynoxideError> {
         self.database.sweep_ttl()
+    }
+
+    /// The items whose keys the table does not have yet.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub fn without_existing(&self, items: Vec<Item>) -> Result<Vec<Item>, DynoxideError> {
+        let mut new = Vec::new();
+        for item in items {
+            let key = BTreeMap::from(["pk", "sk"].map(|name| (name, item.get(name))));
+            let request = serde_json::json!({ "TableName": TABLE_NAME, "Key": key });
+            let request = serde_json::from_value(request)
+                .map_err(|error| DynoxideError::ValidationException(error.to_string()))?;
+            if self.database.get_item(request)?.item.is_none() {
+                new.push(item);
+            }
+        }
+        Ok(new)
     }
 
     /// Stores all items, or none. Returns their number.

@@ -1,137 +1,31 @@
 //! Reading of items in DynamoDB JSON: the output of the AWS CLI, and the files of a table export.
 
 mod contents;
+mod convert;
+mod dry_run;
+mod load;
+mod parts;
 mod problems;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use dynoxide::AttributeValue;
 use dynoxide::types::Item;
 use flate2::read::MultiGzDecoder;
-use serde::Deserialize;
-use serde::de::{Error as _, IgnoredAny};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use session_domain::Timestamp;
+use session_lifecycle::migrate::Layout;
 
 pub use self::contents::Contents;
-pub use self::problems::{ImportError, Problems};
+pub use self::convert::{Converted, find_layout, recognize};
+pub use self::dry_run::dry_run;
+pub use self::load::{Loaded, Source};
+use self::parts::{Format, Part};
+pub use self::problems::{ImportError, Place, Problems};
 use crate::dynamodb;
-
-/// An object that contains items. (An object with a `pk` is an item.)
-#[derive(Deserialize)]
-struct Wrapper<'a> {
-    /// Items of a scan or a query.
-    #[serde(rename = "Items", borrow)]
-    items: Option<Vec<&'a RawValue>>,
-    /// Item of a get-item, or of a line of a full export.
-    #[serde(rename = "Item", borrow)]
-    item: Option<&'a RawValue>,
-    /// Items of a batch-get-item by table.
-    #[serde(rename = "Responses", borrow)]
-    responses: Option<BTreeMap<String, Vec<&'a RawValue>>>,
-    /// Key in a line of an incremental export. Without `NewImage`, the item was deleted.
-    #[serde(rename = "Keys", borrow)]
-    keys: Option<&'a RawValue>,
-    #[serde(rename = "NewImage", borrow)]
-    new_image: Option<&'a RawValue>,
-}
-
-/// Distinguishes an item from an object that contains items.
-#[derive(Deserialize)]
-struct Bare {
-    pk: Option<IgnoredAny>,
-}
-
-/// A part of the file: an item, or the key of a deleted one.
-#[derive(Clone, Copy)]
-enum Part<'a> {
-    Item(&'a RawValue),
-    Deleted(&'a RawValue),
-}
-
-/// The items of one JSON value.
-fn parts(json: &RawValue) -> serde_json::Result<Vec<Part<'_>>> {
-    if json.get().starts_with('[') {
-        let elements: Vec<&RawValue> = serde_json::from_str(json.get())?;
-        let parts = elements.into_iter().map(parts_of_object);
-        return Ok(parts
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect());
-    }
-    parts_of_object(json)
-}
-
-fn parts_of_object(json: &RawValue) -> serde_json::Result<Vec<Part<'_>>> {
-    // serde would deserialize a struct from an array, too.
-    if !json.get().starts_with('{') {
-        return Err(serde_json::Error::custom("not a JSON object"));
-    }
-    let bare: Bare = serde_json::from_str(json.get())?;
-    if bare.pk.is_some() {
-        return Ok(vec![Part::Item(json)]);
-    }
-    let wrapper: Wrapper<'_> = serde_json::from_str(json.get())?;
-    let all = |items: Vec<_>| items.into_iter().map(Part::Item).collect();
-    match wrapper {
-        Wrapper {
-            items: Some(items), ..
-        } => Ok(all(items)),
-        Wrapper {
-            item: Some(item), ..
-        } => Ok(vec![Part::Item(item)]),
-        Wrapper {
-            responses: Some(mut tables),
-            ..
-        } => match tables.pop_first() {
-            Some((_, items)) if tables.is_empty() => Ok(all(items)),
-            _ => Err(serde_json::Error::custom("not the items of one table")),
-        },
-        Wrapper {
-            new_image: Some(item),
-            ..
-        } => Ok(vec![Part::Item(item)]),
-        Wrapper {
-            keys: Some(keys), ..
-        } => Ok(vec![Part::Deleted(keys)]),
-        _ => Err(serde_json::Error::custom(
-            "neither an item with the key attribute pk nor an object that contains items",
-        )),
-    }
-}
-
-/// An item with the table's key attributes.
-#[derive(Deserialize)]
-#[serde(try_from = "Item")]
-struct KeyedItem(Item);
-
-impl TryFrom<Item> for KeyedItem {
-    type Error = String;
-
-    fn try_from(item: Item) -> Result<Self, String> {
-        for name in ["pk", "sk"] {
-            match item.get(name) {
-                Some(AttributeValue::S(part)) if !part.is_empty() => {}
-                _ => return Err(format!("the item has no key attribute {name} of type S")),
-            }
-        }
-        Ok(Self(item))
-    }
-}
-
-impl KeyedItem {
-    /// The key of the item.
-    fn key(&self) -> [String; 2] {
-        ["pk", "sk"].map(|name| match self.0.get(name) {
-            Some(AttributeValue::S(part)) => part.clone(),
-            _ => String::new(),
-        })
-    }
-}
 
 /// Reads all items of a file, and checks that a table with these properties accepts them.
 ///
@@ -139,6 +33,31 @@ impl KeyedItem {
 ///
 /// The file cannot be read, or contains something that is not an item of such a table.
 pub fn read(file: &Path, table: &Value) -> Result<Vec<Item>, ImportError> {
+    let items = parse(&text(file)?, &Format::Ours)?;
+    check(table, &items)?;
+    Ok(items.into_iter().map(|(_, item)| item).collect())
+}
+
+/// Reads all items of a file of another table and converts them.
+///
+/// # Errors
+///
+/// The file cannot be read, contains something that is not an item, or a table with these properties
+/// rejects a converted session. An item that cannot be converted is no error, but is in the result.
+pub fn read_converted(
+    file: &Path,
+    table: &Value,
+    layout: &Layout,
+    now: Timestamp,
+) -> Result<Converted, ImportError> {
+    let items = parse(&text(file)?, &Format::Other(layout))?;
+    let converted = Converted::new(layout, items, now);
+    check(table, &converted.sessions)?;
+    Ok(converted)
+}
+
+/// The text of a file, plain or gzip.
+fn text(file: &Path) -> Result<String, ImportError> {
     let mut bytes = Vec::new();
     BufReader::new(File::open(file).map_err(ImportError::Unreadable)?)
         .read_to_end(&mut bytes)
@@ -149,13 +68,7 @@ pub fn read(file: &Path, table: &Value) -> Result<Vec<Item>, ImportError> {
             .read_to_end(&mut bytes)
             .map_err(ImportError::Unreadable)?;
     }
-    let text = decode(bytes)?;
-    let items = parse(text.trim_start_matches('\u{feff}'))?;
-    let problems = try_on(table, &items);
-    if !problems.is_empty() {
-        return Err(ImportError::Lines(problems));
-    }
-    Ok(items.into_iter().map(|(_, item)| item).collect())
+    decode(bytes)
 }
 
 /// Decodes a file: UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it.
@@ -167,7 +80,7 @@ fn decode(bytes: Vec<u8>) -> Result<String, ImportError> {
             return String::from_utf8(bytes).map_err(|error| {
                 let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = before.split(|byte| *byte == b'\n').count();
-                ImportError::Lines(Problems::one(line, "not UTF-8"))
+                ImportError::lines(Problems::one(line, "not UTF-8"))
             });
         }
     };
@@ -175,48 +88,56 @@ fn decode(bytes: Vec<u8>) -> Result<String, ImportError> {
     let text = char::decode_utf16(pairs.iter().copied().map(in_pairs));
     match text.collect::<Result<String, _>>() {
         Ok(text) if rest.is_empty() => Ok(text),
-        _ => Err(ImportError::Lines(Problems::one(1, "not UTF-16"))),
+        _ => Err(ImportError::lines(Problems::one(1, "not UTF-16"))),
     }
 }
 
-/// Stores the items in a temporary table. Returns the items that it rejects.
-fn try_on(table: &Value, items: &[(usize, Item)]) -> Problems {
-    let mut problems = Problems::default();
+/// Stores the items in a temporary table, to find those that it rejects.
+fn check(table: &Value, items: &[(Place, Item)]) -> Result<(), ImportError> {
     let Ok(scratch) = dynamodb::open(None) else {
-        return problems;
+        return Ok(());
     };
     if dynamodb::create_table(&scratch, table).is_err() {
-        return problems;
+        return Ok(());
     }
     let all = items.iter().map(|(_, item)| item.clone()).collect();
     if dynamodb::import(&scratch, all).is_ok() {
-        return problems;
+        return Ok(());
     }
     // One by one, to find the rejected items.
-    for (line, item) in items {
+    let mut problems = Problems::default();
+    for (place, item) in items {
         if let Err(denial) = dynamodb::import(&scratch, vec![item.clone()]) {
-            problems.add(*line, denial.to_string());
+            problems.add(*place, denial.to_string());
         }
     }
-    problems
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(ImportError::lines(problems))
+    }
 }
 
+/// A part of the file, or the problem that was found instead, and its line.
+type Entry<'a> = (usize, Result<Part<'a>, String>);
+
 /// Parses consecutive JSON values, each on one line or on several.
-fn parse(text: &str) -> Result<Vec<(usize, Item)>, ImportError> {
+fn parse(text: &str, format: &Format<'_>) -> Result<Vec<(Place, Item)>, ImportError> {
+    let text = text.trim_start_matches('\u{feff}');
     let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     // The line of a part of the text, from its position.
     let line_at = |offset: usize| ends.partition_point(|end| *end < offset) + 1;
     let line_of = |part: &str| line_at(part.as_ptr().addr() - text.as_ptr().addr());
-    let mut found = Found::default();
+    let mut entries: Vec<Entry<'_>> = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let begin = line_of(rest);
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
         match values.next() {
             Some(Ok(value)) => {
-                match parts(value) {
-                    Ok(parts) => parts.into_iter().for_each(|part| found.take(part, line_of)),
-                    Err(error) => found.problem(begin, &error),
+                for (json, part) in format.parts(value) {
+                    let part = part.map_err(|error| without_place(&error));
+                    entries.push((line_of(json.get()), part));
                 }
                 rest = rest[values.byte_offset()..].trim_start();
             }
@@ -225,13 +146,14 @@ fn parse(text: &str) -> Result<Vec<(usize, Item)>, ImportError> {
                 let next = next_value(rest);
                 let read = begin + error.line().saturating_sub(1);
                 let is_past = next.is_some_and(|next| line_of(next) <= read);
-                found.problem(if is_past { begin } else { read }, &error);
+                let line = if is_past { begin } else { read };
+                entries.push((line, Err(without_place(&error))));
                 rest = next.unwrap_or_default();
             }
             None => break,
         }
     }
-    found.all_or_none()
+    Found::read(&entries, format)
 }
 
 /// The rest, from the next line that starts a value.
@@ -243,36 +165,55 @@ fn next_value(rest: &str) -> Option<&str> {
 /// The items and problems so far.
 #[derive(Default)]
 struct Found {
-    items: Vec<Option<(usize, Item)>>,
-    places: HashMap<[String; 2], usize>,
+    items: Vec<Option<(Place, Item)>>,
+    indices: HashMap<Vec<String>, usize>,
     problems: Problems,
+    /// The preset that fits to an item without the table's key.
+    preset: Option<&'static str>,
 }
 
 impl Found {
-    fn take(&mut self, part: Part<'_>, line_of: impl Fn(&str) -> usize) {
-        let (Part::Item(json) | Part::Deleted(json)) = part;
-        let line = line_of(json.get());
-        let item: KeyedItem = match serde_json::from_str(json.get()) {
-            Ok(item) => item,
-            Err(error) => return self.problem(line, &error),
-        };
-        // An incremental export continues an earlier one: the last entry of an item counts.
-        let place = *self.places.entry(item.key()).or_insert(self.items.len());
-        if place == self.items.len() {
-            self.items.push(None);
+    fn read(entries: &[Entry<'_>], format: &Format<'_>) -> Result<Vec<(Place, Item)>, ImportError> {
+        let key_names = format.key_names(entries.iter().filter_map(|(_, part)| part.as_ref().ok()));
+        let mut found = Self::default();
+        for (place, part) in Place::of_all(entries.iter().map(|(line, _)| *line)).zip(entries) {
+            match &part.1 {
+                Ok(part) => found.take(place, part, format, &key_names),
+                Err(problem) => found.problems.add(place, problem.clone()),
+            }
         }
-        self.items[place] = matches!(part, Part::Item(_)).then_some((line, item.0));
+        found.all_or_none()
     }
 
-    fn problem(&mut self, line: usize, error: &serde_json::Error) {
-        self.problems.add(line, without_place(error));
+    fn take(&mut self, place: Place, part: &Part<'_>, format: &Format<'_>, key_names: &[String]) {
+        let item: Item = match serde_json::from_str(part.json().get()) {
+            Ok(item) => item,
+            Err(error) => return self.problems.add(place, without_place(&error)),
+        };
+        let key = match format.key(&item, key_names) {
+            Ok(key) => key,
+            Err(problem) => {
+                self.preset = self.preset.or_else(|| recognize(&item));
+                return self.problems.add(place, problem);
+            }
+        };
+        // An incremental export continues an earlier one: the last entry of an item counts.
+        let index = key.map(|key| *self.indices.entry(key).or_insert(self.items.len()));
+        let index = index.unwrap_or(self.items.len());
+        if index == self.items.len() {
+            self.items.push(None);
+        }
+        self.items[index] = part.is_item().then_some((place, item));
     }
 
     /// All items, or the problems if there are any.
-    fn all_or_none(self) -> Result<Vec<(usize, Item)>, ImportError> {
+    fn all_or_none(self) -> Result<Vec<(Place, Item)>, ImportError> {
         let items: Vec<_> = self.items.into_iter().flatten().collect();
         if !self.problems.is_empty() {
-            Err(ImportError::Lines(self.problems))
+            Err(ImportError::Lines {
+                problems: self.problems,
+                preset: self.preset,
+            })
         } else if items.is_empty() {
             Err(ImportError::Empty)
         } else {

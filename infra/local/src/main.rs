@@ -9,7 +9,7 @@ use session_cleanup_local::error::ServeError;
 #[cfg(unix)]
 use session_cleanup_local::sam_local;
 use session_cleanup_local::terminal::{ERROR, err, out, styled};
-use session_cleanup_local::{demo, serve, token};
+use session_cleanup_local::{demo, import, serve, token};
 use session_domain::error_chain;
 use session_functions::environment::Environment;
 use session_functions::telemetry;
@@ -59,6 +59,13 @@ async fn main() -> ExitCode {
         }
         Run::Serve(options) => match &options.command {
             Some(serve::Beside::Token(asked)) => token::run(asked).await,
+            None if options.source.dry_run => {
+                return match import::dry_run(&options.source) {
+                    Ok(true) => ExitCode::SUCCESS,
+                    Ok(false) => ExitCode::FAILURE,
+                    Err(error) => fail(&error, USAGE),
+                };
+            }
             None => serve_until_interrupted(&options).await,
         },
         #[cfg(unix)]

@@ -19,7 +19,7 @@ use crate::durations::{duration, schedule};
 use crate::dynamodb::TABLE_NAME;
 use crate::error::{Context as _, ServeError};
 use crate::functions::Functions;
-use crate::import::Contents;
+use crate::import::{Loaded, Source};
 use crate::issue::TokenDesk;
 use crate::jwt::{JwtOptions, Trust};
 use crate::sample::{self, UserSession};
@@ -27,7 +27,7 @@ use crate::stack::{Stack, scheduled_event};
 use crate::template::{FunctionName, Template};
 use crate::terminal::{Progress, err, out};
 use crate::token::TokenOptions;
-use crate::{dynamodb, import, server};
+use crate::{dynamodb, server};
 
 /// Options of `cargo local`.
 #[derive(Debug, Clone, Args)]
@@ -48,11 +48,9 @@ pub struct Options {
     /// Start without the sample data: only with the sessions of READER and ADMIN
     #[arg(long, conflicts_with = "import")]
     pub empty: bool,
-    /// Start with these items instead of the sample data: output of the AWS CLI (scan, query,
-    /// get-item, batch-get-item), an array of items, one item per line, or the files of a table
-    /// export; plain or gzip
-    #[arg(long, value_name = "FILE")]
-    pub import: Option<PathBuf>,
+    /// What the table starts with.
+    #[command(flatten)]
+    pub source: Source,
     /// Port of the API
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
@@ -83,13 +81,7 @@ pub async fn run(
     let template = Template::read().context("cannot start")?;
     // Check all options before changing anything.
     let mut trust = options.jwt.trust()?;
-    let imported = match &options.import {
-        Some(file) => Some(
-            import::read(file, &template.table)
-                .context(format!("cannot import {}", file.display()))?,
-        ),
-        None => None,
-    };
+    let imported = options.source.load(&template.table, clock::now())?;
     let api = listen(options.port, "--port").await?;
     let endpoint = listen(options.dynamodb_port, "--dynamodb-port").await?;
     let data = options.data.as_deref().map(DataFiles::open).transpose()?;
@@ -148,19 +140,15 @@ struct Begun {
 impl Begun {
     async fn with(
         stack: &Stack,
-        imported: Option<Vec<dynoxide::types::Item>>,
+        imported: Option<Loaded>,
         sample: bool,
         now: DateTime<Utc>,
     ) -> Result<Self, ServeError> {
         let sessions = stack.sessions();
         let is_import = imported.is_some();
-        if let Some(items) = imported {
-            let contents = Contents::of(&items);
-            stack
-                .dynamodb
-                .import(items)
-                .context("cannot import the items; none is kept")?;
-            print(&contents.to_string())?;
+        if let Some(loaded) = imported {
+            print(&loaded.summary)?;
+            store(stack, loaded)?;
         } else if sample {
             let progress = Progress::new(sample::RECORDS, "filling the table");
             let sample = sample::fill(&sessions, now.into(), || progress.step())
@@ -184,6 +172,24 @@ impl Begun {
             imported: is_import,
         })
     }
+}
+
+/// Stores the imported items.
+fn store(stack: &Stack, loaded: Loaded) -> Result<(), ServeError> {
+    const WHAT: &str = "cannot import the items; none is kept";
+    let mut items = loaded.items;
+    if loaded.is_converted {
+        let all = items.len();
+        items = stack.dynamodb.without_existing(items).context(WHAT)?;
+        if items.len() < all {
+            let existing = all - items.len();
+            print(&format!(
+                "the table already has {existing} of them, which stay unchanged"
+            ))?;
+        }
+    }
+    stack.dynamodb.import(items).context(WHAT)?;
+    Ok(())
 }
 
 fn print(line: &str) -> Result<(), ServeError> {

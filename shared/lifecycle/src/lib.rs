@@ -25,6 +25,9 @@
 //! # }
 //! ```
 //!
+//! An application that has kept its sessions in another table converts them with `migrate`, a module
+//! of the feature with this name.
+//!
 //! Everything that an application needs is at the root, and the current time is [`clock::now`]. The
 //! other modules are for the Lambda functions and for tests:
 //!
@@ -44,6 +47,8 @@ mod sessions;
 
 pub use aws::{CallPolicy, connect};
 pub use dynamodb::Table;
+#[cfg(feature = "migrate")]
+pub use dynamodb::migrate;
 pub use ports::{NewSession, StoreError, StoreErrorKind};
 pub use session_domain;
 pub use session_domain::{

@@ -67,6 +67,26 @@ impl Sessions {
         let shards = table.shards();
         Self::with_store(table, shards, retention)
     }
+
+    /// Creates a session that was converted from another table, unless it already exists. The stored
+    /// session stays unchanged, so it is safe to repeat an import as long as the table still has the
+    /// sessions that have ended since.
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    #[cfg(feature = "migrate")]
+    pub async fn import(
+        &self,
+        session: &crate::migrate::ConvertedSession,
+    ) -> Result<CreateOutcome, SessionsError> {
+        let item = session.item(self.policy.retention, self.shards);
+        Ok(if self.store.put_new(item).await? {
+            CreateOutcome::Created
+        } else {
+            CreateOutcome::AlreadyExists
+        })
+    }
 }
 
 impl<T> Sessions<T> {

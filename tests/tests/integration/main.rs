@@ -26,6 +26,7 @@ mod limits;
 mod logs;
 mod malformed;
 mod metrics;
+mod migration;
 mod monitoring;
 mod mutation;
 mod opening;

@@ -50,7 +50,7 @@ impl fmt::Display for Contents {
         } = self;
         write!(
             f,
-            "imported: {sessions} sessions, {refresh_tokens} refresh tokens, \
+            "{sessions} sessions, {refresh_tokens} refresh tokens, \
              {blacklisted_tokens} blacklisted tokens, {others} other items"
         )
     }

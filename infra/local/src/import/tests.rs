@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use dynoxide::AttributeValue;
+
 use super::*;
 use crate::template::Template;
 
@@ -9,9 +11,20 @@ const ITEM: &str = r#"{"pk":{"S":"USER#a"},"sk":{"S":"SESSION#1"},"n":{"N":"1"}}
 
 fn lines(error: &ImportError) -> Vec<usize> {
     match error {
-        ImportError::Lines(problems) => problems.lines(),
-        ImportError::Unreadable(_) | ImportError::Empty => panic!("{error}"),
+        ImportError::Lines { problems, .. } => {
+            let places = problems.places().into_iter();
+            places
+                .map(|(place, _)| place.to_string()[5..].parse().unwrap())
+                .collect()
+        }
+        ImportError::Unreadable(_) | ImportError::Unconvertible(_) | ImportError::Empty => {
+            panic!("{error}")
+        }
     }
+}
+
+fn parse(text: &str) -> Result<Vec<(Place, Item)>, ImportError> {
+    super::parse(text, &Format::Ours)
 }
 
 /// The item with this number in its key.
@@ -84,8 +97,13 @@ fn reports_every_unreadable_line() {
 
 fn sorts(text: &str) -> Vec<String> {
     let items = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let key = |(_, item): (usize, Item)| KeyedItem(item).key();
-    items.into_iter().map(key).map(|[_, sort]| sort).collect()
+    let sort = |(_, item): (Place, Item)| {
+        let AttributeValue::S(sort) = &item["sk"] else {
+            panic!("{item:?}")
+        };
+        sort.clone()
+    };
+    items.into_iter().map(sort).collect()
 }
 
 #[test]
@@ -135,7 +153,7 @@ fn applies_incremental_export_to_full_export() {
     let (line, second) = parse(&text).unwrap().swap_remove(0);
     assert_eq!(
         (line, second["n"].clone()),
-        (5, AttributeValue::N("2".to_owned()))
+        (Place::line(5), AttributeValue::N("2".to_owned()))
     );
 }
 
@@ -155,5 +173,107 @@ fn reads_utf16_and_bom_text_from_powershell() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&bytes).unwrap();
         assert_eq!(read(file.path(), &table).is_ok(), is_read, "{bytes:x?}");
+    }
+}
+
+#[test]
+fn names_item_in_line_with_several() {
+    let text = format!(
+        "[{ITEM}, {{\"pk\":{{\"S\":\"USER#a\"}}}}, 7, {}]\n{{\"pk\": 1}}",
+        item(2)
+    );
+    let told = parse(&text).unwrap_err().to_string();
+    for expected in [
+        "; line 1, item 2: the item has no key attribute sk of type S;",
+        "; line 1, item 3: not a JSON object;",
+        "; line 2: ",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    assert!(
+        !told.contains("item 1") && !told.contains("item 4"),
+        "{told}"
+    );
+}
+
+/// The session IDs of a file of connect-dynamodb.
+fn foreign(text: &str) -> Result<Vec<String>, ImportError> {
+    let layout = Layout::preset("connect-dynamodb").unwrap();
+    let items = super::parse(text, &Format::Other(&layout))?;
+    let converted = Converted::new(&layout, items, Timestamp::from_seconds(1_800_000_000));
+    if !converted.problems.is_empty() {
+        return Err(ImportError::Unconvertible(converted.problems));
+    }
+    let sort = |(_, item): (Place, Item)| format!("{:?}", item["sk"]);
+    Ok(converted.sessions.into_iter().map(sort).collect())
+}
+
+fn foreign_item(number: u8) -> String {
+    format!(
+        r#"{{"id":{{"S":"sess:{number}"}},"type":{{"S":"connect-session"}},"expires":{{"N":"1800000009"}},"sess":{{"S":"{{\"passport\":{{\"user\":1}}}}"}}}}"#
+    )
+}
+
+#[test]
+fn accepts_items_of_layout_in_each_form() {
+    let (one, two) = (foreign_item(1), foreign_item(2));
+    let expected = [r#"S("SESSION#1")"#, r#"S("SESSION#2")"#];
+    for text in [
+        format!("[{one},{two}]"),
+        format!("{one}\n{two}\n"),
+        format!("{{\"Items\":[{one},{two}],\"Count\":2}}"),
+        format!("{{\"Item\":{one}}}\n{{\"Item\":{two}}}"),
+        format!("{{\"Responses\":{{\"sessions\":[{one},{two}]}}}}"),
+        // An item of another kind has no session ID.
+        format!("{one}\n{{\"name\":{{\"S\":\"Ann\"}}}}\n{two}"),
+    ] {
+        assert_eq!(foreign(&text).unwrap(), expected, "{text}");
+    }
+    for text in [
+        "{\"TableNames\":[\"sessions\"]}",
+        "7",
+        "{\"id\":\"sess:1\"}",
+    ] {
+        assert!(foreign(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn applies_incremental_export_of_other_table_by_its_key() {
+    let line = |number, image: &str| {
+        format!("{{\"Keys\":{{\"id\":{{\"S\":\"sess:{number}\"}}}}{image}}}\n")
+    };
+    let full = [1, 2, 3].map(|number| format!("{{\"Item\":{}}}\n", foreign_item(number)));
+    let written = |number| format!(",\"NewImage\":{}", foreign_item(number));
+    let increment = [line(1, ""), line(2, &written(2)), line(4, &written(4))];
+    let found = foreign(&(full.concat() + &increment.concat())).unwrap();
+    let expected = [2, 3, 4].map(|number| format!("S(\"SESSION#{number}\")"));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn rejects_two_items_that_become_same_session() {
+    let text = format!("[{one},{one}]", one = foreign_item(1));
+    let told = foreign(&text).unwrap_err().to_string();
+    let expected = "; line 1, item 2: the same user and session as line 1, item 1.";
+    assert!(told.contains(expected), "{told}");
+}
+
+#[test]
+fn names_preset_that_fits_to_items_without_key() {
+    for (text, expected) in [
+        (foreign_item(1), "--layout connect-dynamodb converts them"),
+        (
+            r#"{"session_id":{"S":"1"},"user_id":{"S":"a"},"expires_at":{"N":"1"}}"#.into(),
+            "--layout session-id",
+        ),
+        (r#"{"id":{"S":"1"}}"#.into(), problems::TAKEN),
+    ] {
+        let told = parse(&text).unwrap_err().to_string();
+        assert!(
+            told.contains("the item has no key attribute pk of type S"),
+            "{told}"
+        );
+        assert!(told.contains(expected), "{told}");
     }
 }

@@ -7,6 +7,8 @@ mod describe;
 mod due_list;
 mod error;
 mod item;
+#[cfg(feature = "migrate")]
+pub mod migrate;
 mod read;
 mod records;
 mod report_item;

@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Table;
 use super::item::{
-    CREATED_AT, EXPIRES_AT, IS_ACTIVE, MAX_EXPIRES_AT, PK, due_attributes, key_item, read_record,
-    text, time,
+    CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, MAX_EXPIRES_AT, PK, due_attributes, key_item,
+    read_record, text, time,
 };
 use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
 use session_domain::{DueEntry, Record, RecordKey};
@@ -22,6 +22,13 @@ impl CreateRecords for Table {
             .chain(due_attributes(due, shard));
         let mut item = key_item(key.item());
         item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+        self.put_new(item).await
+    }
+}
+
+impl Table {
+    /// Stores an item. Returns `false` if its key already exists; the existing item stays unchanged.
+    pub(crate) async fn put_new(&self, item: Item) -> Result<bool, StoreError> {
         let result = self
             .client
             .put_item()

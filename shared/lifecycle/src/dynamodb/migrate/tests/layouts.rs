@@ -1,0 +1,113 @@
+//! Tests of parsing layouts.
+
+use super::*;
+
+#[test]
+fn parses_every_preset() {
+    for (name, json) in Layout::PRESETS {
+        Layout::parse(json).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(Layout::preset(name).is_some(), "{name}");
+    }
+    assert!(Layout::preset("redis").is_none());
+}
+
+#[test]
+fn names_invalid_member_of_layout() {
+    let with = |from: &str, to: &str| {
+        let json = r#"{"session_id": {"attribute": "id"}, "user_id": {"attribute": "user"},
+            "expires_at": {"attribute": "end", "unit": "s"}}"#;
+        assert!(json.contains(from), "{from}");
+        Layout::parse(&json.replacen(from, to, 1))
+    };
+    for (layout, expected) in vec![
+        (Layout::parse(""), "the layout: EOF"),
+        (Layout::parse("[]"), "the layout: "),
+        (
+            Layout::parse("{}"),
+            "the layout: missing field `session_id`",
+        ),
+        (with("}}", "}} {}"), "the layout: trailing characters"),
+        (
+            with("user_id", "user"),
+            "user: unknown field `user`, expected one of `only`",
+        ),
+        (
+            with("\"unit\": \"s\"", "\"unit\": \"sec\""),
+            "expires_at.unit: unknown variant `sec`, expected one of `s`, `ms`",
+        ),
+        (
+            with(", \"unit\": \"s\"", ""),
+            "expires_at: missing field `unit`",
+        ),
+        (
+            with("\"id\"", "7"),
+            "session_id.attribute: invalid type: integer `7`, expected a string",
+        ),
+        (
+            with("\"id\"", "\"\""),
+            "session_id.attribute: must not be empty",
+        ),
+        (
+            with("\"end\"", "\"end\", \"attribute\": \"end\""),
+            "expires_at: duplicate field `attribute`",
+        ),
+        (
+            layout(r#""only": {"type": null},"#),
+            "only.type: expected a text, a whole number, a boolean",
+        ),
+        (
+            layout(r#""only": {"type": {"prefix": "a", "x": 1}},"#),
+            "only.type: expected a text",
+        ),
+        (
+            layout(r#""client_id": {"attribute": "c", "path": "a"},"#),
+            "client_id.path: must be a JSON Pointer",
+        ),
+        (
+            layout(r#""client_id": {"attribute": "c", "hash": "sha256"},"#),
+            "client_id.hash: only for session_id",
+        ),
+        (
+            with("\"id\"", "\"id\", \"hash\": \"md5\""),
+            "session_id.hash: unknown variant `md5`",
+        ),
+        (
+            with("\"id\"", "\"id\", \"default\": \"a\""),
+            "session_id.default: each session",
+        ),
+        (
+            layout(
+                r#""auth_time": {"attribute": "a", "unit": "s", "default_lifetime_seconds": 1},"#,
+            ),
+            "auth_time.default_lifetime_seconds: only for expires_at",
+        ),
+        (
+            with("\"s\"", "\"s\", \"default_lifetime_seconds\": -1"),
+            "expires_at.default_lifetime_seconds: invalid value",
+        ),
+        (
+            layout(r#""is_active": {"attribute": "on"},"#),
+            "is_active: missing field `reason`",
+        ),
+        (
+            layout(r#""is_active": {"attribute": "on", "reason": "bored"},"#),
+            "is_active.reason: must be logout, revoked",
+        ),
+        (
+            layout(r#""deactivated_at": {"attribute": "at", "unit": "s"},"#),
+            "deactivated_at: only together with is_active",
+        ),
+        (layout(r#""keep": ["end"],"#), "keep: end is mapped"),
+        (
+            layout(r#""keep": ["expires_at"],"#),
+            "keep: expires_at is an attribute of this stack",
+        ),
+        (
+            layout(r#""keep": ["ttl"],"#),
+            "keep: ttl is an attribute of this stack",
+        ),
+    ] {
+        let error = layout.unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{expected}: {error}");
+    }
+}
