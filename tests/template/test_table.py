@@ -74,5 +74,5 @@ def test_existing_table_replaces_own_one_everywhere():
 
 
 def test_only_existing_table_must_have_ttl():
-    assert "REQUIRE_TTL" not in stack().variables("CleanupFunction")
+    assert stack().variables("CleanupFunction")["REQUIRE_TTL"] == "false"
     assert stack(ExistingTableName="logins").variables("CleanupFunction")["REQUIRE_TTL"] == "true"

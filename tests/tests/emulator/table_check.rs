@@ -12,6 +12,7 @@ use session_cleanup_tests::emulator::Emulator;
 use session_cleanup_tests::events::event_with_token;
 use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, Request};
 use session_cleanup_tests::{HOUR, Item, World, item_from};
+use session_lifecycle::aws::CallPolicy;
 use session_lifecycle::clock::Stopwatch;
 
 use crate::{now, sign};
@@ -165,4 +166,27 @@ async fn function_starts_while_table_cannot_be_described() {
             "could not check whether the table is fit"
         );
     }
+}
+
+#[tokio::test]
+#[ignore = "needs the release binaries and the emulator: see CONTRIBUTING.md"]
+async fn authorizer_checks_table_while_it_connects() {
+    let world = World::new().await;
+    world.open("ann", "live", now() + HOUR).await;
+    let token = sign(&world.tokens, "ann", "live");
+    // Nothing is answered during init, so both end with the client's timeout of 2.2 seconds.
+    let decide = |request: &Request| match request.operation.as_str() {
+        "BatchGetItem" if request.number > 3 => Fault::None,
+        _ => Fault::Hang,
+    };
+    let faults = FaultProxy::before(world.dynamodb.address(), decide).await;
+    let (url, timer) = (faults.url(), Stopwatch::start());
+    let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*url)];
+    let authorizer = Emulator::start(&world, FunctionName::Authorizer, variables).await;
+    let event = event_with_token(FunctionName::Authorizer, "rest-request", &token);
+    authorizer.invoke(&event).await.unwrap();
+    let time = timer.elapsed();
+    let one_after_the_other = 2 * CallPolicy::INTERACTIVE.operation_timeout;
+    assert!(time < one_after_the_other, "{time:?}");
+    assert_eq!(authorizer.log().len(), 2);
 }
