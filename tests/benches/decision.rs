@@ -15,12 +15,13 @@ use serde_json::json;
 use session_cleanup_tests::token_factory::{ALGORITHMS, Signer, claims_with, encoded, parts};
 use session_cleanup_tests::{HOUR, NOW, at};
 use session_domain::{
-    ActiveSession, ConditionalWrite, Days, DenyReason, SessionId, SessionSnapshot, Shards,
-    Timestamp, TokenId, UserId,
+    ActiveSession, ConditionalWrite, Days, DenyReason, SessionId, SessionLifetime, SessionSnapshot,
+    Shards, Timestamp, TokenId, UserId,
 };
 use session_functions::authorize::{Authorize, Decision, TimeLimits};
 use session_lifecycle::ports::{
-    ApplyWrites, LookUpSession, Metered, Outcome, SessionLookup, StoreError, WithoutRetries,
+    ApplyWrites, CreateRecords, LookUpSession, Metered, NewRecord, Outcome, SessionLookup,
+    StoreError, WithoutRetries,
 };
 
 /// A table that always returns the same answer.
@@ -41,6 +42,12 @@ impl LookUpSession for Answers {
             session: self.session.map(Ok),
             blacklisted: self.blacklisted,
         })
+    }
+}
+
+impl CreateRecords for Answers {
+    async fn create(&self, _: &NewRecord, _: &DueEntry) -> Result<bool, StoreError> {
+        unreachable!("the authorizer does not open sessions here")
     }
 }
 
@@ -87,7 +94,13 @@ fn decide(
 ) {
     let limit = TimeLimits::INTERACTIVE.decision;
     let verifier = signer.verifier();
-    let authorize = Authorize::new(table.clone(), verifier, Days(30), limit);
+    let lifetime = SessionLifetime {
+        retention: Days(30),
+        opens_on_first_use: false,
+        max: None,
+        idle: None,
+    };
+    let authorize = Authorize::new(table.clone(), verifier, lifetime, limit);
     let decide = |header| {
         // The decision never waits.
         let decision = authorize.decide(header, at(NOW)).now_or_never();
