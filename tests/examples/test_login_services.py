@@ -168,6 +168,18 @@ def test_functions_write_records_and_keep_shard_and_attributes(call, stack):
     assert listed == token | {"sk": "BLACKLIST#j-1", "jti": "j-1"}
 
 
+def test_no_call_moves_expiry_past_absolute_end(call, stack):
+    start, end = 1_800_000_000, 1_800_028_800
+    call("at", start)
+    assert call("login", "ann", "s-1", end + 1, {"max_expires_at": end}) == "done"
+    opened = session_of(stack)
+    assert (opened["expires_at"], opened["due_at"], opened["ttl"]) == (end, end, end + RETENTION)
+    for wanted, expected in [(end - 1, end - 1), (end + 1, end)]:
+        assert call("refresh", "ann", "s-1", wanted) == "done"
+        found = session_of(stack)
+        assert (found["expires_at"], found["due_at"], found["ttl"]) == (expected, expected, expected + RETENTION)
+
+
 def test_spreads_records_over_shards(call, stack):
     for number in range(60):
         call("login", "ann", f"s-{number}", now() + 60)

@@ -127,6 +127,7 @@ def test_accepts_optional_attributes_and_limits():
         {"pk": "USER#" + "x" * 256, "sk": "SESSION#" + "😀" * 250},
         {"expires_at": 253_402_300_799, "due_at": 253_402_300_799, "ttl": 253_402_300_799 + 3650 * 86_400},
         {"expires_at": 0, "due_key": "deactivate#00"},
+        {"client_id": "web", "auth_time": 0, "last_used_at": 0, "max_expires_at": 253_402_300_799},
     ):
         VALIDATOR.validate(VALID["active"] | more)
     for reason in ("logout", "revoked", "expired_on_validation", "expired_by_cleanup"):

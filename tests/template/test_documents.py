@@ -121,3 +121,11 @@ def test_table_of_identity_providers_is_that_of_the_tests():
         tested[provider["name"]] = [f"{name}={value}" for name, value in sorted(settings.items())]
     assert documented == tested
     assert list(documented) == list(tested)
+
+
+def test_providers_with_time_of_authentication_are_those_of_the_tests():
+    text = (ROOT / "docs/setup/identity-providers.md").read_text()
+    sentence = text.split("these have one: ")[1].split(".")[0]
+    providers = json.loads((ROOT / "tests/vectors/identity_providers.json").read_text())
+    tested = [it["name"] for it in providers if it.get("auth_time") is not None]
+    assert " ".join(sentence.split()) == ", ".join(tested)

@@ -55,6 +55,11 @@ def test_function_has_exactly_the_permissions_it_needs(function):
     assert permissions(stack(), function) == MAY[function]
 
 
+def test_authorizer_may_create_sessions_only_if_it_opens_them():
+    made = stack(OpenSessions="on_first_use", SessionMaxHours="12")
+    assert permissions(made, "AuthorizerFunction") == MAY["AuthorizerFunction"] | allowed(["dynamodb:PutItem"], TABLE, USERS)
+
+
 # The service authorization reference does not list the condition key dynamodb:LeadingKeys for these.
 WITHOUT_LEADING_KEYS = {"dynamodb:Scan", "dynamodb:DescribeTable"}
 
@@ -144,6 +149,9 @@ VARIABLES = {
     "JWT_CLIENT_CLAIM": (["AuthorizerFunction"], {"JwtClientClaim": "azp"}, "azp"),
     "JWT_TYPE": (["AuthorizerFunction"], {"JwtType": "at+jwt"}, "at+jwt"),
     "JWT_REQUIRED_CLAIMS": (["AuthorizerFunction"], {"JwtRequiredClaims": "token_use=access"}, "token_use=access"),
+    "OPEN_SESSIONS": (["AuthorizerFunction"], {"OpenSessions": "on_first_use"}, "on_first_use"),
+    "SESSION_MAX_HOURS": (["AuthorizerFunction"], {"SessionMaxHours": "12"}, "12"),
+    "SESSION_IDLE_MINUTES": (["AuthorizerFunction"], {"SessionIdleMinutes": 30}, "30"),
     "MONITORING_READ_SCOPE": (["StatsFunction", "ForceCleanupFunction"], {"MonitoringReadScope": "r"}, "r"),
     "MONITORING_ADMIN_SCOPE": (["StatsFunction", "ForceCleanupFunction"], {"MonitoringAdminScope": "a"}, "a"),
     "JWT_LEEWAY_SECONDS": (["AuthorizerFunction"], {"JwtLeewaySeconds": 11}, "11"),

@@ -43,6 +43,9 @@ EXAMPLES = {
         ["", "token_use=access", "typ=Bearer,azp=web", "https://example.com/kind=a=b"],
         ["token_use", "=access", "token_use=", "a=b,", "a=b,c"],
     ),
+    "OpenSessions": (["never", "on_first_use"], ["always", ""]),
+    "SessionMaxHours": (["", "1", "720", "87600"], ["0", "01", "-1", "1.5", "876000", "a day"]),
+    "SessionIdleMinutes": ([0, 43200], [-1, 43201]),
     "SessionRetentionDays": ([1, 3650], [0, 3651]),
     "CleanupSchedule": (
         ["rate(1 minute)", "rate(15 minutes)", "rate(7 days)", "cron(0 3 * * ? *)", "cron(0/5 8-17 ? * MON-FRI *)"],
@@ -168,6 +171,8 @@ JWKS = {"JwksUrl": "https://id.example"}
         ({"JwtAlgorithm": "HS256", "JwtAudience": ""} | SECRET, False),
         ({"JwtAlgorithm": "HS256", "JwtAudience": "", "JwtAudienceClaim": "none"} | SECRET, False),
         ({"JwtAlgorithm": "HS256", "JwtAudience": "", "JwtAudienceClaim": "none", "JwtRequiredClaims": "a=b"} | SECRET, True),
+        ({"JwtAlgorithm": "HS256", "OpenSessions": "on_first_use"} | SECRET, False),
+        ({"JwtAlgorithm": "HS256", "OpenSessions": "on_first_use", "SessionMaxHours": "12"} | SECRET, True),
         ({"JwtAlgorithm": "HS256", "LiveSessionsThreshold": 1} | SECRET, True),
         ({"JwtAlgorithm": "HS256", "LiveSessionsThreshold": 1, "CountSessions": "false"} | SECRET, False),
         ({"JwtAlgorithm": "HS256", "CountSessions": "false"} | SECRET, True),

@@ -65,6 +65,7 @@ func (s *Sessions) Login(ctx context.Context, user, session string, expiresAt ti
 	for name, value := range sessionKey(user, session) {
 		item[name] = value
 	}
+	expiresAt = untilEnd(expiresAt, item)
 	item["user_id"] = text(user)
 	item["session_id"] = text(session)
 	item["is_active"] = boolean(true)
@@ -76,18 +77,18 @@ func (s *Sessions) Login(ctx context.Context, user, session string, expiresAt ti
 	return s.create(ctx, item)
 }
 
-// Refresh moves the expiry time of a live session: Done, Ended or NotFound.
+// Refresh moves the expiry time of a live session, to its max_expires_at at most: Done, Ended or NotFound.
 func (s *Sessions) Refresh(ctx context.Context, user, session string, expiresAt time.Time) (Outcome, error) {
 	if err := check(expiresAt, user, session); err != nil {
 		return "", err
 	}
 	return s.change(ctx, user, session, change{
 		action:    "deactivate",
-		update:    "expires_at = :end",
+		update:    "expires_at = :due_at",
 		condition: "is_active = :true AND expires_at > :now",
-		values:    Item{":end": seconds(expiresAt), ":now": seconds(s.Now()), ":true": boolean(true)},
-		dueAt:     expiresAt,
-		ttl:       expiresAt.Add(s.Retention),
+		values:    Item{":now": seconds(s.Now()), ":true": boolean(true)},
+		dueAt:     func(found Item) time.Time { return untilEnd(expiresAt, found) },
+		kept:      s.Retention,
 	})
 }
 
@@ -221,15 +222,15 @@ func (s *Sessions) close(ctx context.Context, user, session, reason string) (Out
 		values: Item{
 			":false": boolean(false), ":now": seconds(now), ":reason": text(reason), ":true": boolean(true),
 		},
-		dueAt: now.Add(s.Retention),
-		ttl:   now.Add(s.Retention),
+		dueAt: func(Item) time.Time { return now.Add(s.Retention) },
 	})
 }
 
 type change struct {
 	action, update, condition string
 	values                    Item
-	dueAt, ttl                time.Time
+	dueAt                     func(found Item) time.Time
+	kept                      time.Duration
 }
 
 func (s *Sessions) change(ctx context.Context, user, session string, change change) (Outcome, error) {
@@ -238,7 +239,7 @@ func (s *Sessions) change(ctx context.Context, user, session string, change chan
 		TableName:            aws.String(s.Table),
 		Key:                  key,
 		ConsistentRead:       aws.Bool(true),
-		ProjectionExpression: aws.String("pk, due_key"),
+		ProjectionExpression: aws.String("pk, due_key, max_expires_at"),
 	})
 	if err != nil {
 		return "", err
@@ -254,8 +255,9 @@ func (s *Sessions) change(ctx context.Context, user, session string, change chan
 		}
 	}
 	change.values[":due_key"] = text(change.action + "#" + shard)
-	change.values[":due_at"] = seconds(change.dueAt)
-	change.values[":ttl"] = seconds(change.ttl)
+	dueAt := change.dueAt(found.Item)
+	change.values[":due_at"] = seconds(dueAt)
+	change.values[":ttl"] = seconds(dueAt.Add(change.kept))
 	_, err = s.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 aws.String(s.Table),
 		Key:                       key,
@@ -331,6 +333,19 @@ func text(value string) types.AttributeValue {
 
 func boolean(value bool) types.AttributeValue {
 	return &types.AttributeValueMemberBOOL{Value: value}
+}
+
+// The expiry time, but not later than the session's absolute end.
+func untilEnd(expiresAt time.Time, record Item) time.Time {
+	number, ok := record["max_expires_at"].(*types.AttributeValueMemberN)
+	if !ok {
+		return expiresAt
+	}
+	end, err := strconv.ParseInt(number.Value, 10, 64)
+	if err != nil || expiresAt.Unix() <= end {
+		return expiresAt
+	}
+	return time.Unix(end, 0)
 }
 
 func seconds(time time.Time) types.AttributeValue {

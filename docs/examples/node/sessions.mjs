@@ -33,7 +33,9 @@ export class Sessions {
   }
 
   // Opens a session, with additional attributes such as ip_address: DONE or EXISTS.
+  // max_expires_at, if it is among them, is the session's absolute end: no refresh moves the expiry time past it.
   async login(user, session, expiresAt, attributes = {}) {
+    const end = untilEnd(time(expiresAt), attributes);
     return this.#create({
       ...attributes,
       ...sessionKey(user, session),
@@ -41,22 +43,23 @@ export class Sessions {
       session_id: session,
       is_active: true,
       created_at: this.#now(),
-      expires_at: time(expiresAt),
+      expires_at: end,
       due_key: `deactivate#${this.#shard()}`,
-      due_at: expiresAt,
-      ttl: expiresAt + this.#retention,
+      due_at: end,
+      ttl: end + this.#retention,
     });
   }
 
-  // Moves the expiry time of a live session: DONE, ENDED or NOT_FOUND.
+  // Moves the expiry time of a live session, to its max_expires_at at most: DONE, ENDED or NOT_FOUND.
   async refresh(user, session, expiresAt) {
+    const end = time(expiresAt);
     return this.#change(user, session, {
       action: "deactivate",
-      update: "expires_at = :end",
+      update: "expires_at = :due_at",
       condition: "is_active = :true AND expires_at > :now",
-      values: { ":end": time(expiresAt), ":now": this.#now(), ":true": true },
-      dueAt: expiresAt,
-      ttl: expiresAt + this.#retention,
+      values: { ":now": this.#now(), ":true": true },
+      dueAt: (found) => untilEnd(end, found),
+      kept: this.#retention,
     });
   }
 
@@ -152,17 +155,18 @@ export class Sessions {
       update: "is_active = :false, deactivated_at = :now, deactivation_reason = :reason",
       condition: "is_active = :true",
       values: { ":false": false, ":now": now, ":reason": reason, ":true": true },
-      dueAt: now + this.#retention,
-      ttl: now + this.#retention,
+      dueAt: () => now + this.#retention,
+      kept: 0,
     });
   }
 
-  async #change(user, session, { action, update, condition, values, dueAt, ttl }) {
+  async #change(user, session, { action, update, condition, values, dueAt, kept }) {
     const [TableName, Key] = [this.#table, sessionKey(user, session)];
     const { Item: found } = await this.#client.send(
-      new GetCommand({ TableName, Key, ConsistentRead: true, ProjectionExpression: "pk, due_key" }),
+      new GetCommand({ TableName, Key, ConsistentRead: true, ProjectionExpression: "pk, due_key, max_expires_at" }),
     );
     if (!found) return Outcome.NOT_FOUND;
+    const due = dueAt(found);
     // A record keeps its shard for life.
     const shard = found.due_key?.split("#")[1] || this.#shard();
     const change = new UpdateCommand({
@@ -171,7 +175,7 @@ export class Sessions {
       UpdateExpression: `SET ${update}, due_key = :due_key, due_at = :due_at, #ttl = :ttl`,
       ConditionExpression: condition,
       ExpressionAttributeNames: { "#ttl": "ttl" },
-      ExpressionAttributeValues: { ...values, ":due_key": `${action}#${shard}`, ":due_at": dueAt, ":ttl": ttl },
+      ExpressionAttributeValues: { ...values, ":due_key": `${action}#${shard}`, ":due_at": due, ":ttl": due + kept },
     });
     return this.#unlessConditionFails(change, Outcome.ENDED);
   }
@@ -227,6 +231,10 @@ function id(text) {
     throw new RangeError("an id has 1 to 256 characters in at most 1000 bytes, and no control characters");
   }
   return text;
+}
+
+function untilEnd(expiresAt, record) {
+  return Math.min(expiresAt, record.max_expires_at ?? expiresAt);
 }
 
 function time(seconds) {

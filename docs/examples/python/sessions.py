@@ -34,7 +34,11 @@ class Sessions:
         self.now = now
 
     def login(self, user, session, expires_at, attributes=None):
-        """Opens a session, with additional attributes such as ip_address: DONE or EXISTS."""
+        """Opens a session, with additional attributes such as ip_address: DONE or EXISTS.
+
+        max_expires_at, if it is among them, is the session's absolute end: no refresh moves the expiry time past it.
+        """
+        expires_at = _until_end(_time(expires_at), attributes or {})
         return self._create(
             {
                 **(attributes or {}),
@@ -43,7 +47,7 @@ class Sessions:
                 "session_id": session,
                 "is_active": True,
                 "created_at": self.now(),
-                "expires_at": _time(expires_at),
+                "expires_at": expires_at,
                 "due_key": f"deactivate#{self._shard()}",
                 "due_at": expires_at,
                 "ttl": expires_at + self.retention,
@@ -51,16 +55,17 @@ class Sessions:
         )
 
     def refresh(self, user, session, expires_at):
-        """Moves the expiry time of a live session: DONE, ENDED or NOT_FOUND."""
+        """Moves the expiry time of a live session, to its max_expires_at at most: DONE, ENDED or NOT_FOUND."""
+        expires_at = _time(expires_at)
         return self._change(
             user,
             session,
             action="deactivate",
-            update="expires_at = :end",
+            update="expires_at = :due_at",
             condition="is_active = :true AND expires_at > :now",
-            values={":end": _time(expires_at), ":now": self.now(), ":true": True},
-            due_at=expires_at,
-            ttl=expires_at + self.retention,
+            values={":now": self.now(), ":true": True},
+            due_at=lambda found: _until_end(expires_at, found),
+            kept=self.retention,
         )
 
     def logout(self, user, session):
@@ -156,15 +161,17 @@ class Sessions:
             update="is_active = :false, deactivated_at = :now, deactivation_reason = :reason",
             condition="is_active = :true",
             values={":false": False, ":now": now, ":reason": reason, ":true": True},
-            due_at=now + self.retention,
-            ttl=now + self.retention,
+            due_at=lambda _: now + self.retention,
+            kept=0,
         )
 
-    def _change(self, user, session, action, update, condition, values, due_at, ttl):
+    def _change(self, user, session, action, update, condition, values, due_at, kept):
         key = _session_key(user, session)
-        found = self.table.get_item(Key=key, ConsistentRead=True, ProjectionExpression="pk, due_key").get("Item")
+        read = "pk, due_key, max_expires_at"
+        found = self.table.get_item(Key=key, ConsistentRead=True, ProjectionExpression=read).get("Item")
         if found is None:
             return Outcome.NOT_FOUND
+        due_at = due_at(found)
         # A record keeps its shard for life.
         shard = found.get("due_key", "").partition("#")[2] or self._shard()
         try:
@@ -173,7 +180,12 @@ class Sessions:
                 UpdateExpression=f"SET {update}, due_key = :due_key, due_at = :due_at, #ttl = :ttl",
                 ConditionExpression=condition,
                 ExpressionAttributeNames={"#ttl": "ttl"},
-                ExpressionAttributeValues={**values, ":due_key": f"{action}#{shard}", ":due_at": due_at, ":ttl": ttl},
+                ExpressionAttributeValues={
+                    **values,
+                    ":due_key": f"{action}#{shard}",
+                    ":due_at": due_at,
+                    ":ttl": due_at + kept,
+                },
             )
             return Outcome.DONE
         except ClientError as error:
@@ -214,6 +226,10 @@ def _id(text):
     if not has_valid_length or any(unicodedata.category(it) == "Cc" for it in text):
         raise ValueError("an id has 1 to 256 characters in at most 1000 bytes, and no control characters")
     return text
+
+
+def _until_end(expires_at, record):
+    return min(expires_at, record.get("max_expires_at", expires_at))
 
 
 def _time(seconds):

@@ -1,4 +1,4 @@
-//! Options for the tokens that the authorizer accepts. They have the names of its environment
+//! Options for the tokens that the authorizer accepts and for their sessions. They have the names of its environment
 //! variables (`JWT_ISSUER` is `--jwt-issuer`), so its errors about variables become errors about
 //! options.
 
@@ -14,9 +14,12 @@ use crate::dynamodb::TABLE_NAME;
 use crate::error::{Context as _, ServeError};
 use crate::tokens::{AUDIENCE, Bearer, ISSUER, Issuer, Tokens, random_secret};
 
-/// Options for the tokens that the authorizer accepts.
+/// Variables for the lifetime of sessions that are options.
+const LIFETIME: [&str; 3] = ["OPEN_SESSIONS", "SESSION_MAX_HOURS", "SESSION_IDLE_MINUTES"];
+
+/// Options for the tokens that the authorizer accepts, and for the lifetime of their sessions.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Tokens that the authorizer accepts")]
+#[command(next_help_heading = "Tokens that the authorizer accepts, and their sessions")]
 pub struct JwtOptions {
     /// File with the secret of an HS algorithm, without the line end at its end
     /// [default: a random secret, stored next to the file of --data]
@@ -72,6 +75,15 @@ pub struct JwtOptions {
         help = "Claim of the client [default: client_id]"
     )]
     pub jwt_client_claim: Option<String>,
+    /// When the authorizer opens a session: never, or `on_first_use` of a token that names it [default: never]
+    #[arg(long, value_name = "WHEN")]
+    pub open_sessions: Option<String>,
+    /// Hours after the authentication at which a session ends at the latest
+    #[arg(long, value_name = "HOURS")]
+    pub session_max_hours: Option<String>,
+    /// Minutes after the last request at which a session expires; 0 is off [default: 0]
+    #[arg(long, value_name = "MINUTES")]
+    pub session_idle_minutes: Option<String>,
     /// Tolerated clock skew for `nbf` and `iat`, 0 to 120 [default: 0]
     #[arg(long, value_name = "SECONDS")]
     pub jwt_leeway_seconds: Option<String>,
@@ -133,6 +145,9 @@ impl JwtOptions {
             ("JWT_AUTH_TIME_CLAIM", self.jwt_auth_time_claim.clone()),
             ("JWT_CLIENT_CLAIM", self.jwt_client_claim.clone()),
             ("JWT_LEEWAY_SECONDS", self.jwt_leeway_seconds.clone()),
+            ("OPEN_SESSIONS", self.open_sessions.clone()),
+            ("SESSION_MAX_HOURS", self.session_max_hours.clone()),
+            ("SESSION_IDLE_MINUTES", self.session_idle_minutes.clone()),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
@@ -245,7 +260,7 @@ fn in_words_of_options(problem: &str) -> String {
         let end = name.find(|it| !is_of_a_name(it)).unwrap_or(name.len());
         let (name, after) = name.split_at(end);
         words.push_str(before);
-        if name.starts_with("JWT_") || name.starts_with("JWKS_") {
+        if name.starts_with("JWT_") || name.starts_with("JWKS_") || LIFETIME.contains(&name) {
             words.push_str("--");
             words.push_str(&name.replace('_', "-").to_ascii_lowercase());
         } else {
@@ -274,6 +289,10 @@ mod tests {
             (
                 "JWT_SECRET must have 32 bytes or more for HS256",
                 "--jwt-secret must have 32 bytes or more for HS256",
+            ),
+            (
+                "SESSION_MAX_HOURS is missing (…, which OPEN_SESSIONS=on_first_use requires)",
+                "--session-max-hours is missing (…, which --open-sessions=on_first_use requires)",
             ),
         ] {
             assert_eq!(in_words_of_options(problem), words);

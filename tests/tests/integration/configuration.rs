@@ -71,6 +71,52 @@ fn defaults_are_sufficient() {
 }
 
 #[test]
+fn validates_lifetime_of_sessions() {
+    for (variables, error) in [
+        (&[("OPEN_SESSIONS", "never")][..], None),
+        (&[("SESSION_MAX_HOURS", "720")], None),
+        (&[("SESSION_IDLE_MINUTES", "43200")], None),
+        (
+            &[
+                ("OPEN_SESSIONS", "on_first_use"),
+                ("SESSION_MAX_HOURS", "1"),
+            ],
+            None,
+        ),
+        (
+            &[("OPEN_SESSIONS", "always")],
+            Some("OPEN_SESSIONS is \"always\" (never or on_first_use)"),
+        ),
+        (
+            &[("OPEN_SESSIONS", "on_first_use")],
+            Some(
+                "SESSION_MAX_HOURS is missing (a whole number from 1 to 720, \
+                 which OPEN_SESSIONS=on_first_use requires)",
+            ),
+        ),
+        (
+            &[("SESSION_MAX_HOURS", "721")],
+            Some("SESSION_MAX_HOURS is \"721\" (a whole number from 1 to 720)"),
+        ),
+        (
+            &[("SESSION_MAX_HOURS", "0")],
+            Some("SESSION_MAX_HOURS is \"0\" (a whole number from 1 to 720)"),
+        ),
+        (
+            &[("SESSION_MAX_HOURS", "25"), ("SESSION_RETENTION_DAYS", "1")],
+            Some("SESSION_MAX_HOURS is \"25\" (a whole number from 1 to 24)"),
+        ),
+        (
+            &[("SESSION_IDLE_MINUTES", "43201")],
+            Some("SESSION_IDLE_MINUTES is \"43201\" (a whole number from 0 to 43200)"),
+        ),
+    ] {
+        let error = error.map(|error| format!("invalid configuration: {error}"));
+        assert_eq!(authorizer(variables).err(), error, "{variables:?}");
+    }
+}
+
+#[test]
 fn zero_means_no_write_limit() {
     let variables: Environment = [("TABLE_NAME", "sessions"), ("MAX_WRITES_PER_SECOND", "0")]
         .into_iter()

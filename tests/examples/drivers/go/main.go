@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strconv"
 	"time"
 
 	"example.com/sessions"
@@ -65,6 +66,10 @@ func do(all *sessions.Sessions, call []any) (any, error) {
 		attributes := sessions.Item{}
 		if len(call) > 4 {
 			for name, value := range call[4].(map[string]any) {
+				if number, ok := value.(float64); ok {
+					attributes[name] = &types.AttributeValueMemberN{Value: strconv.FormatInt(int64(number), 10)}
+					continue
+				}
 				attributes[name] = &types.AttributeValueMemberS{Value: value.(string)}
 			}
 		}
