@@ -25,6 +25,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::authorizing::{denial, issued};
+use session_cleanup_tests::benchmark::mappings::{MAPPINGS, token_for_mappings};
 use session_cleanup_tests::benchmark::stats::{mebibytes, quartiles, rotated};
 use session_cleanup_tests::emulator::{Emulator, binary};
 use session_cleanup_tests::events::event_with_token;
@@ -38,31 +39,6 @@ const ALGORITHMS: [Algorithm; 4] = [
     Algorithm::RS256,
     Algorithm::ES256,
     Algorithm::EdDSA,
-];
-
-/// Settings that map claims, as a hosted issuer needs them.
-const MAPPINGS: [(&str, &[(&str, &str)]); 2] = [
-    (
-        "names",
-        &[
-            ("JWT_SESSION_CLAIM", "origin_jti"),
-            ("JWT_AUDIENCE_CLAIM", "client_id"),
-            ("JWT_REQUIRED_CLAIMS", "token_use=access"),
-        ],
-    ),
-    (
-        "pointers",
-        &[
-            ("JWT_SESSION_CLAIM", "/ext/sid"),
-            ("JWT_TOKEN_ID_CLAIM", "/ext/jti"),
-            ("JWT_SCOPE_CLAIM", "/ext/scopes"),
-            ("JWT_AUTH_TIME_CLAIM", "/amr/0/timestamp"),
-            ("JWT_CLIENT_CLAIM", "azp"),
-            ("JWT_AUDIENCE_CLAIM", "none"),
-            ("JWT_REQUIRED_CLAIMS", "azp=web,/ext/tenant=7"),
-            ("JWT_TYPE", "JWT, at+jwt"),
-        ],
-    ),
 ];
 
 /// Number of starts of each subject.
@@ -238,8 +214,7 @@ fn subjects(world: &World, end: i64) -> Vec<Subject> {
             );
         }
         let signer = Signer::of(Algorithm::HS256);
-        let audience = audience.1.as_str();
-        let token = token_with_other_claims(&signer, &claims, audience);
+        let token = token_for_mappings(&signer, &claims);
         for (name, settings) in MAPPINGS {
             let mut variables = keys(&signer);
             let settings = settings.iter().map(|it| (it.0, it.1.to_owned()));
@@ -248,22 +223,6 @@ fn subjects(world: &World, end: i64) -> Vec<Subject> {
         }
     }
     subjects
-}
-
-/// A token that is valid with each of [`MAPPINGS`], and without.
-fn token_with_other_claims(signer: &Signer, claims: &Value, audience: &str) -> String {
-    let mut claims = claims.clone();
-    claims["origin_jti"] = claims["sid"].clone();
-    claims["client_id"] = json!(audience);
-    claims["azp"] = json!("web");
-    claims["token_use"] = json!("access");
-    claims["amr"] = json!([{ "method": "password", "timestamp": claims["iat"] }]);
-    claims["ext"] = json!({
-        "sid": claims["sid"], "jti": claims["jti"], "tenant": 7,
-        "scopes": ["orders:read", "sessions:read"],
-    });
-    let header = json!({ "alg": signer.algorithm, "typ": "at+jwt" });
-    signer.sign(header.to_string(), claims.to_string())
 }
 
 async fn measure_starts(world: &World, subjects: &mut [Subject]) {

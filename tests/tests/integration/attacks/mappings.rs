@@ -383,15 +383,21 @@ async fn rejects_invalid_dates_of_each_provider() {
 #[tokio::test]
 async fn rejects_other_ids_in_mapped_claims_of_each_provider() {
     each_provider(async |it| {
+        let claim = |setting, standard| it.claim(setting, standard);
+        let (user, session) = (&it.provider.user, &it.provider.session);
         let mut ids = vec![
-            (it.claim("JWT_USER_CLAIM", "sub"), ClaimRole::User),
-            (it.claim("JWT_SESSION_CLAIM", "sid"), ClaimRole::Session),
+            (claim("JWT_USER_CLAIM", "sub"), ClaimRole::User, Some(user)),
+            (
+                claim("JWT_SESSION_CLAIM", "sid"),
+                ClaimRole::Session,
+                Some(session),
+            ),
         ];
-        let token_id = it.claim("JWT_TOKEN_ID_CLAIM", "jti");
+        let token_id = claim("JWT_TOKEN_ID_CLAIM", "jti");
         if token_id.as_str() != "none" {
-            ids.push((token_id, ClaimRole::TokenId));
+            ids.push((token_id, ClaimRole::TokenId, None));
         }
-        for (name, role) in ids {
+        for (name, role, id) in ids {
             for value in [
                 json!(["ann"]),
                 json!({ "ann": 1 }),
@@ -409,10 +415,8 @@ async fn rejects_other_ids_in_mapped_claims_of_each_provider() {
                 let token = it.with_claim(&name, value);
                 it.rejects(&token, InvalidToken::MalformedClaim(role)).await;
             }
-            let id = match role {
-                ClaimRole::User => &it.provider.user,
-                ClaimRole::Session => &it.provider.session,
-                _ => continue,
+            let Some(id) = id else {
+                continue;
             };
             for other in likes(id).into_iter().chain([
                 format!("{id}#"),
