@@ -61,28 +61,36 @@ fn stored(user: &str, session: &str, expires_at: i64) -> Value {
     })
 }
 
-/// The presets, with the file of their store and the sessions, other items and problems in it.
-fn stores() -> Vec<(
-    &'static str,
-    &'static str,
-    Vec<Value>,
-    usize,
-    &'static [&'static str],
-)> {
-    const NO_PASSPORT: &[&str] = &["the attribute sess at /passport/user is missing"];
-    const NO_LOGIN: &[&str] = &["the attribute val at /_user_id is missing"];
-    let passport = |prefix: &str| {
-        vec![
+/// The file of a store, the preset for it, and what its items become.
+struct Store {
+    file: &'static str,
+    preset: &'static str,
+    sessions: Vec<Value>,
+    others: usize,
+    problems: &'static [&'static str],
+}
+
+fn stores() -> Vec<Store> {
+    let passport = |store, prefix: &str| Store {
+        file: store,
+        preset: store,
+        sessions: vec![
             stored("ann", &format!("{prefix}-ann"), NOW + DAY / 2),
             stored("bob", &format!("{prefix}-bob"), NOW - DAY),
             stored("42", &format!("{prefix}-number"), NOW + DAY - 1),
-        ]
+        ],
+        others: 0,
+        problems: &["the attribute sess at /passport/user is missing"],
     };
-    let flask = || {
-        vec![
+    let flask = |file| Store {
+        file,
+        preset: "flask-session",
+        sessions: vec![
             stored("ann", "f-ann", NOW + DAY / 2),
             stored("7", "f-bob", NOW - DAY),
-        ]
+        ],
+        others: 0,
+        problems: &["the attribute val at /_user_id is missing"],
     };
     let shopify = [("902541635", NOW + DAY), ("902541636", NOW - DAY)].map(|(user, end)| {
         let mut session = stored(user, &format!("one.myshopify.com_{user}"), end);
@@ -90,58 +98,45 @@ fn stores() -> Vec<(
         session
     });
     vec![
-        (
-            "connect-dynamodb",
-            "connect-dynamodb",
-            passport("c"),
-            0,
-            NO_PASSPORT,
-        ),
-        (
-            "dynamodb-store",
-            "dynamodb-store",
-            passport("d"),
-            0,
-            NO_PASSPORT,
-        ),
-        (
-            "authjs",
-            "authjs",
-            vec![
+        passport("connect-dynamodb", "c"),
+        passport("dynamodb-store", "d"),
+        Store {
+            file: "authjs",
+            preset: "authjs",
+            sessions: vec![
                 stored(ANN, "a-expired", NOW - DAY),
                 stored(ANN, "a-live", NOW + 30 * DAY),
                 stored(ANN, "a-refreshed", NOW + DAY),
             ],
-            3,
-            &[],
-        ),
-        ("shopify", "shopify", shopify.into(), 2, &[]),
-        ("flask-session", "flask-session", flask(), 0, NO_LOGIN),
-        (
-            "flask-session",
-            "flask-session-as-json",
-            flask(),
-            0,
-            NO_LOGIN,
-        ),
+            others: 3,
+            problems: &[],
+        },
+        Store {
+            file: "shopify",
+            preset: "shopify",
+            sessions: shopify.into(),
+            others: 2,
+            problems: &[],
+        },
+        flask("flask-session"),
+        flask("flask-session-as-json"),
     ]
 }
 
 #[test]
 fn presets_convert_items_of_their_stores() {
-    for (name, file, expected, others, problems) in stores() {
-        let items = items(file);
-        let outcome = convert(&items, &preset(name));
+    for store in stores() {
+        let outcome = convert(&items(store.file), &preset(store.preset));
         let sessions = outcome.sessions.iter().map(|session| {
             let mut item = session.item(Days(30), Shards::default());
             let due_key = item.remove("due_key").unwrap();
-            assert!(due_key.as_s().unwrap().starts_with("deactivate#"), "{file}");
+            assert!(due_key.as_s().unwrap().starts_with("deactivate#"));
             item
         });
-        let expected: Vec<_> = expected.iter().map(item_from).collect();
-        assert_eq!(sessions.collect::<Vec<_>>(), expected, "{file}");
-        assert_eq!(outcome.others, others, "{file}");
-        assert_eq!(outcome.problems, problems, "{file}");
+        let expected: Vec<_> = store.sessions.iter().map(item_from).collect();
+        assert_eq!(sessions.collect::<Vec<_>>(), expected, "{}", store.file);
+        assert_eq!(outcome.others, store.others, "{}", store.file);
+        assert_eq!(outcome.problems, store.problems, "{}", store.file);
     }
 }
 
@@ -162,38 +157,34 @@ fn document_contains_each_preset_and_valid_layouts() {
 
 #[test]
 fn recognizes_each_store_by_its_sessions() {
-    for (name, file, ..) in stores() {
-        for item in items(file) {
-            let converted = preset(name).convert(&item, Timestamp::from_seconds(NOW));
+    for store in stores() {
+        for item in items(store.file) {
+            let converted = preset(store.preset).convert(&item, Timestamp::from_seconds(NOW));
             let is_session = !matches!(converted, Ok(Conversion::NotASession));
-            let expected = is_session.then_some(name);
-            assert_eq!(Layout::recognize(&item), expected, "{file}: {item:?}");
+            let expected = is_session.then_some(store.preset);
+            assert_eq!(Layout::recognize(&item), expected, "{item:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn cleanup_deactivates_imported_sessions_that_expired() {
-    for (name, file, expected, ..) in stores() {
+    for store in stores() {
         let world = World::new().await;
-        for session in convert(&items(file), &preset(name)).sessions {
+        for session in convert(&items(store.file), &preset(store.preset)).sessions {
             let outcome = world.sessions.import(&session).await.unwrap();
-            assert_eq!(outcome, CreateOutcome::Created, "{file}");
+            assert_eq!(outcome, CreateOutcome::Created, "{}", store.file);
         }
-        let expired = |item: &&Value| item["expires_at"]["N"].as_str() < Some("1800000000");
+        let expired = |item: &&Value| item["expires_at"]["N"].as_str() <= Some("1800000000");
+        let expired = store.sessions.iter().filter(expired).count() as u64;
         let report = world.clean_up(json!({ "adopt": true }), NOW).await;
         let figures = ["adopted", "malformed", "failed", "sessions_deactivated"];
         let figures = figures.map(|it| report[it].as_u64().unwrap());
-        let expired = expected.iter().filter(expired).count() as u64;
-        assert_eq!(figures, [0, 0, 0, expired], "{file}: {report}");
+        assert_eq!(figures, [0, 0, 0, expired], "{}: {report}", store.file);
         for (_, item) in world.records().await {
-            let ended = !item["is_active"].as_bool().unwrap();
-            assert_eq!(
-                ended,
-                number(&item, "expires_at") <= NOW,
-                "{file}: {item:?}"
-            );
-            if ended {
+            let is_expired = number(&item, "expires_at") <= NOW;
+            assert_eq!(item["is_active"].as_bool(), Ok(&!is_expired), "{item:?}");
+            if is_expired {
                 assert_eq!(text(&item, "deactivation_reason"), "expired_by_cleanup");
             }
         }
