@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::authorizing::{authorize, authorize_at, denial, rest_request, sign};
 use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT};
-use session_cleanup_tests::{DAY, HOUR, NOW, World, at, inactive_session, item_from};
+use session_cleanup_tests::identity_providers::providers;
+use session_cleanup_tests::key_server::KeyServer;
+use session_cleanup_tests::{DAY, HOUR, NOW, World, at, inactive_session, item_from, number};
 
 /// The variables of an authorizer that opens sessions, which end 12 hours after the authentication.
 const OPENS: [(&str, &str); 2] = [
@@ -37,7 +39,7 @@ async fn opens_session_with_its_attributes() {
     let due_key = due_key.as_s().expect("a string").to_owned();
     assert!(due_key.starts_with("deactivate#"), "{due_key}");
     let end = NOW - HOUR + MAX;
-    let number = |seconds: i64| json!({ "N": seconds.to_string() });
+    let time = |seconds: i64| json!({ "N": seconds.to_string() });
     let expected = json!({
         "pk": { "S": "USER#ann" },
         "sk": { "S": "SESSION#s" },
@@ -45,12 +47,12 @@ async fn opens_session_with_its_attributes() {
         "session_id": { "S": "s" },
         "client_id": { "S": "web" },
         "is_active": { "BOOL": true },
-        "created_at": number(NOW),
-        "auth_time": number(NOW - HOUR),
-        "expires_at": number(end),
-        "max_expires_at": number(end),
-        "due_at": number(end),
-        "ttl": number(end + 30 * DAY),
+        "created_at": time(NOW),
+        "auth_time": time(NOW - HOUR),
+        "expires_at": time(end),
+        "max_expires_at": time(end),
+        "due_at": time(end),
+        "ttl": time(end + 30 * DAY),
     });
     assert_eq!(opened, item_from(&expected));
     assert!(
@@ -59,6 +61,35 @@ async fn opens_session_with_its_attributes() {
             .about("opened a session at its first use")
             .is_empty()
     );
+}
+
+/// The providers whose tokens have a time of authentication, with the settings of
+/// docs/setup/identity-providers.md, and no record written by anyone.
+#[tokio::test]
+async fn opens_session_of_each_provider_with_time_of_authentication() {
+    let mut opened = 0;
+    for provider in providers() {
+        let server = provider.key_server().await;
+        let url = server.as_ref().map(KeyServer::url).unwrap_or_default();
+        let settings = provider.variables(&provider.settings, &url);
+        let settings = settings.iter().map(|it| (it.0, it.1.as_str()));
+        let all: Vec<_> = settings.chain(OPENS).collect();
+        let world = World::with::<16>(std::array::from_fn(|index| all[index])).await;
+        let policy = authorize(&world, &rest_request(&provider.token())).await;
+        let session = world.session(&provider.user, &provider.session).await;
+        let name = &provider.name;
+        let Some(auth_time) = provider.auth_time else {
+            assert_eq!(denial(&policy), Some("Session not found"), "{name}");
+            assert_eq!(session, None, "{name}");
+            continue;
+        };
+        assert_eq!(denial(&policy), None, "{name}: {:?}", world.log.lines());
+        let session = session.expect("a session");
+        let end = number(&session, "max_expires_at");
+        assert_eq!(end, auth_time + MAX, "{name}");
+        opened += 1;
+    }
+    assert!(opened >= 9, "{opened} providers");
 }
 
 #[tokio::test]
@@ -71,9 +102,8 @@ async fn idle_time_limits_expiry_of_opened_session() {
         None
     );
     let opened = world.session("ann", "s").await.expect("a session");
-    let number = |name| session_cleanup_tests::number(&opened, name);
-    assert_eq!(number("expires_at"), NOW + 30 * 60);
-    assert_eq!(number("max_expires_at"), NOW + MAX);
+    assert_eq!(number(&opened, "expires_at"), NOW + 30 * 60);
+    assert_eq!(number(&opened, "max_expires_at"), NOW + MAX);
 }
 
 /// The settings of the authorizer, the claims of a token, the error, and the reason in the log.
