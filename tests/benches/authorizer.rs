@@ -2,7 +2,9 @@
 //! release binaries of both in AWS's emulator, with the embedded DynamoDB.
 //!
 //! Arguments are full paths of other builds of the authorizer, which are then measured instead of
-//! `target/release/authorizer`, all in one run.
+//! `target/release/authorizer`, all in one run. Each of them is also compared with the first. All builds get the
+//! same tokens and settings; a build that does not know the mapping of claims reads the standard ones, which the
+//! tokens have too.
 //!
 //! On a busy machine all figures are larger. Therefore all subjects take turns in each round, and
 //! the ratio of their medians counts. A missed goal is printed but does not fail the benchmark.
@@ -23,6 +25,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::authorizing::{denial, issued};
+use session_cleanup_tests::benchmark::mappings::{MAPPINGS, token_for_mappings};
 use session_cleanup_tests::benchmark::stats::{mebibytes, quartiles, rotated};
 use session_cleanup_tests::emulator::{Emulator, binary};
 use session_cleanup_tests::events::event_with_token;
@@ -40,8 +43,11 @@ const ALGORITHMS: [Algorithm; 4] = [
 
 /// Number of starts of each subject.
 const STARTS: usize = 40;
-/// Number of rounds with a warm subject, and requests per round.
-const ROUNDS: usize = 40;
+/// Number of processes of each subject that serve warm requests. Two processes of the same binary differ by some
+/// percent, because their memory is laid out differently.
+const PROCESSES: usize = 16;
+/// Number of rounds with a warm process, and requests per round.
+const ROUNDS: usize = 8;
 const REQUESTS: u32 = 50;
 /// Number of invocations whose requests to DynamoDB are counted.
 const COUNTED: u32 = 10;
@@ -49,6 +55,8 @@ const COUNTED: u32 = 10;
 /// A measured function.
 struct Subject {
     name: String,
+    /// Index of the same subject of the first build.
+    compared_with: Option<usize>,
     binary: PathBuf,
     variables: Vec<(&'static str, String)>,
     event: Value,
@@ -132,14 +140,18 @@ async fn main() {
 
     let mut subjects = subjects(&world, end);
     measure_starts(&world, &mut subjects).await;
-    measure_requests(&world, &mut subjects).await;
+    for _ in 0..PROCESSES {
+        measure_requests(&world, &mut subjects).await;
+    }
     for subject in &mut subjects {
         count_requests(&world, subject).await;
         let binary = fs::metadata(&subject.binary).expect("the binary exists");
         subject.figures.mebibytes_of_binary = mebibytes(binary.len());
     }
 
-    println!("median (middle half) of {STARTS} starts, and of {ROUNDS} × {REQUESTS} requests");
+    println!(
+        "median (middle half) of {STARTS} starts, and of {PROCESSES} × {ROUNDS} × {REQUESTS} requests"
+    );
     let missed: usize = SECTIONS.iter().map(|it| print(it, &subjects)).sum();
     let missed = missed + print_requests(&subjects);
     println!("\n{missed} figures miss their goal");
@@ -162,37 +174,54 @@ fn subjects(world: &World, end: i64) -> Vec<Subject> {
     );
     let token = |signer: &Signer| signer.sign(signer.header(), claims.to_string());
     let [_, _, issuer, audience] = world.tokens.variables();
-    let subject = |name, binary, variables, token: &str| Subject {
-        name,
-        binary,
-        variables,
-        event: event_with_token(FunctionName::Authorizer, "rest-request", token),
-        figures: Figures::default(),
+    let event = |token: &str| event_with_token(FunctionName::Authorizer, "rest-request", token);
+    let keys = |signer: &Signer| {
+        vec![
+            ("JWT_ALGORITHM", format!("{:?}", signer.algorithm)),
+            ("JWT_SECRET", String::new()),
+            (signer.variable, signer.public.clone()),
+            issuer.clone(),
+            audience.clone(),
+        ]
     };
-    let mut subjects = Vec::new();
-    for (name, binary) in builds {
+    // The baseline gets the same event, because both must receive it.
+    let mut subjects = vec![Subject {
+        name: "baseline".to_owned(),
+        compared_with: None,
+        binary: binary("baseline"),
+        variables: Vec::new(),
+        event: event(&token(&Signer::of(ALGORITHMS[0]))),
+        figures: Figures::default(),
+    }];
+    let each_build = ALGORITHMS.len() + MAPPINGS.len();
+    for (index, (build, binary)) in builds.into_iter().enumerate() {
+        let mut add = |name: String, variables, token: &str| {
+            subjects.push(Subject {
+                name,
+                compared_with: (index > 0).then(|| subjects.len() - index * each_build),
+                binary: binary.clone(),
+                variables,
+                event: event(token),
+                figures: Figures::default(),
+            });
+        };
         for algorithm in ALGORITHMS {
             let signer = Signer::of(algorithm);
-            let variables = vec![
-                ("JWT_ALGORITHM", format!("{algorithm:?}")),
-                ("JWT_SECRET", String::new()),
-                (signer.variable, signer.public.clone()),
-                issuer.clone(),
-                audience.clone(),
-            ];
-            let name = format!("{name} {algorithm:?}");
-            subjects.push(subject(name, binary.clone(), variables, &token(&signer)));
+            add(
+                format!("{build} {algorithm:?}"),
+                keys(&signer),
+                &token(&signer),
+            );
+        }
+        let signer = Signer::of(Algorithm::HS256);
+        let token = token_for_mappings(&signer, &claims);
+        for (name, settings) in MAPPINGS {
+            let mut variables = keys(&signer);
+            let settings = settings.iter().map(|it| (it.0, it.1.to_owned()));
+            variables.extend(settings);
+            add(format!("{build} {name}"), variables, &token);
         }
     }
-    // The baseline gets the same event, because both must receive it.
-    let token = token(&Signer::of(ALGORITHMS[0]));
-    let baseline = subject(
-        "baseline".to_owned(),
-        binary("baseline"),
-        Vec::new(),
-        &token,
-    );
-    subjects.insert(0, baseline);
     subjects
 }
 
@@ -243,7 +272,10 @@ async fn measure_requests(world: &World, subjects: &mut [Subject]) {
         }
     }
     for (subject, (emulator, process)) in subjects.iter_mut().zip(running) {
-        subject.figures.mebibytes_at_most = mebibytes(process.most_resident());
+        let figures = &mut subject.figures;
+        figures.mebibytes_at_most = figures
+            .mebibytes_at_most
+            .max(mebibytes(process.most_resident()));
         emulator.stop().await;
     }
 }
@@ -303,6 +335,10 @@ fn print(section: &Section, subjects: &[Subject]) -> usize {
         if index > 0 {
             let ratio = median / of_the_baseline;
             print!("  {ratio:.2} ×");
+            if let Some(before) = subject.compared_with {
+                let [_, before, _] = quartiles((section.values)(&subjects[before].figures));
+                print!("  ({:.3} × the first build)", median / before);
+            }
             let reached = match section.goal {
                 Goal::None => true,
                 Goal::TimesTheBaseline(most) => ratio <= most,

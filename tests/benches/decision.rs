@@ -12,16 +12,21 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use jsonwebtoken::Algorithm;
 use serde_json::json;
-use session_cleanup_tests::token_factory::{ALGORITHMS, Signer, claims_with, encoded, parts};
+use session_cleanup_tests::benchmark::mappings::{MAPPINGS, token_for_mappings, verifier_with};
+use session_cleanup_tests::token_factory::{
+    ALGORITHMS, Signer, claims_with, encoded, good_claims, parts,
+};
 use session_cleanup_tests::{HOUR, NOW, at};
 use session_domain::{
-    ActiveSession, ConditionalWrite, Days, DenyReason, SessionId, SessionSnapshot, Shards,
-    Timestamp, TokenId, UserId,
+    ActiveSession, ConditionalWrite, Days, DenyReason, DueEntry, SessionId, SessionLifetime,
+    SessionSnapshot, Shards, Timestamp, TokenId, UserId,
 };
 use session_functions::authorize::{Authorize, Decision, TimeLimits};
 use session_lifecycle::ports::{
-    ApplyWrites, LookUpSession, Metered, Outcome, SessionLookup, StoreError, WithoutRetries,
+    ApplyWrites, CreateRecords, LookUpSession, Metered, NewRecord, Outcome, SessionLookup,
+    StoreError, WithoutRetries,
 };
+use session_token::TokenVerifier;
 
 /// A table that always returns the same answer.
 #[derive(Debug, Clone)]
@@ -41,6 +46,12 @@ impl LookUpSession for Answers {
             session: self.session.map(Ok),
             blacklisted: self.blacklisted,
         })
+    }
+}
+
+impl CreateRecords for Answers {
+    async fn create(&self, _: &NewRecord, _: &DueEntry) -> Result<bool, StoreError> {
+        unreachable!("the authorizer does not open sessions here")
     }
 }
 
@@ -80,14 +91,19 @@ fn active(expires_at: i64) -> Answers {
 fn decide(
     criterion: &mut Criterion,
     name: &str,
-    signer: &Signer,
+    verifier: TokenVerifier,
     table: &Answers,
     header: Option<&str>,
     expected: Option<DenyReason>,
 ) {
     let limit = TimeLimits::INTERACTIVE.decision;
-    let verifier = signer.verifier();
-    let authorize = Authorize::new(table.clone(), verifier, Days(30), limit);
+    let lifetime = SessionLifetime {
+        retention: Days(30),
+        opens_on_first_use: false,
+        max: None,
+        idle: None,
+    };
+    let authorize = Authorize::new(table.clone(), verifier, lifetime, limit);
     let decide = |header| {
         // The decision never waits.
         let decision = authorize.decide(header, at(NOW)).now_or_never();
@@ -109,7 +125,26 @@ fn tokens_of_each_algorithm(criterion: &mut Criterion) {
         let header = format!("Bearer {}", signer.good_token());
         let name = format!("allow/{algorithm:?}");
         let table = active(NOW + HOUR);
-        decide(criterion, &name, &signer, &table, Some(&header), None);
+        decide(
+            criterion,
+            &name,
+            signer.verifier(),
+            &table,
+            Some(&header),
+            None,
+        );
+    }
+}
+
+/// The same token with each mapping.
+fn mappings(criterion: &mut Criterion) {
+    let signer = Signer::of(Algorithm::HS256);
+    let header = format!("Bearer {}", token_for_mappings(&signer, &good_claims()));
+    for (name, settings) in MAPPINGS {
+        let name = format!("allow/mapping/{name}");
+        let verifier = verifier_with(&signer, settings);
+        let table = active(NOW + HOUR);
+        decide(criterion, &name, verifier, &table, Some(&header), None);
     }
 }
 
@@ -138,7 +173,8 @@ fn each_refusal(criterion: &mut Criterion) {
         let name = format!("deny/Invalid token/{why}");
         let header = format!("Bearer {token}");
         let expected = Some(DenyReason::InvalidToken);
-        decide(criterion, &name, &issuer, &live, Some(&header), expected);
+        let verifier = issuer.verifier();
+        decide(criterion, &name, verifier, &live, Some(&header), expected);
     }
     let missing = Answers {
         session: None,
@@ -165,9 +201,10 @@ fn each_refusal(criterion: &mut Criterion) {
     ];
     for (header, table, reason) in by_the_table {
         let name = format!("deny/{reason}");
-        decide(criterion, &name, &issuer, table, header, Some(reason));
+        let verifier = issuer.verifier();
+        decide(criterion, &name, verifier, table, header, Some(reason));
     }
 }
 
-criterion_group!(decisions, tokens_of_each_algorithm, each_refusal);
+criterion_group!(decisions, tokens_of_each_algorithm, mappings, each_refusal);
 criterion_main!(decisions);

@@ -166,16 +166,19 @@ def test_gives_each_function_its_own_role(created):
 
 
 ON_TABLE = ["Query", "Scan", "GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"]
-ON_TABLE += ["DescribeTable", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete"]
+ON_TABLE += ["DescribeTable", "DescribeTimeToLive", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete"]
+
+
+CHECK = {"DescribeTable", "DescribeTimeToLive"}
 
 
 @pytest.mark.parametrize(
     "function, allowed",
     [
-        ("AuthorizerFunction", {"BatchGetItem", "PartiQLUpdate"}),
-        ("StatsFunction", {"DescribeTable", "Query"}),
-        ("ForceCleanupFunction", {"BatchGetItem", "PutItem", "PartiQLUpdate", "PartiQLDelete"}),
-        ("CleanupFunction", {"BatchGetItem", "PutItem", "GetItem", "Scan", "DescribeTable", "PartiQLUpdate", "PartiQLDelete"}),
+        ("AuthorizerFunction", CHECK | {"BatchGetItem", "PartiQLUpdate"}),
+        ("StatsFunction", CHECK | {"Query"}),
+        ("ForceCleanupFunction", CHECK | {"BatchGetItem", "PutItem", "PartiQLUpdate", "PartiQLDelete"}),
+        ("CleanupFunction", CHECK | {"BatchGetItem", "PutItem", "GetItem", "Scan", "PartiQLUpdate", "PartiQLDelete"}),
     ],
 )
 def test_allows_function_only_its_own_actions(created, function, allowed):
@@ -477,3 +480,69 @@ def test_keeps_table_and_records_after_stack_deletion(stack):
     assert stack.items("USER#") == before
     # A scheduled run may have stored another report.
     assert report["run_id"] in [it["run_id"] for it in stack.reports()]
+
+
+# A new stack over the table that the deleted one has left.
+
+
+@pytest.fixture(scope="module")
+def successor(created):
+    """Deploys the stack again, with the retained table and without TTL. The table has a session that the first stack served."""
+    created.before = created.items()
+    created.deploy(
+        JwtAlgorithm="HS256",
+        JwtSecretArn=created.secret,
+        JwtIssuer=ISSUER,
+        JwtAudience=AUDIENCE,
+        Architecture="x86_64",
+        ExistingTableName=created.table.name,
+    )
+    return created
+
+
+def test_uses_existing_table_and_creates_none(successor):
+    assert "SessionsTable" not in successor.resources
+    assert successor.outputs["TableName"] == successor.table.name
+    tables = successor.cloud.client("dynamodb").list_tables()["TableNames"]
+    assert tables == [successor.table.name]
+    assert successor.outputs["TableArn"].endswith(f":table/{successor.table.name}")
+
+
+def test_stops_functions_until_table_is_fit(successor):
+    """MiniStack has not turned on the TTL of the table, like a restored backup."""
+    status, _ = successor.call("/sessions/stats", token(claims(successor, "ann", READ)))
+    assert status == 500
+    error, answer = successor.invoke({})
+    assert error
+    assert successor.items() == successor.before
+    name = successor.table.name
+    command = f"aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification Enabled=true,AttributeName=ttl"
+    message = f"the table {name} is not fit: its TTL is off: `{command}`"
+    # MiniStack returns the output of a function that stops. Lambda writes it to the log.
+    assert message in answer["errorMessage"]
+    successor.cloud.client("dynamodb").update_time_to_live(
+        TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"}
+    )
+    error, report = successor.invoke({})
+    assert error is None and report["complete"]
+
+
+def test_session_of_deleted_stack_stays_valid(successor):
+    assert set(successor.before) >= {("USER#ann", "SESSION#s-1")}
+    statistics = data(successor.call("/sessions/stats", token(claims(successor, "ann", READ))))
+    assert (statistics["total_sessions"], statistics["active_sessions"]) == (1, 1)
+
+
+def test_cleans_up_existing_table(successor):
+    log_in(successor, "bob", ends=now() - 1)
+    error, report = successor.invoke({})
+    assert error is None and counts(report) == (1, 0, 0, 0, 0)
+    assert record(successor, "bob")["deactivation_reason"] == "expired_by_cleanup"
+    assert record(successor, "ann")["is_active"]
+
+
+def test_keeps_existing_table_after_stack_deletion(successor):
+    before = successor.items("USER#")
+    successor.delete()
+    assert set(before) == {("USER#ann", "SESSION#s-1"), ("USER#bob", "SESSION#s-1")}
+    assert successor.items("USER#") == before

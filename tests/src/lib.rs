@@ -11,6 +11,7 @@
 //! | [`fault_proxy`] | a proxy in front of the table that injects faults |
 //! | [`key_server`] | servers of keys: a JWK Set over HTTP or HTTPS, and Secrets Manager |
 //! | [`tokens`], [`token_factory`] | tokens as the issuer signs them, and as an attacker does |
+//! | [`identity_providers`] | tokens as identity providers make them, with their settings and keys |
 //! | [`authorizing`], [`events`] | authorizer events and answers; events of the other functions |
 //! | [`log`], [`metrics`] | what the functions log, and the metrics in it |
 //! | [`emulator`], [`process`] | release binaries in AWS's emulator, and their CPU time and memory |
@@ -34,6 +35,7 @@ pub mod database;
 pub mod emulator;
 pub mod events;
 pub mod fault_proxy;
+pub mod identity_providers;
 pub mod items;
 pub mod key_server;
 pub mod log;

@@ -244,14 +244,16 @@ pub async fn verify(verifier: &TokenVerifier, token: &str) -> Result<Claims, Inv
     })
 }
 
-/// An authorizer and a table with ann's live session s.
+/// An authorizer, and a table with a live session.
 pub struct Target {
     pub world: World,
     verifier: TokenVerifier,
+    user: String,
+    session: String,
 }
 
 impl Target {
-    /// Starts an authorizer with these variables. `verifier` has the same keys and returns the
+    /// Starts an authorizer with these variables, and ann's live session s. `verifier` has the same keys and returns the
     /// reason of a deny, which the authorizer does not reveal.
     pub async fn new<const N: usize>(
         variables: [(&'static str, &str); N],
@@ -259,7 +261,18 @@ impl Target {
     ) -> Self {
         let world = World::with(variables).await;
         world.open("ann", "s", NOW + HOUR).await;
-        Self { world, verifier }
+        Self::of_session(world, verifier, "ann", "s")
+    }
+
+    /// An authorizer whose table has this session. `verifier` has the same rules and keys.
+    #[must_use]
+    pub fn of_session(world: World, verifier: TokenVerifier, user: &str, session: &str) -> Self {
+        Self {
+            world,
+            verifier,
+            user: user.to_owned(),
+            session: session.to_owned(),
+        }
     }
 
     /// Asserts that the token is rejected for this reason, and that the answer reveals only that it
@@ -274,13 +287,13 @@ impl Target {
         );
     }
 
-    /// Asserts that the authorizer allows the token as ann's.
+    /// Asserts that the authorizer allows the token for the session.
     pub async fn allows(&self, token: &str) {
         let answer = authorize(&self.world, &rest_request(token)).await;
         let statement = &answer["policyDocument"]["Statement"][0];
         assert_eq!(statement["Effect"], "Allow", "{token}: {answer}");
-        assert_eq!(answer["context"]["user_id"], "ann", "{token}");
-        assert_eq!(answer["context"]["session_id"], "s", "{token}");
+        assert_eq!(answer["context"]["user_id"], self.user, "{token}");
+        assert_eq!(answer["context"]["session_id"], self.session, "{token}");
     }
 
     /// Asserts that the authorizer denies a validly signed token with this error.

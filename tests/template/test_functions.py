@@ -16,17 +16,18 @@ def allowed(actions, resource, condition=None):
     return {(action, resource, repr(condition)) for action in actions}
 
 
+CHECK = allowed(["dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"], TABLE)
 MAY = {
-    "AuthorizerFunction": allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"], TABLE, USERS),
-    "StatsFunction": allowed(["dynamodb:Query"], INDEX)
-    | allowed(["dynamodb:Query"], TABLE, REPORTS)
-    | allowed(["dynamodb:DescribeTable"], TABLE),
-    "ForceCleanupFunction": allowed(["dynamodb:Query"], INDEX)
+    "AuthorizerFunction": CHECK | allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate"], TABLE, USERS),
+    "StatsFunction": CHECK | allowed(["dynamodb:Query"], INDEX) | allowed(["dynamodb:Query"], TABLE, REPORTS),
+    "ForceCleanupFunction": CHECK
+    | allowed(["dynamodb:Query"], INDEX)
     | allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"], TABLE, USERS)
     | allowed(["dynamodb:PutItem"], TABLE, REPORTS),
-    "CleanupFunction": allowed(["dynamodb:Query"], INDEX)
+    "CleanupFunction": CHECK
+    | allowed(["dynamodb:Query"], INDEX)
     | allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"], TABLE, USERS)
-    | allowed(["dynamodb:Scan", "dynamodb:DescribeTable"], TABLE)
+    | allowed(["dynamodb:Scan"], TABLE)
     | allowed(["dynamodb:PutItem", "dynamodb:GetItem"], TABLE, REPORTS)
     | allowed(["sqs:SendMessage"], "FailedCleanups.Arn"),
 }
@@ -61,7 +62,14 @@ def test_authorizer_may_create_sessions_only_if_it_opens_them():
 
 
 # The service authorization reference does not list the condition key dynamodb:LeadingKeys for these.
-WITHOUT_LEADING_KEYS = {"dynamodb:Scan", "dynamodb:DescribeTable"}
+WITHOUT_LEADING_KEYS = {"dynamodb:Scan", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_permissions_are_limited_to_existing_table(function):
+    arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/logins"
+    expected = {(action, resource.replace(TABLE, arn), condition) for action, resource, condition in MAY[function]}
+    assert permissions(stack(ExistingTableName="logins"), function) == expected
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -80,8 +88,10 @@ def test_example_policy_has_same_condition_as_functions():
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_table_key_may_be_used_only_through_dynamodb(function):
     through = {"StringEquals": {"kms:ViaService": "dynamodb.eu-central-1.amazonaws.com"}}
-    expected = MAY[function] | allowed(["kms:Decrypt"], KEY, through)
-    assert permissions(stack(TableKmsKeyArn=KEY), function) == expected
+    more = allowed(["kms:Decrypt"], KEY, through)
+    for given in ({}, {"ExistingTableName": "logins"}):
+        without = permissions(stack(**given), function)
+        assert permissions(stack(TableKmsKeyArn=KEY, **given), function) == without | more
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -123,6 +133,7 @@ CLEANUPS = ["CleanupFunction", "ForceCleanupFunction"]
 # Variable: the functions that get it, the parameters that set it, and the resulting value.
 VARIABLES = {
     "TABLE_NAME": (FUNCTIONS, {}, "SessionsTable"),
+    "REQUIRE_TTL": (FUNCTIONS, {"ExistingTableName": "logins"}, "true"),
     "DUE_SHARDS": (FUNCTIONS, {"DueShards": 33}, "33"),
     "LOG_LEVEL": (FUNCTIONS, {"LogLevel": "WARN"}, "WARN"),
     "METRICS_NAMESPACE": (FUNCTIONS, {"MetricsNamespace": "Mine"}, "Mine"),

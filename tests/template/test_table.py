@@ -1,6 +1,6 @@
 """The table: keys, index, TTL and protection."""
 
-from template import read, stack
+from template import FUNCTIONS, read, stack
 
 
 def table(**given):
@@ -55,3 +55,24 @@ def test_table_uses_given_key_or_aws_owned_key():
 
 def test_stack_creates_no_other_table():
     assert set(stack().of_type("AWS::DynamoDB::Table")) == {"SessionsTable"}
+
+
+def test_existing_table_replaces_own_one_everywhere():
+    own, existing = stack(), stack(ExistingTableName="logins")
+    assert set(own.of_type("AWS::DynamoDB::Table")) == {"SessionsTable"}
+    assert not existing.of_type("AWS::DynamoDB::Table")
+    assert "SessionsTable" not in str(existing.resources) + str(existing.outputs)
+    for made, name, arn in [
+        (own, "SessionsTable", "SessionsTable.Arn"),
+        (existing, "logins", "arn:aws:dynamodb:eu-central-1:123456789012:table/logins"),
+    ]:
+        assert {made.variables(function)["TABLE_NAME"] for function in FUNCTIONS} == {name}
+        assert made.outputs["TableName"]["Value"] == name
+        assert made.outputs["TableArn"]["Value"] == arn
+        for nested in ("Alarms", "Dashboard"):
+            assert made.properties(nested)["Parameters"]["TableName"] == name
+
+
+def test_only_existing_table_must_have_ttl():
+    assert stack().variables("CleanupFunction")["REQUIRE_TTL"] == "false"
+    assert stack(ExistingTableName="logins").variables("CleanupFunction")["REQUIRE_TTL"] == "true"

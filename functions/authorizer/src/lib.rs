@@ -19,6 +19,7 @@ use serde::Serialize;
 use session_functions::authorize::{Authorize, AuthorizeError, Decision, TimeLimits};
 use session_functions::config::AuthorizerConfig;
 use session_functions::metrics::Metrics;
+use session_functions::table_check::UnfitTable;
 use session_functions::telemetry::diagnostic;
 use session_lifecycle::dynamodb::Table;
 use session_token::keys::FetchError;
@@ -61,7 +62,7 @@ impl Authorizer {
     ) -> Result<Self, FetchError> {
         let algorithm = config.tokens.algorithm;
         let keys = config.keys.load(algorithm, now.into(), limits.keys).await?;
-        let table = Table::new(client, config.table_name, config.shards);
+        let table = Table::new(client, config.table.name, config.shards);
         let verifier = TokenVerifier::new(config.tokens, keys);
         let limit = limits.decision;
         Ok(Self {
@@ -70,9 +71,24 @@ impl Authorizer {
         })
     }
 
-    /// Connects to the table during init, so that the first request need not wait for it.
-    pub async fn warm_up(&self) {
-        self.authorize.warm_up().await;
+    /// Connects to the table during init, so that the first request need not wait for it. Checks the
+    /// table meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The table is not fit. If it only cannot be reached, that is logged.
+    pub async fn warm_up(
+        &self,
+        check: impl Future<Output = Result<(), UnfitTable>>,
+    ) -> Result<(), UnfitTable> {
+        let (checked, connected) = tokio::join!(check, self.authorize.warm_up());
+        checked?;
+        if let Err(error) = connected {
+            let error = error.error_chain();
+            let message = "could not connect to the table before the first request";
+            tracing::warn!(error, "{message}");
+        }
+        Ok(())
     }
 
     /// Handles an event.

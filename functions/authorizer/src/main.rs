@@ -16,10 +16,11 @@ async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = AuthorizerConfig::read(&variables)?;
         let client = connect(CallPolicy::INTERACTIVE).await;
+        let (table, its_client) = (config.table.clone(), client.clone());
         let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "authorizer");
         let (now, limits) = (clock::now(), TimeLimits::INTERACTIVE);
         let authorizer = &Authorizer::start(config, client, metrics, now, limits).await?;
-        authorizer.warm_up().await;
+        authorizer.warm_up(table.check(&its_client)).await?;
         // Boxed, because the nested futures exceed the compiler's limit for the layout of a type.
         let handle = |event: LambdaEvent<AuthorizerEvent>| {
             Box::pin(async move {

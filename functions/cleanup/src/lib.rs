@@ -48,14 +48,14 @@ impl Cleanup {
     #[must_use]
     pub fn new(config: CleanupConfig, client: Client, metrics: Metrics) -> Self {
         let CleanupConfig {
-            table_name,
+            table,
             settings,
             sweep_grace,
             count_sessions,
             ..
         } = config;
         Self {
-            table: Table::new(client, table_name, settings.shards),
+            table: Table::new(client, table.name, settings.shards),
             settings,
             sweep_grace,
             count_sessions,

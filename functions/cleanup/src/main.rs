@@ -15,8 +15,10 @@ use session_lifecycle::clock;
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = CleanupConfig::read(&variables)?;
+        let client = connect(CallPolicy::BATCH).await;
+        config.table.check(&client).await?;
         let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "cleanup");
-        let cleanup = &Cleanup::new(config, connect(CallPolicy::BATCH).await, metrics);
+        let cleanup = &Cleanup::new(config, client, metrics);
         let handle = async |event: LambdaEvent<Box<RawValue>>| {
             let left = clock::until(event.context.deadline());
             let report = cleanup.handle(&event.payload, clock::now(), left).await;

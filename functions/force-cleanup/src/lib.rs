@@ -36,14 +36,14 @@ impl ForceCleanup {
     #[must_use]
     pub fn new(config: ForceCleanupConfig, client: Client, metrics: Metrics) -> Self {
         let ForceCleanupConfig {
-            table_name,
+            table,
             settings,
             scopes,
             cors_origin,
             ..
         } = config;
         Self {
-            table: Table::new(client, table_name, settings.shards),
+            table: Table::new(client, table.name, settings.shards),
             settings,
             scopes,
             cors_origin,

@@ -14,8 +14,10 @@ use session_lifecycle::clock;
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = ForceCleanupConfig::read(&variables)?;
+        let client = connect(CallPolicy::BATCH).await;
+        config.table.check(&client).await?;
         let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "force-cleanup");
-        let force_cleanup = &ForceCleanup::new(config, connect(CallPolicy::BATCH).await, metrics);
+        let force_cleanup = &ForceCleanup::new(config, client, metrics);
         let handle = move |request: Request| async move {
             let left = clock::until(request.lambda_context().deadline());
             let response = force_cleanup.handle(&request, clock::now(), left).await;

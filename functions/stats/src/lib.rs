@@ -126,7 +126,7 @@ impl Stats {
     #[must_use]
     pub fn new(config: StatsConfig, client: Client, metrics: Metrics) -> Self {
         let StatsConfig {
-            table_name,
+            table,
             shards,
             report_retention,
             schedule,
@@ -135,7 +135,7 @@ impl Stats {
             ..
         } = config;
         Self {
-            table: Table::new(client, table_name, shards),
+            table: Table::new(client, table.name, shards),
             shards,
             report_retention,
             schedule,

@@ -18,8 +18,10 @@ use stats::{Stats, is_scheduled};
 async fn main() -> ExitCode {
     telemetry::run_function(async |variables| {
         let config = StatsConfig::read(&variables)?;
+        let client = connect(CallPolicy::MONITORING).await;
+        config.table.check(&client).await?;
         let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "stats");
-        let stats = &Stats::new(config, connect(CallPolicy::MONITORING).await, metrics);
+        let stats = &Stats::new(config, client, metrics);
         let handle = |event: LambdaEvent<Box<RawValue>>| async move {
             let (event, context) = event.into_parts();
             if is_scheduled(&event) {

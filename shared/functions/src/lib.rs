@@ -8,6 +8,7 @@
 //! | [`key_sources`] | sources of the keys that verify tokens: JWK Set, Secrets Manager, configuration |
 //! | [`environment`] | environment variables, read once; all problems in one error |
 //! | [`config`] | which variables each function reads |
+//! | [`table_check`] | check of the table during init |
 //! | [`http`], [`metrics`], [`telemetry`] | HTTP requests and responses, metrics, logs |
 //!
 //! ```
@@ -34,4 +35,5 @@ pub mod metrics;
 pub mod reports;
 pub mod schedule;
 pub mod statistics;
+pub mod table_check;
 pub mod telemetry;

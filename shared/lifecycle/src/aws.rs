@@ -6,7 +6,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
-use aws_sdk_dynamodb::Client;
+
+pub use aws_sdk_dynamodb::Client;
 
 /// Timeouts and retry limits of one caller.
 #[derive(Debug, Clone, Copy)]

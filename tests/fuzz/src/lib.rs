@@ -12,8 +12,12 @@
 )]
 
 mod key_set;
+mod mapping;
 mod names;
+mod random;
 mod token;
 
 pub use key_set::key_set;
-pub use token::token;
+pub use mapping::{Mapping, mappings};
+pub use random::random_token;
+pub use token::{BETWEEN, token};

@@ -1,82 +1,95 @@
 //! Fuzz target for tokens: raw ones, and validly signed ones with the fuzzer's header and claims.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Map, Value};
-use session_domain::Timestamp;
-use session_token::keys::{KeySet, Keys, VerifyingKey};
-use session_token::{Claims, InvalidToken, NotVerified, TokenRules, TokenVerifier};
+use session_domain::{Timestamp, TokenId};
+use session_token::{Claims, InvalidToken, NotVerified, TokenVerifier};
 
+use crate::mapping::{Mapping, Settings, find, mappings};
 use crate::names::are_ambiguous;
 
 const NOW: i64 = 1_800_000_000;
-const LEEWAY: u32 = 5;
-const ISSUER: &str = "https://issuer.example";
-const AUDIENCE: &str = "api";
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const LEEWAY: u32 = 5;
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Maximum length of an accepted token.
 const MAX_TOKEN_BYTES: usize = 10 * 1024;
 
-/// Separator of header and claims in an input, a byte that no JSON contains.
-const BETWEEN: u8 = 0xff;
+/// Separator of header, claims and mapping in an input, a byte that no JSON contains.
+pub const BETWEEN: u8 = 0xff;
 
-/// Valid claims.
-const GOOD: &str = r#"{"iss":"https://issuer.example","aud":"api","sub":"ann","sid":"s","jti":"j","exp":1800000060}"#;
-
-/// Verifies an input as a token. If it contains a byte 0xff, also as header and claims of a validly
-/// signed token.
-pub fn token(input: &[u8]) {
-    let verifier = verifier();
+/// Verifies an input as a token. If it contains a byte 0xff, also as header and claims of a validly signed token:
+/// with the mapping whose number follows a second such byte, or with the standard names.
+///
+/// Returns whether the signed token is accepted.
+#[must_use]
+pub fn token(input: &[u8]) -> bool {
+    let standard = &mappings()[0];
     if let Ok(text) = std::str::from_utf8(input)
-        && verify(verifier, text).is_ok()
+        && verify(&standard.verifier, text).is_ok()
     {
         assert_eq!(text, good_token(), "an unsigned token is accepted");
     }
     let Some(between) = input.iter().position(|byte| *byte == BETWEEN) else {
-        return;
+        return false;
     };
-    let (header, payload) = (&input[..between], &input[between + 1..]);
+    let (header, rest) = (&input[..between], &input[between + 1..]);
+    let (payload, mapping) = match rest {
+        [payload @ .., BETWEEN, number] => (
+            payload,
+            &mappings()[usize::from(*number) % mappings().len()],
+        ),
+        payload => (payload, standard),
+    };
+    signed(header, payload, mapping)
+}
+
+fn signed(header: &[u8], payload: &[u8], mapping: &Mapping) -> bool {
+    let Mapping { name, settings, .. } = mapping;
     let token = sign(header, payload);
-    let outcome = verify(verifier, &token);
+    let outcome = verify(&mapping.verifier, &token);
     let header = object(header);
     let claims = object(payload);
-    let expected = header.as_ref().is_some_and(header_is_good)
-        && claims.as_ref().is_some_and(claims_are_good)
+    let expected = header
+        .as_ref()
+        .is_some_and(|it| header_is_good(it, settings))
+        && claims
+            .as_ref()
+            .is_some_and(|it| claims_are_good(it, settings))
         && token.len() <= MAX_TOKEN_BYTES;
     match outcome {
         Ok(read) => {
-            assert!(expected, "accepted, but invalid: {header:?} {claims:?}");
-            are_read_right(&read, &claims.unwrap_or_default());
+            assert!(
+                expected,
+                "{name}: accepted, but invalid: {header:?} {claims:?}"
+            );
+            are_read_right(&read, &claims.unwrap_or_default(), settings);
+            true
         }
         Err(why) => {
-            assert!(!expected, "{why}: {header:?} {claims:?}");
+            assert!(!expected, "{name}: {why}: {header:?} {claims:?}");
             let impossible = [InvalidToken::Encoding, InvalidToken::Signature];
             assert!(
                 !impossible.contains(&why),
-                "{why}: the token is validly signed"
+                "{name}: {why}: the token is validly signed"
             );
+            false
         }
     }
 }
 
-fn verifier() -> &'static TokenVerifier {
-    static VERIFIER: OnceLock<TokenVerifier> = OnceLock::new();
-    VERIFIER.get_or_init(|| {
-        let key = VerifyingKey::from_secret(Algorithm::HS256, SECRET).unwrap();
-        let mut rules = TokenRules::new(Algorithm::HS256, ISSUER, AUDIENCE);
-        rules.leeway_seconds = LEEWAY;
-        TokenVerifier::new(rules, Keys::Fixed(Arc::new(KeySet::Any(vec![key]))))
-    })
-}
-
 fn good_token() -> &'static str {
     static TOKEN: OnceLock<String> = OnceLock::new();
-    TOKEN.get_or_init(|| sign(br#"{"alg":"HS256"}"#, GOOD.as_bytes()))
+    TOKEN.get_or_init(|| {
+        // The order of the stored seed.
+        let claims = r#"{"iss":"https://issuer.example","aud":"api","sub":"ann","sid":"s","jti":"j","exp":1800000060}"#;
+        sign(br#"{"alg":"HS256"}"#, claims.as_bytes())
+    })
 }
 
 fn sign(header: &[u8], payload: &[u8]) -> String {
@@ -105,10 +118,10 @@ fn object(json: &[u8]) -> Option<Map<String, Value>> {
     (!are_ambiguous(json)).then_some(object)
 }
 
-fn header_is_good(header: &Map<String, Value>) -> bool {
+fn header_is_good(header: &Map<String, Value>, settings: &Settings) -> bool {
     header.get("alg").and_then(Value::as_str) == Some("HS256")
         && header.get("kid").is_none_or(is_kid)
-        && header.get("typ").is_none_or(is_type_of_access_token)
+        && type_is_good(header.get("typ"), settings)
         && header
             .get("b64")
             .is_none_or(|it| it.as_bool() == Some(true))
@@ -123,16 +136,26 @@ fn is_whole_number(value: &Value) -> bool {
     value.is_i64() || value.is_u64()
 }
 
-fn is_type_of_access_token(typ: &Value) -> bool {
-    typ.as_str().is_some_and(|typ| {
-        let typ = typ.trim().to_lowercase();
-        let name = typ.strip_prefix("application/").unwrap_or(&typ);
-        !["logout+jwt", "secevent+jwt", "dpop+jwt"].contains(&name)
+fn type_is_good(typ: Option<&Value>, settings: &Settings) -> bool {
+    let name = |typ: &str| {
+        let typ = typ.trim().to_ascii_lowercase();
+        let short = typ.strip_prefix("application/");
+        short
+            .filter(|it| !it.contains('/'))
+            .unwrap_or(&typ)
+            .to_owned()
+    };
+    let Some(typ) = typ else {
+        return settings.types.is_empty();
+    };
+    typ.as_str().map(name).is_some_and(|typ| {
+        let accepted = settings.types.is_empty() || settings.types.iter().any(|it| name(it) == typ);
+        accepted && !["logout+jwt", "secevent+jwt", "dpop+jwt"].contains(&typ.as_str())
     })
 }
 
 /// Whether the claims say that the token is an ID, refresh, logout or other token.
-fn are_of_other_kind(claims: &Map<String, Value>) -> bool {
+fn are_of_other_kind(claims: &Map<String, Value>, settings: &Settings) -> bool {
     let others = [
         "id",
         "id_token",
@@ -148,32 +171,48 @@ fn are_of_other_kind(claims: &Map<String, Value>) -> bool {
         let kind = claims.get(*name).and_then(Value::as_str);
         kind.is_some_and(|kind| others.contains(&&*kind.to_ascii_lowercase()))
     };
-    claims.contains_key("events") || ["typ", "token_use", "token_type"].iter().any(marks)
+    let is_required = |name: &&&str| settings.required.iter().any(|(it, _)| it == **name);
+    let mut names = ["typ", "token_use", "token_type"].iter();
+    claims.contains_key("events") || names.any(|name| !is_required(&name) && marks(name))
 }
 
-fn claims_are_good(claims: &Map<String, Value>) -> bool {
-    let for_us = match claims.get("aud") {
-        Some(Value::String(one)) => one == AUDIENCE,
+fn claims_are_good(claims: &Map<String, Value>, settings: &Settings) -> bool {
+    let for_us = |audiences: &Vec<String>| match find(claims, &settings.audience) {
+        Some(Value::String(one)) => audiences.contains(one),
         Some(Value::Array(several)) => {
-            several.iter().all(Value::is_string) && several.contains(&Value::from(AUDIENCE))
+            let ours = |it: &Value| audiences.iter().any(|audience| it == audience);
+            several.iter().all(Value::is_string) && several.iter().any(ours)
         }
         _ => false,
     };
+    let holds = |(name, value): &(String, String)| match find(claims, name) {
+        Some(Value::String(text)) => text == value,
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => {
+            let text = scalar.to_string();
+            text == *value
+        }
+        _ => false,
+    };
+    let latest = NOW + i64::from(LEEWAY);
     let valid = |name| match claims.get(name) {
         None => true,
-        Some(date) => seconds(date).is_some_and(|it| it <= NOW + i64::from(LEEWAY)),
+        Some(date) => seconds(date, f64::floor).is_some_and(|it| it <= latest),
     };
-    for_us
-        && claims.get("iss").and_then(Value::as_str) == Some(ISSUER)
-        && ["sub", "sid", "jti"]
-            .iter()
-            .all(|name| claims.get(*name).is_some_and(is_identifier))
+    let ids = [Some(&settings.user), Some(&settings.session)];
+    let mut ids = ids
+        .into_iter()
+        .chain([settings.token_id.as_ref()])
+        .flatten();
+    settings.audiences.as_ref().is_none_or(for_us)
+        && claims.get("iss").and_then(Value::as_str) == Some(&settings.issuer)
+        && settings.required.iter().all(holds)
+        && ids.all(|name| find(claims, name).is_some_and(is_identifier))
         && claims
             .get("exp")
-            .is_some_and(|date| seconds(date).is_some())
+            .is_some_and(|date| seconds(date, f64::ceil).is_some())
         && valid("nbf")
         && valid("iat")
-        && !are_of_other_kind(claims)
+        && !are_of_other_kind(claims, settings)
 }
 
 fn is_identifier(value: &Value) -> bool {
@@ -185,9 +224,9 @@ fn is_identifier(value: &Value) -> bool {
         })
 }
 
-/// A date before the year 10000, rounded up to whole seconds.
-fn seconds(date: &Value) -> Option<i64> {
-    let date = date.as_f64()?.ceil();
+/// A date before the year 10000 in whole seconds.
+fn seconds(date: &Value, round: fn(f64) -> f64) -> Option<i64> {
+    let date = round(date.as_f64()?);
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a date in the distant past saturates"
@@ -195,13 +234,19 @@ fn seconds(date: &Value) -> Option<i64> {
     (date <= 253_402_300_799.0).then_some(date as i64)
 }
 
-fn are_read_right(read: &Claims, claims: &Map<String, Value>) {
-    assert_eq!(text(&claims["sub"]), read.user.as_str());
-    assert_eq!(text(&claims["sid"]), read.session.as_str());
-    let token = read.token.as_ref().expect("the mapping has a token ID");
-    assert_eq!(text(&claims["jti"]), token.as_str());
-    assert_eq!(seconds(&claims["exp"]), Some(read.expires_at.seconds()));
-    let scope = match claims.get("scope") {
+fn are_read_right(read: &Claims, claims: &Map<String, Value>, settings: &Settings) {
+    let claim = |name: &str| find(claims, name);
+    let id = |name: &str| text(claim(name).expect("the claim"));
+    assert_eq!(id(&settings.user), read.user.as_str());
+    assert_eq!(id(&settings.session), read.session.as_str());
+    let token_id = settings.token_id.as_ref().map(|name| id(name));
+    assert_eq!(
+        token_id.as_deref(),
+        read.token.as_ref().map(TokenId::as_str)
+    );
+    let expires_at = seconds(&claims["exp"], f64::ceil);
+    assert_eq!(expires_at, Some(read.expires_at.seconds()));
+    let scope = match claim(&settings.scope) {
         Some(Value::String(scope)) => scope.clone(),
         Some(Value::Array(names)) if names.iter().all(Value::is_string) => {
             let names = names.iter().filter_map(Value::as_str);
@@ -211,6 +256,10 @@ fn are_read_right(read: &Claims, claims: &Map<String, Value>) {
         _ => String::new(),
     };
     assert_eq!(scope, read.scope);
+    let auth_time = claim(&settings.auth_time).and_then(|date| seconds(date, f64::floor));
+    assert_eq!(auth_time, read.auth_time.map(Timestamp::seconds));
+    let client = claim(&settings.client).and_then(Value::as_str);
+    assert_eq!(client, read.client.as_deref());
 }
 
 /// The text of an ID: a string, or the digits of a whole number.

@@ -1,5 +1,6 @@
 //! Set-up and statistics of the benchmarks.
 
+pub mod mappings;
 mod setup;
 pub mod stats;
 

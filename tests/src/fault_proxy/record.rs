@@ -92,7 +92,11 @@ impl Exchange {
                 .filter(|answer| answer["Error"].is_null())
                 .count(),
             ("PutItem" | "UpdateItem" | "DeleteItem", Some((200, _))) => 1,
-            ("BatchGetItem" | "DescribeTable" | "GetItem" | "Query" | "Scan", _)
+            (
+                "BatchGetItem" | "DescribeTable" | "DescribeTimeToLive" | "GetItem" | "Query"
+                | "Scan",
+                _,
+            )
             | (_, Some((400.., _)) | None) => 0,
             (other, Some(_)) => panic!("add {other} here, as a read or as a write"),
         }

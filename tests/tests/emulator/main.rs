@@ -5,6 +5,7 @@ mod attacks;
 mod authorizer;
 mod cleanup;
 mod failures;
+mod identity_providers;
 mod keys;
 mod kill;
 mod logs;
@@ -12,6 +13,7 @@ mod memory;
 mod metrics;
 mod monitoring;
 mod panic;
+mod table_check;
 
 use std::collections::BTreeMap;
 

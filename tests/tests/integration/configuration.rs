@@ -245,6 +245,10 @@ fn accepts_no_audience_only_with_claim_that_tells_apis_apart() {
         "",
         "token_use=access",
         "typ=Bearer,token_type=access,tty=at",
+        // All tokens of the issuer have it.
+        "iss=https://issuer.example",
+        // The same claims as JSON Pointers.
+        "/typ=Bearer,/token_use=access,/iss=https://issuer.example",
     ] {
         let error = without(required).unwrap_err();
         assert!(error.contains("JWT_AUDIENCE_CLAIM is \"none\""), "{error}");

@@ -237,6 +237,9 @@ async fn closed_sessions_are_never_open_again() {
             closed += history.closed.len();
         }
     }
-    println!("{allowed} requests allowed, {closed} sessions closed");
-    assert!(allowed > 0 && closed > 0);
+    // Enough of both, so that the histories test something.
+    assert!(
+        allowed as u64 > count && closed as u64 > count,
+        "{allowed} requests allowed, {closed} sessions closed"
+    );
 }

@@ -3,109 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use session_cleanup_tests::authorizing::{authorize, denial, rest_request};
-use session_cleanup_tests::key_server::{Answer, KeyServer};
-use session_cleanup_tests::token_factory::Signer;
-use session_cleanup_tests::{HOUR, NOW, World};
-
-/// A provider's token, with the settings of docs/setup/identity-providers.md.
-#[derive(Deserialize)]
-struct Provider {
-    name: String,
-    algorithm: String,
-    header: Map<String, Value>,
-    claims: Map<String, Value>,
-    settings: BTreeMap<String, String>,
-    /// Settings without which the token is denied, and the setting that the log names then.
-    needed: BTreeMap<String, String>,
-    user: String,
-    session: String,
-    scope: String,
-    auth_time: Option<i64>,
-    client_id: Option<String>,
-    /// Members of the published key.
-    #[serde(default)]
-    jwk: Map<String, Value>,
-    /// Other published keys with the same `kid`.
-    #[serde(default)]
-    other_keys: Vec<Map<String, Value>>,
-}
-
-fn providers() -> Vec<Provider> {
-    serde_json::from_str(include_str!("../../vectors/identity_providers.json")).unwrap()
-}
-
-impl Provider {
-    fn signer(&self) -> Signer {
-        Signer::of(self.algorithm.parse::<Algorithm>().unwrap())
-    }
-
-    fn token(&self) -> String {
-        let mut header = self.header.clone();
-        header.insert("alg".to_owned(), json!(self.algorithm));
-        self.token_with(&Value::Object(header), &Value::Object(self.claims.clone()))
-    }
-
-    fn token_with(&self, header: &Value, claims: &Value) -> String {
-        self.signer().sign(header.to_string(), claims.to_string())
-    }
-
-    fn published_keys(&self) -> Vec<Value> {
-        let signer = self.signer();
-        let with = |jwk: Value, members: &Map<String, Value>| {
-            let mut jwk = jwk;
-            let object = jwk.as_object_mut().unwrap();
-            object.extend(members.clone());
-            object.insert("kid".to_owned(), self.header["kid"].clone());
-            jwk
-        };
-        let mut keys = vec![with(signer.jwk(), &self.jwk)];
-        for other in &self.other_keys {
-            keys.push(with(Signer::stranger(signer.algorithm).jwk(), other));
-        }
-        keys
-    }
-
-    /// An authorizer with these settings, and the session that the token names.
-    async fn world(&self, settings: &BTreeMap<String, String>) -> (World, Option<KeyServer>) {
-        let signer = self.signer();
-        let is_symmetric = signer.algorithm.family() == AlgorithmFamily::Hmac;
-        let server = if is_symmetric {
-            None
-        } else {
-            Some(KeyServer::start(Answer::keys(&self.published_keys())).await)
-        };
-        let url = server.as_ref().map(KeyServer::url).unwrap_or_default();
-        let secret = if is_symmetric {
-            signer.public.as_str()
-        } else {
-            ""
-        };
-        let setting = |name: &str| settings.get(name).map_or("", String::as_str);
-        let variables = [
-            ("JWT_ALGORITHM", self.algorithm.as_str()),
-            ("JWT_SECRET", secret),
-            ("JWKS_URL", url.as_str()),
-            ("JWT_ISSUER", setting("JWT_ISSUER")),
-            ("JWT_AUDIENCE", setting("JWT_AUDIENCE")),
-            ("JWT_AUDIENCE_CLAIM", setting("JWT_AUDIENCE_CLAIM")),
-            ("JWT_USER_CLAIM", setting("JWT_USER_CLAIM")),
-            ("JWT_SESSION_CLAIM", setting("JWT_SESSION_CLAIM")),
-            ("JWT_TOKEN_ID_CLAIM", setting("JWT_TOKEN_ID_CLAIM")),
-            ("JWT_SCOPE_CLAIM", setting("JWT_SCOPE_CLAIM")),
-            ("JWT_AUTH_TIME_CLAIM", setting("JWT_AUTH_TIME_CLAIM")),
-            ("JWT_CLIENT_CLAIM", setting("JWT_CLIENT_CLAIM")),
-            ("JWT_TYPE", setting("JWT_TYPE")),
-            ("JWT_REQUIRED_CLAIMS", setting("JWT_REQUIRED_CLAIMS")),
-        ];
-        let world = World::with(variables).await;
-        world.open(&self.user, &self.session, NOW + HOUR).await;
-        (world, server)
-    }
-}
+use session_cleanup_tests::identity_providers::{provider, providers, remove_claim};
+use session_cleanup_tests::key_server::Answer;
+use session_cleanup_tests::token_factory::verify;
 
 #[tokio::test]
 async fn accepts_token_of_each_provider_with_documented_settings() {
@@ -160,14 +63,14 @@ async fn denies_each_provider_token_for_other_audience_or_issuer() {
             ("none", Some(required)) => required.split_once('=').unwrap().0,
             (claim, _) => claim,
         };
-        let mut header = provider.header.clone();
-        header.insert("alg".to_owned(), json!(provider.algorithm));
         for claim in ["iss", distinguishing] {
             for value in [Some(json!("other")), Some(Value::Null), None] {
-                let mut claims = provider.claims.clone();
-                claims.remove(claim);
-                claims.extend(value.clone().map(|value| (claim.to_owned(), value)));
-                let token = provider.token_with(&Value::Object(header.clone()), &claims.into());
+                let mut claims = provider.claims();
+                claims.as_object_mut().unwrap().remove(claim);
+                if let Some(value) = &value {
+                    claims[claim] = value.clone();
+                }
+                let token = provider.sign(&provider.header(), &claims);
                 let policy = authorize(&world, &rest_request(&token)).await;
                 let name = &provider.name;
                 assert_eq!(
@@ -178,6 +81,64 @@ async fn denies_each_provider_token_for_other_audience_or_issuer() {
             }
         }
     }
+}
+
+/// Every claim in turn: the token is denied exactly if the settings need the claim.
+#[tokio::test]
+async fn denies_token_without_needed_claim_and_logs_claim_and_setting() {
+    for provider in providers() {
+        let (target, _server) = provider.target().await;
+        let needed = provider.needed_claims();
+        for it in &needed {
+            let mut claims = provider.claims();
+            let name = format!("{} without {}", provider.name, it.name.as_str());
+            assert!(remove_claim(&mut claims, &it.name), "{name}");
+            let token = provider.sign(&provider.header(), &claims);
+            let already = target.world.log.about("denied").len();
+            target.answers(&token, "Invalid token").await;
+            let line = &target.world.log.about("denied")[already];
+            // Of several uses of one claim, the log names the first that fails.
+            let settings = needed.iter().filter(|other| other.name == it.name);
+            let settings: Vec<_> = settings.map(|it| json!(it.setting)).collect();
+            let setting = line.get("setting").cloned().unwrap_or_default();
+            assert!(settings.contains(&setting), "{name}: {line}");
+            assert_eq!(line["claim"], it.name.as_str(), "{name}: {line}");
+        }
+        let is_needed = |claim: &str| {
+            let top = |it: &str| it.trim_start_matches('/').split('/').next() == Some(claim);
+            let of = |name: &str| name == claim || name.starts_with('/') && top(name);
+            needed.iter().any(|it| of(it.name.as_str()))
+        };
+        let claims = provider.claims();
+        let others = claims.as_object().unwrap().keys();
+        for other in others.filter(|name| !is_needed(name)) {
+            let mut claims = claims.clone();
+            claims.as_object_mut().unwrap().remove(other);
+            target
+                .allows(&provider.sign(&provider.header(), &claims))
+                .await;
+        }
+    }
+}
+
+/// All providers of an algorithm sign with the same key here, as if one key had leaked to all: only the rules keep
+/// their tokens apart.
+#[tokio::test]
+async fn denies_tokens_of_each_other_provider() {
+    let providers = providers();
+    let mut accepted = Vec::new();
+    for here in &providers {
+        let verifier = here.verifier();
+        for other in &providers {
+            if verify(&verifier, &other.token()).await.is_ok() && here.name != other.name {
+                accepted.push((here.name.as_str(), other.name.as_str()));
+            }
+        }
+        assert!(verify(&verifier, &here.token()).await.is_ok());
+    }
+    // The same issuer, and access tokens for the same API.
+    let same = ("Auth0, default profile", "Auth0, RFC 9068 profile");
+    assert_eq!(accepted, [same]);
 }
 
 /// Tokens that the issuers' own software made.
@@ -201,8 +162,7 @@ async fn accepts_access_tokens_that_issuers_made_and_denies_their_other_tokens()
         serde_json::from_str(include_str!("../../vectors/issued_tokens.json")).unwrap();
     for issued in issued {
         let name = &issued.made_by;
-        let mut providers = providers().into_iter();
-        let mut provider = providers.find(|it| it.name == issued.provider).unwrap();
+        let mut provider = provider(&issued.provider);
         provider.user.clone_from(&issued.user);
         provider.session.clone_from(&issued.session);
         // The fixture signs with the same secret.

@@ -57,9 +57,12 @@ async fn touch_costs_one_unit_once_per_window() {
             assert_eq!(denial(&policy), None);
         }
         let usage = touches(&faults);
-        let expected = usize::try_from(window + 1).unwrap();
-        assert_eq!(usage.requests, expected, "window {window}");
-        assert!((usage.units - expected as f64).abs() < 1e-9, "{usage:?}");
+        let expected = u32::try_from(window + 1).unwrap();
+        assert_eq!(usage.requests, expected as usize, "window {window}");
+        assert!(
+            (usage.units - f64::from(expected)).abs() < 1e-9,
+            "{usage:?}"
+        );
         let end = start + IDLE;
         assert_eq!(
             numbers(&world, ["last_used_at", "expires_at", "ttl", "due_at"]).await,

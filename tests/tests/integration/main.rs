@@ -35,6 +35,7 @@ mod races;
 mod sessions;
 mod stored_secrets;
 mod stress;
+mod table_check;
 mod table_errors;
 mod tokens;
 mod vectors;

@@ -1,4 +1,4 @@
-//! Randomly mutated tokens of every algorithm: none is allowed.
+//! Mutated tokens of every algorithm and of every identity provider: none is allowed.
 //!
 //! `cargo test --workspace` tries 100,000. tests/README.md says how to try more, and how to repeat
 //! a run.
@@ -11,6 +11,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use session_cleanup_tests::NOW;
+use session_cleanup_tests::identity_providers::{Provider, providers};
 use session_cleanup_tests::token_factory::{
     ALGORITHMS, Signer, encoded, good_claims, verifier, verify,
 };
@@ -27,8 +28,7 @@ const SEED: u64 = 1;
 /// An authorizer's keys, and valid tokens for them.
 struct Issuer {
     tokens: Vec<String>,
-    /// One verifier with key IDs and one without.
-    verifiers: [TokenVerifier; 2],
+    verifiers: Vec<TokenVerifier>,
 }
 
 impl Issuer {
@@ -50,10 +50,19 @@ impl Issuer {
         let kids = names.map(|name| Some(name.to_owned())).into_iter();
         Self {
             tokens,
-            verifiers: [
+            // One with key IDs and one without.
+            verifiers: vec![
                 verifier(algorithm, KeySet::Named(kids.zip(keys()).collect())),
                 verifier(algorithm, KeySet::Any(keys().collect())),
             ],
+        }
+    }
+
+    /// A provider's tokens, and an authorizer with its settings.
+    fn with_mapping(provider: &Provider) -> Self {
+        Self {
+            tokens: vec![provider.token()],
+            verifiers: vec![provider.verifier()],
         }
     }
 }
@@ -289,7 +298,10 @@ async fn rejects_every_mutated_token() {
     let count = variable("MUTATIONS", USUAL);
     let seed = variable("MUTATION_SEED", SEED);
     let mut random = StdRng::seed_from_u64(seed);
-    let issuers = ALGORITHMS.map(Issuer::of);
+    let issuers = ALGORITHMS.into_iter().map(Issuer::of);
+    let mapped = providers();
+    let mapped = mapped.iter().map(Issuer::with_mapping);
+    let issuers: Vec<_> = issuers.chain(mapped).collect();
     let all = issuers.iter().flat_map(|issuer| &issuer.tokens);
     let all: Vec<_> = all.map(String::as_str).collect();
     for issuer in &issuers {
@@ -307,7 +319,8 @@ async fn rejects_every_mutated_token() {
             token = changed(&token, &all, &mut random);
         }
         match verify(verifier, &token).await {
-            Ok(_) if issuer.tokens.contains(&token) => unchanged += 1,
+            // Another provider's token is unchanged, too. Whether it may be allowed is tested in `identity_providers`.
+            Ok(_) if all.contains(&token.as_str()) => unchanged += 1,
             Ok(claims) => panic!("seed {seed}: {token:?} is allowed as {claims:?}"),
             Err(why) => *refused.entry(why.to_string()).or_default() += 1,
         }
@@ -328,4 +341,33 @@ async fn rejects_every_mutated_token() {
         let times = refused.get(&why.to_string()).copied().unwrap_or_default();
         assert!(times > count / 1_000, "{why}: {times} times");
     }
+}
+
+/// Every byte of every provider's token.
+#[tokio::test]
+async fn rejects_token_with_any_byte_changed() {
+    const CHARACTERS: &[u8] = b"AZaz09-_.=+/ \0\x7f";
+    let mut random = StdRng::seed_from_u64(variable("MUTATION_SEED", SEED));
+    let mut rejected = 0;
+    for provider in providers() {
+        let (token, verifier) = (provider.token(), provider.verifier());
+        assert!(verify(&verifier, &token).await.is_ok(), "{}", provider.name);
+        for at in 0..token.len() {
+            let mut bytes = token.clone().into_bytes();
+            bytes[at] = *CHARACTERS.choose(&mut random).unwrap();
+            let changed = String::from_utf8(bytes).unwrap();
+            for changed in [changed, removed(&token, at)] {
+                if changed != token {
+                    let claims = verify(&verifier, &changed).await;
+                    assert!(claims.is_err(), "{} at {at}: {changed}", provider.name);
+                    rejected += 1;
+                }
+            }
+        }
+    }
+    assert!(rejected > 20_000, "{rejected}");
+}
+
+fn removed(token: &str, at: usize) -> String {
+    format!("{}{}", &token[..at], &token[at + 1..])
 }

@@ -16,7 +16,7 @@ const OPENS: [(&str, &str); 2] = [
 const MAX: i64 = 12 * HOUR;
 
 /// Signs a token of the session `s` of `ann`, with more claims.
-fn token(world: &World, more: Value) -> String {
+fn token(world: &World, more: &Value) -> String {
     let mut claims = json!({ "sub": "ann", "sid": "s", "jti": "j", "exp": NOW + MAX });
     let more = more.as_object().expect("an object").clone();
     claims.as_object_mut().expect("an object").extend(more);
@@ -28,7 +28,7 @@ async fn opens_session_with_its_attributes() {
     let world = World::with(OPENS).await;
     let token = token(
         &world,
-        json!({ "auth_time": NOW - HOUR, "client_id": "web" }),
+        &json!({ "auth_time": NOW - HOUR, "client_id": "web" }),
     );
     let policy = authorize(&world, &rest_request(&token)).await;
     assert_eq!(denial(&policy), None);
@@ -65,7 +65,7 @@ async fn opens_session_with_its_attributes() {
 async fn idle_time_limits_expiry_of_opened_session() {
     let [open, max] = OPENS;
     let world = World::with([open, max, ("SESSION_IDLE_MINUTES", "30")]).await;
-    let token = token(&world, json!({ "auth_time": NOW }));
+    let token = token(&world, &json!({ "auth_time": NOW }));
     assert_eq!(
         denial(&authorize(&world, &rest_request(&token)).await),
         None
@@ -127,7 +127,7 @@ async fn tokens_that_open_no_session_are_denied() {
         } else {
             World::new().await
         };
-        let token = token(&world, claims.clone());
+        let token = token(&world, &claims);
         let policy = authorize(&world, &rest_request(&token)).await;
         assert_eq!(denial(&policy), Some(error), "{claims}");
         assert!(!world.log.about(why).is_empty(), "{claims}");
@@ -142,7 +142,7 @@ async fn log_names_claim_and_setting_of_session_not_opened() {
         (json!({ "auth_time": NOW - MAX }), "SESSION_MAX_HOURS"),
     ] {
         let world = World::with(OPENS).await;
-        let token = token(&world, claims);
+        let token = token(&world, &claims);
         authorize(&world, &rest_request(&token)).await;
         assert!(!world.log.about(setting).is_empty(), "{setting}");
         assert!(!world.log.about("auth_time").is_empty(), "{setting}");
@@ -153,13 +153,13 @@ async fn log_names_claim_and_setting_of_session_not_opened() {
 async fn closed_session_and_revoked_token_open_nothing() {
     let world = World::with(OPENS).await;
     world.put(inactive_session("ann", "s", NOW - 1)).await;
-    let request = rest_request(&token(&world, json!({ "auth_time": NOW })));
+    let request = rest_request(&token(&world, &json!({ "auth_time": NOW })));
     let policy = authorize(&world, &request).await;
     assert_eq!(denial(&policy), Some("Session inactive"));
 
     let world = World::with(OPENS).await;
     world.blacklist("ann", "j", NOW + MAX).await;
-    let request = rest_request(&token(&world, json!({ "auth_time": NOW })));
+    let request = rest_request(&token(&world, &json!({ "auth_time": NOW })));
     let policy = authorize(&world, &request).await;
     assert_eq!(denial(&policy), Some("Token revoked"));
     assert_eq!(world.session("ann", "s").await, None);
@@ -168,7 +168,7 @@ async fn closed_session_and_revoked_token_open_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn thousand_first_requests_open_one_session() {
     let (world, faults) = World::with_faults(NO_TIMEOUT, OPENS, |_| Fault::None).await;
-    let request = rest_request(&token(&world, json!({ "auth_time": NOW })));
+    let request = rest_request(&token(&world, &json!({ "auth_time": NOW })));
     let requests = (0..1_000).map(|_| authorize(&world, &request));
     for policy in join_all(requests).await {
         assert_eq!(denial(&policy), None, "{policy}");
@@ -189,7 +189,7 @@ async fn error_while_opening_is_no_decision() {
         }
     };
     let (world, _faults) = World::with_faults(NO_TIMEOUT, OPENS, decide).await;
-    let request = rest_request(&token(&world, json!({ "auth_time": NOW })));
+    let request = rest_request(&token(&world, &json!({ "auth_time": NOW })));
     let answer = world
         .functions
         .invoke(FunctionName::Authorizer, &request, at(NOW))
@@ -207,7 +207,7 @@ async fn lost_response_while_opening_still_allows() {
         }
     })
     .await;
-    let request = rest_request(&token(&world, json!({ "auth_time": NOW })));
+    let request = rest_request(&token(&world, &json!({ "auth_time": NOW })));
     assert_eq!(denial(&authorize(&world, &request).await), None);
     assert_eq!(faults.requests()["PutItem"], 2, "the SDK tried again");
     assert_eq!(world.items().await.len(), 1);
@@ -216,7 +216,7 @@ async fn lost_response_while_opening_still_allows() {
 #[tokio::test]
 async fn opened_session_costs_one_request_from_then_on() {
     let (world, faults) = World::with_faults(NO_TIMEOUT, OPENS, |_| Fault::None).await;
-    let request = rest_request(&token(&world, json!({ "auth_time": NOW })));
+    let request = rest_request(&token(&world, &json!({ "auth_time": NOW })));
     authorize(&world, &request).await;
     let before = faults.record().len();
     for later in 1..=5 {

@@ -207,22 +207,21 @@ impl<T: LookUpSession + CreateRecords + ApplyWrites + WithoutRetries> Authorize<
     }
 
     /// Connects to the table, so that the first request need not wait for it: looks up a session
-    /// that does not exist. An error is only logged; the first request connects then.
-    pub async fn warm_up(&self) {
+    /// that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// The table cannot be read. The first request connects then.
+    pub async fn warm_up(&self) -> Result<(), StoreError> {
         let ids = (
             UserId::parse("-"),
             SessionId::parse("-"),
             TokenId::parse("-"),
         );
-        if let (Ok(user), Ok(session), Ok(token)) = ids
-            && let Err(error) = self.table.look_up(&user, &session, Some(&token)).await
-        {
-            let error = error.error_chain();
-            tracing::warn!(
-                error,
-                "could not connect to the table before the first request"
-            );
+        if let (Ok(user), Ok(session), Ok(token)) = ids {
+            self.table.look_up(&user, &session, Some(&token)).await?;
         }
+        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 use session_domain::{SessionLifetime, Shards};
 use session_token::TokenRules;
 
-use super::{common, lifetime, tokens};
+use super::common::{self, TableConfig};
+use super::{lifetime, tokens};
 use crate::environment::{Environment, InvalidConfiguration};
 use crate::key_sources::KeySource;
 use crate::metrics::Namespace;
@@ -11,8 +12,8 @@ use crate::metrics::Namespace;
 /// Configuration of the authorizer.
 #[derive(Debug)]
 pub struct AuthorizerConfig {
-    /// `TABLE_NAME`.
-    pub table_name: String,
+    /// `TABLE_NAME`, `REQUIRE_TTL`.
+    pub table: TableConfig,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`.
@@ -33,7 +34,7 @@ impl AuthorizerConfig {
     /// All variables that are missing or invalid.
     pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
         let mut reader = common::reader(variables);
-        let table_name = common::table_name(&mut reader);
+        let table = common::table(&mut reader);
         let metrics_namespace = common::metrics_namespace(&mut reader);
         let shards = common::shards(&mut reader);
         let retention = common::retention(&mut reader);
@@ -41,7 +42,7 @@ impl AuthorizerConfig {
         let (tokens, keys) = tokens::read(&mut reader);
         reader.finish(|| {
             Some(Self {
-                table_name: table_name?,
+                table: table?,
                 metrics_namespace,
                 shards,
                 lifetime,

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use session_domain::Hours;
 
-use super::common;
+use super::common::{self, TableConfig};
 use crate::clean_up::CleanupSettings;
 use crate::environment::{Environment, InvalidConfiguration, Reader};
 use crate::http::{AllowedOrigin, ScopeNames};
@@ -13,8 +13,8 @@ use crate::metrics::Namespace;
 /// Configuration of the scheduled cleanup.
 #[derive(Debug, Clone)]
 pub struct CleanupConfig {
-    /// `TABLE_NAME`.
-    pub table_name: String,
+    /// `TABLE_NAME`, `REQUIRE_TTL`.
+    pub table: TableConfig,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
@@ -33,14 +33,14 @@ impl CleanupConfig {
     /// All variables that are missing or invalid.
     pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
         let mut reader = common::reader(variables);
-        let table_name = common::table_name(&mut reader);
+        let table = common::table(&mut reader);
         let metrics_namespace = common::metrics_namespace(&mut reader);
         let settings = settings(&mut reader);
         let sweep_grace = Hours(reader.number("SWEEP_GRACE_HOURS", 48, 0..=720));
         let count_sessions = reader.flag("COUNT_SESSIONS", true);
         reader.finish(|| {
             Some(Self {
-                table_name: table_name?,
+                table: table?,
                 metrics_namespace,
                 settings,
                 sweep_grace,
@@ -53,8 +53,8 @@ impl CleanupConfig {
 /// Configuration of the cleanup over HTTP.
 #[derive(Debug, Clone)]
 pub struct ForceCleanupConfig {
-    /// `TABLE_NAME`.
-    pub table_name: String,
+    /// `TABLE_NAME`, `REQUIRE_TTL`.
+    pub table: TableConfig,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`, `SESSION_RETENTION_DAYS`, `REPORT_RETENTION_DAYS`, `MAX_WRITES_PER_SECOND`.
@@ -73,14 +73,14 @@ impl ForceCleanupConfig {
     /// All variables that are missing or invalid.
     pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
         let mut reader = common::reader(variables);
-        let table_name = common::table_name(&mut reader);
+        let table = common::table(&mut reader);
         let metrics_namespace = common::metrics_namespace(&mut reader);
         let settings = settings(&mut reader);
         let scopes = common::scope_names(&mut reader);
         let cors_origin = common::cors_origin(&mut reader);
         reader.finish(|| {
             Some(Self {
-                table_name: table_name?,
+                table: table?,
                 metrics_namespace,
                 settings,
                 scopes,

@@ -18,12 +18,26 @@ pub(super) fn reader(variables: &Environment) -> Reader<'_> {
     reader
 }
 
-pub(super) fn table_name(reader: &mut Reader<'_>) -> Option<String> {
+/// The table of a function.
+#[derive(Debug, Clone)]
+pub struct TableConfig {
+    /// `TABLE_NAME`.
+    pub name: String,
+    /// `REQUIRE_TTL`: whether a table whose TTL is off stops the function.
+    pub requires_ttl: bool,
+}
+
+pub(super) fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
     const EXPECTED: &str = "a table's name: 3 to 255 letters, digits, '_', '-' or '.'";
-    reader.required("TABLE_NAME", EXPECTED, |name| {
+    let name = reader.required("TABLE_NAME", EXPECTED, |name| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         let is_valid = (3..=255).contains(&name.len()) && name.bytes().all(is_allowed);
         is_valid.then(|| name.to_owned())
+    });
+    let requires_ttl = reader.flag("REQUIRE_TTL", false);
+    Some(TableConfig {
+        name: name?,
+        requires_ttl,
     })
 }
 

@@ -15,5 +15,6 @@ mod tokens;
 
 pub use self::authorizer::AuthorizerConfig;
 pub use self::cleanup::{CleanupConfig, ForceCleanupConfig};
+pub use self::common::TableConfig;
 pub use self::stats::StatsConfig;
 pub use self::tokens::token_setting;

@@ -2,7 +2,7 @@
 
 use session_domain::{Days, Shards};
 
-use super::common;
+use super::common::{self, TableConfig};
 use crate::environment::{Environment, InvalidConfiguration, Reader};
 use crate::http::{AllowedOrigin, ScopeNames};
 use crate::metrics::Namespace;
@@ -11,8 +11,8 @@ use crate::schedule::Schedule;
 /// Configuration of the statistics.
 #[derive(Debug, Clone)]
 pub struct StatsConfig {
-    /// `TABLE_NAME`.
-    pub table_name: String,
+    /// `TABLE_NAME`, `REQUIRE_TTL`.
+    pub table: TableConfig,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,
     /// `DUE_SHARDS`.
@@ -35,7 +35,7 @@ impl StatsConfig {
     /// All variables that are missing or invalid.
     pub fn read(variables: &Environment) -> Result<Self, InvalidConfiguration> {
         let mut reader = common::reader(variables);
-        let table_name = common::table_name(&mut reader);
+        let table = common::table(&mut reader);
         let metrics_namespace = common::metrics_namespace(&mut reader);
         let shards = common::shards(&mut reader);
         let report_retention = common::report_retention(&mut reader);
@@ -44,7 +44,7 @@ impl StatsConfig {
         let cors_origin = common::cors_origin(&mut reader);
         reader.finish(|| {
             Some(Self {
-                table_name: table_name?,
+                table: table?,
                 metrics_namespace,
                 shards,
                 report_retention,

@@ -16,8 +16,9 @@ const KEY_VARIABLES: [&str; 4] = ["JWT_SECRET", "JWT_SECRET_ARN", "JWT_PUBLIC_KE
 /// Value of a claim variable that turns its check off.
 const NONE: &str = "none";
 
-/// Claims by which an issuer marks the kind of a token. They do not tell one API's tokens from another's.
-const KIND_CLAIMS: [&str; 4] = ["token_use", "token_type", "typ", "tty"];
+/// Claims that have the same value in the access tokens of all APIs of an issuer: the issuer, and those that
+/// mark the kind of a token.
+const SHARED_CLAIMS: [&str; 5] = ["iss", "token_use", "token_type", "typ", "tty"];
 
 pub(super) fn read(reader: &mut Reader<'_>) -> (Option<TokenRules>, Option<KeySource>) {
     let algorithm = algorithm(reader);
@@ -96,7 +97,11 @@ fn claim_name(reader: &mut Reader<'_>, variable: &str) -> Option<ClaimName> {
 /// Reads the accepted audiences. `None` if the audience is not checked, or after a problem.
 fn audience(reader: &mut Reader<'_>, required: &[RequiredClaim]) -> Option<AudienceRule> {
     if reader.get("JWT_AUDIENCE_CLAIM") == Some(NONE) {
-        let tells_apis_apart = |it: &RequiredClaim| !KIND_CLAIMS.contains(&it.claim.as_str());
+        let tells_apis_apart = |it: &RequiredClaim| {
+            let name = it.claim.as_str();
+            // As a JSON Pointer, it is the same claim.
+            !SHARED_CLAIMS.contains(&name.strip_prefix('/').unwrap_or(name))
+        };
         if !required.iter().any(tells_apis_apart) {
             reader.problem(
                 "JWT_AUDIENCE_CLAIM is \"none\", which accepts the tokens of every other API of the \

@@ -1,6 +1,8 @@
 //! The DynamoDB adapter. Only this module knows the SDK, attribute names and expressions.
 
 mod authorize;
+mod check;
+mod defects;
 mod describe;
 mod due_list;
 mod error;

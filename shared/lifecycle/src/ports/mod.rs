@@ -4,6 +4,7 @@
 //! function is not allowed to do. [`Table`](crate::Table) implements all of them. There is one
 //! module per consumer; everything is re-exported here.
 
+mod check;
 mod cleanup;
 mod error;
 mod reports;
@@ -16,6 +17,7 @@ use std::num::NonZeroU32;
 
 use session_domain::{ConditionalWrite, MalformedRecord, Record};
 
+pub use self::check::{CheckTable, Severity, TableCheck, TableDefect};
 pub use self::cleanup::{
     DuePage, MalformedPage, PageToken, ReadDueList, ReadRecords, ScanPage, ScanTable,
     StoreAdoptionCheckpoint,

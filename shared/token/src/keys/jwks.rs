@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::key::kind;
-use super::{KeySet, VerifyingKey};
+use super::{KeySet, MAX_TRIED_KEYS, VerifyingKey};
 use crate::json::read_object;
 use crate::token::{Kid, parse_algorithm};
 
@@ -50,10 +50,13 @@ pub struct JwkSet {
 pub struct UnusedKeys {
     skipped: Vec<(Option<String>, &'static str)>,
     rejected: Vec<(Option<String>, &'static str)>,
+    /// Number of keys that fit a token without `kid`, if that is more than [`MAX_TRIED_KEYS`].
+    too_many: Option<usize>,
 }
 
 impl UnusedKeys {
-    /// Logs the keys: those for another purpose, and those that must not be used.
+    /// Logs the keys: those for another purpose, those that must not be used, and whether there are too many
+    /// for a token without `kid`.
     pub fn log(&self) {
         if !self.skipped.is_empty() {
             let (count, keys) = (self.skipped.len(), list(&self.skipped));
@@ -62,6 +65,13 @@ impl UnusedKeys {
         if !self.rejected.is_empty() {
             let (count, keys) = (self.rejected.len(), list(&self.rejected));
             tracing::warn!(count, keys, "keys of the JWK Set are rejected");
+        }
+        if let Some(count) = self.too_many {
+            tracing::warn!(
+                count,
+                tried = MAX_TRIED_KEYS,
+                "the JWK Set has more keys than a token without kid is verified with"
+            );
         }
     }
 }
@@ -116,6 +126,7 @@ pub fn read_jwks(document: &[u8], algorithm: Algorithm) -> Result<JwkSet, Invali
             named.push((kid, key));
         }
     }
+    unused.too_many = Some(named.len()).filter(|count| *count > MAX_TRIED_KEYS);
     Ok(JwkSet {
         keys: KeySet::Named(named),
         unused,

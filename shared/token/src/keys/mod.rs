@@ -17,13 +17,17 @@ pub use key::{UnsuitableKey, VerifyingKey};
 
 use session_domain::Timestamp;
 
+/// Maximum number of keys that a token is verified with. Each key costs a verification, also for a forged token,
+/// and issuers publish two or three keys.
+pub const MAX_TRIED_KEYS: usize = 20;
+
 /// The keys that may have signed a token.
 #[derive(Debug)]
 pub enum KeySet {
     /// Any of these keys may have signed, whatever `kid` the token has.
     Any(Vec<VerifyingKey>),
     /// Only a key with the token's `kid` may have signed, or one without `kid`. If the token has no `kid`,
-    /// any key may have signed.
+    /// any key may have signed. Of these keys, [`MAX_TRIED_KEYS`] are tried.
     Named(Vec<(Option<String>, VerifyingKey)>),
     /// Any of these keys may have signed, or one that could not be fetched.
     Incomplete {
@@ -35,17 +39,19 @@ pub enum KeySet {
 }
 
 impl KeySet {
-    /// The keys that may have signed a token with this `kid`.
+    /// The keys to verify a token with this `kid` with: the one with this `kid` first, at most
+    /// [`MAX_TRIED_KEYS`].
     pub fn of(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
         let (any, named) = match self {
             Self::Any(keys) | Self::Incomplete { keys, .. } => (&keys[..], &[][..]),
             Self::Named(keys) => (&[][..], &keys[..]),
         };
-        let named = named.iter().filter(move |(name, _)| match (kid, name) {
-            (Some(kid), Some(name)) => name == kid,
-            (None, _) | (_, None) => true,
-        });
-        any.iter().chain(named.map(|(_, key)| key))
+        let has_kid = move |name: &Option<String>| kid.is_some() && name.as_deref() == kid;
+        let may_have_signed = move |name: &Option<String>| kid.is_none() || name.is_none();
+        let first = named.iter().filter(move |(name, _)| has_kid(name));
+        let others = named.iter().filter(move |(name, _)| may_have_signed(name));
+        let named = first.chain(others).map(|(_, key)| key);
+        any.iter().chain(named).take(MAX_TRIED_KEYS)
     }
 
     /// Whether the set contains no key.

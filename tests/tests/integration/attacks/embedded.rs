@@ -57,7 +57,7 @@ async fn ignores_keys_embedded_in_or_referenced_by_token() {
 }
 
 /// Key IDs that some systems interpret: a file, a row, a command, an address.
-const KIDS: [&str; 21] = [
+pub(super) const KIDS: [&str; 21] = [
     "../../../../../../dev/null",
     "/dev/null",
     "/proc/sys/kernel/randomize_va_space",

@@ -115,29 +115,32 @@ async fn rejects_duplicate_names_in_header() {
     target.allows(&token).await;
 }
 
+/// Values of `crit`.
+pub(super) const CRITICAL: [&str; 15] = [
+    r#"["exp"]"#,
+    r#"["b64"]"#,
+    r#"["alg"]"#,
+    r#"["crit"]"#,
+    r#"["x"]"#,
+    r#"[""]"#,
+    r#"["exp","exp"]"#,
+    "[]",
+    "[null]",
+    "{}",
+    r#""exp""#,
+    r#""""#,
+    "null",
+    "false",
+    "0",
+];
+
 /// RFC 7515 §4.1.11: no critical extension is supported. An empty list, or a value that is not a
 /// list, is invalid.
 #[tokio::test]
 async fn rejects_critical_extensions_in_any_form() {
     let signer = Signer::of(Algorithm::HS256);
     let target = signer.target().await;
-    for crit in [
-        r#"["exp"]"#,
-        r#"["b64"]"#,
-        r#"["alg"]"#,
-        r#"["crit"]"#,
-        r#"["x"]"#,
-        r#"[""]"#,
-        r#"["exp","exp"]"#,
-        "[]",
-        "[null]",
-        "{}",
-        r#""exp""#,
-        r#""""#,
-        "null",
-        "false",
-        "0",
-    ] {
+    for crit in CRITICAL {
         for header in [
             format!(r#"{{"alg":"HS256","crit":{crit}}}"#),
             format!(r#"{{"alg":"HS256","crit":{crit},"exp":1,"x":1,"b64":true}}"#),

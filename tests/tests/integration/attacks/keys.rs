@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use session_cleanup_tests::log::LogGuard;
 use session_cleanup_tests::token_factory::{Signer, decoded, encoded, good_claims};
 use session_token::InvalidToken;
-use session_token::keys::{InvalidJwks, VerifyingKey, read_jwks};
+use session_token::keys::{InvalidJwks, MAX_TRIED_KEYS, VerifyingKey, read_jwks};
 
 use super::target_of_set;
 
@@ -283,6 +283,49 @@ async fn rejects_different_keys_for_same_purpose_that_share_kid() {
     target.allows(&token).await;
 }
 
+/// A forged token without `kid` must not cost a verification for each of hundreds of keys.
+#[tokio::test]
+async fn tries_at_most_20_keys_for_one_token() {
+    let algorithm = Algorithm::RS256;
+    let issuer = Signer::of(algorithm);
+    let mut rng = StdRng::seed_from_u64(13);
+    let unnamed: Vec<_> = (0..100).map(|_| random_rsa_key(&mut rng)).collect();
+    let name = |(kid, jwk)| with(jwk, json!({ "kid": format!("key {kid}") }));
+    let named: Vec<_> = unnamed.iter().enumerate().map(name).collect();
+    let of_issuer = with(&issuer.jwk(), json!({ "kid": "k" }));
+    let without_kid = issuer.good_token();
+    let header = json!({ "alg": algorithm, "kid": "k" }).to_string();
+    let with_kid = issuer.sign(header, good_claims().to_string());
+    for others in [&named, &unnamed] {
+        for (place, is_tried) in [(0, true), (19, true), (20, false), (100, false)] {
+            let mut keys = others.clone();
+            keys.insert(place, of_issuer.clone());
+            let set = json!({ "keys": keys });
+            let read = read_jwks(set.to_string().as_bytes(), algorithm).unwrap();
+            assert_eq!(read.keys.of(None).count(), MAX_TRIED_KEYS);
+            let log = LogGuard::start();
+            read.unused.log();
+            let lines = log.about("more keys than a token without kid is verified with");
+            assert_eq!(lines[0]["count"], 101, "{lines:?}");
+            assert_eq!(lines[0]["tried"], MAX_TRIED_KEYS, "{lines:?}");
+            let (target, _server) = target_of_set(algorithm, &set).await;
+            if is_tried {
+                target.allows(&without_kid).await;
+            } else {
+                target.rejects(&without_kid, InvalidToken::Signature).await;
+            }
+            // A `kid` names its key at any place, also next to many without `kid`.
+            target.allows(&with_kid).await;
+            assert!(read.keys.of(Some("k")).count() <= MAX_TRIED_KEYS);
+        }
+    }
+    let set = json!({ "keys": named[..MAX_TRIED_KEYS] }).to_string();
+    let read = read_jwks(set.as_bytes(), algorithm).unwrap();
+    let log = LogGuard::start();
+    read.unused.log();
+    assert!(log.about("more keys").is_empty(), "all keys are tried");
+}
+
 /// RFC 7517 §4.5 allows it for keys that are equivalent or have another type.
 #[tokio::test]
 async fn accepts_key_that_shares_kid_with_key_for_other_purpose() {
@@ -460,17 +503,21 @@ async fn rejects_rsa_key_of_weak_generator() {
     }
 }
 
+/// A key of 2,048 bits. Its private key is unknown.
+fn random_rsa_key(rng: &mut StdRng) -> Value {
+    let mut n: [u8; 256] = rng.random();
+    (n[0], n[255]) = (n[0] | 0x80, n[255] | 1);
+    let jwk = Signer::of(Algorithm::RS256).jwk();
+    with(&jwk, json!({ "n": encoded(n) }))
+}
+
 /// One of 2^28 other moduli looks like a weak one.
 #[test]
 fn accepts_rsa_moduli_of_other_generators() {
     let jwk = Signer::of(Algorithm::RS256).jwk();
     let mut rng = StdRng::seed_from_u64(12);
     let keys: Vec<_> = (0..500)
-        .map(|kid| {
-            let mut n: [u8; 256] = rng.random();
-            (n[0], n[255]) = (n[0] | 0x80, n[255] | 1);
-            with(&jwk, json!({ "n": encoded(n), "kid": kid.to_string() }))
-        })
+        .map(|kid| with(&random_rsa_key(&mut rng), json!({ "kid": kid.to_string() })))
         .collect();
     let set = json!({ "keys": keys }).to_string();
     let read = read_jwks(set.as_bytes(), Algorithm::RS256).unwrap().keys;

@@ -25,10 +25,9 @@ fn claims(members: Value) -> String {
 
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-#[tokio::test]
-async fn denies_tokens_whose_claims_name_other_kind() {
-    let (signer, target) = target().await;
-    for other in [
+/// Claims by which issuers mark other tokens than access tokens.
+pub(super) fn other_kinds() -> [Value; 9] {
+    [
         // Keycloak.
         json!({ "typ": "ID", "azp": "web", "at_hash": "x", "acr": "1" }),
         json!({ "typ": "Refresh", "azp": "web" }),
@@ -42,7 +41,13 @@ async fn denies_tokens_whose_claims_name_other_kind() {
         // Logout tokens and other security events (RFC 8417).
         json!({ "events": { LOGOUT_EVENT: {} } }),
         json!({ "events": {} }),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn denies_tokens_whose_claims_name_other_kind() {
+    let (signer, target) = target().await;
+    for other in other_kinds() {
         let token = signer.sign(signer.header(), claims(other));
         target.rejects(&token, InvalidToken::OtherKind).await;
     }
@@ -59,6 +64,15 @@ async fn denies_tokens_whose_claims_name_other_kind() {
     }
 }
 
+pub(super) const OTHER_TYPES: [&str; 6] = [
+    "logout+jwt",
+    "Logout+JWT",
+    "application/logout+jwt",
+    " secevent+jwt ",
+    "APPLICATION/SECEVENT+JWT",
+    "dpop+jwt",
+];
+
 #[tokio::test]
 async fn denies_header_types_of_other_kinds() {
     let (signer, target) = target().await;
@@ -66,14 +80,7 @@ async fn denies_header_types_of_other_kinds() {
         let header = json!({ "alg": "HS256", "typ": typ }).to_string();
         signer.sign(header, good_claims().to_string())
     };
-    for other in [
-        "logout+jwt",
-        "Logout+JWT",
-        "application/logout+jwt",
-        " secevent+jwt ",
-        "APPLICATION/SECEVENT+JWT",
-        "dpop+jwt",
-    ] {
+    for other in OTHER_TYPES {
         target
             .rejects(&sign(json!(other)), InvalidToken::Type)
             .await;

@@ -11,6 +11,7 @@ mod form;
 mod header;
 mod keys;
 mod kinds;
+mod mappings;
 mod rsa;
 
 use jsonwebtoken::Algorithm;

@@ -86,11 +86,12 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use futures_util::future::join_all;
+    use jsonwebtoken::Algorithm;
     use session_domain::error_chain;
     use tokio::time::{Instant, sleep};
 
     use super::*;
-    use crate::keys::{Fetch, Fetched};
+    use crate::keys::{Fetch, Fetched, VerifyingKey};
 
     const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -101,6 +102,38 @@ mod tests {
     struct Source {
         fetches: AtomicUsize,
         is_back: AtomicBool,
+    }
+
+    /// A source whose keys are fresh for one second. Each fetch takes `takes`.
+    #[derive(Debug)]
+    struct ShortLived {
+        source: Arc<Source>,
+        takes: Duration,
+    }
+
+    impl FetchKeys for ShortLived {
+        fn fetch(
+            &self,
+            _: Timestamp,
+            _: Duration,
+        ) -> Pin<Box<dyn Future<Output = Fetch> + Send + '_>> {
+            Box::pin(async move {
+                self.source.fetches.fetch_add(1, Ordering::SeqCst);
+                sleep(self.takes).await;
+                let keys = KeySet::Named(vec![(Some("k".to_owned()), key())]);
+                Fetch {
+                    outcome: Ok(Fetched {
+                        keys,
+                        ttl_seconds: 1,
+                    }),
+                    took: self.takes,
+                }
+            })
+        }
+    }
+
+    fn key() -> VerifyingKey {
+        VerifyingKey::from_secret(Algorithm::HS256, [7; 32]).unwrap()
     }
 
     /// A source that does not respond until it is back.
@@ -188,6 +221,43 @@ mod tests {
         assert!(answers.iter().all(Result::is_err));
         assert_eq!(timer.elapsed(), 2 * FETCH_TIMEOUT);
         assert_eq!(source.fetches.load(Ordering::SeqCst), 2);
+    }
+
+    /// `max-age=1`, a thousand concurrent requests a second, and fetches that take a moment or longer than the
+    /// keys are fresh. Half of the requests began in the second before.
+    #[tokio::test(start_paused = true)]
+    async fn short_lifetime_causes_one_fetch_a_second_at_most() {
+        for (kid, takes) in [
+            (Some("k"), Duration::from_millis(200)),
+            (Some("k"), Duration::from_millis(1_500)),
+            (Some("unknown"), Duration::from_millis(200)),
+            (None, Duration::ZERO),
+        ] {
+            let (source, timer) = (Arc::<Source>::default(), Instant::now());
+            let short = ShortLived {
+                source: Arc::clone(&source),
+                takes,
+            };
+            let keys = CachedKeys::load(Box::new(short), START, FETCH_TIMEOUT).await;
+            let keys = Arc::new(keys.unwrap());
+            let ask = |at: u64, keys: Arc<CachedKeys>| async move {
+                sleep(Duration::from_millis(at)).await;
+                let asked = Instant::now();
+                let late = i64::from(at % 2 == 1);
+                let set = keys.at(now(&timer).minus(late), kid).await.unwrap();
+                assert!(!set.is_empty());
+                asked.elapsed()
+            };
+            let fetches_before = source.fetches.load(Ordering::SeqCst);
+            let asked = (0..10_000).map(|at| tokio::spawn(ask(at, Arc::clone(&keys))));
+            let mut longest = Duration::ZERO;
+            for waited in join_all(asked).await {
+                longest = longest.max(waited.unwrap());
+            }
+            let fetches = source.fetches.load(Ordering::SeqCst) - fetches_before;
+            assert!((5..=11).contains(&fetches), "{kid:?} {takes:?}: {fetches}");
+            assert!(longest <= takes, "{kid:?} {takes:?}: {longest:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,10 @@ const REFETCH_COOLDOWN_SECONDS: i64 = 30;
 /// fetch.
 const FIRST_COOLDOWN_SECONDS: i64 = 2;
 
+/// How far a request may lag behind a concurrent one whose fetch is complete. A request that is further behind
+/// shows that the clock was set back.
+const MAX_LAG_SECONDS: i64 = 30;
+
 /// How long keys stay usable after their fetch, if all later fetches fail (`stale-if-error`,
 /// RFC 5861 §4).
 const MAX_STALE_SECONDS: i64 = 24 * 3_600;
@@ -44,8 +48,13 @@ struct FailedFetch {
 impl FailedFetch {
     fn is_cooling_down(&self, now: Timestamp) -> bool {
         // A clock that is set back does not extend the cool-down.
-        self.at <= now && now < self.retry_at
+        !is_set_back(now, self.at) && now < self.retry_at
     }
+}
+
+/// Whether the clock was set back since `then`.
+const fn is_set_back(now: Timestamp, then: Timestamp) -> bool {
+    now.since(then) < -MAX_LAG_SECONDS
 }
 
 #[derive(Debug)]
@@ -138,13 +147,13 @@ impl State {
         };
         // A clock that is set back does not extend the cool-down.
         let cooled_down =
-            |since: Timestamp| !(0..REFETCH_COOLDOWN_SECONDS).contains(&now.since(since));
+            |then: Timestamp| is_set_back(now, then) || now.since(then) >= REFETCH_COOLDOWN_SECONDS;
         if self.misses(kid, now) && self.last_kid_miss.is_none_or(cooled_down) {
             return true;
         }
         match cooling_down {
             Some(cooling_down) => !cooling_down,
-            None => cached.fresh_until <= now || now < cached.fetched_at,
+            None => cached.fresh_until <= now || is_set_back(now, cached.fetched_at),
         }
     }
 
