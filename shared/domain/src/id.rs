@@ -90,13 +90,13 @@ impl RefreshTokenHash {
     /// Hashes a refresh token.
     #[must_use]
     pub fn of(token: &str) -> Self {
-        use fmt::Write as _;
-        let mut hex = String::with_capacity(64);
-        for byte in Sha256::digest(token) {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Self(hex)
+        Self(hex(&Sha256::digest(token)))
+    }
+
+    /// Parses a stored hash.
+    #[must_use]
+    pub fn parse(stored: &str) -> Option<Self> {
+        is_hex_of_256_bits(stored).then(|| Self(stored.to_owned()))
     }
 
     /// The 64 hexadecimal digits.
@@ -104,6 +104,25 @@ impl RefreshTokenHash {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a text is 256 bits in lower-case hexadecimal.
+pub(super) fn is_hex_of_256_bits(text: &str) -> bool {
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it))
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod error;
 mod id;
 mod key;
 mod lifetime;
+mod refresh;
 mod report;
 mod retention;
 mod state;
@@ -54,6 +55,9 @@ pub use error::error_chain;
 pub use id::{InvalidId, RefreshTokenHash, SessionId, TokenId, UserId};
 pub use key::{ItemKey, Kind, RecordKey, UnknownKey};
 pub use lifetime::{NotOpened, Opening, SessionLifetime, Touch};
+pub use refresh::{
+    GracePeriod, InvalidGracePeriod, RefreshSalt, RefreshState, RefreshToken, RefreshUse, Rotation,
+};
 pub use report::{CleanupReport, Counts, Trigger};
 pub use retention::{NextAction, RetentionPolicy};
 pub use state::{Reason, RecordState, SessionState};
