@@ -6,12 +6,10 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use session_domain::{
-    InvalidId, RecordKey, RecordState, SessionId, SessionState, Shards, Timestamp, UserId,
-};
+use session_domain::{InvalidId, SessionId, Shards, Timestamp, UserId};
 use session_lifecycle::clock;
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::{FindRecord as _, NewSession, StoreError};
+use session_lifecycle::ports::{NewSession, ReadSessions as _, StoreError};
 use session_lifecycle::{CreateOutcome, Sessions, SessionsError};
 use uuid::Uuid;
 
@@ -148,15 +146,9 @@ impl TokenDesk {
         if self.sessions.create(new, now).await? == CreateOutcome::Created {
             return Ok(None);
         }
-        let key = RecordKey::session(user, session);
-        let found = self.table.find(&key).await?;
-        Ok(match found.map(|stored| stored.state) {
-            Some(RecordState::Session(SessionState::Active { expires_at })) if expires_at > now => {
-                None
-            }
-            Some(RecordState::Session(SessionState::Active { .. })) => {
-                Some("has expired".to_owned())
-            }
+        Ok(match self.table.session(user, session).await? {
+            Some(found) if found.is_live_at(now) => None,
+            Some(found) if found.is_active => Some("has expired".to_owned()),
             Some(_) => Some("is inactive".to_owned()),
             None => Some("has just been deleted".to_owned()),
         })

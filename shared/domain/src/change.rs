@@ -2,7 +2,7 @@
 
 use super::{
     Action, DueEntry, DueKey, DueList, ItemKey, Kind, NextAction, Reason, RecordKey, RecordState,
-    RetentionPolicy, SessionState, Shard, Shards, Timestamp, Touch,
+    Replacement, RetentionPolicy, SessionState, Shard, Shards, Timestamp, Touch,
 };
 
 /// A record as it is stored, with the attributes for the due index and native TTL.
@@ -76,6 +76,9 @@ pub enum WriteOp {
     /// Records the use of a live session, and changes its expiry time, unless another request has
     /// just done so. The condition fails if the new expiry time is later than the session's absolute end.
     Touch(Touch),
+    /// Replaces a refresh token of a live session, and changes its expiry time. The condition fails if the
+    /// token was replaced meanwhile.
+    ReplaceRefreshToken(Box<Replacement>),
     /// Deletes an inactive session or a token.
     Delete {
         /// Kind of the record.
@@ -231,6 +234,7 @@ impl ConditionalWrite {
             }
             WriteOp::Extend { .. }
             | WriteOp::Touch(_)
+            | WriteOp::ReplaceRefreshToken(_)
             | WriteOp::Delete { .. }
             | WriteOp::MoveMalformed { .. } => false,
         }

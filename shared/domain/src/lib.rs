@@ -43,6 +43,7 @@ mod lifetime;
 mod refresh;
 mod report;
 mod retention;
+mod session;
 mod state;
 mod statistics;
 mod time;
@@ -56,10 +57,12 @@ pub use id::{InvalidId, RefreshTokenHash, SessionId, TokenId, UserId};
 pub use key::{ItemKey, Kind, RecordKey, UnknownKey};
 pub use lifetime::{NotOpened, Opening, SessionLifetime, Touch};
 pub use refresh::{
-    GracePeriod, InvalidGracePeriod, RefreshSalt, RefreshState, RefreshToken, RefreshUse, Rotation,
+    GracePeriod, InvalidGracePeriod, RefreshSalt, RefreshState, RefreshToken, RefreshUse,
+    Replacement, Rotation, UsedToken,
 };
 pub use report::{CleanupReport, Counts, Trigger};
 pub use retention::{NextAction, RetentionPolicy};
+pub use session::Session;
 pub use state::{Reason, RecordState, SessionState};
 pub use statistics::{Counted, Statistics};
 pub use time::{Days, Hours, InvalidTimestamp, Minutes, Timestamp};

@@ -102,6 +102,37 @@ pub struct Rotation {
     pub salt: Option<RefreshSalt>,
 }
 
+/// The replacement of a used refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// Which token was used.
+    pub used: UsedToken,
+    /// The hash of the used token.
+    pub used_hash: RefreshTokenHash,
+    /// The hash of the token that replaces it.
+    pub new_hash: RefreshTokenHash,
+    /// What the new token is derived with.
+    pub salt: RefreshSalt,
+    /// The time of the use. The session must be live at this time.
+    pub at: Timestamp,
+    /// The new `expires_at`.
+    pub expires_at: Timestamp,
+    /// The new `ttl`.
+    pub ttl: Timestamp,
+    /// The new `due_at`. `None` leaves `due_at` unchanged: see [`Touch::due_at`](super::Touch::due_at).
+    pub due_at: Option<Timestamp>,
+}
+
+/// The token that is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsedToken {
+    /// The current one. It becomes the previous one.
+    Current,
+    /// The previous one, if the last rotation has no salt. It stays the previous one, and its grace period
+    /// is not extended.
+    Previous,
+}
+
 /// What the use of a refresh token means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefreshUse {
@@ -151,13 +182,10 @@ pub struct GracePeriod(u16);
 #[error("the grace period must be 0 to 300 seconds")]
 pub struct InvalidGracePeriod;
 
-impl Default for GracePeriod {
-    fn default() -> Self {
-        Self(30)
-    }
-}
-
 impl GracePeriod {
+    /// 30 seconds.
+    pub const DEFAULT: Self = Self(30);
+
     /// A period of 0 to 300 seconds.
     ///
     /// # Errors
@@ -194,7 +222,7 @@ mod tests {
                 salt: Some(salt.clone()),
             }),
         };
-        let grace = GracePeriod::default();
+        let grace = GracePeriod::DEFAULT;
         for (token, later, expected) in [
             (&second, 0, RefreshUse::Current),
             (&second, 9_999, RefreshUse::Current),
@@ -237,7 +265,6 @@ mod tests {
 
     #[test]
     fn grace_period_is_up_to_300_seconds() {
-        assert_eq!(GracePeriod::default(), GracePeriod(30));
         assert!(GracePeriod::from_seconds(300).is_ok());
         assert_eq!(GracePeriod::from_seconds(301), Err(InvalidGracePeriod));
     }

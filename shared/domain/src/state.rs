@@ -51,6 +51,8 @@ pub enum Reason {
     Logout,
     /// Someone other than the user revoked the session.
     Revoked,
+    /// A refresh token was used again after its grace period.
+    RefreshReused,
 }
 
 impl Reason {
@@ -62,6 +64,7 @@ impl Reason {
             Self::ExpiredByCleanup => "expired_by_cleanup",
             Self::Logout => "logout",
             Self::Revoked => "revoked",
+            Self::RefreshReused => "refresh_reused",
         }
     }
 
@@ -73,6 +76,7 @@ impl Reason {
             Self::ExpiredByCleanup,
             Self::Logout,
             Self::Revoked,
+            Self::RefreshReused,
         ]
         .into_iter()
         .find(|it| it.as_str() == name)

@@ -52,7 +52,7 @@ pub use dynamodb::migrate;
 pub use ports::{NewSession, StoreError, StoreErrorKind};
 pub use session_domain;
 pub use session_domain::{
-    Days, InvalidId, InvalidShard, MalformedRecord, Reason, SessionId, Shards, Timestamp, TokenId,
-    UserId,
+    Days, GracePeriod, InvalidGracePeriod, InvalidId, InvalidShard, MalformedRecord, Reason,
+    RefreshToken, Session, SessionId, Shards, Timestamp, TokenId, UserId,
 };
-pub use sessions::{CreateOutcome, Sessions, SessionsError, UpdateOutcome};
+pub use sessions::{CreateOutcome, RefreshOutcome, Sessions, SessionsError, UpdateOutcome};

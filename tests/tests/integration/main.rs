@@ -32,6 +32,7 @@ mod mutation;
 mod opening;
 mod properties;
 mod races;
+mod refresh;
 mod sessions;
 mod stored_secrets;
 mod stress;

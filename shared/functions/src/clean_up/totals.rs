@@ -66,15 +66,14 @@ impl RunTotals {
                 Kind::RefreshToken => &mut counts.refresh_tokens_deleted,
                 Kind::BlacklistedToken => &mut counts.blacklisted_tokens_deleted,
             },
-            (
-                WriteOp::Reindex { .. } | WriteOp::Extend { .. } | WriteOp::Touch(_),
-                WriteReason::Adoption,
-            ) => &mut counts.adopted,
-            (WriteOp::Reindex { .. } | WriteOp::Extend { .. } | WriteOp::Touch(_), _) => {
-                &mut counts.reindexed
-            }
+            (WriteOp::Reindex { .. }, WriteReason::Adoption) => &mut counts.adopted,
+            (WriteOp::Reindex { .. }, _) => &mut counts.reindexed,
             // The record was counted when it was found.
             (WriteOp::MoveMalformed { .. }, _) => return,
+            // No run writes these.
+            (WriteOp::Extend { .. } | WriteOp::Touch(_) | WriteOp::ReplaceRefreshToken(_), _) => {
+                return;
+            }
         };
         *count += 1;
     }

@@ -25,6 +25,10 @@ pub(super) const DEACTIVATION_REASON: &str = "deactivation_reason";
 pub(super) const CREATED_AT: &str = "created_at";
 pub(super) const LAST_USED_AT: &str = "last_used_at";
 pub(super) const MAX_EXPIRES_AT: &str = "max_expires_at";
+pub(super) const REFRESH_HASH: &str = "refresh_hash";
+pub(super) const REFRESH_PREVIOUS_HASH: &str = "refresh_previous_hash";
+pub(super) const REFRESH_ROTATED_AT: &str = "refresh_rotated_at";
+pub(super) const REFRESH_SALT: &str = "refresh_salt";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())

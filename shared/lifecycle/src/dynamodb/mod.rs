@@ -14,6 +14,7 @@ mod records;
 mod report_item;
 mod reports;
 mod scan;
+mod sessions;
 mod statement;
 mod write;
 

@@ -1,17 +1,15 @@
-//! Creating records and reading single ones.
+//! Creating records.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Table;
 use super::item::{
-    CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, MAX_EXPIRES_AT, PK, due_attributes, key_item,
-    read_record, text, time,
+    CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, MAX_EXPIRES_AT, PK, REFRESH_HASH, due_attributes,
+    key_item, text, time,
 };
-use crate::ports::{CreateRecords, FindRecord, NewRecord, StoreError};
-use session_domain::{DueEntry, Record, RecordKey};
-
-const FINDING: &str = "finding a record";
+use crate::ports::{CreateRecords, NewRecord, StoreError};
+use session_domain::DueEntry;
 
 impl CreateRecords for Table {
     async fn create(&self, record: &NewRecord, due: &DueEntry) -> Result<bool, StoreError> {
@@ -49,25 +47,6 @@ impl Table {
     }
 }
 
-impl FindRecord for Table {
-    async fn find(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        let response = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .set_key(Some(key_item(key.item())))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_call(FINDING, error))?;
-        response
-            .item
-            .map(|item| read_record(item, self.shards))
-            .transpose()
-            .map_err(|malformed| StoreError::malformed(FINDING, malformed))
-    }
-}
-
 /// Attributes of a record, without the key and the index attributes.
 fn attributes(record: &NewRecord) -> Vec<(&'static str, AttributeValue)> {
     match record {
@@ -78,12 +57,13 @@ fn attributes(record: &NewRecord) -> Vec<(&'static str, AttributeValue)> {
                 ("client_id", &new.client_id),
             ];
             let texts = texts.map(|(name, value)| (name, value.as_ref().map(text)));
+            let hash = new.refresh_hash.as_ref().map(|hash| text(hash.as_str()));
             let times = [
                 ("auth_time", new.auth_time),
                 (MAX_EXPIRES_AT, new.max_expires_at),
             ];
             let times = times.map(|(name, value)| (name, value.map(time)));
-            let optional = texts.into_iter().chain(times);
+            let optional = texts.into_iter().chain(times).chain([(REFRESH_HASH, hash)]);
             let optional = optional.filter_map(|(name, value)| Some((name, value?)));
             [
                 ("user_id", text(new.user.as_str())),

@@ -11,10 +11,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
 
 use super::item::{
     DEACTIVATED_AT, DEACTIVATION_REASON, DUE_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, LAST_USED_AT,
-    MAX_EXPIRES_AT, PK, SK, TTL, due_attributes, text, time,
+    MAX_EXPIRES_AT, PK, REFRESH_HASH, REFRESH_PREVIOUS_HASH, REFRESH_ROTATED_AT, REFRESH_SALT, SK,
+    TTL, due_attributes, text, time,
 };
 use session_domain::{
-    ConditionalWrite, DueKey, Kind, RecordState, SessionState, Timestamp, Touch, WriteOp,
+    ConditionalWrite, DueKey, Kind, RecordState, Replacement, SessionState, Timestamp, Touch,
+    UsedToken, WriteOp,
 };
 
 /// Builder of a statement. Each method adds text and the parameters that belong to it.
@@ -77,6 +79,30 @@ impl Statement {
             time(touch.at.minus(touch.window_seconds)),
             time(touch.at.plus(touch.window_seconds)),
         ]);
+    }
+
+    fn replace_refresh_token(&mut self, change: &ConditionalWrite, replacement: &Replacement) {
+        let used = text(replacement.used_hash.as_str());
+        self.set(REFRESH_HASH, text(replacement.new_hash.as_str()));
+        self.set(REFRESH_SALT, text(replacement.salt.as_str()));
+        if replacement.used == UsedToken::Current {
+            self.set(REFRESH_PREVIOUS_HASH, used.clone());
+            self.set(REFRESH_ROTATED_AT, time(replacement.at));
+        }
+        self.set(EXPIRES_AT, time(replacement.expires_at));
+        self.set(TTL, time(replacement.ttl));
+        if let Some(due_at) = replacement.due_at {
+            self.set(DUE_AT, time(due_at));
+        }
+        self.where_key(change);
+        self.require_live(replacement.at, replacement.expires_at);
+        match replacement.used {
+            UsedToken::Current => self.require(REFRESH_HASH, "=", used),
+            UsedToken::Previous => {
+                self.require(REFRESH_PREVIOUS_HASH, "=", used);
+                self.write(format_args!(" AND \"{REFRESH_SALT}\" IS MISSING"));
+            }
+        }
     }
 
     fn require_state(&mut self, state: &RecordState) {
@@ -186,6 +212,10 @@ pub(super) fn statement(
             built.where_key(change);
             built.require_live(touch.at, touch.expires_at);
             built.require_not_just_touched(touch);
+        }
+        WriteOp::ReplaceRefreshToken(replacement) => {
+            built.text = format!("UPDATE \"{table}\"");
+            built.replace_refresh_token(change, replacement);
         }
         WriteOp::Reindex {
             observed,

@@ -24,7 +24,7 @@ pub use self::cleanup::{
 };
 pub use self::error::{BoxError, StoreError, StoreErrorKind};
 pub use self::reports::{ReadReports, ReportCursor, ReportFilter, ReportPage, StoreReport};
-pub use self::sessions::{CreateRecords, FindRecord, NewRecord, NewSession, SessionStore};
+pub use self::sessions::{CreateRecords, NewRecord, NewSession, ReadSessions, SessionStore};
 pub use self::statistics::{CountRecords, DescribeTable, DueRange, TableDescription};
 pub use self::validation::{LookUpSession, SessionLookup, WithoutRetries};
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use session_domain::{
-    DueEntry, Record, RecordKey, RefreshTokenHash, SessionId, Timestamp, TokenId, UserId,
+    DueEntry, RecordKey, RefreshTokenHash, Session, SessionId, Timestamp, TokenId, UserId,
 };
 
 use super::{ApplyWrites, StoreError};
@@ -37,6 +37,8 @@ pub struct NewSession {
     pub client_id: Option<String>,
     /// Time of the authentication, if it is recorded. A refresh does not change it.
     pub auth_time: Option<Timestamp>,
+    /// The hash of the session's refresh token, if the record has it.
+    pub refresh_hash: Option<RefreshTokenHash>,
     /// The session's absolute end, if it has one. No refresh and no request moves the expiry time past it.
     pub max_expires_at: Option<Timestamp>,
 }
@@ -53,6 +55,7 @@ impl NewSession {
             user_agent: None,
             client_id: None,
             auth_time: None,
+            refresh_hash: None,
             max_expires_at: None,
         }
     }
@@ -82,6 +85,13 @@ impl NewSession {
     #[must_use]
     pub const fn auth_time(mut self, auth_time: Timestamp) -> Self {
         self.auth_time = Some(auth_time);
+        self
+    }
+
+    /// Stores the hash of the session's refresh token. [`Sessions::login`](crate::Sessions::login) does it.
+    #[must_use]
+    pub fn refresh_hash(mut self, hash: RefreshTokenHash) -> Self {
+        self.refresh_hash = Some(hash);
         self
     }
 
@@ -149,18 +159,25 @@ pub trait CreateRecords {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
-/// Reads single records.
-pub trait FindRecord {
-    /// Reads a record consistently.
-    fn find(
+/// Reads sessions with all their attributes.
+pub trait ReadSessions {
+    /// Reads a session consistently.
+    fn session(
         &self,
-        key: &RecordKey,
-    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+        user: &UserId,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<Option<Session>, StoreError>> + Send;
+
+    /// Reads all sessions of a user consistently, in the order of their IDs.
+    fn sessions_of(
+        &self,
+        user: &UserId,
+    ) -> impl Future<Output = Result<Vec<Session>, StoreError>> + Send;
 }
 
 /// Everything that [`Sessions`](crate::Sessions) needs from a store.
 ///
 /// Every type that implements the three traits implements this one.
-pub trait SessionStore: CreateRecords + FindRecord + ApplyWrites + Sync {}
+pub trait SessionStore: CreateRecords + ReadSessions + ApplyWrites + Sync {}
 
-impl<T: CreateRecords + FindRecord + ApplyWrites + Sync> SessionStore for T {}
+impl<T: CreateRecords + ReadSessions + ApplyWrites + Sync> SessionStore for T {}

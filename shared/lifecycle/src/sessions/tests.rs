@@ -1,12 +1,13 @@
 //! [`Sessions`] with a store in memory.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
-use session_domain::{DueEntry, DueKey, DueList};
+use session_domain::{DueEntry, RefreshState, Rotation, Shards};
 
 use super::*;
-use crate::ports::{ApplyWrites, CreateRecords, FindRecord, Metered};
+use crate::ports::{ApplyWrites, CreateRecords, Metered, ReadSessions};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const HOUR: i64 = 3_600;
@@ -14,12 +15,18 @@ const HOUR: i64 = 3_600;
 /// A store in memory that fails on demand.
 #[derive(Default)]
 struct Memory {
-    records: Mutex<Vec<Record>>,
+    records: Mutex<Records>,
     error: Option<StoreErrorKind>,
 }
 
+#[derive(Default)]
+struct Records {
+    keys: HashSet<RecordKey>,
+    sessions: Vec<Session>,
+}
+
 impl Memory {
-    fn with<R>(&self, operate: impl FnOnce(&mut Vec<Record>) -> R) -> Result<R, StoreError> {
+    fn with<R>(&self, operate: impl FnOnce(&mut Records) -> R) -> Result<R, StoreError> {
         match self.error {
             Some(kind) => Err(StoreError::new(kind, "testing", "a cause")),
             None => Ok(operate(
@@ -32,34 +39,28 @@ impl Memory {
 impl CreateRecords for Memory {
     async fn create(&self, record: &NewRecord, due: &DueEntry) -> Result<bool, StoreError> {
         let key = record.key();
-        let state = match record {
-            NewRecord::Session { new, .. } => RecordState::Session(SessionState::Active {
-                expires_at: new.expires_at,
-            }),
-            NewRecord::RefreshToken { expires_at, .. }
-            | NewRecord::BlacklistedToken { expires_at, .. } => RecordState::Token {
-                expires_at: *expires_at,
-            },
-        };
-        let list = DueList {
-            action: due.action,
-            shard: Shards::default().assign(&key),
-        };
         self.with(|records| {
-            let is_new = records.iter().all(|it| it.key != key);
-            if is_new {
-                let max_expires_at = match record {
-                    NewRecord::Session { new, .. } => new.max_expires_at,
-                    NewRecord::RefreshToken { .. } | NewRecord::BlacklistedToken { .. } => None,
-                };
-                records.push(Record {
-                    key,
-                    state,
-                    max_expires_at,
-                    due_key: Some(DueKey::List(list)),
+            let is_new = records.keys.insert(key.clone());
+            if let (true, NewRecord::Session { new, created_at }) = (is_new, record) {
+                records.sessions.push(Session {
+                    user: new.user.clone(),
+                    id: new.session.clone(),
+                    is_active: true,
+                    created_at: Some(*created_at),
+                    expires_at: Some(new.expires_at),
+                    max_expires_at: new.max_expires_at,
+                    last_used_at: None,
+                    deactivated_at: None,
+                    deactivation_reason: None,
+                    ip_address: new.ip_address.clone(),
+                    user_agent: new.user_agent.clone(),
+                    client_id: new.client_id.clone(),
+                    refresh: new.refresh_hash.clone().map(|current| RefreshState {
+                        current,
+                        last: None,
+                    }),
+                    shard: Shards::default().assign(&key),
                     due_at: Some(due.at),
-                    ttl: Some(due.ttl),
-                    reason: None,
                 });
             }
             is_new
@@ -67,9 +68,21 @@ impl CreateRecords for Memory {
     }
 }
 
-impl FindRecord for Memory {
-    async fn find(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        self.with(|records| records.iter().find(|it| it.key == *key).cloned())
+impl ReadSessions for Memory {
+    async fn session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> Result<Option<Session>, StoreError> {
+        let sessions = self.sessions_of(user).await?;
+        Ok(sessions.into_iter().find(|it| it.id == *session))
+    }
+
+    async fn sessions_of(&self, user: &UserId) -> Result<Vec<Session>, StoreError> {
+        self.with(|records| {
+            let of_user = records.sessions.iter().filter(|it| it.user == *user);
+            of_user.cloned().collect()
+        })
     }
 }
 
@@ -82,26 +95,41 @@ impl ApplyWrites for Memory {
     ) -> Result<Metered<Vec<Outcome>>, StoreError> {
         let value = self.with(|records| {
             let apply = |change: &ConditionalWrite| {
-                let record = records.iter_mut().find(|it| *it.key.item() == change.key);
-                let Some(record) = record else {
+                let is_meant =
+                    |it: &&mut Session| *RecordKey::session(&it.user, &it.id).item() == change.key;
+                let found = records.sessions.iter_mut().find(is_meant);
+                let Some(session) = found.filter(|it| it.is_active) else {
                     return Outcome::ConditionFailed;
                 };
-                let RecordState::Session(SessionState::Active { expires_at }) = record.state else {
-                    return Outcome::ConditionFailed;
-                };
-                record.state = RecordState::Session(match change.op {
+                match &change.op {
                     WriteOp::Extend {
                         live_at,
-                        expires_at: later,
+                        expires_at,
                         ..
-                    } if expires_at > live_at => SessionState::Active { expires_at: later },
-                    WriteOp::Deactivate { at, .. } => SessionState::Inactive { deactivated_at: at },
+                    } if session.is_live_at(*live_at) => session.expires_at = Some(*expires_at),
+                    WriteOp::Deactivate { at, reason, .. } => {
+                        session.is_active = false;
+                        session.deactivated_at = Some(*at);
+                        session.deactivation_reason = Some(reason.as_str().to_owned());
+                    }
+                    WriteOp::ReplaceRefreshToken(new) if session.is_live_at(new.at) => {
+                        session.expires_at = Some(new.expires_at);
+                        session.refresh = Some(RefreshState {
+                            current: new.new_hash.clone(),
+                            last: Some(Rotation {
+                                used: new.used_hash.clone(),
+                                at: new.at,
+                                salt: Some(new.salt.clone()),
+                            }),
+                        });
+                    }
                     WriteOp::Extend { .. }
                     | WriteOp::Touch(_)
+                    | WriteOp::ReplaceRefreshToken(_)
                     | WriteOp::Delete { .. }
                     | WriteOp::Reindex { .. }
                     | WriteOp::MoveMalformed { .. } => return Outcome::ConditionFailed,
-                });
+                }
                 Outcome::Applied
             };
             changes.iter().map(apply).collect()
@@ -119,7 +147,7 @@ fn sessions(error: Option<StoreErrorKind>) -> Sessions<Memory> {
         error,
         ..Memory::default()
     };
-    Sessions::with_store(store, Shards::default(), Days(30))
+    Sessions::with_store(store, Days(30))
 }
 
 fn ann() -> Result<UserId, Box<dyn std::error::Error>> {
@@ -173,7 +201,7 @@ async fn rejects_expiry_in_milliseconds_as_wrong_argument() -> Result<(), Box<dy
         };
         assert_eq!(expires_at, milliseconds);
     }
-    assert_eq!(sessions.store.with(|records| records.len())?, 0);
+    assert_eq!(sessions.store.with(|records| records.keys.len())?, 0);
     Ok(())
 }
 

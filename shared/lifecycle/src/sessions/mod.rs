@@ -1,9 +1,13 @@
-//! The use case of an application: create, extend and deactivate sessions, store refresh tokens,
-//! and blacklist access tokens.
+//! The use case of an application: open, refresh, list and close sessions, and blacklist access tokens.
+
+mod refresh;
+mod revoke;
+
+pub use self::refresh::RefreshOutcome;
 
 use session_domain::{
-    ConditionalWrite, Days, Reason, Record, RecordKey, RecordState, RefreshTokenHash,
-    RetentionPolicy, SessionId, SessionState, Shards, Timestamp, TokenId, UserId, WriteOp,
+    ConditionalWrite, Days, GracePeriod, Reason, RecordKey, RecordState, RefreshTokenHash,
+    RetentionPolicy, Session, SessionId, SessionState, Timestamp, TokenId, UserId, WriteOp,
 };
 
 use crate::dynamodb::Table;
@@ -17,8 +21,8 @@ use crate::ports::{NewRecord, NewSession, Outcome, SessionStore, StoreError, Sto
 #[derive(Debug, Clone)]
 pub struct Sessions<T = Table> {
     store: T,
-    shards: Shards,
     policy: RetentionPolicy,
+    grace: GracePeriod,
 }
 
 /// Outcome of creating a record.
@@ -64,8 +68,7 @@ impl Sessions {
     /// value of the stack's `SESSION_RETENTION_DAYS`.
     #[must_use]
     pub const fn new(table: Table, retention: Days) -> Self {
-        let shards = table.shards();
-        Self::with_store(table, shards, retention)
+        Self::with_store(table, retention)
     }
 
     /// Creates a session that was converted from another table, unless it already exists. The stored
@@ -80,7 +83,7 @@ impl Sessions {
         &self,
         session: &crate::migrate::ConvertedSession,
     ) -> Result<CreateOutcome, SessionsError> {
-        let item = session.item(self.policy.retention, self.shards);
+        let item = session.item(self.policy.retention, self.store.shards());
         Ok(if self.store.put_new(item).await? {
             CreateOutcome::Created
         } else {
@@ -90,14 +93,20 @@ impl Sessions {
 }
 
 impl<T> Sessions<T> {
-    /// The sessions in a store other than a DynamoDB table, for example in a test. `shards` is the
-    /// number of shards of the store's due lists.
+    /// How long a used refresh token may be used again. The default is 30 seconds.
     #[must_use]
-    pub const fn with_store(store: T, shards: Shards, retention: Days) -> Self {
+    pub const fn grace_period(mut self, grace: GracePeriod) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The sessions in a store other than a DynamoDB table, for example in a test.
+    #[must_use]
+    pub const fn with_store(store: T, retention: Days) -> Self {
         Self {
             store,
-            shards,
             policy: RetentionPolicy::without_grace(retention),
+            grace: GracePeriod::DEFAULT,
         }
     }
 }
@@ -204,7 +213,7 @@ impl<T: SessionStore> Sessions<T> {
             WriteOp::Extend {
                 live_at: now,
                 expires_at,
-                shard: found.shard(self.shards),
+                shard: found.shard,
                 due: self.policy.due_entry(&state),
             }
         })
@@ -232,7 +241,7 @@ impl<T: SessionStore> Sessions<T> {
             expired_by: None,
             at: now,
             reason,
-            shard: found.shard(self.shards),
+            shard: found.shard,
             due,
         })
         .await
@@ -244,33 +253,37 @@ impl<T: SessionStore> Sessions<T> {
         &self,
         user: &UserId,
         session: &SessionId,
-        op: impl Fn(&Record) -> WriteOp,
+        op: impl Fn(&Session) -> WriteOp,
     ) -> Result<UpdateOutcome, SessionsError> {
-        let key = RecordKey::session(user, session);
-        let Some(found) = self.store.find(&key).await? else {
+        let Some(found) = self.store.session(user, session).await? else {
             return Ok(UpdateOutcome::NotFound);
         };
-        let change = ConditionalWrite {
-            key: key.item().clone(),
-            op: op(&found),
-        };
-        let outcomes = self.store.apply(&[change]).await?.value;
-        match outcomes.into_iter().next() {
-            Some(Outcome::Applied) => Ok(UpdateOutcome::Updated),
+        let key = RecordKey::session(user, session);
+        match self.write(key, op(&found)).await? {
+            Outcome::Applied => Ok(UpdateOutcome::Updated),
             // The session has ended, or was deleted after it was read.
-            Some(Outcome::ConditionFailed) => Ok(match self.store.find(&key).await? {
+            Outcome::ConditionFailed => Ok(match self.store.session(user, session).await? {
                 Some(_) => UpdateOutcome::Ended,
                 None => UpdateOutcome::NotFound,
             }),
-            Some(Outcome::Failed(error)) => Err(error.into()),
-            Some(Outcome::Gone) => Ok(UpdateOutcome::NotFound),
-            None => Err(StoreError::new(
-                StoreErrorKind::Unavailable,
-                "writing",
-                "the response has no outcome",
-            )
-            .into()),
+            Outcome::Failed(error) => Err(error.into()),
+            Outcome::Gone => Ok(UpdateOutcome::NotFound),
         }
+    }
+
+    /// Makes one conditional write.
+    async fn write(&self, key: RecordKey, op: WriteOp) -> Result<Outcome, StoreError> {
+        let key = key.into_item();
+        let outcomes = self
+            .store
+            .apply(&[ConditionalWrite { key, op }])
+            .await?
+            .value;
+        let outcome = outcomes.into_iter().next();
+        outcome.ok_or_else(|| {
+            let problem = "the response has no outcome";
+            StoreError::new(StoreErrorKind::Unavailable, "writing", problem)
+        })
     }
 }
 
