@@ -328,7 +328,7 @@ fn print(section: &Section, subjects: &[Subject]) -> usize {
     let [_, of_the_baseline, _] = quartiles((section.values)(&subjects[0].figures));
     for (index, subject) in subjects.iter().enumerate() {
         let [low, median, high] = quartiles((section.values)(&subject.figures));
-        print!("  {:<24}{median:>8.2}", subject.name);
+        print!("  {:<26}{median:>8.2}", subject.name);
         if low < high {
             print!("  ({low:.2} to {high:.2})");
         }
@@ -367,7 +367,7 @@ fn print_requests(subjects: &[Subject]) -> usize {
             each.collect::<Vec<_>>().join("; ")
         });
         print!(
-            "  {:<24}until the first answer: {first}; for {COUNTED} more: {later}",
+            "  {:<26}until the first answer: {first}; for {COUNTED} more: {later}",
             subject.name
         );
         let counts = &subject.figures.requests[1];
