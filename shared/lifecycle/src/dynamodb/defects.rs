@@ -95,7 +95,7 @@ fn keys_defect(name: &str, table: &TableDescription) -> Option<TableDefect> {
     );
     Some(unfit(format!(
         "its keys are {found} instead of {needed} and cannot be changed; create another table and \
-         convert the records (docs/setup/existing-table.md): `{command}`"
+         convert the records (docs/setup/migrate.md): `{command}`"
     )))
 }
 

@@ -64,7 +64,8 @@ impl TextSource {
             _ => part.to_owned(),
         };
         // An empty attribute stands for one that was not recorded.
-        Ok(Some(part).filter(|text| !text.is_empty()))
+        let recorded = Some(part).filter(|text| !text.is_empty());
+        Ok(recorded.or_else(|| self.default.clone()))
     }
 
     /// The text of an item that must have it, parsed.

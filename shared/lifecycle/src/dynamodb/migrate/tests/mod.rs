@@ -111,6 +111,9 @@ fn maps_optional_attributes() {
         ("data", data),
     ]);
     assert_eq!(converted(&layout, &full), expected);
+    let mut empty = full.clone();
+    empty.insert("app".to_owned(), text(""));
+    assert_eq!(converted(&layout, &empty), expected);
     let mut capped = full;
     capped.insert("absolute_end".to_owned(), number("1800001000"));
     let capped = converted(&layout, &capped);
