@@ -3,7 +3,7 @@
 //!
 //! Arguments are full paths of other builds of the authorizer, which are then measured instead of
 //! `target/release/authorizer`, all in one run. Each of them is also compared with the first. All builds get the
-//! same tokens and settings; a build that does not know the mapping of claims reads the standard ones, which the
+//! same tokens and settings; a build without settings for the names of claims reads the standard ones, which the
 //! tokens have too.
 //!
 //! On a busy machine all figures are larger. Therefore all subjects take turns in each round, and

@@ -31,9 +31,9 @@ impl TableConfig {
 
 /// Checks keys, index and TTL of the table.
 ///
-/// A part that cannot be checked is only logged: while the service does not describe the table, the
-/// function has to start all the same. A TTL that is off is only logged, too, unless the function
-/// requires it: records are then deleted by the cleanup alone.
+/// Errors of the check are only logged: the function must also start while DynamoDB does not describe
+/// the table. A TTL that is off is only logged, too, unless the function requires it: the cleanup
+/// deletes records without it.
 ///
 /// # Errors
 ///
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use session_lifecycle::ports::{StoreErrorKind, TableCheck, TableDefect};
 
-    /// A table with defects of these severities, a part of which may be unknown.
+    /// A table with defects of these severities. A part of the check may fail.
     struct Checked {
         severities: &'static [Severity],
         is_unknown: bool,

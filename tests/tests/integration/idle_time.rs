@@ -1,4 +1,4 @@
-//! Idle time: a session that is used expires later, for one write unit at most once per window.
+//! Idle time: a request moves the expiry time of its session, for one write unit, at most once per window.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -87,8 +87,8 @@ async fn unused_session_expires_after_idle_time() {
     assert_eq!(denial(&closed), Some("Session inactive"));
 }
 
-/// The application lets sessions expire late. An entry of the due index later than the expiry would hide the
-/// expired session from the cleanup.
+/// The application has set a later expiry time. A due entry later than the new one would hide the expired session
+/// from the cleanup.
 #[tokio::test]
 async fn idle_time_shortens_expiry_and_its_due_entry() {
     let (world, faults) = world().await;

@@ -1,5 +1,5 @@
-//! The check of the table during init: a table that is not fit is named with the commands that
-//! repair it, and nothing is written to it.
+//! The check of the table during init: the error names each defect and the commands that repair it,
+//! and nothing is written to the table.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{

@@ -1,4 +1,4 @@
-//! Variables for the lifetime of sessions that the authorizer opens or that are in use.
+//! Variables for the lifetime of sessions that the authorizer opens, and of those that are used.
 
 use session_domain::{Days, Hours, Minutes, SessionLifetime};
 
@@ -9,7 +9,7 @@ const MAX_HOURS: &str = "SESSION_MAX_HOURS";
 pub(super) fn read(reader: &mut Reader<'_>, retention: Days) -> SessionLifetime {
     let opens_on_first_use = opens_on_first_use(reader);
     let idle = reader.number("SESSION_IDLE_MINUTES", 0, 0..=43_200);
-    // The record of a closed session must exist for as long as a token could open the session again.
+    // The record of an inactive session must exist for as long as a token could open the session again.
     let limit = retention.0.saturating_mul(24);
     let max = reader.get(MAX_HOURS).is_some();
     let max = max.then(|| Hours(reader.number(MAX_HOURS, 1, 1..=limit)));

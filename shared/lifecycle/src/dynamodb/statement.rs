@@ -55,7 +55,7 @@ impl Statement {
         self.require(name, "<=", time(value));
     }
 
-    /// Requires that a session is live, and does not end before `expires_at`.
+    /// Requires that a session is live, and that its absolute end is not before `expires_at`.
     fn require_live(&mut self, now: Timestamp, expires_at: Timestamp) {
         self.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
         self.require(EXPIRES_AT, ">", time(now));
@@ -66,8 +66,8 @@ impl Statement {
         self.parameters.push(time(expires_at));
     }
 
-    /// Requires that the last touch of a session is not within the window of this one. A time far in the
-    /// future comes from a wrong clock or a wrong unit.
+    /// Requires that a session was not touched within the window of this touch. A time far in the future
+    /// comes from a wrong clock or a wrong unit, and does not count.
     fn require_not_just_touched(&mut self, touch: &Touch) {
         let unknown = lacks(LAST_USED_AT, "N");
         self.write(format_args!(
