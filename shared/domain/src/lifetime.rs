@@ -56,8 +56,10 @@ pub enum NotOpened {
 pub struct Touch {
     /// Time of the request: the new `last_used_at`.
     pub at: Timestamp,
-    /// Minimum time between two touches of a session, in seconds.
-    pub window_seconds: i64,
+    /// A session that was used after this time and before `used_until` is not touched again.
+    pub used_since: Timestamp,
+    /// A later `last_used_at` comes from a wrong clock or a wrong unit, and does not count.
+    pub used_until: Timestamp,
     /// The new `expires_at`.
     pub expires_at: Timestamp,
     /// The new `ttl`.
@@ -112,25 +114,29 @@ impl SessionLifetime {
     }
 
     /// The change of a session that is used at `now`. `None` without an idle time, if the session was
-    /// touched within the last tenth of it, or if the session's absolute end has passed.
+    /// touched within the last tenth of it, or if the session's absolute end has passed or is unknown:
+    /// there is a maximum lifetime, and neither the end nor the start of the session can be read.
     #[must_use]
     pub fn touch(&self, session: &ActiveSession, now: Timestamp) -> Option<Touch> {
         let idle = self.idle?.seconds();
-        let window_seconds = idle / 10;
+        let window = idle / 10;
+        let used_since = now.minus(window);
+        // The clock of another host may be ahead.
+        let used_until = now.plus(window.max(CLOCK_SKEW_SECONDS));
         let last_used_at = session.last_used_at.or(session.created_at);
-        // A time far in the future comes from a wrong clock or a wrong unit.
-        if last_used_at.is_some_and(|at| now.since(at).abs() < window_seconds) {
+        if last_used_at.is_some_and(|at| used_since < at && at < used_until) {
             return None;
         }
-        let max_expires_at = session.max_expires_at.or_else(|| {
-            let max = self.max?;
-            Some(session.created_at?.plus(max.seconds()))
-        });
-        let idle_end = now.plus(idle);
-        let expires_at = max_expires_at.map_or(idle_end, |end| end.min(idle_end));
+        let end = match (session.max_expires_at, self.max) {
+            (Some(end), _) => end,
+            (None, Some(max)) => session.created_at?.plus(max.seconds()),
+            (None, None) => Timestamp::MAX_VALID,
+        };
+        let expires_at = now.plus(idle).min(end);
         (expires_at > now).then(|| Touch {
             at: now,
-            window_seconds,
+            used_since,
+            used_until,
             expires_at,
             ttl: expires_at.plus(self.retention.seconds()),
             // An entry that is too late would hide the expired session from the cleanup.
@@ -160,7 +166,10 @@ mod tests {
 
     fn session() -> ActiveSession {
         let shard = Shards::default().all().next().unwrap();
-        ActiveSession::new(NOW.plus(60), shard)
+        ActiveSession {
+            created_at: Some(NOW.minus(3_600)),
+            ..ActiveSession::new(NOW.plus(60), shard)
+        }
     }
 
     #[test]
@@ -205,7 +214,8 @@ mod tests {
         let touched = |expires_at: Timestamp| {
             Some(Touch {
                 at: NOW,
-                window_seconds: 180,
+                used_since: NOW.minus(180),
+                used_until: NOW.plus(300),
                 expires_at,
                 ttl: expires_at.plus(30 * 86_400),
                 due_at: None,
@@ -231,7 +241,12 @@ mod tests {
             ),
             (
                 "used by a host whose clock is ahead",
-                with(|it| it.last_used_at = Some(NOW.plus(179))),
+                with(|it| it.last_used_at = Some(NOW.plus(299))),
+                None,
+            ),
+            (
+                "without a known start and end",
+                with(|it| it.created_at = None),
                 None,
             ),
             (

@@ -138,11 +138,14 @@ fn index_defect(name: &str, table: &TableDescription, is_replaced: bool) -> Opti
             (None, _) => return None,
         },
     };
-    if is_replaced {
-        return Some(unfit(problem));
-    }
-    let commands = commands.join("`, then, when it is deleted: `");
-    Some(unfit(format!("{problem}: `{commands}`")))
+    let text = if is_replaced {
+        problem
+    } else {
+        let commands = commands.join("`, then, when it is deleted: `");
+        format!("{problem}: `{commands}`")
+    };
+    let severity = Severity::Index;
+    Some(TableDefect { severity, text })
 }
 
 /// What is wrong with an index, if anything.

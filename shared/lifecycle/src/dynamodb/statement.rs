@@ -73,10 +73,8 @@ impl Statement {
         self.write(format_args!(
             " AND ({unknown} OR \"{LAST_USED_AT}\"<=? OR \"{LAST_USED_AT}\">=?)"
         ));
-        self.parameters.extend([
-            time(touch.at.minus(touch.window_seconds)),
-            time(touch.at.plus(touch.window_seconds)),
-        ]);
+        self.parameters
+            .extend([time(touch.used_since), time(touch.used_until)]);
     }
 
     fn require_state(&mut self, state: &RecordState) {
@@ -186,6 +184,12 @@ pub(super) fn statement(
             built.where_key(change);
             built.require_live(touch.at, touch.expires_at);
             built.require_not_just_touched(touch);
+            if touch.due_at.is_none() {
+                // Another writer may have moved it meanwhile.
+                let lacks_due_at = lacks(DUE_AT, "N");
+                built.write(format_args!(" AND ({lacks_due_at} OR \"{DUE_AT}\"<=?)"));
+                built.parameters.push(time(touch.expires_at));
+            }
         }
         WriteOp::Reindex {
             observed,
