@@ -3,7 +3,7 @@
 //!
 //! Arguments are full paths of other builds of the authorizer, which are then measured instead of
 //! `target/release/authorizer`, all in one run. Each of them is also compared with the first. All builds get the
-//! same tokens and settings; a build that does not know the mapping of claims reads the standard ones, which the
+//! same tokens and settings; a build without settings for the names of claims reads the standard ones, which the
 //! tokens have too.
 //!
 //! On a busy machine all figures are larger. Therefore all subjects take turns in each round, and
@@ -328,7 +328,7 @@ fn print(section: &Section, subjects: &[Subject]) -> usize {
     let [_, of_the_baseline, _] = quartiles((section.values)(&subjects[0].figures));
     for (index, subject) in subjects.iter().enumerate() {
         let [low, median, high] = quartiles((section.values)(&subject.figures));
-        print!("  {:<24}{median:>8.2}", subject.name);
+        print!("  {:<26}{median:>8.2}", subject.name);
         if low < high {
             print!("  ({low:.2} to {high:.2})");
         }
@@ -367,7 +367,7 @@ fn print_requests(subjects: &[Subject]) -> usize {
             each.collect::<Vec<_>>().join("; ")
         });
         print!(
-            "  {:<24}until the first answer: {first}; for {COUNTED} more: {later}",
+            "  {:<26}until the first answer: {first}; for {COUNTED} more: {later}",
             subject.name
         );
         let counts = &subject.figures.requests[1];

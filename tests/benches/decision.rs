@@ -27,6 +27,7 @@ use session_lifecycle::ports::{
     StoreError, WithoutRetries,
 };
 use session_token::TokenVerifier;
+use tokio::runtime::Builder;
 
 /// A table that always returns the same answer.
 #[derive(Debug, Clone)]
@@ -104,6 +105,10 @@ fn decide(
         idle: None,
     };
     let authorize = Authorize::new(table.clone(), verifier, lifetime, limit);
+    // The deactivation of an expired session has a timeout.
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime");
+    let _entered = runtime.enter();
     let decide = |header| {
         // The decision never waits.
         let decision = authorize.decide(header, at(NOW)).now_or_never();

@@ -133,7 +133,7 @@ CLEANUPS = ["CleanupFunction", "ForceCleanupFunction"]
 # Variable: the functions that get it, the parameters that set it, and the resulting value.
 VARIABLES = {
     "TABLE_NAME": (FUNCTIONS, {}, "SessionsTable"),
-    "REQUIRE_TTL": (FUNCTIONS, {"ExistingTableName": "logins"}, "true"),
+    "STRICT_TABLE_CHECK": (FUNCTIONS, {"ExistingTableName": "logins"}, "true"),
     "DUE_SHARDS": (FUNCTIONS, {"DueShards": 33}, "33"),
     "LOG_LEVEL": (FUNCTIONS, {"LogLevel": "WARN"}, "WARN"),
     "METRICS_NAMESPACE": (FUNCTIONS, {"MetricsNamespace": "Mine"}, "Mine"),

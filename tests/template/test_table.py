@@ -74,5 +74,5 @@ def test_existing_table_replaces_own_one_everywhere():
 
 
 def test_only_existing_table_must_have_ttl():
-    assert stack().variables("CleanupFunction")["REQUIRE_TTL"] == "false"
-    assert stack(ExistingTableName="logins").variables("CleanupFunction")["REQUIRE_TTL"] == "true"
+    assert stack().variables("CleanupFunction")["STRICT_TABLE_CHECK"] == "false"
+    assert stack(ExistingTableName="logins").variables("CleanupFunction")["STRICT_TABLE_CHECK"] == "true"

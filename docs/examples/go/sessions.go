@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand"
 	"strconv"
 	"strings"
@@ -341,11 +342,11 @@ func untilEnd(expiresAt time.Time, record Item) time.Time {
 	if !ok {
 		return expiresAt
 	}
-	end, err := strconv.ParseInt(number.Value, 10, 64)
-	if err != nil || expiresAt.Unix() <= end {
+	end, err := strconv.ParseFloat(number.Value, 64)
+	if err != nil || float64(expiresAt.Unix()) <= end {
 		return expiresAt
 	}
-	return time.Unix(end, 0)
+	return time.Unix(int64(math.Floor(end)), 0)
 }
 
 func seconds(time time.Time) types.AttributeValue {

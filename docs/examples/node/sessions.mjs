@@ -35,6 +35,7 @@ export class Sessions {
   // Opens a session, with additional attributes such as ip_address: DONE or EXISTS.
   // max_expires_at, if it is among them, is the session's absolute end: no refresh moves the expiry time past it.
   async login(user, session, expiresAt, attributes = {}) {
+    if (attributes.max_expires_at !== undefined) time(attributes.max_expires_at);
     const end = untilEnd(time(expiresAt), attributes);
     return this.#create({
       ...attributes,
@@ -234,7 +235,7 @@ function id(text) {
 }
 
 function untilEnd(expiresAt, record) {
-  return Math.min(expiresAt, record.max_expires_at ?? expiresAt);
+  return Math.min(expiresAt, Math.floor(record.max_expires_at ?? expiresAt));
 }
 
 function time(seconds) {

@@ -38,6 +38,8 @@ class Sessions:
 
         max_expires_at, if it is among them, is the session's absolute end: no refresh moves the expiry time past it.
         """
+        if "max_expires_at" in (attributes or {}):
+            _time(attributes["max_expires_at"])
         expires_at = _until_end(_time(expires_at), attributes or {})
         return self._create(
             {
@@ -229,7 +231,7 @@ def _id(text):
 
 
 def _until_end(expires_at, record):
-    return min(expires_at, record.get("max_expires_at", expires_at))
+    return min(expires_at, int(record.get("max_expires_at", expires_at)))
 
 
 def _time(seconds):

@@ -20,7 +20,9 @@ async fn main() -> ExitCode {
         let metrics = Metrics::to_stdout(config.metrics_namespace.clone(), "authorizer");
         let (now, limits) = (clock::now(), TimeLimits::INTERACTIVE);
         let authorizer = &Authorizer::start(config, client, metrics, now, limits).await?;
-        authorizer.warm_up(table.check(&its_client)).await?;
+        authorizer
+            .warm_up(table.check_without_index(&its_client))
+            .await?;
         // Boxed, because the nested futures exceed the compiler's limit for the layout of a type.
         let handle = |event: LambdaEvent<AuthorizerEvent>| {
             Box::pin(async move {

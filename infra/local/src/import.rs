@@ -168,7 +168,7 @@ struct Found {
     items: Vec<Option<(Place, Item)>>,
     indices: HashMap<Vec<String>, usize>,
     problems: Problems,
-    /// The preset that fits to an item without the table's key.
+    /// The preset for an item without the table's key.
     preset: Option<&'static str>,
 }
 

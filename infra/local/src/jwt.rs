@@ -75,13 +75,13 @@ pub struct JwtOptions {
         help = "Claim of the client [default: client_id]"
     )]
     pub jwt_client_claim: Option<String>,
-    /// When the authorizer opens a session: never, or `on_first_use` of a token that names it [default: never]
+    /// When the authorizer opens a session: never, or `on_first_use`, when a valid token first names it [default: never]
     #[arg(long, value_name = "WHEN")]
     pub open_sessions: Option<String>,
-    /// Hours after the authentication at which a session ends at the latest
+    /// Maximum lifetime of a session that the authorizer opens or extends, in hours
     #[arg(long, value_name = "HOURS")]
     pub session_max_hours: Option<String>,
-    /// Minutes after the last request at which a session expires; 0 is off [default: 0]
+    /// Idle time: minutes after its last request at which a session expires; 0 is off [default: 0]
     #[arg(long, value_name = "MINUTES")]
     pub session_idle_minutes: Option<String>,
     /// Tolerated clock skew for `nbf` and `iat`, 0 to 120 [default: 0]

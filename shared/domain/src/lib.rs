@@ -29,7 +29,7 @@
 //! - [`DueEntry`], [`DueKey`], [`Shard`]: the due index.
 //! - [`Record`], [`ConditionalWrite`]: a record as it was read, and the write that changes it.
 //! - [`check_access`], [`DenyReason`]: whether a session allows a request.
-//! - [`SessionLifetime`]: whether a token opens a session, and how requests keep a session alive.
+//! - [`SessionLifetime`]: whether a token opens a session, and how requests move its expiry time.
 //! - [`CleanupReport`], [`Statistics`]: what a run did, and what the table contains.
 
 mod access;

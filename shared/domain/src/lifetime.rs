@@ -1,4 +1,4 @@
-//! Lifetime of a session that the authorizer opens at its first use, and of a session in use.
+//! Lifetime of a session that the authorizer opens, and of a session that is used.
 
 use super::access::ActiveSession;
 use super::{Days, Hours, Minutes, Timestamp};
@@ -13,7 +13,8 @@ pub struct SessionLifetime {
     pub retention: Days,
     /// Whether the authorizer opens a session that does not exist when a token first names it.
     pub opens_on_first_use: bool,
-    /// Maximum time from the authentication of the user to the end of the session.
+    /// Maximum time from the authentication of the user, or from `created_at`, to the absolute end of the
+    /// session.
     pub max: Option<Hours>,
     /// Time without a request after which a session expires. `None`: requests do not change the
     /// expiry time.
@@ -43,20 +44,22 @@ pub enum NotOpened {
     /// The time of authentication is in the future.
     #[error("there is no such session, and the token's time of authentication is in the future")]
     AuthTimeInFuture,
-    /// The session would have ended already.
+    /// The session would have expired already, or the record of an earlier one may have been deleted.
     #[error(
         "there is no such session, and the user authenticated too long ago to open it (SESSION_MAX_HOURS)"
     )]
     AuthenticatedTooLongAgo,
 }
 
-/// Change of a session that is in use: it expires later, and its last use is recorded.
+/// Change of a session that is used: its expiry time moves, and its last use is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Touch {
     /// Time of the request: the new `last_used_at`.
     pub at: Timestamp,
-    /// Time since the last touch, in seconds, before which the session is not touched again.
-    pub window_seconds: i64,
+    /// A session that was used after this time and before `used_until` is not touched again.
+    pub used_since: Timestamp,
+    /// A later `last_used_at` comes from a wrong clock or a wrong unit, and does not count.
+    pub used_until: Timestamp,
     /// The new `expires_at`.
     pub expires_at: Timestamp,
     /// The new `ttl`.
@@ -80,9 +83,9 @@ impl SessionLifetime {
 
     /// Decides whether a token of a user who authenticated at `auth_time` opens a session at `now`.
     ///
-    /// A session that was closed must never be opened again. Its record remains for the retention
-    /// period after it was closed, so a token may open a session only until the retention period after
-    /// the authentication, less a margin for the clocks of the hosts that open, close and delete it.
+    /// An inactive session must never be opened again. Its record is kept for the retention after its
+    /// deactivation, so a token may open a session only for the retention after the authentication, less
+    /// a margin for the clocks of the hosts that open, deactivate and delete it.
     ///
     /// # Errors
     ///
@@ -110,26 +113,30 @@ impl SessionLifetime {
         })
     }
 
-    /// The change of a session that is used at `now`. `None` if the session was touched within the last
-    /// tenth of the idle time, or if its absolute end has passed.
+    /// The change of a session that is used at `now`. `None` without an idle time, if the session was
+    /// touched within the last tenth of it, or if the session's absolute end has passed or is unknown:
+    /// there is a maximum lifetime, and neither the end nor the start of the session can be read.
     #[must_use]
     pub fn touch(&self, session: &ActiveSession, now: Timestamp) -> Option<Touch> {
         let idle = self.idle?.seconds();
-        let window_seconds = idle / 10;
+        let window = idle / 10;
+        let used_since = now.minus(window);
+        // The clock of another host may be ahead.
+        let used_until = now.plus(window.max(CLOCK_SKEW_SECONDS));
         let last_used_at = session.last_used_at.or(session.created_at);
-        // A time far in the future comes from a wrong clock or a wrong unit.
-        if last_used_at.is_some_and(|at| now.since(at).abs() < window_seconds) {
+        if last_used_at.is_some_and(|at| used_since < at && at < used_until) {
             return None;
         }
-        let max_expires_at = session.max_expires_at.or_else(|| {
-            let max = self.max?;
-            Some(session.created_at?.plus(max.seconds()))
-        });
-        let idle_end = now.plus(idle);
-        let expires_at = max_expires_at.map_or(idle_end, |end| end.min(idle_end));
+        let end = match (session.max_expires_at, self.max) {
+            (Some(end), _) => end,
+            (None, Some(max)) => session.created_at?.plus(max.seconds()),
+            (None, None) => Timestamp::MAX_VALID,
+        };
+        let expires_at = now.plus(idle).min(end);
         (expires_at > now).then(|| Touch {
             at: now,
-            window_seconds,
+            used_since,
+            used_until,
             expires_at,
             ttl: expires_at.plus(self.retention.seconds()),
             // An entry that is too late would hide the expired session from the cleanup.
@@ -159,7 +166,10 @@ mod tests {
 
     fn session() -> ActiveSession {
         let shard = Shards::default().all().next().unwrap();
-        ActiveSession::new(NOW.plus(60), shard)
+        ActiveSession {
+            created_at: Some(NOW.minus(3_600)),
+            ..ActiveSession::new(NOW.plus(60), shard)
+        }
     }
 
     #[test]
@@ -204,7 +214,8 @@ mod tests {
         let touched = |expires_at: Timestamp| {
             Some(Touch {
                 at: NOW,
-                window_seconds: 180,
+                used_since: NOW.minus(180),
+                used_until: NOW.plus(300),
                 expires_at,
                 ttl: expires_at.plus(30 * 86_400),
                 due_at: None,
@@ -217,7 +228,7 @@ mod tests {
             LIFETIME.touch(&session, NOW)
         };
         for (why, touch, expected) in [
-            ("new to us", with(|_| ()), touched(idle_end)),
+            ("never touched", with(|_| ()), touched(idle_end)),
             (
                 "used in this window",
                 with(|it| it.last_used_at = Some(NOW.minus(179))),
@@ -230,7 +241,12 @@ mod tests {
             ),
             (
                 "used by a host whose clock is ahead",
-                with(|it| it.last_used_at = Some(NOW.plus(179))),
+                with(|it| it.last_used_at = Some(NOW.plus(299))),
+                None,
+            ),
+            (
+                "without a known start and end",
+                with(|it| it.created_at = None),
                 None,
             ),
             (
@@ -294,10 +310,10 @@ mod tests {
     }
 
     proptest! {
-        /// A session that is closed is never opened again: as long as a token could open it, its
-        /// record exists, whatever the clocks of the three hosts that open, close and delete it.
+        /// An inactive session is never opened again: as long as a token could open it, its record
+        /// exists, whatever the clocks of the three hosts that open, deactivate and delete it.
         #[test]
-        fn no_token_opens_closed_session_after_its_deletion(
+        fn no_token_opens_inactive_session_after_its_deletion(
             days in 1..60_u32, hours in prop_oneof![1..=1_440_u32, Just(u32::MAX)],
             auth_age in any_seconds(), closed_after in any_seconds(),
             deleted_after in any_seconds(), waited in any_seconds(), clocks in any_clocks(),

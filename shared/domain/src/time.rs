@@ -18,6 +18,9 @@ impl Timestamp {
     /// milliseconds is later, so the limit detects writers that confuse the units.
     pub const MAX_VALID: Self = Self(253_402_300_799);
 
+    /// Latest time of all.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// A time from epoch seconds.
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
@@ -43,6 +46,23 @@ impl Timestamp {
         Some(Self(seconds))
             .filter(|time| *time <= Self::MAX_VALID)
             .ok_or_else(invalid)
+    }
+
+    /// Parses a stored number of seconds that is an upper limit. Fractions of a second are rounded down, so that
+    /// nothing passes the limit.
+    ///
+    /// # Errors
+    ///
+    /// As for [`parse`](Self::parse).
+    pub fn parse_limit(number: &str) -> Result<Self, InvalidTimestamp> {
+        let up = Self::parse(number)?;
+        // The negative number, rounded up, is the number rounded down.
+        let negative = match number.strip_prefix('-') {
+            Some(positive) => positive.to_owned(),
+            None => format!("-{number}"),
+        };
+        // It cannot be read if it is a positive number that is too large: then it is far in the past.
+        Ok(Self::parse(&negative).map_or(up, |down| Self(down.0.saturating_neg())))
     }
 
     /// The time of a `NumericDate` (RFC 7519 §2) at which something ends. Fractions of a second are
@@ -180,6 +200,24 @@ mod tests {
             ];
             let expected = [start, end].map(|it| it.map(Timestamp::from_seconds));
             assert_eq!(read, expected, "{date}");
+        }
+    }
+
+    #[test]
+    fn rounds_limit_down() {
+        for (number, seconds) in [
+            ("1700000000", Some(1_700_000_000)),
+            ("1700000000.5", Some(1_700_000_000)),
+            ("1700000000.0", Some(1_700_000_000)),
+            ("1.7000000005E+9", Some(1_700_000_000)),
+            ("-1.5", Some(-2)),
+            ("-5", Some(-5)),
+            ("253402300799.5", None),
+            ("1700000000000", None),
+            ("never", None),
+        ] {
+            let read = Timestamp::parse_limit(number).ok().map(Timestamp::seconds);
+            assert_eq!(read, seconds, "{number:?}");
         }
     }
 

@@ -118,8 +118,8 @@ async fn table_without_ttl_stops_init_only_if_ttl_is_required() {
     let update = world.client.update_time_to_live();
     let update = update.table_name(world.table_name());
     update.time_to_live_specification(ttl).send().await.unwrap();
-    for (requires_ttl, starts) in [("false", true), ("true", false)] {
-        let variables = [("REQUIRE_TTL", requires_ttl)];
+    for (is_strict, starts) in [("false", true), ("true", false)] {
+        let variables = [("STRICT_TABLE_CHECK", is_strict)];
         let cleanup = Emulator::start(&world, FunctionName::Cleanup, variables).await;
         assert_eq!(cleanup.invoke(&json!({})).await.is_ok(), starts);
         let is_about_ttl = |line: &&serde_json::Value| {
@@ -147,7 +147,7 @@ async fn function_starts_while_table_cannot_be_described() {
         let (url, timer) = (faults.url(), Stopwatch::start());
         let variables = [
             ("AWS_ENDPOINT_URL_DYNAMODB", &*url),
-            ("REQUIRE_TTL", "true"),
+            ("STRICT_TABLE_CHECK", "true"),
         ];
         let authorizer = Emulator::start(&world, FunctionName::Authorizer, variables).await;
         let answer = authorizer.invoke(&event).await.unwrap();

@@ -107,6 +107,25 @@ fn validates_lifetime_of_sessions() {
             Some("SESSION_MAX_HOURS is \"25\" (a whole number from 1 to 24)"),
         ),
         (
+            &[
+                ("OPEN_SESSIONS", "on_first_use"),
+                ("SESSION_MAX_HOURS", "1"),
+                ("JWT_AUTH_TIME_CLAIM", "/iat"),
+                ("JWT_TOKEN_ID_CLAIM", "uti"),
+                ("JWT_SESSION_CLAIM", "uti"),
+            ],
+            Some(
+                "JWT_AUTH_TIME_CLAIM is \"/iat\", which differs between the tokens of a session: \
+                 OPEN_SESSIONS=on_first_use needs a claim that a refresh does not change; \
+                 JWT_SESSION_CLAIM is \"uti\", which differs between the tokens of a session: \
+                 OPEN_SESSIONS=on_first_use needs a claim that a refresh does not change",
+            ),
+        ),
+        (
+            &[("JWT_AUTH_TIME_CLAIM", "iat"), ("JWT_SESSION_CLAIM", "jti")],
+            None,
+        ),
+        (
             &[("SESSION_IDLE_MINUTES", "43201")],
             Some("SESSION_IDLE_MINUTES is \"43201\" (a whole number from 0 to 43200)"),
         ),

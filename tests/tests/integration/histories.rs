@@ -1,9 +1,9 @@
-//! Random histories of sessions that the authorizer opens: a session that was closed is never open again.
+//! Random histories of sessions that the authorizer opens: an inactive session is never opened again.
 //!
 //! A history is a sequence of requests, sign-outs, refreshes, cleanups and deletions by native TTL, at
-//! random times and on hosts whose clocks differ. Most times are close to the end of a record or of a
-//! token's power to open a session. `cargo test --workspace` tries 120 histories, always the same ones;
-//! `HISTORIES` and `FIRST_HISTORY` change that.
+//! random times and on hosts whose clocks differ. Most times are close to the end of a record, or of the
+//! time in which a token can open a session. `cargo test --workspace` tries 120 histories, always the
+//! same ones; `HISTORIES` and `FIRST_HISTORY` change that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,8 +44,8 @@ struct History<'a> {
     now: i64,
     /// When the user authenticated, by session.
     authenticated: BTreeMap<u8, i64>,
-    /// The sessions that were closed.
-    closed: BTreeSet<String>,
+    /// The sessions that were deactivated.
+    inactive: BTreeSet<String>,
     allowed: usize,
 }
 
@@ -59,7 +59,7 @@ impl<'a> History<'a> {
             user: format!("user-{seed}"),
             now: NOW,
             authenticated: BTreeMap::new(),
-            closed: BTreeSet::new(),
+            inactive: BTreeSet::new(),
             allowed: 0,
         }
     }
@@ -145,8 +145,8 @@ impl<'a> History<'a> {
         if denial(&policy).is_none() {
             let session = number.to_string();
             assert!(
-                !self.closed.contains(&session),
-                "{session} was closed, and is allowed"
+                !self.inactive.contains(&session),
+                "{session} was deactivated, and is allowed"
             );
             self.allowed += 1;
         }
@@ -196,27 +196,27 @@ impl<'a> History<'a> {
             let session = text(&item, "session_id").to_owned();
             if item["is_active"] == AttributeValue::Bool(true) {
                 assert!(
-                    !self.closed.contains(&session),
-                    "{session} was closed, and is active"
+                    !self.inactive.contains(&session),
+                    "{session} was deactivated, and is active"
                 );
                 let ends = ["expires_at", "max_expires_at", "ttl"].map(|name| number(&item, name));
                 let [expires_at, max_expires_at, ttl] = ends;
                 assert!(expires_at <= max_expires_at, "{item:?}");
                 assert!(expires_at <= self.now || ttl > self.now + DAY, "{item:?}");
             } else {
-                self.closed.insert(session);
+                self.inactive.insert(session);
             }
         }
     }
 }
 
 #[tokio::test]
-async fn closed_sessions_are_never_open_again() {
+async fn inactive_sessions_are_never_opened_again() {
     let variables = Environment::from_process();
     let number = |name| variables.get(name).map(|it| it.parse().expect("a number"));
     let first = number("FIRST_HISTORY").unwrap_or(1);
     let count: u64 = number("HISTORIES").unwrap_or(USUAL);
-    let (mut allowed, mut closed) = (0, 0);
+    let (mut allowed, mut inactive) = (0, 0);
     for (kind, idle) in (0_u64..).zip(IDLE_MINUTES) {
         let world = World::with([
             ("OPEN_SESSIONS", "on_first_use"),
@@ -234,12 +234,12 @@ async fn closed_sessions_are_never_open_again() {
             }
             history.finish().await;
             allowed += history.allowed;
-            closed += history.closed.len();
+            inactive += history.inactive.len();
         }
     }
     // Enough of both, so that the histories test something.
     assert!(
-        allowed as u64 > count && closed as u64 > count,
-        "{allowed} requests allowed, {closed} sessions closed"
+        allowed as u64 > count && inactive as u64 > count,
+        "{allowed} requests allowed, {inactive} sessions inactive"
     );
 }

@@ -1,4 +1,4 @@
-//! Idle time: a session that is used expires later, for one write unit at most once per window.
+//! Idle time: a request moves the expiry time of its session, for one write unit, at most once per window.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -7,8 +7,12 @@ use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, NO_TIMEOUT, Usage};
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, counts, number, only, session_id, user_id,
 };
-use session_domain::{Reason, Timestamp};
-use session_lifecycle::ports::NewSession;
+use session_domain::{
+    ActiveSession, ConditionalWrite, Days, Minutes, Reason, RecordKey, SessionLifetime, Shards,
+    Timestamp,
+};
+use session_lifecycle::dynamodb::Table;
+use session_lifecycle::ports::{ApplyWrites as _, NewSession, Outcome};
 use session_lifecycle::{CreateOutcome, UpdateOutcome};
 
 /// Idle time, in seconds.
@@ -87,8 +91,8 @@ async fn unused_session_expires_after_idle_time() {
     assert_eq!(denial(&closed), Some("Session inactive"));
 }
 
-/// The application lets sessions expire late. An entry of the due index later than the expiry would hide the
-/// expired session from the cleanup.
+/// The application has set a later expiry time. A due entry later than the new one would hide the expired session
+/// from the cleanup.
 #[tokio::test]
 async fn idle_time_shortens_expiry_and_its_due_entry() {
     let (world, faults) = world().await;
@@ -203,13 +207,85 @@ async fn failed_touch_still_allows() {
     }
 }
 
+/// The session could be too old: it keeps the expiry time that its writer gave it.
+#[tokio::test]
+async fn session_of_unknown_age_is_not_touched() {
+    let (world, faults) = world().await;
+    let mut session = active_session("ann", "s", NOW + 60);
+    session["created_at"] = json!({ "N": (NOW * 1_000).to_string() });
+    world.put(session).await;
+    let policy = authorize_at(&world, &request(&world), NOW).await;
+    assert_eq!(denial(&policy), None);
+    assert_eq!(touches(&faults).requests, 0);
+}
+
+#[tokio::test]
+async fn fraction_of_absolute_end_does_not_stop_touch_or_refresh() {
+    let (world, _faults) = world().await;
+    let mut session = active_session("ann", "s", NOW + 60);
+    session["max_expires_at"] = json!({ "N": format!("{}.5", NOW + 600) });
+    world.put(session).await;
+    let policy = authorize_at(&world, &request(&world), NOW).await;
+    assert_eq!(denial(&policy), None);
+    assert_eq!(numbers(&world, ["expires_at"]).await, [NOW + 600]);
+    let (user, session) = (user_id("ann"), session_id("s"));
+    let [now, later] = [NOW, NOW + DAY].map(Timestamp::from_seconds);
+    let extended = world.sessions.extend(&user, &session, later, now).await;
+    assert_eq!(extended.unwrap(), UpdateOutcome::Updated);
+    assert_eq!(numbers(&world, ["expires_at"]).await, [NOW + 600]);
+}
+
+/// The application extends a session between the authorizer's read and its write.
+#[tokio::test]
+async fn touch_never_leaves_due_entry_later_than_expiry() {
+    let world = World::new().await;
+    world.put(active_session("ann", "s", NOW + 10)).await;
+    let lifetime = SessionLifetime {
+        idle: Some(Minutes(30)),
+        ..SessionLifetime::of_application(Days(30))
+    };
+    let shard = Shards::default().all().next().unwrap();
+    let as_read = ActiveSession {
+        due_at: Some(Timestamp::from_seconds(NOW + 10)),
+        ..ActiveSession::new(Timestamp::from_seconds(NOW + 10), shard)
+    };
+    let now = Timestamp::from_seconds(NOW);
+    let touch = lifetime.touch(&as_read, now).expect("a touch");
+    let (user, session) = (user_id("ann"), session_id("s"));
+    let later = Timestamp::from_seconds(NOW + 14 * DAY);
+    let extended = world.sessions.extend(&user, &session, later, now).await;
+    assert_eq!(extended.unwrap(), UpdateOutcome::Updated);
+    let table = Table::new(world.client.clone(), world.table_name(), Shards::default());
+    let write = ConditionalWrite::touch(RecordKey::session(&user, &session), touch);
+    let outcomes = table.apply(&[write]).await.unwrap().value;
+    assert!(matches!(outcomes[..], [Outcome::ConditionFailed]));
+    let times = numbers(&world, ["expires_at", "due_at"]).await;
+    assert_eq!(times, [NOW + 14 * DAY; 2]);
+}
+
+/// Two hosts whose clocks differ by a minute serve requests in turns.
+#[tokio::test]
+async fn clock_skew_does_not_multiply_touches() {
+    let variables = [("SESSION_IDLE_MINUTES", "5")];
+    let (world, faults) = World::with_faults(NO_TIMEOUT, variables, |_| Fault::None).await;
+    world.put(active_session("ann", "s", NOW + HOUR)).await;
+    let request = request(&world);
+    for second in 0..20 {
+        for skew in [0, 60] {
+            let policy = authorize_at(&world, &request, NOW + second + skew).await;
+            assert_eq!(denial(&policy), None);
+        }
+    }
+    let written = touches(&faults).requests;
+    assert!(written <= 2, "{written} writes");
+}
+
 #[tokio::test]
 async fn odd_times_of_other_writers_do_not_stop_touch() {
     for (name, value) in [
         ("last_used_at", json!({ "S": "yesterday" })),
         ("last_used_at", json!({ "N": (NOW * 1_000).to_string() })),
         ("last_used_at", json!({ "NULL": true })),
-        ("created_at", json!({ "S": "2026-01-01T00:00:00Z" })),
         ("max_expires_at", json!({ "S": "never" })),
         ("due_at", json!({ "N": "1E+20" })),
     ] {

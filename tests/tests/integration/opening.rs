@@ -64,7 +64,7 @@ async fn opens_session_with_its_attributes() {
 }
 
 /// The providers whose tokens have a time of authentication, with the settings of
-/// docs/setup/identity-providers.md, and no record written by anyone.
+/// docs/setup/identity-providers.md and an empty table.
 #[tokio::test]
 async fn opens_session_of_each_provider_with_time_of_authentication() {
     let mut opened = 0;
@@ -166,7 +166,7 @@ async fn tokens_that_open_no_session_are_denied() {
 }
 
 #[tokio::test]
-async fn log_names_claim_and_setting_of_session_not_opened() {
+async fn log_names_claim_and_setting_if_session_is_not_opened() {
     for (claims, setting) in [
         (json!({}), "JWT_AUTH_TIME_CLAIM"),
         (json!({ "auth_time": NOW - MAX }), "SESSION_MAX_HOURS"),
@@ -180,7 +180,7 @@ async fn log_names_claim_and_setting_of_session_not_opened() {
 }
 
 #[tokio::test]
-async fn closed_session_and_revoked_token_open_nothing() {
+async fn inactive_session_and_blacklisted_token_open_nothing() {
     let world = World::with(OPENS).await;
     world.put(inactive_session("ann", "s", NOW - 1)).await;
     let request = rest_request(&token(&world, &json!({ "auth_time": NOW })));

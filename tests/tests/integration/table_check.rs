@@ -1,5 +1,5 @@
-//! The check of the table during init: a table that is not fit is named with the commands that
-//! repair it, and nothing is written to it.
+//! The check of the table during init: the error names each defect and the commands that repair it,
+//! and nothing is written to the table.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
@@ -98,9 +98,9 @@ async fn embedded() -> DynamoDb {
 }
 
 /// Checks the table as a function does. Returns the error.
-async fn check(client: &Client, requires_ttl: bool) -> Option<String> {
+async fn check(client: &Client, is_strict: bool) -> Option<String> {
     let name = NAME.to_owned();
-    let table = TableConfig { name, requires_ttl };
+    let table = TableConfig { name, is_strict };
     table
         .check(client)
         .await
@@ -114,7 +114,7 @@ async fn table_of_template_is_fit() {
     let dynamodb = embedded().await;
     let table = TableConfig {
         name: dynamodb.table_name().to_owned(),
-        requires_ttl: true,
+        is_strict: true,
     };
     assert_eq!(table.check(&dynamodb.client()).await, Ok(()));
     assert!(log.about("table").is_empty());
@@ -216,6 +216,25 @@ async fn missing_table_stops_function() {
         error.starts_with("the table logins is not fit: it does not exist"),
         "{error}"
     );
+}
+
+/// An index that is being changed must not prevent logins.
+#[tokio::test]
+async fn missing_index_stops_authorizer_only_if_strict() {
+    let log = LogGuard::start();
+    let dynamodb = embedded().await;
+    let client = dynamodb.client();
+    let unindexed = Foreign { index: None, ..FIT };
+    unindexed.create(&client).await;
+    assert!(check(&client, false).await.is_some());
+    for (is_strict, starts) in [(false, true), (true, false)] {
+        let name = "logins".to_owned();
+        let table = TableConfig { name, is_strict };
+        let checked = table.check_without_index(&client).await;
+        assert_eq!(checked.is_ok(), starts, "{checked:?}");
+    }
+    let lines = log.about("it has no index due: `aws dynamodb update-table");
+    assert_eq!(lines.len(), 1, "{lines:?}");
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async function save(name, TableName) {
 }
 
 /** Logs users in to an application with `express-session` and Passport. */
-async function express_sessions(store, prefix) {
+async function expressSessions(store, prefix) {
   const app = express();
   let id;
   app.use(
@@ -103,7 +103,7 @@ const { default: connect } = await import("connect-dynamodb");
 const ConnectStore = connect({ session });
 const connectStore = new ConnectStore({ client, table: "connect", hashKey: "id" });
 await connectStore.initialize();
-await express_sessions(connectStore, "c");
+await expressSessions(connectStore, "c");
 await save("connect-dynamodb", "connect");
 
 const { default: OtherStore } = await import("dynamodb-store");
@@ -113,7 +113,7 @@ const otherStore = await new Promise((resolve, reject) => {
     error ? reject(error) : resolve(store),
   );
 });
-await express_sessions(otherStore, "d");
+await expressSessions(otherStore, "d");
 await save("dynamodb-store", "other");
 
 await createTable("next-auth", ["pk", "sk", "GSI1PK", "GSI1SK"]);

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p session-example --bin migrate_sessions -- OLD_TABLE NEW_TABLE LAYOUT`, with the name
 //! or the file of a layout. Region and credentials come from the environment. Existing sessions stay
-//! unchanged, so it is safe to run it again.
+//! unchanged, so it is safe to run it again within the retention.
 
 use std::collections::BTreeMap;
 use std::env::args;

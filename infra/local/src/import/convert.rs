@@ -18,7 +18,7 @@ use crate::error::{Context as _, ServeError};
 /// The retention of the local stack.
 const RETENTION: Days = Days(30);
 
-/// What became of the items of a file.
+/// Result of the conversion of the items of a file.
 #[derive(Debug, Default)]
 pub struct Converted {
     /// The sessions, as items of this stack.

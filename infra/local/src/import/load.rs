@@ -20,11 +20,11 @@ pub struct Source {
     /// export; plain or gzip
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
-    /// The items are those of another session table, to be converted: connect-dynamodb,
-    /// dynamodb-store, authjs, shopify, flask-session, session-id, or a file that describes it
+    /// Convert the items from those of another session table, with a preset (connect-dynamodb,
+    /// dynamodb-store, authjs, shopify, flask-session, session-id) or the layout in a file
     #[arg(long, value_name = "NAME|FILE", requires = "import")]
     pub layout: Option<String>,
-    /// Only print what would become of each item, and exit. The exit code is 1 if an item cannot be
+    /// Only print what the items would become, and exit. The exit code is 1 if one cannot be
     /// converted
     #[arg(long, requires = "layout")]
     pub dry_run: bool,
@@ -61,7 +61,7 @@ impl Source {
             let mut stateless = items.iter().filter(|item| is_session_without_state(item));
             if let Some(preset) = stateless.find_map(recognize) {
                 err(format!(
-                    "note: there are sessions of another kind; --layout {preset} converts them"
+                    "note: there are sessions of another store; --layout {preset} converts them"
                 ));
             }
             let summary = format!("imported: {}", Contents::of(&items));

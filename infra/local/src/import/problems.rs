@@ -23,7 +23,7 @@ pub enum ImportError {
     Lines {
         /// The problems.
         problems: Problems,
-        /// The preset that fits to an item without the table's key.
+        /// The preset for an item without the table's key.
         preset: Option<&'static str>,
     },
     /// The layout cannot convert some items.

@@ -33,7 +33,7 @@ pub(super) fn deny_token(why: InvalidToken, rules: &TokenRules) -> Decision {
     }
 }
 
-/// Denies a token whose session does not exist and cannot be opened. The log says why it was not opened.
+/// Denies a token whose session does not exist and cannot be opened. The log says why.
 pub(super) fn deny_unknown_session(why: NotOpened, rules: &TokenRules) -> Decision {
     let reason = DenyReason::SessionNotFound;
     let auth_time = rules.claims.auth_time.as_str();

@@ -5,9 +5,9 @@
 //!                            (`bearer`)       (verify)   (one read of the table)
 //! ```
 //!
-//! An expired session is deactivated before the request is denied (`deactivate`). If the stack is
-//! configured so, a session that does not exist is opened (`open`), and a session that is used expires
-//! later (`touch`).
+//! An expired session is deactivated before the request is denied (`deactivate`). With `OPEN_SESSIONS`, a
+//! session that does not exist is opened (`open`). With an idle time, the expiry time of a session moves
+//! when it is used (`touch`).
 
 mod bearer;
 mod deactivate;

@@ -17,13 +17,13 @@ const OPENING: &str = "opening a session";
 pub(super) enum Opened {
     /// This request opened the session.
     Here,
-    /// The session exists, because another request opened it, or its application created it.
+    /// The session exists: another request, or the login service, has opened it meanwhile.
     Elsewhere,
 }
 
 impl<T: LookUpSession + CreateRecords + ApplyWrites + WithoutRetries> Authorize<T> {
-    /// Opens the session of a token, on condition that there is none. Returns why if the token cannot
-    /// open a session.
+    /// Opens the session of a token, on condition that it does not exist. Returns the reason if the token
+    /// cannot open it.
     pub(super) async fn open(
         &self,
         claims: &Claims,

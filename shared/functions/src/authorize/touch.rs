@@ -1,4 +1,4 @@
-//! Idle time: a session that is used expires later.
+//! Idle time: a request moves the expiry time of its session.
 
 use std::time::Duration;
 
@@ -33,9 +33,9 @@ impl<T: LookUpSession + CreateRecords + ApplyWrites + WithoutRetries> Authorize<
         let limit = deadline.remaining().min(LIMIT);
         match self.write_once(&write, limit).await {
             Outcome::Applied => tracing::debug!(session, "recorded the use of a session"),
-            // Another request has recorded it, or the session was closed in the meantime.
+            // Another request has recorded it, or the session was deactivated meanwhile.
             Outcome::ConditionFailed | Outcome::Gone => {
-                tracing::debug!(session, "the use of a session was recorded elsewhere");
+                tracing::debug!(session, "the session was changed elsewhere");
             }
             Outcome::Failed(error) => tracing::warn!(
                 session,

@@ -12,7 +12,7 @@ use crate::metrics::Namespace;
 /// Configuration of the authorizer.
 #[derive(Debug)]
 pub struct AuthorizerConfig {
-    /// `TABLE_NAME`, `REQUIRE_TTL`.
+    /// `TABLE_NAME`, `STRICT_TABLE_CHECK`.
     pub table: TableConfig,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,
@@ -40,6 +40,9 @@ impl AuthorizerConfig {
         let retention = common::retention(&mut reader);
         let lifetime = lifetime::read(&mut reader, retention);
         let (tokens, keys) = tokens::read(&mut reader);
+        if let Some(tokens) = &tokens {
+            lifetime::check_claims(&mut reader, &lifetime, &tokens.claims);
+        }
         reader.finish(|| {
             Some(Self {
                 table: table?,

@@ -13,7 +13,7 @@ use crate::metrics::Namespace;
 /// Configuration of the scheduled cleanup.
 #[derive(Debug, Clone)]
 pub struct CleanupConfig {
-    /// `TABLE_NAME`, `REQUIRE_TTL`.
+    /// `TABLE_NAME`, `STRICT_TABLE_CHECK`.
     pub table: TableConfig,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,
@@ -53,7 +53,7 @@ impl CleanupConfig {
 /// Configuration of the cleanup over HTTP.
 #[derive(Debug, Clone)]
 pub struct ForceCleanupConfig {
-    /// `TABLE_NAME`, `REQUIRE_TTL`.
+    /// `TABLE_NAME`, `STRICT_TABLE_CHECK`.
     pub table: TableConfig,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,

@@ -23,8 +23,9 @@ pub(super) fn reader(variables: &Environment) -> Reader<'_> {
 pub struct TableConfig {
     /// `TABLE_NAME`.
     pub name: String,
-    /// `REQUIRE_TTL`: whether a table whose TTL is off stops the function.
-    pub requires_ttl: bool,
+    /// `STRICT_TABLE_CHECK`: whether every defect of the table stops the function, also one that the function
+    /// can work with.
+    pub is_strict: bool,
 }
 
 pub(super) fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
@@ -34,10 +35,10 @@ pub(super) fn table(reader: &mut Reader<'_>) -> Option<TableConfig> {
         let is_valid = (3..=255).contains(&name.len()) && name.bytes().all(is_allowed);
         is_valid.then(|| name.to_owned())
     });
-    let requires_ttl = reader.flag("REQUIRE_TTL", false);
+    let is_strict = reader.flag("STRICT_TABLE_CHECK", false);
     Some(TableConfig {
         name: name?,
-        requires_ttl,
+        is_strict,
     })
 }
 

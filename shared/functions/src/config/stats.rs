@@ -11,7 +11,7 @@ use crate::schedule::Schedule;
 /// Configuration of the statistics.
 #[derive(Debug, Clone)]
 pub struct StatsConfig {
-    /// `TABLE_NAME`, `REQUIRE_TTL`.
+    /// `TABLE_NAME`, `STRICT_TABLE_CHECK`.
     pub table: TableConfig,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: Namespace,

@@ -10,7 +10,7 @@ use super::item::{
 use crate::ports::{LookUpSession, SessionLookup, StoreError, StoreErrorKind};
 use session_domain::{
     ActiveSession, MalformedRecord, RecordKey, RecordState, SessionId, SessionSnapshot,
-    SessionState, TokenId, UserId,
+    SessionState, Timestamp, TokenId, UserId,
 };
 
 /// The attributes of a session that a decision uses.
@@ -84,7 +84,10 @@ impl Table {
                     created_at: valid_time(item, CREATED_AT),
                     last_used_at: valid_time(item, LAST_USED_AT),
                     max_expires_at: record.max_expires_at,
-                    due_at: record.due_at,
+                    due_at: item.get(DUE_AT).map(|_| {
+                        // A number that is no time is too late.
+                        valid_time(item, DUE_AT).unwrap_or(Timestamp::MAX)
+                    }),
                 }))
             }
             RecordState::Session(SessionState::Inactive { .. }) | RecordState::Token { .. } => {

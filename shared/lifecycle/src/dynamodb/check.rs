@@ -1,4 +1,4 @@
-//! The check of the table, from the service's descriptions of it.
+//! Check of the table: reads its descriptions from DynamoDB.
 
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 

@@ -1,7 +1,7 @@
 //! Differences between a table and the one that the functions need, and how to repair them.
 //!
-//! Pure: it takes the service's descriptions. The commands contain no double quotes, because the
-//! log escapes them.
+//! Pure: it compares descriptions from DynamoDB. The commands contain no double quotes, because the log
+//! escapes them.
 
 use std::fmt::Write as _;
 
@@ -21,18 +21,18 @@ pub(super) fn missing() -> TableDefect {
     unfit("it does not exist in this account and region: `aws dynamodb list-tables`".to_owned())
 }
 
-/// The defects of a table. A description that is `None` could not be read, and shows no defect.
+/// The defects of a table. A description is `None` if it could not be read; it then causes no defect.
 pub(super) fn defects(
     name: &str,
     table: Option<&TableDescription>,
     ttl: Option<&TimeToLiveDescription>,
 ) -> Vec<TableDefect> {
-    // The service does not change such a table, so other defects can wait.
+    // DynamoDB does not change a table in such a state, so other defects can wait.
     if let Some(status) = table.and_then(|table| status_defect(name, table.table_status()?)) {
         return vec![status];
     }
     let keys = table.and_then(|table| keys_defect(name, table));
-    // Keys cannot be changed, so everything else has to be set in another table.
+    // Keys cannot be changed: the other commands are for the table that replaces this one.
     let replacement = keys.as_ref().map(|_| replacement(name));
     let index = table.and_then(|table| index_defect(name, table, replacement.is_some()));
     let ttl = ttl.and_then(|ttl| ttl_defect(name, replacement.as_deref(), ttl));
@@ -46,7 +46,7 @@ fn unfit(text: String) -> TableDefect {
     }
 }
 
-/// Name of the table that takes the place of one with wrong keys.
+/// Name of the table that replaces one with wrong keys.
 fn replacement(name: &str) -> String {
     const SUFFIX: &str = "-new";
     let length = name.len().min(NAME_LENGTH - SUFFIX.len());
@@ -138,11 +138,14 @@ fn index_defect(name: &str, table: &TableDescription, is_replaced: bool) -> Opti
             (None, _) => return None,
         },
     };
-    if is_replaced {
-        return Some(unfit(problem));
-    }
-    let commands = commands.join("`, then, when it is deleted: `");
-    Some(unfit(format!("{problem}: `{commands}`")))
+    let text = if is_replaced {
+        problem
+    } else {
+        let commands = commands.join("`, then, when it is deleted: `");
+        format!("{problem}: `{commands}`")
+    };
+    let severity = Severity::Index;
+    Some(TableDefect { severity, text })
 }
 
 /// What is wrong with an index, if anything.
@@ -165,7 +168,7 @@ fn index_difference(
 
 fn create_index(name: &str, table: &TableDescription) -> String {
     let mut index = index_definition();
-    // An index of a table with provisioned capacity must have its own.
+    // In a table with provisioned capacity, an index has its own.
     let provisioned = table.provisioned_throughput();
     let units =
         provisioned.and_then(|it| Some((it.read_capacity_units?, it.write_capacity_units?)));
@@ -231,7 +234,7 @@ fn ttl_defect(
     }
     if is_on {
         let disable = match replacement {
-            // The service accepts one change an hour.
+            // DynamoDB accepts one change an hour.
             None => format!("{}, then, an hour later: ", update(name, false, attribute)),
             Some(_) => String::new(),
         };

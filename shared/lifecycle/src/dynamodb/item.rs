@@ -130,7 +130,7 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> ParsedR
                 .and_then(|due_key| DueKey::parse(due_key, shards)),
             due_at: stored_seconds(item, DUE_AT),
             ttl: stored_seconds(item, TTL),
-            max_expires_at: valid_time(item, MAX_EXPIRES_AT),
+            max_expires_at: absolute_end(item),
             reason: item
                 .get(DEACTIVATION_REASON)
                 .and_then(|reason| Reason::parse(reason.as_s().ok()?)),
@@ -175,6 +175,12 @@ fn read_state(kind: Kind, item: &Item) -> Result<RecordState, String> {
 fn stored_seconds(item: &Item, name: &str) -> Option<Timestamp> {
     let seconds = item.get(name)?.as_n().ok()?.parse().ok()?;
     Some(Timestamp::from_seconds(seconds))
+}
+
+/// A session's absolute end.
+pub(super) fn absolute_end(item: &Item) -> Option<Timestamp> {
+    let number = item.get(MAX_EXPIRES_AT)?.as_n().ok()?;
+    Timestamp::parse_limit(number).ok()
 }
 
 /// A time that no decision depends on. `None` if it is missing or malformed.

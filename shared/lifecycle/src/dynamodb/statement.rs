@@ -57,7 +57,7 @@ impl Statement {
         self.require(name, "<=", time(value));
     }
 
-    /// Requires that a session is live, and does not end before `expires_at`.
+    /// Requires that a session is live, and that its absolute end is not before `expires_at`.
     fn require_live(&mut self, now: Timestamp, expires_at: Timestamp) {
         self.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
         self.require(EXPIRES_AT, ">", time(now));
@@ -68,17 +68,15 @@ impl Statement {
         self.parameters.push(time(expires_at));
     }
 
-    /// Requires that the last touch of a session is not within the window of this one. A time far in the
-    /// future comes from a wrong clock or a wrong unit.
+    /// Requires that a session was not touched within the window of this touch. A time far in the future
+    /// comes from a wrong clock or a wrong unit, and does not count.
     fn require_not_just_touched(&mut self, touch: &Touch) {
         let unknown = lacks(LAST_USED_AT, "N");
         self.write(format_args!(
             " AND ({unknown} OR \"{LAST_USED_AT}\"<=? OR \"{LAST_USED_AT}\">=?)"
         ));
-        self.parameters.extend([
-            time(touch.at.minus(touch.window_seconds)),
-            time(touch.at.plus(touch.window_seconds)),
-        ]);
+        self.parameters
+            .extend([time(touch.used_since), time(touch.used_until)]);
     }
 
     fn replace_refresh_token(&mut self, change: &ConditionalWrite, replacement: &Replacement) {
@@ -212,6 +210,12 @@ pub(super) fn statement(
             built.where_key(change);
             built.require_live(touch.at, touch.expires_at);
             built.require_not_just_touched(touch);
+            if touch.due_at.is_none() {
+                // Another writer may have moved it meanwhile.
+                let lacks_due_at = lacks(DUE_AT, "N");
+                built.write(format_args!(" AND ({lacks_due_at} OR \"{DUE_AT}\"<=?)"));
+                built.parameters.push(time(touch.expires_at));
+            }
         }
         WriteOp::ReplaceRefreshToken(replacement) => {
             built.text = format!("UPDATE \"{table}\"");

@@ -7,8 +7,10 @@ use super::StoreError;
 /// Severity of a [`TableDefect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// The functions cannot work with the table.
+    /// No function can work with the table.
     Unfit,
+    /// The functions that use the index cannot work. The authorizer does not use it.
+    Index,
     /// The functions work, but native TTL deletes nothing.
     TtlOff,
 }

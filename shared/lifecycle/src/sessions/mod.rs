@@ -72,8 +72,8 @@ impl Sessions {
     }
 
     /// Creates a session that was converted from another table, unless it already exists. The stored
-    /// session stays unchanged, so it is safe to repeat an import as long as the table still has the
-    /// sessions that have ended since.
+    /// session stays unchanged. It is safe to repeat an import within the retention: after that, the
+    /// records of sessions that were deactivated since may have been deleted.
     ///
     /// # Errors
     ///

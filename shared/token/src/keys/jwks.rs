@@ -50,13 +50,13 @@ pub struct JwkSet {
 pub struct UnusedKeys {
     skipped: Vec<(Option<String>, &'static str)>,
     rejected: Vec<(Option<String>, &'static str)>,
-    /// Number of keys that fit a token without `kid`, if that is more than [`MAX_TRIED_KEYS`].
+    /// Number of usable keys, if that is more than [`MAX_TRIED_KEYS`].
     too_many: Option<usize>,
 }
 
 impl UnusedKeys {
-    /// Logs the keys: those for another purpose, those that must not be used, and whether there are too many
-    /// for a token without `kid`.
+    /// Logs the keys for another purpose, the keys that must not be used, and whether there are too many for
+    /// a token without `kid`.
     pub fn log(&self) {
         if !self.skipped.is_empty() {
             let (count, keys) = (self.skipped.len(), list(&self.skipped));

@@ -1,4 +1,4 @@
-//! Layouts: what the attributes of a foreign table mean.
+//! Layouts: what the attributes of another session table mean.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,10 +7,10 @@ use session_domain::Reason;
 
 use super::time::Unit;
 
-/// What the attributes of a foreign table mean, as a small JSON document.
+/// What the attributes of another session table mean, as a small JSON document.
 ///
-/// The members have the names of the session's attributes; each says which attribute of the foreign
-/// item contains it.
+/// The members have the names of the attributes of a session of this stack; each says which attribute
+/// of the other table's item contains it.
 ///
 /// | member | meaning |
 /// | --- | --- |
@@ -23,7 +23,7 @@ use super::time::Unit;
 /// | `max_expires_at` | optional time; the session expires then at the latest |
 /// | `ip_address`, `user_agent`, `client_id` | optional texts |
 /// | `only` | attributes and values that an item must have to be a session |
-/// | `keep` | attributes to carry over unchanged. All others are left behind |
+/// | `keep` | attributes to carry over unchanged. All others are not carried over |
 ///
 /// The source of a text has `attribute`, and optionally:
 ///
@@ -35,7 +35,7 @@ use super::time::Unit;
 ///
 /// The source of a time has `attribute` and `unit` (`s`, `ms`, `us`, `ns`, `iso8601`), optionally
 /// `path` and `add_seconds`. `expires_at` may have `default_lifetime_seconds`, counted from
-/// `created_at`, for items without an expiry.
+/// `created_at`, or from now, for items without an expiry.
 ///
 /// The source of `is_active` has `attribute`, the `reason` of the inactive sessions, and optionally
 /// `active_if`: the value of an active session, by default true.

@@ -1,7 +1,7 @@
 //! Conversion of session tables of another shape. No I/O.
 //!
-//! A [`Layout`] says what the attributes of the other table mean. There is a preset for some session
-//! stores; for any other table, write a small JSON document. [`Layout::convert`] converts one item,
+//! A [`Layout`] says what the attributes of the other table mean. Some session stores have a preset;
+//! for any other table, write a small JSON document. [`Layout::convert`] converts one item,
 //! and [`Sessions::import`](crate::Sessions::import) writes the session, unless the table already has
 //! it.
 //!
@@ -41,7 +41,7 @@
 //! In a store for cookies, whoever knows a session ID may be able to use the session. The presets keep
 //! the ID as it is: it is in the record's key, which log lines and reports may name. With
 //! `"hash": "sha256"` in `session_id`, the session has the hash of the ID instead, and the application
-//! hashes the cookie's value to find it.
+//! hashes the ID in the cookie to find the session.
 
 mod layout;
 mod source;

@@ -1,4 +1,4 @@
-//! Times of a foreign table, in the unit that its layout names.
+//! Times of the other table, in the unit that the layout names.
 
 use std::fmt;
 
@@ -48,7 +48,7 @@ impl Unit {
         }
     }
 
-    /// The power of ten by which a number of this unit is larger than one of seconds.
+    /// The number of decimal digits that this unit has more than seconds. `None` if it is not a number.
     const fn decimals(self) -> Option<i64> {
         match self {
             Self::S => Some(0),

@@ -1,9 +1,9 @@
-//! Single values of a foreign item: an attribute, or what a path leads to inside of it.
+//! Single values of an item: an attribute, or the value at a path inside it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 
-/// A text, a number, a boolean, or nothing of these.
+/// A text, a number, a boolean, null, or another kind of value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
     Text(String),
@@ -25,7 +25,7 @@ pub(super) fn scalar(
             follow(attribute, path, step_in_attribute).map(of_attribute)
         }
         (Some(path), AttributeValue::S(text)) => in_json(text.as_bytes(), path)?,
-        // The first byte of a JSON object is a number in MessagePack, where no path leads.
+        // A MessagePack document that starts with this byte is a number, which contains nothing.
         (Some(path), AttributeValue::B(bytes)) if bytes.as_ref().starts_with(b"{") => {
             in_json(bytes.as_ref(), path)?
         }
@@ -54,8 +54,7 @@ fn in_message_pack(bytes: &[u8], path: &str) -> Result<Option<Scalar>, &'static 
     const MAX_DEPTH: usize = 64;
     let mut rest = bytes;
     let document = rmpv::decode::read_value_with_max_depth(&mut rest, MAX_DEPTH);
-    // Something after the value means that this is another format: a Python pickle starts with an
-    // empty map.
+    // If bytes follow the value, this is another format: a Python pickle starts like an empty map.
     let document = document.ok().filter(|_| rest.is_empty());
     let document = document.ok_or("neither JSON nor MessagePack")?;
     let found = follow(&document, path, step_in_message_pack);

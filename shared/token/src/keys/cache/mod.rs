@@ -223,8 +223,8 @@ mod tests {
         assert_eq!(source.fetches.load(Ordering::SeqCst), 2);
     }
 
-    /// `max-age=1`, a thousand concurrent requests a second, and fetches that take a moment or longer than the
-    /// keys are fresh. Half of the requests began in the second before.
+    /// `max-age=1`, a thousand concurrent requests a second, and fetches that take less or more time than the
+    /// keys are fresh. Half of the requests began one second earlier.
     #[tokio::test(start_paused = true)]
     async fn short_lifetime_causes_one_fetch_a_second_at_most() {
         for (kid, takes) in [

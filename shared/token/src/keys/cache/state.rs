@@ -15,8 +15,8 @@ const REFETCH_COOLDOWN_SECONDS: i64 = 30;
 /// fetch.
 const FIRST_COOLDOWN_SECONDS: i64 = 2;
 
-/// How far a request may lag behind a concurrent one whose fetch is complete. A request that is further behind
-/// shows that the clock was set back.
+/// Maximum time by which a request may have begun before a fetch that is complete. A larger difference means that
+/// the clock was set back.
 const MAX_LAG_SECONDS: i64 = 30;
 
 /// How long keys stay usable after their fetch, if all later fetches fail (`stale-if-error`,
