@@ -128,9 +128,10 @@ def test_accepts_optional_attributes_and_limits():
         {"expires_at": 253_402_300_799, "due_at": 253_402_300_799, "ttl": 253_402_300_799 + 3650 * 86_400},
         {"expires_at": 0, "due_key": "deactivate#00"},
         {"client_id": "web", "auth_time": 0, "last_used_at": 0, "max_expires_at": 253_402_300_799},
+        {"refresh_hash": "0" * 64, "refresh_previous_hash": "f" * 64, "refresh_rotated_at": 0, "refresh_salt": "a" * 64},
     ):
         VALIDATOR.validate(VALID["active"] | more)
-    for reason in ("logout", "revoked", "expired_on_validation", "expired_by_cleanup"):
+    for reason in ("logout", "revoked", "refresh_reused", "expired_on_validation", "expired_by_cleanup"):
         VALIDATOR.validate(VALID["inactive"] | {"deactivation_reason": reason})
     for trigger in ("schedule", "manual"):
         VALIDATOR.validate(VALID["report"] | {"trigger": trigger, "requested_by": None})

@@ -93,7 +93,7 @@ def test_handler_rejects_request_without_user(name):
     "writer, actions",
     [
         ("Document", [f"dynamodb:{it}Item" for it in ("Put", "Get", "Update", "Delete", "ConditionCheck")]),
-        ("Library", ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:PartiQLUpdate"]),
+        ("Library", ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:PartiQLUpdate", "dynamodb:Query"]),
     ],
 )
 def test_login_service_may_write_only_user_records(writer, actions):

@@ -1,13 +1,12 @@
-//! Sessions in DynamoDB, for applications: create, extend and deactivate them.
+//! Sessions in DynamoDB, for applications: open, refresh, list and deactivate them.
 //!
-//! A login service creates a session, stores its refresh token, and deactivates the session at
-//! sign-out. Each record is written with the attributes that the authorizer, the cleanup and native
-//! TTL expect.
+//! A login service creates a session with a refresh token, and deactivates the session at sign-out.
+//! Each record is written with the attributes that the authorizer, the cleanup and native TTL expect.
 //!
 //! ```no_run
 //! use session_lifecycle::{
-//!     CallPolicy, CreateOutcome, Days, NewSession, Reason, SessionId, Sessions, Shards, Table,
-//!     Timestamp, UserId, clock, connect,
+//!     CallPolicy, Days, NewSession, Reason, SessionId, Sessions, Shards, Table, Timestamp, UserId,
+//!     clock, connect,
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +16,7 @@
 //! let (user, session) = (UserId::parse("ann")?, SessionId::random());
 //! let now = Timestamp::from(clock::now());
 //! let new = NewSession::new(user.clone(), session.clone(), now.plus(3_600));
-//! assert_eq!(sessions.create(new, now).await?, CreateOutcome::Created);
+//! let refresh_token = sessions.login(new, now).await?;
 //!
 //! let outcome = sessions.deactivate(&user, &session, Reason::Logout, now.plus(60)).await?;
 //! println!("{outcome:?}");

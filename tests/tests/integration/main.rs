@@ -33,6 +33,7 @@ mod opening;
 mod properties;
 mod races;
 mod refresh;
+mod revocation;
 mod sessions;
 mod stored_secrets;
 mod stress;

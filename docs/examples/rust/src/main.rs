@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use session_cleanup_local::dynamodb::{EmbeddedDynamoDb, TABLE_NAME, open};
 use session_cleanup_local::template::Template;
 use session_lifecycle::{
-    CreateOutcome, Days, NewSession, Reason, SessionId, Sessions, Shards, Table, Timestamp,
-    TokenId, UpdateOutcome, UserId,
+    CreateOutcome, Days, NewSession, Reason, RefreshOutcome, SessionId, Sessions, Shards, Table,
+    Timestamp, TokenId, UpdateOutcome, UserId,
 };
 use tokio::net::TcpListener;
 
@@ -28,23 +28,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let table = Table::new(dynamodb.client(), TABLE_NAME, Shards::default());
     let sessions = Sessions::new(table, Days(30));
 
-    // At login: create a session and a refresh token. The session ID is the token's claim `sid`.
+    // At login: create a session with a refresh token, which goes to the client. The session ID is the
+    // claim `sid` of the access token. No refresh extends the session past its absolute end.
     let (user, session) = (UserId::parse("ann")?, SessionId::random());
     let new = NewSession::new(user.clone(), session.clone(), now()?.plus(8 * HOUR))
-        .ip_address("192.0.2.7");
-    let created = sessions.create(new, now()?).await?;
-    assert_eq!(created, CreateOutcome::Created);
-    let stored = sessions
-        .add_refresh_token(&user, &session, "a long random text", now()?.plus(30 * DAY))
-        .await?;
-    assert_eq!(stored, CreateOutcome::Created);
-    print_line("logged in: the session is stored, and the refresh token's hash")?;
+        .ip_address("192.0.2.7")
+        .max_expires_at(now()?.plus(30 * DAY));
+    let token = sessions.login(new, now()?).await?;
+    let token = token.ok_or("a session with this ID exists")?;
+    print_line("logged in: the session is stored, with the refresh token's hash")?;
 
-    // At a refresh: extend the session. The index attributes and `ttl` change with `expires_at`.
-    let extended = sessions
-        .extend(&user, &session, now()?.plus(16 * HOUR), now()?)
-        .await?;
-    assert_eq!(extended, UpdateOutcome::Updated);
+    // At a refresh: the session expires later, and the client gets another refresh token.
+    let later = now()?.plus(16 * HOUR);
+    let refreshed = sessions.refresh(&user, &session, token.as_str(), later, now()?);
+    assert!(matches!(
+        refreshed.await?,
+        RefreshOutcome::Refreshed { expires_at, .. } if expires_at == later
+    ));
     print_line("refreshed: the session expires eight hours later")?;
 
     // Deny one access token before it expires, while its session continues.
@@ -58,10 +58,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .deactivate(&user, &session, Reason::Logout, now()?)
         .await?;
     assert_eq!(closed, UpdateOutcome::Updated);
-    let late = sessions
-        .extend(&user, &session, now()?.plus(DAY), now()?)
-        .await?;
-    assert_eq!(late, UpdateOutcome::Ended);
+    let late = sessions.refresh(&user, &session, token.as_str(), now()?.plus(DAY), now()?);
+    assert_eq!(late.await?, RefreshOutcome::Ended);
     print_line("logged out: the session is inactive permanently")?;
 
     dynamodb.stop().await;
