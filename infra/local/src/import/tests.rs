@@ -224,8 +224,13 @@ fn accepts_items_of_layout_in_each_form() {
         format!("{{\"Items\":[{one},{two}],\"Count\":2}}"),
         format!("{{\"Item\":{one}}}\n{{\"Item\":{two}}}"),
         format!("{{\"Responses\":{{\"sessions\":[{one},{two}]}}}}"),
-        // An item of another kind has no session ID.
+        // An item of another kind has no session ID, and may have attributes with the names of
+        // wrapper members.
         format!("{one}\n{{\"name\":{{\"S\":\"Ann\"}}}}\n{two}"),
+        format!("{one}\n{{\"Items\":{{\"L\":[{{\"S\":\"a\"}}]}}}}\n{two}"),
+        format!("{one}\n{{\"Item\":{{\"S\":\"pen\"}},\"Keys\":{{\"L\":[]}}}}\n{two}"),
+        format!("{one}\n{{\"NewImage\":{{\"M\":{{}}}}}}\n{two}"),
+        format!("{one}\n{{\"Responses\":{{\"M\":{{\"a\":{{\"NULL\":true}}}}}}}}\n{two}"),
     ] {
         assert_eq!(foreign(&text).unwrap(), expected, "{text}");
     }
@@ -275,5 +280,16 @@ fn names_preset_that_fits_to_items_without_key() {
             "{told}"
         );
         assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
+fn reads_many_unfinished_lines_in_linear_time() {
+    for line in ["{\"Item\":", "[", "[{},", "[\n{},"] {
+        let begin = std::time::Instant::now();
+        let error = parse(&format!("{line}\n").repeat(50_000)).unwrap_err();
+        assert!(error.to_string().contains("EOF"), "{error}");
+        // In quadratic time, a minute or more.
+        assert!(begin.elapsed().as_secs() < 10, "{line}");
     }
 }
