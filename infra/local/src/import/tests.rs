@@ -265,6 +265,32 @@ fn rejects_two_items_that_become_same_session() {
 }
 
 #[test]
+fn inactive_item_wins_over_active_item_of_same_session() {
+    let layout = Layout::preset("session-id").unwrap();
+    let id = r#""session_id":{"S":"1"},"user_id":{"S":"a"},"expires_at":{"N":"1800000009"}"#;
+    let active = format!("{{{id}}}");
+    let inactive = format!("{{{id},\"deactivated_at\":{{\"N\":\"1799999999\"}}}}");
+    for (items, kept) in [
+        ([&active, &inactive], 2),
+        ([&inactive, &active], 1),
+        ([&active, &active], 1),
+    ] {
+        let text = format!("{}\n{}", items[0], items[1]);
+        let items = super::parse(&text, &Format::Other(&layout)).unwrap();
+        let converted = Converted::new(&layout, items, Timestamp::from_seconds(1_800_000_000));
+        let [(place, session)] = converted.sessions.as_slice() else {
+            panic!("{converted}")
+        };
+        assert_eq!(*place, Place::line(kept), "{text}");
+        let is_active = AttributeValue::BOOL(!text.contains("deactivated_at"));
+        assert_eq!(session["is_active"], is_active, "{text}");
+        let problem = format!("the same user and session as line {kept}");
+        let problems = converted.problems.places();
+        assert_eq!(problems, [(Place::line(3 - kept), problem.as_str())]);
+    }
+}
+
+#[test]
 fn names_preset_that_fits_to_items_without_key() {
     for (text, expected) in [
         (foreign_item(1), "--layout connect-dynamodb converts them"),
