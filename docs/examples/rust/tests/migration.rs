@@ -77,7 +77,7 @@ async fn copies_sessions_and_leaves_existing_ones() -> Result<(), Box<dyn Error>
             ("expires", number("9000000000.123")),
         ]
     });
-    let (dynamodb, client) = tables(&items.each_ref().map(|it| it.as_slice())).await?;
+    let (dynamodb, client) = tables(&items.each_ref().map(<[_; 3]>::as_slice)).await?;
     for outcome in ["created", "exists already"] {
         let output = migrate(&dynamodb, ["old", TABLE_NAME, "connect-dynamodb"])?;
         assert!(output.status.success(), "{output:?}");
