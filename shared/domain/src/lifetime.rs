@@ -39,7 +39,9 @@ pub enum NotOpened {
     #[error("there is no such session")]
     Disabled,
     /// The token does not say when the user authenticated.
-    #[error("there is no such session, and the token has no time of authentication to open it")]
+    #[error(
+        "there is no such session, and the token has no valid time of authentication to open it"
+    )]
     NoAuthTime,
     /// The time of authentication is in the future.
     #[error("there is no such session, and the token's time of authentication is in the future")]

@@ -42,9 +42,12 @@ async fn run() -> Result<bool, Box<dyn Error>> {
     let [old, new, layout] = arguments.as_slice() else {
         return Err("usage: migrate_sessions OLD_TABLE NEW_TABLE LAYOUT".into());
     };
-    let layout = &match Layout::preset(layout) {
-        Some(preset) => preset,
-        None => Layout::parse(&read_to_string(layout)?)?,
+    let layout = &if let Some(preset) = Layout::preset(layout) {
+        preset
+    } else {
+        let file = read_to_string(layout);
+        let text = file.map_err(|error| format!("the layout {layout}: {error}"))?;
+        Layout::parse(&text)?
     };
     let client = connect(CallPolicy::MONITORING).await;
     // Use the stack's values of DUE_SHARDS and SESSION_RETENTION_DAYS.

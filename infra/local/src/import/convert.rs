@@ -83,8 +83,11 @@ impl Converted {
 impl Converted {
     /// A sentence for each attribute of the layout that no item has.
     pub fn notes(&self) -> impl Iterator<Item = String> {
+        let has_sessions = self.live + self.expired + self.inactive > 0;
+        let none = "note: no item is a session of this layout: does it fit the file?".to_owned();
         let absent = self.absent.iter();
-        absent.map(|named| format!("note: no item has the attribute {named}"))
+        let absent = absent.map(|named| format!("note: no item has the attribute {named}"));
+        (!has_sessions).then_some(none).into_iter().chain(absent)
     }
 
     /// The number of items by what becomes of them.
