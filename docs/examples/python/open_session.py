@@ -1,4 +1,7 @@
-"""Opens the session that the token on standard input names, until the token expires. For a first test of an identity provider."""
+"""Opens the session that the token on standard input names, until the token expires. For a first test of an identity provider.
+
+JWT_USER_CLAIM and JWT_SESSION_CLAIM name the claims, as for the stack, if they are not sub and sid.
+"""
 
 import os
 import sys
@@ -10,4 +13,7 @@ from sessions import Sessions
 # The authorizer verifies the token. This script only reads the session from it.
 claims = jwt.decode(sys.stdin.read().strip(), options={"verify_signature": False})
 sessions = Sessions(boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"]))
-print(sessions.login(claims["sub"], claims["sid"], int(claims["exp"])).value)
+user, session = (
+    str(claims[os.environ.get(variable, name)]) for variable, name in (("JWT_USER_CLAIM", "sub"), ("JWT_SESSION_CLAIM", "sid"))
+)
+print(sessions.login(user, session, int(claims["exp"])).value)

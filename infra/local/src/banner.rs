@@ -137,11 +137,12 @@ impl Banner<'_> {
         let curl = |who, rest: &str| format!("curl -H \"Authorization: Bearer ${who}\" {rest}");
         out(curl("READER", "$U/stats"))?;
         out(curl("READER", "$U/cleanups"))?;
-        out(curl("ADMIN", "-X POST \"$U/cleanup?dry_run=true\""))?;
-        out(curl("ADMIN", "-X POST $U/cleanup"))?;
+        // Before the cleanup, which deactivates the session.
         if self.sample_tokens.expired.is_some() {
             out(curl("EXPIRED", "$U/stats"))?;
         }
+        out(curl("ADMIN", "-X POST \"$U/cleanup?dry_run=true\""))?;
+        out(curl("ADMIN", "-X POST $U/cleanup"))?;
         for (title, command) in &self.commands {
             out(format!("{}\n{command}", styled(DIM, format!("# {title}"))))?;
         }

@@ -130,6 +130,8 @@ fn parse(text: &str, format: &Format<'_>) -> Result<Vec<(Place, Item)>, ImportEr
     let line_of = |part: &str| line_at(part.as_ptr().addr() - text.as_ptr().addr());
     let mut entries: Vec<Entry<'_>> = Vec::new();
     let mut rest = text.trim_start();
+    // The line and column of the last error.
+    let mut furthest = (0, 0);
     while !rest.is_empty() {
         let begin = line_of(rest);
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
@@ -143,11 +145,18 @@ fn parse(text: &str, format: &Format<'_>) -> Result<Vec<(Place, Item)>, ImportEr
             }
             Some(Err(error)) => {
                 // In an export each line is a value, so the first line is the invalid one.
-                let next = next_value(rest);
+                let mut next = next_value(rest);
                 let read = begin + error.line().saturating_sub(1);
                 let is_past = next.is_some_and(|next| line_of(next) <= read);
                 let line = if is_past { begin } else { read };
                 entries.push((line, Err(without_place(&error))));
+                // The second unfinished value that ends here: to try each line before would take
+                // quadratic time.
+                let end = (read, error.column());
+                if is_past && furthest == end {
+                    next = next_value(&text[ends[read - 2]..]);
+                }
+                furthest = furthest.max(end);
                 rest = next.unwrap_or_default();
             }
             None => break,

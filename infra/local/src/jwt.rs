@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::Value;
 use session_functions::config::AuthorizerConfig;
 use session_functions::environment::Environment;
+use session_token::ClaimRole;
 
 use crate::dynamodb::TABLE_NAME;
 use crate::error::{Context as _, ServeError};
@@ -220,7 +221,9 @@ impl Trust {
         };
         let (algorithm, issuer) = (rules.algorithm, &rules.issuer);
         let audience = self.issuer.audience();
-        let audience = audience.map_or_else(String::new, |audience| format!(", aud {audience}"));
+        let claim = rules.claim_name(ClaimRole::Audience);
+        let audience =
+            audience.map_or_else(String::new, |audience| format!(", {claim} {audience}"));
         format!("{signer}{algorithm:?}, iss {issuer}{audience}")
     }
 

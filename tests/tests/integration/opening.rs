@@ -119,18 +119,23 @@ async fn tokens_that_open_no_session_are_denied() {
             not_found,
             "Session not found",
         ),
-        (true, json!({}), not_found, "no time of authentication"),
+        (
+            true,
+            json!({}),
+            not_found,
+            "no valid time of authentication",
+        ),
         (
             true,
             json!({ "auth_time": "now" }),
             not_found,
-            "no time of authentication",
+            "no valid time of authentication",
         ),
         (
             true,
             json!({ "auth_time": NOW * 1_000 }),
             not_found,
-            "no time of authentication",
+            "no valid time of authentication",
         ),
         (
             true,

@@ -37,10 +37,10 @@ async fn refresh(sessions: &Sessions, token: &str, now: i64) -> RefreshOutcome {
 
 /// The token that a refresh returns.
 fn refreshed(outcome: RefreshOutcome) -> RefreshToken {
-    match outcome {
-        RefreshOutcome::Refreshed { token, .. } => token,
-        other => panic!("{other:?}"),
-    }
+    let RefreshOutcome::Refreshed { token, .. } = outcome else {
+        panic!("{outcome:?}");
+    };
+    token
 }
 
 /// A world whose library goes through a proxy that counts.
@@ -165,7 +165,7 @@ async fn uses_at_once_return_one_replacement() {
 async fn lost_response_returns_same_replacement() {
     let (world, faults) = World::with_faults(NO_TIMEOUT, [], |request| {
         match (request.operation.as_str(), request.number) {
-            ("BatchExecuteStatement", 1) | ("PutItem", 1) => Fault::DroppedAfter,
+            ("BatchExecuteStatement" | "PutItem", 1) => Fault::DroppedAfter,
             _ => Fault::None,
         }
     })

@@ -1,7 +1,6 @@
 //! Conversion of the items of another table with a layout.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue as SdkValue;
 use dynoxide::AttributeValue;
 use dynoxide::types::Item;
 use session_domain::{Days, SessionState, Shards, Timestamp};
-use session_lifecycle::migrate::{Conversion, Layout};
+use session_lifecycle::migrate::{AttributePath, Conversion, ConvertedSession, Layout};
 
 use super::{Place, Problems};
 use crate::error::{Context as _, ServeError};
@@ -25,6 +24,8 @@ pub struct Converted {
     pub sessions: Vec<(Place, Item)>,
     /// The items that cannot be converted.
     pub problems: Problems,
+    /// The attributes of the layout that no item has. A name may be misspelled.
+    absent: BTreeSet<AttributePath>,
     live: usize,
     expired: usize,
     inactive: usize,
@@ -33,10 +34,16 @@ pub struct Converted {
 
 impl Converted {
     pub(super) fn new(layout: &Layout, items: Vec<(Place, Item)>, now: Timestamp) -> Self {
-        let mut converted = Self::default();
-        let mut places = HashMap::new();
-        for (place, item) in items {
-            let session = match layout.convert(&to_sdk(item), now) {
+        let mut converted = Self {
+            absent: layout.attributes(),
+            ..Self::default()
+        };
+        let mut sessions: Vec<(Place, Box<ConvertedSession>)> = Vec::new();
+        let mut indices = HashMap::new();
+        for (mut place, item) in items {
+            let item = to_sdk(item);
+            converted.absent.retain(|named| !named.is_in(&item));
+            let session = match layout.convert(&item, now) {
                 Ok(Conversion::Session(session)) => session,
                 Ok(Conversion::NotASession) => {
                     converted.others += 1;
@@ -47,14 +54,20 @@ impl Converted {
                     continue;
                 }
             };
-            match places.entry(session.key()) {
-                Entry::Vacant(entry) => entry.insert(place),
-                Entry::Occupied(first) => {
-                    let problem = format!("the same user and session as {}", first.get());
-                    converted.problems.add(place, problem);
-                    continue;
-                }
+            let index = *indices.entry(session.key()).or_insert(sessions.len());
+            let Some(first) = sessions.get_mut(index) else {
+                sessions.push((place, session));
+                continue;
             };
+            // A session that ended in one item stays ended.
+            if first.1.is_active() && !session.is_active() {
+                first.1 = session;
+                std::mem::swap(&mut first.0, &mut place);
+            }
+            let problem = format!("the same user and session as {}", first.0);
+            converted.problems.add(place, problem);
+        }
+        for (place, session) in sessions {
             *match session.state() {
                 SessionState::Inactive { .. } => &mut converted.inactive,
                 state if state.is_expired_at(now) => &mut converted.expired,
@@ -68,6 +81,15 @@ impl Converted {
 }
 
 impl Converted {
+    /// A sentence for each attribute of the layout that no item has.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let has_sessions = self.live + self.expired + self.inactive > 0;
+        let none = "note: no item is a session of this layout: does it fit the file?".to_owned();
+        let absent = self.absent.iter();
+        let absent = absent.map(|named| format!("note: no item has the attribute {named}"));
+        (!has_sessions).then_some(none).into_iter().chain(absent)
+    }
+
     /// The number of items by what becomes of them.
     #[must_use]
     pub fn counts(&self) -> [(&'static str, usize); 5] {

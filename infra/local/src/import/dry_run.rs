@@ -28,5 +28,8 @@ pub fn dry_run(source: &Source) -> Result<bool, ServeError> {
     for (place, problem) in converted.problems.places() {
         print(format!("{place}: {problem}"))?;
     }
+    for note in converted.notes() {
+        print(note)?;
+    }
     Ok(converted.problems.is_empty())
 }

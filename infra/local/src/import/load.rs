@@ -73,6 +73,7 @@ impl Source {
         };
         let layout = find_layout(name)?;
         let converted = read_converted(file, table, &layout, now.into()).context(&what)?;
+        converted.notes().for_each(err);
         if !self.skip_invalid && !converted.problems.is_empty() {
             return Err(ImportError::Unconvertible(converted.problems)).context(what);
         }

@@ -98,13 +98,14 @@ impl Format<'_> {
         if !json.get().starts_with('{') {
             return Err(Error::custom("not a JSON object"));
         }
-        // An item may have attributes with the names of a wrapper's members.
+        // An item may have attributes with the names of a wrapper's members. What is wrong with the
+        // other attributes of an item with the marker is told later.
         let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json.get())?;
         let marker = match self {
             Self::Ours => "pk",
             Self::Other(layout) => layout.session_id_attribute(),
         };
-        if members.contains_key(marker) {
+        if members.contains_key(marker) || serde_json::from_str::<Item>(json.get()).is_ok() {
             return Ok(vec![Part::Item(json)]);
         }
         let wrapper: Wrapper<'a> = serde_json::from_str(json.get())?;
@@ -135,7 +136,6 @@ impl Format<'_> {
             Wrapper {
                 keys: Some(keys), ..
             } => Ok(vec![Part::Deleted(keys)]),
-            _ if serde_json::from_str::<Item>(json.get()).is_ok() => Ok(vec![Part::Item(json)]),
             _ => Err(Error::custom(
                 "neither an item nor an object that contains items",
             )),

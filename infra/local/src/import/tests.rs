@@ -224,8 +224,13 @@ fn accepts_items_of_layout_in_each_form() {
         format!("{{\"Items\":[{one},{two}],\"Count\":2}}"),
         format!("{{\"Item\":{one}}}\n{{\"Item\":{two}}}"),
         format!("{{\"Responses\":{{\"sessions\":[{one},{two}]}}}}"),
-        // An item of another kind has no session ID.
+        // An item of another kind has no session ID, and may have attributes with the names of
+        // wrapper members.
         format!("{one}\n{{\"name\":{{\"S\":\"Ann\"}}}}\n{two}"),
+        format!("{one}\n{{\"Items\":{{\"L\":[{{\"S\":\"a\"}}]}}}}\n{two}"),
+        format!("{one}\n{{\"Item\":{{\"S\":\"pen\"}},\"Keys\":{{\"L\":[]}}}}\n{two}"),
+        format!("{one}\n{{\"NewImage\":{{\"M\":{{}}}}}}\n{two}"),
+        format!("{one}\n{{\"Responses\":{{\"M\":{{\"a\":{{\"NULL\":true}}}}}}}}\n{two}"),
     ] {
         assert_eq!(foreign(&text).unwrap(), expected, "{text}");
     }
@@ -260,6 +265,32 @@ fn rejects_two_items_that_become_same_session() {
 }
 
 #[test]
+fn inactive_item_wins_over_active_item_of_same_session() {
+    let layout = Layout::preset("session-id").unwrap();
+    let id = r#""session_id":{"S":"1"},"user_id":{"S":"a"},"expires_at":{"N":"1800000009"}"#;
+    let active = format!("{{{id}}}");
+    let inactive = format!("{{{id},\"deactivated_at\":{{\"N\":\"1799999999\"}}}}");
+    for (items, kept) in [
+        ([&active, &inactive], 2),
+        ([&inactive, &active], 1),
+        ([&active, &active], 1),
+    ] {
+        let text = format!("{}\n{}", items[0], items[1]);
+        let items = super::parse(&text, &Format::Other(&layout)).unwrap();
+        let converted = Converted::new(&layout, items, Timestamp::from_seconds(1_800_000_000));
+        let [(place, session)] = converted.sessions.as_slice() else {
+            panic!("{converted}")
+        };
+        assert_eq!(*place, Place::line(kept), "{text}");
+        let is_active = AttributeValue::BOOL(!text.contains("deactivated_at"));
+        assert_eq!(session["is_active"], is_active, "{text}");
+        let problem = format!("the same user and session as line {kept}");
+        let problems = converted.problems.places();
+        assert_eq!(problems, [(Place::line(3 - kept), problem.as_str())]);
+    }
+}
+
+#[test]
 fn names_preset_that_fits_to_items_without_key() {
     for (text, expected) in [
         (foreign_item(1), "--layout connect-dynamodb converts them"),
@@ -276,4 +307,20 @@ fn names_preset_that_fits_to_items_without_key() {
         );
         assert!(told.contains(expected), "{told}");
     }
+}
+
+#[test]
+fn stops_at_second_unfinished_value_with_same_end() {
+    // Each of them is parsed to its end, the end of the file.
+    for (line, problems) in [("{\"Item\":", 2), ("[", 2), ("[{},", 2), ("[\n{},", 4)] {
+        let ImportError::Lines { problems: told, .. } =
+            parse(&format!("{line}\n").repeat(100)).unwrap_err()
+        else {
+            panic!("{line}")
+        };
+        assert_eq!(told.places().len(), problems, "{line}: {told}");
+    }
+    // The lines after the common end are read.
+    let text = format!("[\n[\n[\n;\n{ITEM}\n{{;}}");
+    assert_eq!(lines(&parse(&text).unwrap_err()), [1, 2, 6]);
 }

@@ -156,6 +156,37 @@ fn dry_run_prints_what_would_become_of_each_item() {
 }
 
 #[test]
+fn notes_attributes_of_layout_that_no_item_has() {
+    let (folder, file) = other_table();
+    let [layout, notes] = ["layout.json", "notes"].map(|name| folder.path().join(name));
+    let preset = session_lifecycle::migrate::Layout::PRESETS[0].1;
+    let flag = r#"{"is_active": {"attribute": "revokd", "active_if": false, "reason": "revoked"},"#;
+    std::fs::write(&layout, preset.replacen('{', flag, 1)).unwrap();
+    let [file, layout] = [&file, &layout].map(|path| path.to_str().unwrap());
+    let arguments = ["--import", file, "--layout", layout];
+    let expected = "note: no item has the attribute revokd\n";
+    let output = ended(command(
+        &[&["local"], &arguments[..], &["--dry-run"]].concat(),
+    ));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.ends_with(expected), "{told}");
+    assert_eq!(told.matches("note:").count(), 1, "{told}");
+
+    let ports = [
+        "local",
+        "--skip-invalid",
+        "--port",
+        "0",
+        "--dynamodb-port",
+        "0",
+    ];
+    let mut command = command(&[&ports[..], &arguments].concat());
+    command.stderr(Stdio::from(std::fs::File::create(&notes).unwrap()));
+    Running::start(command).interrupt();
+    assert_eq!(std::fs::read_to_string(notes).unwrap(), expected);
+}
+
+#[test]
 fn rejects_import_with_item_that_layout_cannot_convert() {
     let (folder, file) = other_table();
     let data = folder.path().join("table.db");

@@ -5,12 +5,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedC
 use super::Table;
 use super::item::{
     CREATED_AT, DUE_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item, LAST_USED_AT, MAX_EXPIRES_AT, PK, SK,
-    key_item, read_keyed, take_key, valid_time,
+    indexed_at, key_item, read_keyed, take_key, valid_time,
 };
 use crate::ports::{LookUpSession, SessionLookup, StoreError, StoreErrorKind};
 use session_domain::{
     ActiveSession, MalformedRecord, RecordKey, RecordState, SessionId, SessionSnapshot,
-    SessionState, Timestamp, TokenId, UserId,
+    SessionState, TokenId, UserId,
 };
 
 /// The attributes of a session that a decision uses.
@@ -84,10 +84,7 @@ impl Table {
                     created_at: valid_time(item, CREATED_AT),
                     last_used_at: valid_time(item, LAST_USED_AT),
                     max_expires_at: record.max_expires_at,
-                    due_at: item.get(DUE_AT).map(|_| {
-                        // A number that is no time is too late.
-                        valid_time(item, DUE_AT).unwrap_or(Timestamp::MAX)
-                    }),
+                    due_at: indexed_at(item),
                 }))
             }
             RecordState::Session(SessionState::Inactive { .. }) | RecordState::Token { .. } => {

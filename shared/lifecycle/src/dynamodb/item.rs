@@ -183,6 +183,13 @@ pub(super) fn absolute_end(item: &Item) -> Option<Timestamp> {
     Timestamp::parse_limit(number).ok()
 }
 
+/// `due_at`, the time at which the record is due in the index. A number that is not a valid time is too
+/// late.
+pub(super) fn indexed_at(item: &Item) -> Option<Timestamp> {
+    let due_at = item.get(DUE_AT)?.as_n().ok()?;
+    Some(Timestamp::parse(due_at).unwrap_or(Timestamp::MAX))
+}
+
 /// A time that no decision depends on. `None` if it is missing or malformed.
 pub(super) fn valid_time(item: &Item, name: &str) -> Option<Timestamp> {
     read_time(item, name).ok()

@@ -1,6 +1,6 @@
 //! Creating records.
 
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Table;
@@ -8,8 +8,10 @@ use super::item::{
     CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, MAX_EXPIRES_AT, PK, REFRESH_HASH, due_attributes,
     key_item, text, time,
 };
-use crate::ports::{CreateRecords, NewRecord, StoreError};
+use crate::ports::{CreateRecords, NewRecord, StoreError, StoreErrorKind};
 use session_domain::DueEntry;
+
+const CREATING: &str = "creating a record";
 
 impl CreateRecords for Table {
     async fn create(&self, record: &NewRecord, due: &DueEntry) -> Result<bool, StoreError> {
@@ -42,7 +44,18 @@ impl Table {
             {
                 Ok(false)
             }
-            Err(error) => Err(StoreError::from_call("creating a record", error)),
+            // All but the item is constant: this item is invalid, typically because it is too large.
+            Err(SdkError::ServiceError(error))
+                if error.err().code() == Some("ValidationException") =>
+            {
+                let problem = error.err().message().unwrap_or("no message").to_owned();
+                Err(StoreError::new(
+                    StoreErrorKind::RecordRejected,
+                    CREATING,
+                    problem,
+                ))
+            }
+            Err(error) => Err(StoreError::from_call(CREATING, error)),
         }
     }
 }

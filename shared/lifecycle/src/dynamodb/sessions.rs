@@ -3,9 +3,9 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::item::{
-    CREATED_AT, DEACTIVATED_AT, DEACTIVATION_REASON, DUE_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item,
-    LAST_USED_AT, MAX_EXPIRES_AT, PK, REFRESH_HASH, REFRESH_PREVIOUS_HASH, REFRESH_ROTATED_AT,
-    REFRESH_SALT, SK, key_item, take_key, text, valid_time,
+    CREATED_AT, DEACTIVATED_AT, DEACTIVATION_REASON, DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item,
+    LAST_USED_AT, PK, REFRESH_HASH, REFRESH_PREVIOUS_HASH, REFRESH_ROTATED_AT, REFRESH_SALT, SK,
+    absolute_end, indexed_at, key_item, take_key, text, valid_time,
 };
 use super::{Table, items};
 use crate::ports::{ReadSessions, StoreError};
@@ -87,7 +87,7 @@ fn read_session(
         is_active: matches!(item.get(IS_ACTIVE), Some(AttributeValue::Bool(true))),
         created_at: valid_time(item, CREATED_AT),
         expires_at: valid_time(item, EXPIRES_AT),
-        max_expires_at: valid_time(item, MAX_EXPIRES_AT),
+        max_expires_at: absolute_end(item),
         last_used_at: valid_time(item, LAST_USED_AT),
         deactivated_at: valid_time(item, DEACTIVATED_AT),
         deactivation_reason: string(DEACTIVATION_REASON).cloned(),
@@ -96,7 +96,7 @@ fn read_session(
         client_id: string("client_id").cloned(),
         refresh: read_refresh_state(item),
         shard: due_key.map_or_else(|| shards.assign(key), DueKey::shard),
-        due_at: valid_time(item, DUE_AT),
+        due_at: indexed_at(item),
     }
 }
 

@@ -87,7 +87,7 @@ impl<T: SessionStore> Sessions<T> {
             let Some(refresh) = found.refresh else {
                 return Ok(RefreshOutcome::NotFound);
             };
-            let used = match refresh.classify(&used_hash, now, self.grace) {
+            let replaced = match refresh.classify(&used_hash, now, self.grace) {
                 RefreshUse::Unknown => return Ok(RefreshOutcome::NotFound),
                 RefreshUse::Reused => {
                     let closed = self
@@ -113,7 +113,7 @@ impl<T: SessionStore> Sessions<T> {
             let expires_at = expires_at.min(found.max_expires_at.unwrap_or(expires_at));
             let state = RecordState::Session(SessionState::Active { expires_at });
             let replacement = Replacement {
-                used,
+                used: replaced,
                 used_hash: used_hash.clone(),
                 new_hash: new.hash(),
                 salt,

@@ -1,10 +1,11 @@
 //! Layouts: what the attributes of another session table mean.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Deserialize;
 use session_domain::Reason;
 
+use super::source::AttributePath;
 use super::time::Unit;
 
 /// What the attributes of another session table mean, as a small JSON document.
@@ -17,8 +18,9 @@ use super::time::Unit;
 /// | `session_id`, `user_id` | required texts or whole numbers |
 /// | `expires_at` | required time |
 /// | `created_at` | time; without it, the session was created now, or at its expiry if that is earlier |
-/// | `is_active` | boolean; without it, the session is active |
+/// | `is_active` | boolean; without it, the session is inactive if it has `deactivated_at` |
 /// | `deactivated_at` | time of an inactive session; without it, now |
+/// | `deactivation_reason` | reason of an inactive session, if its text is one of [`Reason`] |
 /// | `auth_time`, `last_used_at` | optional times |
 /// | `max_expires_at` | optional time; the session expires then at the latest |
 /// | `ip_address`, `user_agent`, `client_id` | optional texts |
@@ -52,6 +54,7 @@ pub struct Layout {
     pub(super) created_at: Option<TimeSource>,
     pub(super) is_active: Option<FlagSource>,
     pub(super) deactivated_at: Option<TimeSource>,
+    pub(super) deactivation_reason: Option<TextSource>,
     pub(super) auth_time: Option<TimeSource>,
     pub(super) last_used_at: Option<TimeSource>,
     pub(super) max_expires_at: Option<TimeSource>,
@@ -133,7 +136,7 @@ pub struct InvalidLayout {
 }
 
 /// The attributes of a session of this stack. A layout cannot keep attributes with these names.
-const OURS: [&str; 20] = [
+const OURS: [&str; 22] = [
     "pk",
     "sk",
     "user_id",
@@ -150,10 +153,12 @@ const OURS: [&str; 20] = [
     "last_used_at",
     "max_expires_at",
     "refresh_hash",
+    "refresh_salt",
     "refresh_previous_hash",
     "refresh_rotated_at",
     "due_key",
     "due_at",
+    "ttl",
 ];
 
 impl Layout {
@@ -206,10 +211,27 @@ impl Layout {
         &self.session_id.attribute
     }
 
+    /// The attributes that the layout names, and the paths in them. One that no item of a table has is
+    /// probably misspelled.
+    #[must_use]
+    pub fn attributes(&self) -> BTreeSet<AttributePath> {
+        let texts = self
+            .texts()
+            .map(|(_, it)| AttributePath::new(&it.attribute, it.path.as_deref()));
+        let times = self
+            .times()
+            .map(|(_, it)| AttributePath::new(&it.attribute, it.path.as_deref()));
+        let flag = self.is_active.iter().map(|it| &it.attribute);
+        let whole = flag.chain(self.only.keys()).chain(&self.keep);
+        let whole = whole.map(|attribute| AttributePath::new(attribute, None));
+        texts.chain(times).chain(whole).collect()
+    }
+
     fn texts(&self) -> impl Iterator<Item = (&'static str, &TextSource)> {
         [
             ("session_id", Some(&self.session_id)),
             ("user_id", Some(&self.user_id)),
+            ("deactivation_reason", self.deactivation_reason.as_ref()),
             ("ip_address", self.ip_address.as_ref()),
             ("user_agent", self.user_agent.as_ref()),
             ("client_id", self.client_id.as_ref()),
@@ -256,17 +278,20 @@ impl Layout {
         }
         if let Some(source) = &self.is_active {
             check_source("is_active", &source.attribute, None)?;
-            if Reason::parse(&source.reason).is_none() {
-                let problem =
-                    "must be logout, revoked, expired_by_cleanup or expired_on_validation";
-                return Err(invalid("is_active.reason", problem));
-            }
+            check_reason("is_active.reason", &source.reason)?;
             mapped.insert(&source.attribute);
-        } else if self.deactivated_at.is_some() {
-            return Err(invalid("deactivated_at", "only together with is_active"));
+        }
+        if let Some(source) = &self.deactivation_reason {
+            if self.is_active.is_none() && self.deactivated_at.is_none() {
+                let problem = "only together with is_active or deactivated_at";
+                return Err(invalid("deactivation_reason", problem));
+            }
+            if let Some(default) = &source.default {
+                check_reason("deactivation_reason.default", default)?;
+            }
         }
         for name in &self.keep {
-            if OURS.contains(&name.as_str()) || name == "ttl" {
+            if OURS.contains(&name.as_str()) {
                 let problem = format!("{name} is an attribute of this stack");
                 return Err(invalid("keep", problem));
             }
@@ -277,6 +302,13 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+fn check_reason(member: &str, reason: &str) -> Result<(), InvalidLayout> {
+    let problem = "must be logout, revoked, expired_by_cleanup or expired_on_validation";
+    Reason::parse(reason)
+        .map(|_| ())
+        .ok_or_else(|| invalid(member, problem))
 }
 
 fn check_source(member: &str, attribute: &str, path: Option<&str>) -> Result<(), InvalidLayout> {

@@ -60,6 +60,7 @@ use session_domain::{
 
 use self::layout::TimeSource;
 pub use self::layout::{InvalidLayout, Layout};
+pub use self::source::AttributePath;
 use super::item::{
     CREATED_AT, DEACTIVATED_AT, DEACTIVATION_REASON, EXPIRES_AT, IS_ACTIVE, Item, LAST_USED_AT,
     MAX_EXPIRES_AT, due_attributes, key_item, text, time,
@@ -133,14 +134,7 @@ impl Layout {
             (None, None) => return Err(self.expires_at.missing()),
         };
         let expires_at = expires_at.min(max_expires_at.unwrap_or(Timestamp::MAX_VALID));
-        let ended = match self.is_active.as_ref().map(|flag| flag.ended(item)) {
-            Some(ended) => ended?,
-            None => None,
-        };
-        let ended = match ended {
-            Some(reason) => Some((time_of(&self.deactivated_at)?.unwrap_or(now), reason)),
-            None => None,
-        };
+        let ended = self.ended(item, now)?;
         let mut optional = Vec::new();
         for (name, source) in [
             ("ip_address", &self.ip_address),
@@ -209,6 +203,12 @@ impl ConvertedSession {
         RecordKey::session(&self.user, &self.session)
     }
 
+    /// Whether the session was not deactivated. It may have expired.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        self.ended.is_none()
+    }
+
     /// State of the session.
     #[must_use]
     pub const fn state(&self) -> SessionState {
@@ -229,7 +229,7 @@ impl ConvertedSession {
         let own = [
             ("user_id", text(self.user.as_str())),
             ("session_id", text(self.session.as_str())),
-            (IS_ACTIVE, AttributeValue::Bool(self.ended.is_none())),
+            (IS_ACTIVE, AttributeValue::Bool(self.is_active())),
             (CREATED_AT, time(self.created_at)),
             (EXPIRES_AT, time(self.expires_at)),
         ];

@@ -1,9 +1,12 @@
 //! Reading of the attributes that a layout names.
 
+use std::collections::HashMap;
+use std::fmt;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use session_domain::{InvalidId, Reason, RefreshTokenHash, Timestamp};
 
-use super::layout::{Expected, FlagSource, Hash, TextSource, TimeSource};
+use super::layout::{Expected, FlagSource, Hash, Layout, TextSource, TimeSource};
 use super::value::{Scalar, scalar};
 use super::{Item, Unconvertible};
 
@@ -100,24 +103,79 @@ impl TimeSource {
 }
 
 impl FlagSource {
-    /// The reason of an inactive session. `None` if the session is active.
-    pub(super) fn ended(&self, item: &Item) -> Result<Option<Reason>, Unconvertible> {
+    /// Whether the session of an item is active. `None` if the item does not say it.
+    fn read(&self, item: &Item) -> Result<Option<bool>, Unconvertible> {
         match item.get(&self.attribute) {
-            Some(AttributeValue::Bool(flag)) if *flag != self.active_if => {
-                Ok(Reason::parse(&self.reason))
-            }
-            Some(AttributeValue::Bool(_) | AttributeValue::Null(_)) | None => Ok(None),
+            Some(AttributeValue::Bool(flag)) => Ok(Some(*flag == self.active_if)),
+            Some(AttributeValue::Null(_)) | None => Ok(None),
             Some(_) => Err(unconvertible(&self.attribute, None, "not a boolean")),
         }
     }
 }
 
+impl Layout {
+    /// When and why the session of an item was deactivated. `None` if it is active.
+    pub(super) fn ended(
+        &self,
+        item: &Item,
+        now: Timestamp,
+    ) -> Result<Option<(Timestamp, Reason)>, Unconvertible> {
+        let flag = self.is_active.as_ref();
+        let is_active = flag.map_or(Ok(None), |it| it.read(item))?;
+        if is_active == Some(true) {
+            return Ok(None);
+        }
+        let time = self.deactivated_at.as_ref();
+        let time = time.map_or(Ok(None), |it| it.read(item))?;
+        if is_active.is_none() && time.is_none() {
+            return Ok(None);
+        }
+        let reason = self.deactivation_reason.as_ref();
+        let reason = reason.map_or(Ok(None), |it| it.read(item))?;
+        let reason = reason.and_then(|name| Reason::parse(&name));
+        let reason = reason.or_else(|| Reason::parse(&flag?.reason));
+        Ok(Some((
+            time.unwrap_or(now),
+            reason.unwrap_or(Reason::Revoked),
+        )))
+    }
+}
+
+/// An attribute that a layout names, or a path in it: `expires`, `sess at /passport/user`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttributePath {
+    attribute: String,
+    path: Option<String>,
+}
+
+impl AttributePath {
+    pub(super) fn new(attribute: &str, path: Option<&str>) -> Self {
+        Self {
+            attribute: attribute.to_owned(),
+            path: path.map(str::to_owned),
+        }
+    }
+
+    /// Whether an item has it, and its value is not null.
+    #[must_use]
+    pub fn is_in(&self, item: &HashMap<String, AttributeValue>) -> bool {
+        let found = item.get(&self.attribute);
+        found.is_some_and(|found| scalar(found, self.path.as_deref()) != Ok(None))
+    }
+}
+
+impl fmt::Display for AttributePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.attribute)?;
+        self.path
+            .iter()
+            .try_for_each(|path| write!(f, " at {path}"))
+    }
+}
+
 fn unconvertible(attribute: &str, path: Option<&str>, problem: impl Into<String>) -> Unconvertible {
     Unconvertible {
-        attribute: match path {
-            Some(path) => format!("{attribute} at {path}"),
-            None => attribute.to_owned(),
-        },
+        attribute: AttributePath::new(attribute, path).to_string(),
         problem: problem.into(),
     }
 }

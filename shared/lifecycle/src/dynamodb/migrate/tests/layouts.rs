@@ -1,5 +1,7 @@
 //! Tests of parsing layouts.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 #[test]
@@ -94,20 +96,56 @@ fn names_invalid_member_of_layout() {
             "is_active.reason: must be logout, revoked",
         ),
         (
-            layout(r#""deactivated_at": {"attribute": "at", "unit": "s"},"#),
-            "deactivated_at: only together with is_active",
-        ),
-        (layout(r#""keep": ["end"],"#), "keep: end is mapped"),
-        (
-            layout(r#""keep": ["expires_at"],"#),
-            "keep: expires_at is an attribute of this stack",
+            layout(r#""deactivation_reason": {"attribute": "why"},"#),
+            "deactivation_reason: only together with is_active or deactivated_at",
         ),
         (
-            layout(r#""keep": ["ttl"],"#),
-            "keep: ttl is an attribute of this stack",
+            layout(
+                r#""deactivated_at": {"attribute": "at", "unit": "s"},
+                   "deactivation_reason": {"attribute": "why", "default": "bored"},"#,
+            ),
+            "deactivation_reason.default: must be logout, revoked",
         ),
     ] {
         let error = layout.unwrap_err().to_string();
         assert!(error.starts_with(expected), "{expected}: {error}");
     }
+}
+
+#[test]
+fn rejects_keeping_mapped_attributes_and_those_of_stack() {
+    for (name, expected) in [
+        ("end", "end is mapped"),
+        ("expires_at", "expires_at is an attribute of this stack"),
+        ("refresh_salt", "refresh_salt is an attribute of this stack"),
+        ("ttl", "ttl is an attribute of this stack"),
+    ] {
+        let error = layout(&format!(r#""keep": ["{name}"],"#)).unwrap_err();
+        let told = error.to_string();
+        assert!(told.starts_with(&format!("keep: {expected}")), "{told}");
+    }
+}
+
+#[test]
+fn names_each_attribute_and_whether_item_has_it() {
+    let layout = layout(
+        r#""is_active": {"attribute": "revokd", "active_if": false, "reason": "revoked"},
+           "deactivated_at": {"attribute": "data", "path": "/end", "unit": "s"},
+           "only": {"kind": 1}, "keep": ["theme"],"#,
+    )
+    .unwrap();
+    let mut absent = layout.attributes();
+    let named = |absent: &BTreeSet<AttributePath>| {
+        let names = absent.iter().map(ToString::to_string);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let all = "data at /end, end, id, kind, revokd, theme, user";
+    assert_eq!(named(&absent), all);
+    let found = item([
+        ("data", text(r#"{"ends": 1}"#)),
+        ("kind", AttributeValue::Null(true)),
+        ("theme", AttributeValue::L(Vec::new())),
+    ]);
+    absent.retain(|it| !it.is_in(&found));
+    assert_eq!(named(&absent), "data at /end, kind, revokd");
 }

@@ -1,6 +1,7 @@
 //! Tests of layouts, and of conversions with invented items. The items of real stores are in
 //! `tests/vectors/session_stores`.
 
+mod ended;
 mod layouts;
 mod properties;
 
