@@ -487,7 +487,10 @@ def test_keeps_table_and_records_after_stack_deletion(stack):
 
 @pytest.fixture(scope="module")
 def successor(created):
-    """Deploys the stack again, with the retained table and without TTL. The table has a session that the first stack served."""
+    """Deploys the stack again, with the retained table and without TTL. The table has a session that the first stack served.
+
+    This stack opens sessions, the first one did not.
+    """
     created.before = created.items()
     created.deploy(
         JwtAlgorithm="HS256",
@@ -496,6 +499,8 @@ def successor(created):
         JwtAudience=AUDIENCE,
         Architecture="x86_64",
         ExistingTableName=created.table.name,
+        OpenSessions="on_first_use",
+        SessionMaxHours="12",
     )
     return created
 
@@ -541,8 +546,21 @@ def test_cleans_up_existing_table(successor):
     assert record(successor, "ann")["is_active"]
 
 
+def test_opens_session_of_token_at_first_use(successor):
+    """MiniStack enforces the authorizer's policy, which allows PutItem only with this setting."""
+    signed_in = now() - 60
+    assert deny_reason(successor, token(claims(successor, "cat", READ))) == "Session not found"
+    content = claims(successor, "cat", READ) | {"auth_time": signed_in}
+    assert data(successor.call("/sessions/stats", token(content)))["active_sessions"] == 2
+    opened = record(successor, "cat")
+    assert opened["is_active"]
+    assert opened["expires_at"] == opened["max_expires_at"] == signed_in + 12 * HOUR
+    log_out(successor, "cat")
+    assert deny_reason(successor, token(content)) == "Session inactive"
+
+
 def test_keeps_existing_table_after_stack_deletion(successor):
     before = successor.items("USER#")
     successor.delete()
-    assert set(before) == {("USER#ann", "SESSION#s-1"), ("USER#bob", "SESSION#s-1")}
+    assert set(before) == {(f"USER#{user}", "SESSION#s-1") for user in ("ann", "bob", "cat")}
     assert successor.items("USER#") == before
