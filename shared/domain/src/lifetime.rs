@@ -125,16 +125,21 @@ impl SessionLifetime {
         let used_since = now.minus(window);
         // The clock of another host may be ahead.
         let used_until = now.plus(window.max(CLOCK_SKEW_SECONDS));
-        let last_used_at = session.last_used_at.or(session.created_at);
-        if last_used_at.is_some_and(|at| used_since < at && at < used_until) {
-            return None;
-        }
         let end = match (session.max_expires_at, self.max) {
             (Some(end), _) => end,
             (None, Some(max)) => session.created_at?.plus(max.seconds()),
             (None, None) => Timestamp::MAX_VALID,
         };
-        let expires_at = now.plus(idle).min(end);
+        let expires_after_use = |at: Timestamp| at.plus(idle).min(end);
+        // The request that opens a session uses it.
+        let opened_at = session
+            .created_at
+            .filter(|at| session.expires_at == expires_after_use(*at));
+        let last_used_at = session.last_used_at.or(opened_at);
+        if last_used_at.is_some_and(|at| used_since < at && at < used_until) {
+            return None;
+        }
+        let expires_at = expires_after_use(now);
         (expires_at > now).then(|| Touch {
             at: now,
             used_since,

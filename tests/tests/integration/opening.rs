@@ -104,6 +104,15 @@ async fn idle_time_limits_expiry_of_opened_session() {
     let opened = world.session("ann", "s").await.expect("a session");
     assert_eq!(number(&opened, "expires_at"), NOW + 30 * 60);
     assert_eq!(number(&opened, "max_expires_at"), NOW + MAX);
+    // The request that opens a session counts as its first use.
+    let window = 3 * 60;
+    for (later, last_used_at) in [(window - 1, None), (window, Some(NOW + window))] {
+        authorize_at(&world, &rest_request(&token), NOW + later).await;
+        let session = world.session("ann", "s").await.expect("a session");
+        let used = session.contains_key("last_used_at");
+        let used = used.then(|| number(&session, "last_used_at"));
+        assert_eq!(used, last_used_at, "after {later} s");
+    }
 }
 
 /// The settings of the authorizer, the claims of a token, the error, and the reason in the log.

@@ -105,8 +105,16 @@ fn touches_session_once_per_window_up_to_its_end() {
             touched(idle_end),
         ),
         (
-            "just created",
+            "just created by another writer",
             with(|it| it.created_at = Some(NOW.minus(1))),
+            touched(idle_end),
+        ),
+        (
+            "just opened",
+            with(|it| {
+                it.created_at = Some(NOW.minus(1));
+                it.expires_at = NOW.plus(1_799);
+            }),
             None,
         ),
         (
