@@ -9,9 +9,12 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, NO_TIMEOUT};
 use session_cleanup_tests::{DAY, HOUR, NOW, World, number, session_id, text, user_id};
-use session_domain::{Days, Shards, Timestamp};
+use session_domain::{
+    ConditionalWrite, Days, RecordKey, RefreshSalt, Replacement, Shards, Timestamp, UsedToken,
+    WriteOp,
+};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::NewSession;
+use session_lifecycle::ports::{ApplyWrites as _, NewSession, Outcome};
 use session_lifecycle::{GracePeriod, RefreshOutcome, RefreshToken, Sessions};
 
 fn at(seconds: i64) -> Timestamp {
@@ -90,6 +93,43 @@ async fn earlier_expiry_moves_due_entry() {
     assert_eq!(number(&session, "due_at"), NOW + HOUR);
     let units = faults.usage()["BatchExecuteStatement"].units;
     assert!((units - 3.0).abs() < 1e-9, "{units}");
+}
+
+/// Another writer extends the session between the refresh's read and its write.
+#[tokio::test]
+async fn refresh_never_leaves_due_entry_later_than_expiry() {
+    let world = World::new().await;
+    let token = login(&world.sessions, NOW + HOUR).await;
+    let (user, session) = (user_id("ann"), session_id("s"));
+    let extended = world
+        .sessions
+        .extend(&user, &session, at(NOW + DAY), at(NOW));
+    let _ = extended.await.expect("the table responds");
+    let salt = RefreshSalt::random();
+    let replacement = Replacement {
+        used: UsedToken::Current,
+        used_hash: token.hash(),
+        new_hash: RefreshToken::successor(token.as_str(), &salt).hash(),
+        salt,
+        at: at(NOW),
+        expires_at: at(NOW + 2 * HOUR),
+        ttl: at(NOW + 30 * DAY),
+        due_at: None,
+    };
+    let write = ConditionalWrite {
+        key: RecordKey::session(&user, &session).into_item(),
+        op: WriteOp::ReplaceRefreshToken(Box::new(replacement)),
+    };
+    let table = Table::new(world.client.clone(), world.table_name(), Shards::default());
+    let outcomes = table
+        .apply(&[write])
+        .await
+        .expect("the table responds")
+        .value;
+    assert!(matches!(outcomes[..], [Outcome::ConditionFailed]));
+    refreshed(refresh(&world.sessions, token.as_str(), NOW).await);
+    let item = world.session("ann", "s").await.expect("a session");
+    assert_eq!(number(&item, "due_at"), number(&item, "expires_at"));
 }
 
 #[tokio::test]

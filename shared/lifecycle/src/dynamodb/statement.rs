@@ -79,6 +79,25 @@ impl Statement {
             .extend([time(touch.used_since), time(touch.used_until)]);
     }
 
+    /// Sets the expiry time, and `due_at` only if there is a new one.
+    fn set_expiry(&mut self, expires_at: Timestamp, ttl: Timestamp, due_at: Option<Timestamp>) {
+        self.set(EXPIRES_AT, time(expires_at));
+        self.set(TTL, time(ttl));
+        if let Some(due_at) = due_at {
+            self.set(DUE_AT, time(due_at));
+        }
+    }
+
+    /// Requires that a `due_at` that is not set is not later than the new expiry time: another writer may
+    /// have moved it meanwhile.
+    fn require_due_by(&mut self, expires_at: Timestamp, due_at: Option<Timestamp>) {
+        if due_at.is_none() {
+            let lacks_due_at = lacks(DUE_AT, "N");
+            self.write(format_args!(" AND ({lacks_due_at} OR \"{DUE_AT}\"<=?)"));
+            self.parameters.push(time(expires_at));
+        }
+    }
+
     fn replace_refresh_token(&mut self, change: &ConditionalWrite, replacement: &Replacement) {
         let used = text(replacement.used_hash.as_str());
         self.set(REFRESH_HASH, text(replacement.new_hash.as_str()));
@@ -87,13 +106,10 @@ impl Statement {
             self.set(REFRESH_PREVIOUS_HASH, used.clone());
             self.set(REFRESH_ROTATED_AT, time(replacement.at));
         }
-        self.set(EXPIRES_AT, time(replacement.expires_at));
-        self.set(TTL, time(replacement.ttl));
-        if let Some(due_at) = replacement.due_at {
-            self.set(DUE_AT, time(due_at));
-        }
+        self.set_expiry(replacement.expires_at, replacement.ttl, replacement.due_at);
         self.where_key(change);
         self.require_live(replacement.at, replacement.expires_at);
+        self.require_due_by(replacement.expires_at, replacement.due_at);
         match replacement.used {
             UsedToken::Current => self.require(REFRESH_HASH, "=", used),
             UsedToken::Previous => {
@@ -202,20 +218,11 @@ pub(super) fn statement(
         WriteOp::Touch(touch) => {
             built.text = format!("UPDATE \"{table}\"");
             built.set(LAST_USED_AT, time(touch.at));
-            built.set(EXPIRES_AT, time(touch.expires_at));
-            built.set(TTL, time(touch.ttl));
-            if let Some(due_at) = touch.due_at {
-                built.set(DUE_AT, time(due_at));
-            }
+            built.set_expiry(touch.expires_at, touch.ttl, touch.due_at);
             built.where_key(change);
             built.require_live(touch.at, touch.expires_at);
             built.require_not_just_touched(touch);
-            if touch.due_at.is_none() {
-                // Another writer may have moved it meanwhile.
-                let lacks_due_at = lacks(DUE_AT, "N");
-                built.write(format_args!(" AND ({lacks_due_at} OR \"{DUE_AT}\"<=?)"));
-                built.parameters.push(time(touch.expires_at));
-            }
+            built.require_due_by(touch.expires_at, touch.due_at);
         }
         WriteOp::ReplaceRefreshToken(replacement) => {
             built.text = format!("UPDATE \"{table}\"");
