@@ -1,10 +1,10 @@
 //! Refresh tokens that are kept in the record of their session, and their rotation.
 //!
-//! A refresh token is used once: its use returns its successor. The record has the hashes of the
-//! current token and of the previous one. The successor of a token is derived from the token and from a
+//! A refresh token is used once: its use returns its replacement. The record has the hashes of the
+//! current token and of the previous one. The replacement of a token is derived from the token and from a
 //! random salt in the record: two uses of one token at the same time, or a second use after a lost
-//! response, therefore return the same successor. Whoever reads the table cannot derive it, because the
-//! token is not stored; whoever has stolen a token cannot either, because the salt is not sent.
+//! response, therefore return the same replacement. A reader of the table cannot derive it, because the
+//! token is not stored. A thief of the token cannot derive it, because the salt is not sent.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ impl RefreshToken {
 
     /// The token that replaces a used one.
     #[must_use]
-    pub fn successor(used: &str, salt: &RefreshSalt) -> Self {
+    pub fn replacing(used: &str, salt: &RefreshSalt) -> Self {
         // The key of HMAC is a block of the hash; a longer one is hashed first (RFC 2104 §2).
         let mut key = [0; 64];
         match key.get_mut(..used.len()) {
@@ -98,7 +98,7 @@ pub struct Rotation {
     pub used: RefreshTokenHash,
     /// `refresh_rotated_at`: when it was used.
     pub at: Timestamp,
-    /// `refresh_salt`: what its successor was derived with. `None` if another writer has not stored it.
+    /// `refresh_salt`: what its replacement was derived with. `None` if another writer has not stored it.
     pub salt: Option<RefreshSalt>,
 }
 
@@ -138,7 +138,7 @@ pub enum UsedToken {
 pub enum RefreshUse {
     /// The current token: it is replaced.
     Current,
-    /// The previous token, within the grace period. Its successor is the current token, derived with this
+    /// The previous token, within the grace period. Its replacement is the current token, derived with this
     /// salt. Without a salt, the token is replaced once more.
     Repeated(Option<RefreshSalt>),
     /// The previous token, after the grace period: it was stolen, or the client did not get the answer.
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn classifies_token_by_its_hash_and_the_grace_period() {
         let (first, salt) = (RefreshToken::random(), RefreshSalt::random());
-        let second = RefreshToken::successor(first.as_str(), &salt);
+        let second = RefreshToken::replacing(first.as_str(), &salt);
         let state = RefreshState {
             current: second.hash(),
             last: Some(Rotation {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn successor_is_hmac_sha_256_of_token_and_salt() {
+    fn replacement_is_hmac_sha_256_of_token_and_salt() {
         // Computed with `openssl dgst -sha256 -hmac`.
         let salt = RefreshSalt::parse(&"0".repeat(64)).unwrap();
         for (used, expected) in [
@@ -250,9 +250,9 @@ mod tests {
                 "ea129661021804121e150d8d2cc241547999cc8cdcc2bffedb02717eec3eeea1",
             ),
         ] {
-            let token = RefreshToken::successor(&used, &salt);
+            let token = RefreshToken::replacing(&used, &salt);
             assert_eq!(token.as_str(), expected, "{used}");
-            let other = RefreshToken::successor(&used, &RefreshSalt::random());
+            let other = RefreshToken::replacing(&used, &RefreshSalt::random());
             assert_ne!(token, other);
         }
     }

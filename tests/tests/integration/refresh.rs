@@ -109,7 +109,7 @@ async fn refresh_never_leaves_due_entry_later_than_expiry() {
     let replacement = Replacement {
         used: UsedToken::Current,
         used_hash: token.hash(),
-        new_hash: RefreshToken::successor(token.as_str(), &salt).hash(),
+        new_hash: RefreshToken::replacing(token.as_str(), &salt).hash(),
         salt,
         at: at(NOW),
         expires_at: at(NOW + 2 * HOUR),

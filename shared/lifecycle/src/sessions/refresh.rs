@@ -101,7 +101,7 @@ impl<T: SessionStore> Sessions<T> {
                 }
                 RefreshUse::Repeated(Some(salt)) => {
                     return Ok(RefreshOutcome::Refreshed {
-                        token: RefreshToken::successor(token, &salt),
+                        token: RefreshToken::replacing(token, &salt),
                         expires_at: found.expires_at.unwrap_or(expires_at),
                     });
                 }
@@ -109,7 +109,7 @@ impl<T: SessionStore> Sessions<T> {
                 RefreshUse::Current => UsedToken::Current,
             };
             let salt = RefreshSalt::random();
-            let new = RefreshToken::successor(token, &salt);
+            let new = RefreshToken::replacing(token, &salt);
             let expires_at = expires_at.min(found.max_expires_at.unwrap_or(expires_at));
             let state = RecordState::Session(SessionState::Active { expires_at });
             let replacement = Replacement {

@@ -38,7 +38,7 @@
 //! data of the other store is often large or secret. `keep` names the attributes that the application
 //! still needs.
 //!
-//! In a store for cookies, whoever knows a session ID may be able to use the session. The presets keep
+//! In a store for cookies, anyone who knows a session ID may be able to use the session. The presets keep
 //! the ID as it is: it is in the record's key, which log lines and reports may name. With
 //! `"hash": "sha256"` in `session_id`, the session has the hash of the ID instead, and the application
 //! hashes the ID in the cookie to find the session.
