@@ -53,10 +53,14 @@ impl ScopeNames {
 }
 
 /// The user that the authorizer allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Caller {
     /// User ID.
     pub user_id: String,
+    /// ID of the session that the token names.
+    pub session_id: String,
+    /// Whether the token has the admin scope.
+    pub is_admin: bool,
 }
 
 /// Error response. Its message is the `error` of the body.
@@ -120,10 +124,14 @@ pub fn authorize(
             .and_then(|fields| fields.get(name))
             .and_then(Value::as_str)
     };
-    match (text("user_id"), text("scope")) {
-        (Some(user_id), Some(granted)) if scopes.grant(granted, required) => Ok(Caller {
-            user_id: user_id.to_owned(),
-        }),
+    match (text("user_id"), text("session_id"), text("scope")) {
+        (Some(user_id), Some(session_id), Some(granted)) if scopes.grant(granted, required) => {
+            Ok(Caller {
+                user_id: user_id.to_owned(),
+                session_id: session_id.to_owned(),
+                is_admin: scopes.grant(granted, Scope::Admin),
+            })
+        }
         _ => Err(ApiError::Forbidden),
     }
 }
