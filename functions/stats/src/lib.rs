@@ -65,10 +65,18 @@ struct StatsBody {
     /// Approximate number of items, without the reports, that are not in the due index. The cleanup
     /// and these statistics do not see them.
     unindexed_items: Option<u64>,
-    /// The user whose token this request has. Never cached.
-    caller: Caller,
+    caller: CallerBody,
     /// `STACK_NAME`.
     stack: Option<String>,
+}
+
+/// The caller of this request, as the API returns it. Never cached.
+#[derive(Debug, Serialize)]
+struct CallerBody {
+    user_id: String,
+    session_id: Option<String>,
+    /// Whether the token has the admin scope.
+    is_admin: bool,
 }
 
 /// Cache lifetime of the statistics.
@@ -216,7 +224,11 @@ impl Stats {
             next_cleanup: next.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)),
             table_items: coverage.map(|it| it.table_items),
             unindexed_items: coverage.and_then(|it| it.unindexed_items),
-            caller,
+            caller: CallerBody {
+                is_admin: caller.has(&self.scopes, Scope::Admin),
+                user_id: caller.user_id,
+                session_id: caller.session_id,
+            },
             stack: self.stack_name.clone(),
         })
     }
