@@ -146,7 +146,7 @@ test('Keyboard alone can sign in, dry-run and clean up, with visible focus', asy
     const table = visited.page.getByRole('region', { name: 'Table of the reports' });
     await table.focus();
     await keyboard.press('End');
-    await visited.page.waitForFunction(() => document.querySelector('.scroller').scrollTop > 0);
+    await visited.page.waitForFunction(() => document.querySelector('#reports-panel .scroller').scrollTop > 0);
     await endVisit(visited);
 });
 
@@ -156,7 +156,7 @@ test('A screen reader gets landmarks, headings, names, and each alert once', asy
     await visited.waitForNumbers();
     for (const landmark of ['banner', 'main', 'contentinfo']) assert.equal(await visited.page.getByRole(landmark).count(), 1, landmark);
     const headings = await visited.page.getByRole('heading').allTextContents();
-    assert.deepEqual(headings, ['Session Cleanup', 'Is a cleanup needed?', 'Sessions now', 'What the last runs did', 'Reports']);
+    assert.deepEqual(headings, ['Session Cleanup', 'Is a cleanup needed?', 'Sessions now', 'Sessions of a user', 'What the last runs did', 'Reports']);
     assert.equal(await visited.page.getByRole('img', { name: 'What the last runs did' }).count(), 1);
     assert.match(await visited.text('status'), /^Is a cleanup needed\? /);
     await visited.context.setOffline(true);
