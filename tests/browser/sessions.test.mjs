@@ -87,6 +87,7 @@ test('The chart has one bar for each run except dry runs, and marks problems', a
         /^48 runs, .*: [\d,]+ sessions deactivated, [\d,]+ records deleted\. 1 run failed\. 1 run incomplete\. Left out: 1 dry run\./);
     assert.equal(await drawing.getAttribute('aria-describedby'), 'chart-summary');
     // Pointing at a run shows its figures.
+    await drawing.scrollIntoViewIfNeeded();
     const { x, y, width } = await drawing.boundingBox();
     await visited.page.mouse.move(x + width - 10, y + 60);
     const newest = runs.at(-1);

@@ -159,7 +159,8 @@ function redrawChart() {
         // The hint reserves the height, so that the layout does not shift.
         setText('readout', column ? readout(column.runs) : HINT);
     };
-    const point = (event) => choose(event.type === 'pointerleave' ? -1
+    // The pointer may leave because the page scrolls: a run that the keyboard selected stays.
+    const point = (event) => choose(event.type === 'pointerleave' ? (document.activeElement === chooser ? Number(chooser.value) : -1)
         : layout.columnAt(event.clientX - drawing.getBoundingClientRect().left));
     drawing.addEventListener('pointermove', point);
     drawing.addEventListener('pointerdown', point);
