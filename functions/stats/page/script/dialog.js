@@ -2,6 +2,8 @@
 
 let dialog = { phase: 'closed' };
 let ticking = 0;
+// The button that opened the dialog.
+let opener = null;
 
 function showDialog(state) {
     dialog = state;
@@ -24,7 +26,10 @@ function showDialog(state) {
         tick();
         ticking = setInterval(tick, 1_000);
     }
-    if (!byId('dialog').open) byId('dialog').showModal();
+    if (!byId('dialog').open) {
+        if (document.activeElement !== document.body) opener = document.activeElement;
+        byId('dialog').showModal();
+    }
     // Focuses the safe button, or the heading if there is no such button.
     byId(view.close === null ? 'dialog-heading' : 'dialog-close').focus();
 }
@@ -35,7 +40,7 @@ function closeDialog() {
     clearInterval(ticking);
     byId('dialog').close();
     // The browser returns the focus to the button that opened the dialog, unless that button is gone.
-    if (document.activeElement === document.body) byId('find-heading').focus();
+    if (opener && !opener.isConnected) byId('find-heading').focus();
 }
 
 /**

@@ -69,10 +69,10 @@ function setRows(body, rows) {
     while (body.children.length > rows.length) body.lastChild.remove();
 }
 
-/** Shows all fields of an object of the API. `id` is the one to copy. */
+/** Shows all fields of an object of the API. `id` is the first, and the one to copy. */
 function showDetails(title, object, id) {
     setText('details-heading', title);
-    byId('details-fields').replaceChildren(...Object.entries(object).map(([name, value]) =>
+    byId('details-fields').replaceChildren(...[[id, object[id]], ...Object.entries(object).filter(([name]) => name !== id)].map(([name, value]) =>
         element('div', '', element('dt', '', fieldName(name)), element('dd', '', fieldText(name, value)))));
     setText('details-status', '');
     setText('details-copy', `Copy ${fieldName(id)}`);
@@ -81,7 +81,7 @@ function showDetails(title, object, id) {
         () => setText('details-status', `The browser does not allow it. Copy it from the list: ${object[id]}`),
     );
     byId('details').showModal();
-    byId('details-close').focus();
+    byId('details-heading').focus();
 }
 
 function showCaller() {

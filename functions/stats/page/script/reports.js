@@ -25,7 +25,7 @@ function reportRow(report) {
     const numbers = [['Sessions deactivated', report.sessions_deactivated], ['Deleted', deletedBy(report)],
         ['Sessions deleted', report.sessions_deleted], ['Refresh tokens deleted', report.refresh_tokens_deleted],
         ['Blacklisted tokens deleted', report.blacklisted_tokens_deleted]].map(([name, count]) => [name, formatNumber(count)]);
-    numbers.push(['Took', took(report.duration_ms)], ['Capacity units', formatNumber(report.capacity_units)]);
+    numbers.push(['Took', took(report.duration_ms)]);
     const open = button('Details', `Details of the run of ${started.textContent}`, () => showDetails('Report', report, 'run_id'));
     return element('tr', report.dry_run ? 'dry' : '', started, cell('By', 'by', startedBy(report)), result,
         ...numbers.map(([name, text]) => cell(name, 'number', text)), cell('', 'buttons', open));

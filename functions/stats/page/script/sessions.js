@@ -16,8 +16,10 @@ function deviceName(userAgent) {
     if (!userAgent?.trim()) return 'Unknown device';
     const browser = BROWSERS.map(([name, pattern]) => [name, pattern.exec(userAgent)]).find(([, found]) => found);
     const system = SYSTEMS.find(([, pattern]) => pattern.test(userAgent))?.[0];
-    const program = browser ? `${browser[0]} ${browser[1][1]}` : userAgent.trim().split(/[\s(]/)[0].replace('/', ' ').slice(0, 40);
-    return others(system ? `${program} on ${system}` : program) || 'Unknown device';
+    const first = userAgent.trim().split(/[\s(]/)[0].replace('/', ' ').slice(0, 40);
+    // Every browser calls itself Mozilla.
+    const program = browser ? `${browser[0]} ${browser[1][1]}` : /^(Mozilla|$)/.test(first) ? 'Unknown browser' : first;
+    return others(system ? `${program} on ${system}` : program);
 }
 
 const REASONS = {

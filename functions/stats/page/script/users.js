@@ -10,7 +10,7 @@ let asked = null;
 function sessionRow(session) {
     const { user } = found;
     const device = deviceName(session.user_agent);
-    const name = element('th', '', device);
+    const name = element('th', 'device', device);
     name.scope = 'row';
     if (isOwnSession(known.statistics?.caller, user, session)) name.append(' ', element('span', 'tag', 'your token'));
     const time = (iso, none) => (Number.isNaN(timeOf(iso)) ? none : timeElement(iso));
