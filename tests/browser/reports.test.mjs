@@ -186,6 +186,19 @@ test('The CSV has all reports of the filter, one header, and no formulas', async
     await endVisit(visited);
 });
 
+test('A download waits when the API limits its rate', async () => {
+    const visited = await reader();
+    let answers = 0;
+    await visited.page.route('**/sessions/cleanups*', (route) => {
+        answers += 1;
+        return answers === 2 ? route.fulfill({ status: 429, json: { message: 'Too Many Requests' } }) : route.continue();
+    });
+    const [file] = await Promise.all([visited.page.waitForEvent('download'), visited.press('Download CSV')]);
+    assert.equal((await readFile(await file.path(), 'utf8')).split('\r\n').length, 1 + COUNT + 1);
+    assert.equal(answers, 4);
+    await endVisit(visited);
+});
+
 test('A failed download is explained', async () => {
     const visited = await reader();
     for (const [answer, words] of [

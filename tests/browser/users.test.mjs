@@ -187,7 +187,7 @@ test('A reader can see sessions, and sees that revoking is not allowed', async (
     for (const button of [visited.button('Revoke all …'), visited.rowButton(/^Revoke/), visited.button('Dry run'), visited.button('Clean up …')]) {
         assert.ok(await button.isDisabled());
         const reason = await button.evaluate((it) => document.getElementById(it.getAttribute('aria-describedby')).innerText);
-        assert.match(reason, /^Your token may only read\. .* needs the scope\s+sessions:admin\.$/);
+        assert.match(reason, /^Your token may only read\. .+ needs the scope\s+sessions:admin\.$/);
     }
     assert.equal(await visited.text('token-life').then((it) => it.split(',')[0]), 'read only');
     await visited.rowButton(/^Details/).click();

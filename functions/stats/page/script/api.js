@@ -7,6 +7,7 @@ const CHARTED_RUNS = 48;
 const MOST_PAGES = 3;
 const MOST_CSV_PAGES = 100;
 const MOST_SESSION_PAGES = 10;
+const MOST_TRIES = 5;
 
 /** Extracts the token from pasted text: with `Bearer`, a whole header or `curl` command, quotes or spaces. */
 function tokenIn(pasted) {
@@ -15,6 +16,18 @@ function tokenIn(pasted) {
     const token = (afterBearer ?? pasted).replace(/[\s'"]/g, '');
     // A header cannot contain other characters.
     return /^[\x21-\x7e]+$/.test(token) ? token : null;
+}
+
+/** Makes a call of a series. The API limits the rate of calls (429), so the call waits for its turn. */
+async function inTurn(makeCall) {
+    for (let tries = 1; ; tries += 1) {
+        try {
+            return await makeCall();
+        } catch (failure) {
+            if (failure.status !== 429 || tries === MOST_TRIES) throw failure;
+            await new Promise((resolve) => { setTimeout(resolve, 1_000); });
+        }
+    }
 }
 
 /** The value of a JSON text, or null. */
@@ -114,7 +127,8 @@ function createApi(base) {
         let text = '';
         let cursor = null;
         for (let page = 0; page < MOST_CSV_PAGES && (page === 0 || cursor); page += 1) {
-            const answer = await send('GET', `sessions/cleanups?${queryOf({ limit: 100, ...filter, cursor })}`, 'text/csv');
+            const path = `sessions/cleanups?${queryOf({ limit: 100, ...filter, cursor })}`;
+            const answer = await inTurn(() => send('GET', path, 'text/csv'));
             const { headers, status } = answer.response;
             if (!headers.get('content-type')?.startsWith('text/csv')) throw new CallFailed('unexpected', status);
             text += page === 0 ? answer.text : answer.text.slice(answer.text.indexOf('\n') + 1);
@@ -131,7 +145,8 @@ function createApi(base) {
         const active = [];
         let cursor = null;
         for (let page = 0; page < MOST_SESSION_PAGES && (page === 0 || cursor); page += 1) {
-            const answer = await sessions(user, { limit: 100, cursor }, signal);
+            const parameters = { limit: 100, cursor };
+            const answer = await inTurn(() => sessions(user, parameters, signal));
             active.push(...answer.sessions.filter((it) => it.is_active));
             cursor = answer.next;
         }
