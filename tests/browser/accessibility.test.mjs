@@ -229,7 +229,10 @@ test('On a phone, tables are stacked rows and not cut', async () => {
     const sizes = await scroller.evaluate((it) => ({ inside: it.scrollWidth, outside: it.clientWidth, tab: it.tabIndex }));
     assert.equal(sizes.inside, sizes.outside);
     assert.equal(sizes.tab, 0);
-    // Each cell is below the one before or next to it, with its label.
+    const [start, outcome] = await Promise.all(['th', '.outcome'].map((it) =>
+        visited.page.locator('#reports tr').first().locator(it).boundingBox()));
+    assert.ok(start.y + start.height <= outcome.y);
+    // Each cell has its label.
     const cells = await visited.page.locator('#reports tr').first().locator('td.number').evaluateAll((all) => all.map((it) =>
         [getComputedStyle(it, '::before').content, it.getBoundingClientRect().right <= window.innerWidth]));
     assert.deepEqual(cells[0], ['"Sessions deactivated "', true]);

@@ -189,6 +189,7 @@ test('A reader can see sessions, and sees that revoking is not allowed', async (
         const reason = await button.evaluate((it) => document.getElementById(it.getAttribute('aria-describedby')).innerText);
         assert.match(reason, /^Your token may only read\. .+ needs the scope\s+sessions:admin\.$/);
     }
+    assert.equal(await visited.page.locator('.read-only:visible').count(), 2);
     assert.equal(await visited.text('token-life').then((it) => it.split(',')[0]), 'read only');
     await visited.rowButton(/^Details/).click();
     await visited.press('Close');
