@@ -93,7 +93,8 @@ function askRevokeAll() {
 function revoke() {
     const state = { ...dialog, phase: 'working', stop: null };
     const { user, session } = state;
-    forDialog(state, 'revoke', () => (session ? api.revoke(user, session.session_id) : api.revokeAll(user)), (answer) => {
+    const call = () => (session ? api.revoke(user, session.session_id) : api.revokeAll(user));
+    forDialog(state, 'revoke', call, (answer) => {
         if (session) replaceSession(user, answer);
         else readAgain(user);
         return { ...state, phase: 'done', answer };

@@ -72,7 +72,8 @@ function setRows(body, rows) {
 /** Shows all fields of an object of the API. `id` is the first, and the one to copy. */
 function showDetails(title, object, id) {
     setText('details-heading', title);
-    byId('details-fields').replaceChildren(...[[id, object[id]], ...Object.entries(object).filter(([name]) => name !== id)].map(([name, value]) =>
+    const fields = [[id, object[id]], ...Object.entries(object).filter(([name]) => name !== id)];
+    byId('details-fields').replaceChildren(...fields.map(([name, value]) =>
         element('div', '', element('dt', '', fieldName(name)), element('dd', '', fieldText(name, value)))));
     setText('details-status', '');
     setText('details-copy', `Copy ${fieldName(id)}`);

@@ -67,7 +67,8 @@ function showList() {
     byId('older-reports').hidden = !list.next && hidden().length === 0;
 }
 
-const sayListed = () => setText('reports-status', `${plural(list.reports.length, 'report')} shown${list.next ? '' : ': these are all'}.`);
+const sayListed = () =>
+    setText('reports-status', `${plural(list.reports.length, 'report')} shown${list.next ? '' : ': these are all'}.`);
 
 /** Makes a call for the table of reports, and says in the status line if it fails. */
 async function forReports(makeCall) {

@@ -68,20 +68,28 @@ function revokeView({ phase, user, session, active, isAll, caller, answer, failu
         view.counts.push(['Device', deviceName(session.user_agent)], ['Address', others(session.ip_address ?? 'not recorded')],
             ['Created', formatTime(new Date(session.created_at))], ['Session', others(session.session_id)]);
     } else if (active) {
-        view.counts.push(['Active sessions', `${isAll ? '' : 'at least '}${formatNumber(active.length)}`], ['Devices', deviceCounts(active)]);
+        const number = `${isAll ? '' : 'at least '}${formatNumber(active.length)}`;
+        view.counts.push(['Active sessions', number], ['Devices', deviceCounts(active)]);
     }
-    if (phase === 'counting') return { ...view, busy: true, close: 'Cancel', status: 'Counting the active sessions. Nothing is changed.' };
+    const onlyUser = view.counts.slice(0, 1);
+    if (phase === 'counting') {
+        return { ...view, busy: true, close: 'Cancel', status: 'Counting the active sessions. Nothing is changed.' };
+    }
     if (phase === 'counted') {
-        if (!session && active.length === 0) return { ...view, counts: view.counts.slice(0, 1), status: 'No session is active. There is nothing to revoke.' };
-        const isOwn = session ? isOwnSession(caller, user, session) : active.some((it) => isOwnSession(caller, user, it));
-        if (isOwn) view.notes.push('Your own token belongs to this session. You will need another token to use this page.');
-        const [what, their] = session || (isAll && active.length === 1) ? ['1 session', 'Its'] : [`all ${isAll ? `${formatNumber(active.length)} ` : ''}sessions`, 'Their'];
+        const revoked = session ? [session] : active;
+        if (revoked.length === 0) return { ...view, counts: onlyUser, status: 'No session is active. There is nothing to revoke.' };
+        if (revoked.some((it) => isOwnSession(caller, user, it))) {
+            view.notes.push('Your own token belongs to this session. You will need another token to use this page.');
+        }
+        const isOne = session || (isAll && active.length === 1);
+        const all = isAll ? `all ${formatNumber(active.length)} sessions` : 'all sessions';
+        const [what, their] = isOne ? ['1 session', 'Its'] : [all, 'Their'];
         return { ...view, close: 'Cancel', confirm: session ? 'Revoke 1 session' : 'Revoke all',
             status: `This signs the user out of ${what}. ${their} tokens are denied from the next request on. It cannot be undone.` };
     }
     if (phase === 'working') return { ...view, busy: true, close: null, status: 'Revoking. It goes on if you close this page.' };
     if (phase === 'failed') return { ...view, status: failureWords(failure, doing).join(' ') };
-    if (!session) return { ...view, counts: view.counts.slice(0, 1), status: `${plural(answer.revoked, 'session')} revoked.` };
+    if (!session) return { ...view, counts: onlyUser, status: `${plural(answer.revoked, 'session')} revoked.` };
     return { ...view, status: answer.deactivation_reason === 'revoked' ? '1 session revoked.'
         : `The session was already inactive: ${reasonOf(answer)}.` };
 }
@@ -90,6 +98,6 @@ function revokeView({ phase, user, session, active, isAll, caller, answer, failu
 function tokenView(caller, expiry, now) {
     const left = expiry === null ? null : expiry - now;
     const life = left === null ? '' : left <= 0 ? 'token has expired' : `token ends in ${duration(left / 1_000, 1)}`;
-    const role = caller ? `${caller.is_admin ? 'admin' : 'read only'}` : '';
+    const role = caller && (caller.is_admin ? 'admin' : 'read only');
     return { words: [role, life].filter(Boolean).join(', '), isEnding: left !== null && left < 5 * 60_000 };
 }

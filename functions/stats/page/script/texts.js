@@ -289,6 +289,8 @@ function fieldText(name, value) {
     if (typeof value === 'boolean') return value ? 'yes' : 'no';
     if (typeof value === 'number') return name.endsWith('_ms') ? took(value) : formatNumber(value);
     if (Array.isArray(value)) return value.map((it) => others(String(it))).join(', ');
-    if (name.endsWith('_at') && !Number.isNaN(timeOf(value))) return `${formatLocal(new Date(value))} (${LOCAL_ZONE}), ${formatUtc(value)}`;
+    if (name.endsWith('_at') && !Number.isNaN(timeOf(value))) {
+        return `${formatLocal(new Date(value))} (${LOCAL_ZONE}), ${formatUtc(value)}`;
+    }
     return others(typeof value === 'string' ? value : JSON.stringify(value));
 }

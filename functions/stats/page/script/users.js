@@ -17,7 +17,8 @@ function sessionRow(session) {
     const state = session.is_active ? [element('span', 'tag', 'active')]
         : [`inactive: ${reasonOf(session)}`, ...(session.deactivated_at ? [', ', timeElement(session.deactivated_at)] : [])];
     const which = `${device}, created ${formatTime(new Date(session.created_at))}`;
-    const buttons = [button('Details', `Details of ${which}`, () => showDetails('Session', { user_id: user, ...session }, 'session_id'))];
+    const open = () => showDetails('Session', { user_id: user, ...session }, 'session_id');
+    const buttons = [button('Details', `Details of ${which}`, open)];
     if (session.is_active) {
         const revoke = button('Revoke …', `Revoke … ${which}`, () => askRevoke(session));
         revoke.classList.add('revoke');
