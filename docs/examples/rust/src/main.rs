@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use session_cleanup_local::dynamodb::{EmbeddedDynamoDb, TABLE_NAME, open};
 use session_cleanup_local::template::Template;
 use session_lifecycle::{
-    CreateOutcome, Days, NewSession, Reason, RefreshOutcome, SessionId, Sessions, Shards, Table,
-    Timestamp, TokenId, UpdateOutcome, UserId,
+    CreateOutcome, Days, NewSession, RefreshOutcome, SessionId, Sessions, Shards, Table, Timestamp,
+    TokenId, UpdateOutcome, UserId,
 };
 use tokio::net::TcpListener;
 
@@ -53,10 +53,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(stored, CreateOutcome::Created);
     print_line("blacklisted an access token until it expires")?;
 
-    // At logout: deactivate the session. It never becomes active again.
-    let closed = sessions
-        .deactivate(&user, &session, Reason::Logout, now()?)
-        .await?;
+    // At sign-out: close the session. It never becomes active again.
+    let closed = sessions.logout(&user, &session, now()?).await?;
     assert_eq!(closed, UpdateOutcome::Updated);
     let late = sessions.refresh(&user, &session, token.as_str(), now()?.plus(DAY), now()?);
     assert_eq!(late.await?, RefreshOutcome::Ended);
