@@ -1,12 +1,19 @@
+import functools
+
 import pytest
 from local import table_and_api
-from writers import LANGUAGES, NOT_RUN
+from writers import EXAMPLES, LANGUAGES, NOT_RUN
 
 
-@pytest.fixture(scope="session", params=LANGUAGES)
-def writer(request, tmp_path_factory):
-    """Prepares an example so that it can run."""
-    return LANGUAGES[request.param](tmp_path_factory.mktemp(request.param))
+@pytest.fixture(scope="session")
+def writers(tmp_path_factory):
+    """Prepares a library so that it can run, once for all tests."""
+    return functools.cache(lambda language: LANGUAGES[language](tmp_path_factory.mktemp(language)))
+
+
+@pytest.fixture(scope="session", params=EXAMPLES)
+def writer(request, writers):
+    return writers(request.param)
 
 
 @pytest.fixture(scope="session")
