@@ -1,6 +1,5 @@
 """Refresh tokens in the session's record: the library in each language, and all languages with the same sessions."""
 
-import contextlib
 import hashlib
 import hmac
 import itertools
@@ -11,65 +10,20 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from library import DAY, END, ENDED, HOUR, NOT_FOUND, REUSED, START, log_in, outcome, record_of, refresh, sha256
 from local import DROP, RETENTION, proxy_with_race
 from local_stack import ROOT
 from test_login_services import SCHEMA, check_consistency
-from writers import LANGUAGES, Rejected
-
-START, HOUR, DAY = 1_800_000_000, 3_600, 86_400
-END = START + 8 * HOUR
-NOT_FOUND, ENDED, REUSED = ({"outcome": it} for it in ("not found", "ended", "reused"))
-
-
-@pytest.fixture(scope="module", params=LANGUAGES)
-def library(request, writers):
-    return writers(request.param)
-
-
-@pytest.fixture(scope="module")
-def library_driver(library, shared_stack):
-    with library.calls(shared_stack) as call:
-        yield call
-
-
-@pytest.fixture
-def library_call(library_driver, stack):
-    """Calls the library's functions with the table of `stack`, at START."""
-    library_driver("grace", 30)
-    library_driver("at", START)
-    return library_driver
-
-
-def sha256(token):
-    return hashlib.sha256(token.encode()).hexdigest()
+from writers import Rejected
 
 
 def replacement(used, salt):
     return hmac.new(used.encode(), salt.encode(), hashlib.sha256).hexdigest()
 
 
-def outcome(answer):
-    """The answer without its missing values."""
-    return {name: value for name, value in answer.items() if value is not None}
-
-
-def record_of(stack, session, user="ann"):
-    return stack.written()["USER#" + user, "SESSION#" + session]
-
-
 def change(stack, session, text, **values):
     values = {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}} if values else {}
     stack.table.update_item(Key={"pk": "USER#ann", "sk": "SESSION#" + session}, UpdateExpression=text, **values)
-
-
-def log_in(call, end=END, **attributes):
-    login = call("login", "ann", end, attributes)
-    assert set(login) == {"session", "refresh_token", "expires_at"}
-    return login["session"], login["refresh_token"]
-
-
-def refresh(call, session, token, end=END + HOUR):
-    return outcome(call("refresh", "ann", session, token, end))
 
 
 def test_login_stores_only_hash_of_refresh_token(library_call, stack):
@@ -306,19 +260,6 @@ def test_derives_replacements_of_vectors(library_call, stack):
         answer = refresh(call, session, vector["used"])
         assert answer == {"outcome": "done", "refresh_token": vector["replacement"], "expires_at": END}
         assert refresh(call, session, vector["replacement"])["outcome"] == "done"
-
-
-@pytest.fixture
-def calls(writers, shared_stack, stack):
-    """Calls the functions of each language, with the same table, at START."""
-    with contextlib.ExitStack() as stop:
-        calls = {}
-        for language in LANGUAGES:
-            with contextlib.suppress(pytest.skip.Exception):
-                calls[language] = stop.enter_context(writers(language).calls(shared_stack))
-        for call in calls.values():
-            call("at", START)
-        yield calls
 
 
 def test_each_language_continues_chain_of_each_other(calls, stack):

@@ -156,7 +156,8 @@ class Sessions:
 
     def revoke_others(self, user, current):
         """Closes all active sessions of a user but the current one. Returns how many it closed."""
-        return self._revoke(user, lambda session: session != _id(current))
+        _id(current)
+        return self._revoke(user, lambda session: session != current)
 
     def revoke_all(self, user):
         """Closes all active sessions of a user, whatever is written to them meanwhile. Returns how many it closed."""

@@ -1,6 +1,7 @@
 """Calls an example's functions: reads one call per line of JSON, and writes one result per line."""
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -18,8 +19,13 @@ def now():
 
 
 def connect(**options):
+    return Sessions(boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"]), now=now, **options)
+
+
+@functools.cache
+def connect_each(count):
     # A Table of boto3 is for one thread.
-    return Sessions(boto3.session.Session().resource("dynamodb").Table(os.environ["TABLE_NAME"]), now=now, **options)
+    return [connect() for _ in range(count)]
 
 
 def do(name, *arguments):
@@ -32,9 +38,8 @@ def do(name, *arguments):
         return "done"
     if name == "at_once":
         count, name, *arguments = arguments
-        users = [connect() for _ in range(count)]
         with ThreadPoolExecutor(count) as pool:
-            return [plain(it) for it in pool.map(lambda user: getattr(user, name)(*arguments), users)]
+            return [plain(it) for it in pool.map(lambda it: getattr(it, name)(*arguments), connect_each(count))]
     return plain(getattr(sessions, name)(*arguments))
 
 

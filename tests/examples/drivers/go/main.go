@@ -5,14 +5,17 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"sync"
 	"time"
 
 	"example.com/sessions"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
@@ -22,12 +25,24 @@ func credentials(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 }
 
+// Retries what newer SDKs retry, too: Go's HTTP client closes a connection whose response is read.
+func retryClosedConnections(options *retry.StandardOptions) {
+	isClosed := func(err error) aws.Ternary {
+		if errors.Is(err, net.ErrClosed) {
+			return aws.TrueTernary
+		}
+		return aws.UnknownTernary
+	}
+	options.Retryables = append(options.Retryables, retry.IsErrorRetryableFunc(isClosed))
+}
+
 func main() {
 	all := sessions.New(dynamodb.New(dynamodb.Options{
 		Region:      "us-east-1",
 		Credentials: aws.CredentialsProviderFunc(credentials),
 		// The SDKs of all supported Debian releases have this option.
 		EndpointResolver: dynamodb.EndpointResolverFromURL(os.Getenv("AWS_ENDPOINT_URL_DYNAMODB")),
+		Retryer:          retry.NewStandard(retryClosedConnections),
 	}), os.Getenv("TABLE_NAME"))
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
