@@ -125,12 +125,14 @@ def claims(token):
 
 
 @contextlib.contextmanager
-def proxy_with_race(stack, operation, act, spent=None):
+def proxy_with_race(stack, operation, act, spent=None, reject=None):
     """Starts a proxy in front of DynamoDB. It calls `act` after the first `operation`, before the client gets the response.
 
-    If `act` returns DROP, the client gets none. Adds the capacity units of each `operation` to the list `spent`.
+    If `act` returns DROP, the client gets none. Adds the capacity units of each `operation` to the list `spent`. Answers the
+    first `operation` with the error `reject`, if it is given, instead of passing it on.
     """
     pending = [act]
+    rejections = [reject] if reject else []
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -142,6 +144,11 @@ def proxy_with_race(stack, operation, act, spent=None):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             body = json.dumps(body | {"ReturnConsumedCapacity": "TOTAL"}).encode()
             headers = {name: it for name, it in self.headers.items() if name.lower() not in PER_CONNECTION}
+            if rejections and self.headers["X-Amz-Target"].endswith(operation):
+                self.send_response(400)
+                error = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{rejections.pop()}", "message": "rejected"})
+                self.answer(error.encode(), {"Content-Type": "application/x-amz-json-1.0"})
+                return
             try:
                 response = urllib.request.urlopen(urllib.request.Request(stack.endpoint, body, headers), timeout=30)
             except urllib.error.HTTPError as error:
@@ -157,9 +164,12 @@ def proxy_with_race(stack, operation, act, spent=None):
                     self.close_connection = True
                     return
             self.send_response(response.status)
-            for name in ("Content-Type", "x-amz-crc32"):
-                if response.headers[name]:
-                    self.send_header(name, response.headers[name])
+            kept = ("Content-Type", "x-amz-crc32")
+            self.answer(content, {name: response.headers[name] for name in kept if response.headers[name]})
+
+        def answer(self, content, headers):
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -294,6 +294,18 @@ def test_change_keeps_session_that_ended_meanwhile(writer, call, stack, name, me
     check(stack)
 
 
+@pytest.mark.parametrize("name", ["logout", "revoke_all"])
+def test_change_is_repeated_after_conflict_with_transaction(writer, call, stack, name):
+    """A rotation of a refresh token with a record of its own locks the session for a moment."""
+    call("create", "ann", "s-1", now() + 3_600)
+    more = ["s-1"] if name == "logout" else []
+    rejected = proxy_with_race(stack, ".UpdateItem", lambda: None, reject="TransactionConflictException")
+    with rejected as endpoint, writer.calls(stack, endpoint) as delayed_call:
+        assert delayed_call(name, "ann", *more) == (1 if name == "revoke_all" else "done")
+    assert not session_of(stack)["is_active"]
+    check(stack)
+
+
 VALID_IDS = ["a", "USER#b", "日本", "x" * 256, "😀" * 250, " "]
 INVALID_IDS = ["", "a\nb", "a\0", "\x7f", "\x85", "x" * 257, "😀" * 251]
 

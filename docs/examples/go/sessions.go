@@ -23,7 +23,7 @@ const (
 	Exists   Outcome = "exists"    // A record with this key already exists. It is unchanged.
 	Ended    Outcome = "ended"     // The session is inactive or has expired. It never becomes live again.
 	NotFound Outcome = "not found" // The user has no such session, or the session no such refresh token. Nothing was changed.
-	Reused   Outcome = "reused"    // The refresh token was used before the grace period. It may be stolen: the session was closed.
+	Reused   Outcome = "reused"    // The refresh token was used before, and its grace period is over. The session was closed.
 )
 
 // Attributes are optional attributes of a session.

@@ -38,7 +38,7 @@ class Outcome(str, Enum):
     EXISTS = "exists"  # A record with this key already exists. It is unchanged.
     ENDED = "ended"  # The session is inactive or has expired. It never becomes live again.
     NOT_FOUND = "not found"  # The user has no such session, or the session no such refresh token. Nothing was changed.
-    REUSED = "reused"  # The refresh token was used before the grace period. It may be stolen: the session was closed.
+    REUSED = "reused"  # The refresh token was used before, and its grace period is over. The session was closed.
 
 
 @dataclass(frozen=True)
