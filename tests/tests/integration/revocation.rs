@@ -6,7 +6,7 @@ use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT};
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, inactive_session, number, session_id, text, user_id,
 };
-use session_domain::{Days, Reason, Shards, Timestamp};
+use session_domain::{Days, Shards, Timestamp};
 use session_lifecycle::Sessions;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::NewSession;
@@ -17,7 +17,7 @@ fn at(seconds: i64) -> Timestamp {
 
 async fn revoke_all(sessions: &Sessions) -> usize {
     let user = user_id("ann");
-    let revoking = sessions.revoke_all(&user, Reason::Revoked, at(NOW));
+    let revoking = sessions.revoke_all(&user, at(NOW));
     revoking.await.expect("the table responds")
 }
 
@@ -82,9 +82,7 @@ async fn revokes_all_sessions_or_all_but_one() {
     world.open("bob", "1", NOW + HOUR).await;
     let current = session_id("7");
     let user = user_id("ann");
-    let others = world
-        .sessions
-        .revoke_others(&user, &current, Reason::Logout, at(NOW));
+    let others = world.sessions.revoke_others(&user, &current, at(NOW));
     assert_eq!(others.await.unwrap(), 60);
     assert_eq!(active(&world).await, 1);
     assert_eq!(revoke_all(&world.sessions).await, 1);
