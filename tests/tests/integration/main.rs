@@ -34,6 +34,7 @@ mod properties;
 mod races;
 mod refresh;
 mod revocation;
+mod schedules;
 mod sessions;
 mod stored_secrets;
 mod stress;
