@@ -1,5 +1,7 @@
 //! The table in memory and the DynamoDB adapter do the same in random histories.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -8,8 +10,8 @@ use session_cleanup_tests::simulation::MemoryTable;
 use session_cleanup_tests::{HOUR, NOW, World, session_id, user_id};
 use session_domain::{
     Action, ConditionalWrite, Days, DueEntry, DueList, Kind, Reason, RecordKey, RecordState,
-    RefreshSalt, RefreshToken, Replacement, RetentionPolicy, SessionState, Shards, Timestamp,
-    Touch, UsedToken, UserId, WriteOp,
+    RefreshSalt, RefreshState, RefreshTokenHash, Replacement, RetentionPolicy, Session,
+    SessionState, Shards, Timestamp, Touch, UsedToken, UserId, WriteOp,
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
@@ -22,7 +24,7 @@ use super::{at, schedules};
 const SESSIONS: [&str; 3] = ["a", "b", "c"];
 
 /// Number of steps of a history.
-const STEPS: usize = 40;
+const STEPS: usize = 50;
 
 /// Tokens of all sessions. Few, so that a random one is often the right one.
 const TOKENS: [&str; 3] = ["x", "y", "z"];
@@ -38,13 +40,19 @@ struct History {
     random: StdRng,
     user: UserId,
     memory: MemoryTable,
-    applied: usize,
+    /// Number of writes, by kind and outcome.
+    written: BTreeMap<(&'static str, &'static str), usize>,
 }
 
 impl History {
-    /// A time around which the others are.
+    /// A time near all others.
     fn time(&mut self) -> Timestamp {
         at(NOW + self.random.random_range(-2..=2))
+    }
+
+    /// An expiry time, which is often later than the other times.
+    fn expiry(&mut self) -> Timestamp {
+        at(NOW + self.random.random_range(-1..=7))
     }
 
     fn optional_time(&mut self) -> Option<Timestamp> {
@@ -56,10 +64,22 @@ impl History {
         RecordKey::session(&self.user, &session_id(id))
     }
 
-    fn token(&mut self) -> RefreshToken {
-        let used = TOKENS.choose(&mut self.random).expect("a token");
-        let salt = RefreshSalt::parse(&"0".repeat(64)).expect("a salt");
-        RefreshToken::replacing(used, &salt)
+    fn token(&mut self) -> RefreshTokenHash {
+        let token = TOKENS.choose(&mut self.random).expect("a token");
+        RefreshTokenHash::of(token)
+    }
+
+    /// The token of a refresh, often a right one.
+    fn used_token(&mut self, session: Option<&Session>) -> (UsedToken, RefreshTokenHash) {
+        let refresh = session.and_then(|it| it.refresh.as_ref());
+        match refresh.filter(|_| self.random.random_bool(0.6)) {
+            Some(RefreshState { current, last }) => match last {
+                Some(last) if last.salt.is_none() => (UsedToken::Previous, last.used.clone()),
+                Some(_) | None => (UsedToken::Current, current.clone()),
+            },
+            None if self.random.random_bool(0.5) => (UsedToken::Current, self.token()),
+            None => (UsedToken::Previous, self.token()),
+        }
     }
 
     fn state(&mut self) -> RecordState {
@@ -73,13 +93,14 @@ impl History {
         })
     }
 
-    fn op(&mut self, policy: RetentionPolicy) -> WriteOp {
+    fn op(&mut self, session: Option<&Session>, policy: RetentionPolicy) -> WriteOp {
         let shards: Vec<_> = Shards::default().all().collect();
         let shard = *shards.choose(&mut self.random).expect("a shard");
         let state = self.state();
         let due = policy.due_entry(&state);
-        match self.random.random_range(0..12) {
-            0 => WriteOp::Deactivate {
+        let (used, used_hash) = self.used_token(session);
+        match self.random.random_range(0..13) {
+            0 if self.random.random_bool(0.5) => WriteOp::Deactivate {
                 expired_by: self.optional_time(),
                 at: self.time(),
                 reason: Reason::Revoked,
@@ -88,7 +109,7 @@ impl History {
             },
             1 | 2 => WriteOp::Extend {
                 live_at: self.time(),
-                expires_at: self.time(),
+                expires_at: self.expiry(),
                 shard,
                 due,
             },
@@ -96,30 +117,26 @@ impl History {
                 at: self.time(),
                 used_since: self.time(),
                 used_until: self.time(),
-                expires_at: self.time(),
+                expires_at: self.expiry(),
                 ttl: self.time(),
                 due_at: self.optional_time(),
             }),
-            6..9 => WriteOp::ReplaceRefreshToken(Box::new(Replacement {
-                used: if self.random.random_bool(0.7) {
-                    UsedToken::Current
-                } else {
-                    UsedToken::Previous
-                },
-                used_hash: self.token().hash(),
-                new_hash: self.token().hash(),
+            6..10 => WriteOp::ReplaceRefreshToken(Box::new(Replacement {
+                used,
+                used_hash,
+                new_hash: self.token(),
                 salt: RefreshSalt::random(),
                 at: self.time(),
-                expires_at: self.time(),
+                expires_at: self.expiry(),
                 ttl: self.time(),
                 due_at: self.optional_time(),
             })),
-            9 => WriteOp::Reindex {
+            10 => WriteOp::Reindex {
                 observed: state,
                 shard,
                 due,
             },
-            10 => WriteOp::Delete {
+            11 => WriteOp::Delete {
                 kind: Kind::Session,
                 ended_by: self.time(),
             },
@@ -135,18 +152,32 @@ impl History {
 
     fn new_session(&mut self) -> NewRecord {
         let id = SESSIONS.choose(&mut self.random).expect("a session");
-        let mut new = NewSession::new(self.user.clone(), session_id(id), self.time());
+        let mut new = NewSession::new(self.user.clone(), session_id(id), self.expiry());
         new = new.ip_address("192.0.2.7").user_agent("Mozilla/5.0");
         if self.random.random_bool(0.5) {
-            new = new.max_expires_at(self.time());
+            new = new.max_expires_at(self.expiry().plus(3));
         }
         if self.random.random_bool(0.8) {
-            new = new.refresh_hash(self.token().hash());
+            new = new.refresh_hash(self.token());
         }
         NewRecord::Session {
             new,
             created_at: self.time(),
         }
+    }
+}
+
+/// A kind of write.
+fn kind(op: &WriteOp) -> &'static str {
+    match op {
+        WriteOp::Deactivate { .. } => "deactivate",
+        WriteOp::Extend { .. } => "extend",
+        WriteOp::Touch(_) => "touch",
+        WriteOp::ReplaceRefreshToken(new) if new.used == UsedToken::Current => "replace current",
+        WriteOp::ReplaceRefreshToken(_) => "replace previous",
+        WriteOp::Delete { .. } => "delete",
+        WriteOp::Reindex { .. } => "reindex",
+        WriteOp::MoveMalformed { .. } => "move malformed",
     }
 }
 
@@ -189,15 +220,20 @@ impl Histories {
                 let in_memory = history.memory.create(&record, &due).await.unwrap();
                 assert_eq!(in_memory, created, "{record:?}");
             }
-            1 => self.lose_salt(history).await,
+            1 | 2 => self.lose_salt(history).await,
             _ => {
-                let key = history.key().into_item();
-                let op = history.op(self.policy);
+                let key = history.key();
+                let sessions = history.memory.sessions();
+                let mut sessions = sessions.iter().map(|(_, session)| session);
+                let session = sessions.find(|it| RecordKey::session(&it.user, &it.id) == key);
+                let op = history.op(session, self.policy);
+                let key = key.into_item();
                 let writes = [ConditionalWrite { key, op }];
                 let outcomes = self.table.apply(&writes).await.unwrap().value;
                 let in_memory = history.memory.apply(&writes).await.unwrap().value;
                 assert_eq!(name(&in_memory[0]), name(&outcomes[0]), "{writes:?}");
-                history.applied += usize::from(matches!(outcomes[0], Outcome::Applied));
+                let written = (kind(&writes[0].op), name(&outcomes[0]));
+                *history.written.entry(written).or_default() += 1;
             }
         }
     }
@@ -222,11 +258,15 @@ impl Histories {
         });
     }
 
-    /// Compares all that the ports return.
-    async fn compare(&self, history: &History) {
+    async fn compare_sessions(&self, history: &History) {
+        let sessions = self.table.sessions_of(&history.user).await.unwrap();
+        let in_memory = history.memory.sessions_of(&history.user).await.unwrap();
+        assert_eq!(in_memory, sessions);
+    }
+
+    /// Compares what the other ports return.
+    async fn compare_records(&self, history: &History) {
         let (memory, user) = (&history.memory, &history.user);
-        let sessions = self.table.sessions_of(user).await.unwrap();
-        assert_eq!(memory.sessions_of(user).await.unwrap(), sessions);
         let mut keys = Vec::new();
         for id in SESSIONS.map(session_id) {
             let found = self.table.session(user, &id).await.unwrap();
@@ -265,8 +305,8 @@ impl Histories {
 #[tokio::test]
 async fn memory_and_table_agree_in_random_histories() {
     let histories = Histories::start().await;
-    let mut applied = 0;
-    // A tenth: each needs thousands of requests.
+    let mut written = BTreeMap::new();
+    // Fewer than schedules, because each needs hundreds of requests.
     let seeds = schedules();
     let count = (seeds.end - seeds.start).div_ceil(10);
     for seed in seeds.start..seeds.start + count {
@@ -274,15 +314,32 @@ async fn memory_and_table_agree_in_random_histories() {
             random: StdRng::seed_from_u64(seed),
             user: user_id(&format!("user-{seed}")),
             memory: MemoryTable::new(Shards::default(), seed),
-            applied: 0,
+            written,
         };
         for _ in 0..STEPS {
             histories.step(&mut history).await;
-            histories.compare(&history).await;
+            histories.compare_sessions(&history).await;
         }
-        histories.compare_due_lists(&history).await;
-        applied += history.applied;
+        histories.compare_records(&history).await;
+        if seed % 10 == 0 {
+            histories.compare_due_lists(&history).await;
+        }
+        written = history.written;
     }
-    // Enough writes take place, so that the histories compare something.
-    assert!(applied as u64 > 5 * count, "{applied} writes");
+    // Each kind of write took place and failed, so that the histories compare something.
+    let kinds = [
+        "deactivate",
+        "extend",
+        "touch",
+        "replace current",
+        "replace previous",
+        "reindex",
+        "delete",
+    ];
+    let outcomes = kinds.map(|kind| ["applied", "condition failed"].map(|it| (kind, it)));
+    let missing = outcomes
+        .as_flattened()
+        .iter()
+        .find(|it| !written.contains_key(it));
+    assert_eq!(missing, None, "{written:?}");
 }

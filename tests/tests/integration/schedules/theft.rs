@@ -100,7 +100,7 @@ async fn thief_and_owner_in_every_order_and_timing() {
                 has[who].first()
             };
             let used = *chosen.expect("the stolen token");
-            let outcome = refresh(&sessions, "s", tokens[used].as_str(), now + HOUR, now).await;
+            let outcome = refresh(&sessions, "s", tokens[used].as_str(), now + DAY, now).await;
             let answer = match outcome {
                 RefreshOutcome::Refreshed { token, .. } => {
                     let number = tokens.iter().position(|it| *it == token);
@@ -124,7 +124,7 @@ async fn thief_and_owner_in_every_order_and_timing() {
         shared += usize::from(!expected.is_closed && newest[0] == newest[1]);
     }
     assert!(
-        closed > 500 && shared > 500,
+        closed > 1000 && shared > 200,
         "{closed} closed, {shared} shared"
     );
 }
