@@ -26,7 +26,8 @@ const USUAL: u64 = 500;
 /// How often a client repeats a call that failed.
 const REPEATS: usize = 50;
 
-fn number(variable: &str) -> Option<u64> {
+/// The number in an environment variable.
+pub(crate) fn number(variable: &str) -> Option<u64> {
     let variables = Environment::from_process();
     variables
         .get(variable)
