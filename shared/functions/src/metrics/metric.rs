@@ -64,6 +64,8 @@ with_counts!(define_metrics [
     DeactivationsOnValidation: Count;
     /// The same, but the response was lost: the write may have happened.
     DeactivationsOnValidationUnknown: Count;
+    /// Active sessions that were closed over the API, and who asked for it.
+    SessionsRevoked: Count by InitiatingEntity;
     /// First events of new instances.
     ColdStarts: Count by Function;
     /// Duration of a run.
