@@ -19,7 +19,7 @@ use session_lifecycle::ports::{
     ReadDueList as _, ReadRecords as _, ReadSessions as _,
 };
 
-use super::{at, schedules};
+use super::{Seed, are_few, at, schedules};
 
 const SESSIONS: [&str; 3] = ["a", "b", "c"];
 
@@ -310,6 +310,7 @@ async fn memory_and_table_agree_in_random_histories() {
     let seeds = schedules();
     let count = (seeds.end - seeds.start).div_ceil(10);
     for seed in seeds.start..seeds.start + count {
+        let _seed = Seed(seed);
         let mut history = History {
             random: StdRng::seed_from_u64(seed),
             user: user_id(&format!("user-{seed}")),
@@ -341,5 +342,5 @@ async fn memory_and_table_agree_in_random_histories() {
         .as_flattened()
         .iter()
         .find(|it| !written.contains_key(it));
-    assert_eq!(missing, None, "{written:?}");
+    assert!(missing.is_none() || are_few(), "{missing:?} of {written:?}");
 }

@@ -40,6 +40,23 @@ fn schedules() -> Range<u64> {
     first..first + number("SCHEDULES").unwrap_or(USUAL)
 }
 
+/// Whether these are too few schedules for all that a test should come across.
+fn are_few() -> bool {
+    schedules().count() < 100
+}
+
+/// Prints the seed of a schedule that fails.
+struct Seed(u64);
+
+impl Drop for Seed {
+    #[expect(clippy::print_stderr, reason = "a failed test shows it")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("to repeat it: FIRST_SCHEDULE={} SCHEDULES=1", self.0);
+        }
+    }
+}
+
 const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)
 }

@@ -10,7 +10,7 @@ use session_cleanup_tests::{DAY, HOUR, NOW, session_id, user_id};
 use session_domain::{RecordKey, RefreshState, RefreshTokenHash, RefreshUse, Rotation};
 use session_lifecycle::{GracePeriod, RefreshOutcome, RefreshToken};
 
-use super::{at, library, login, number, refresh, schedules, table};
+use super::{Seed, at, library, login, number, refresh, schedules, table};
 
 /// Number of uses at the same time.
 const USES: usize = 20;
@@ -31,6 +31,7 @@ fn refreshed(outcome: RefreshOutcome) -> RefreshToken {
 #[tokio::test]
 async fn twenty_uses_at_once_get_the_live_token() {
     for seed in schedules() {
+        let _seed = Seed(seed);
         let table = table(seed);
         let used = login(&table, "s", NOW + HOUR, NOW - DAY).await;
         if seed % 3 == 0 {
@@ -58,13 +59,13 @@ async fn twenty_uses_at_once_get_the_live_token() {
             .into_iter()
             .map(|it| refreshed(it).as_str().to_owned())
             .collect();
-        assert_eq!(tokens.len(), 1, "schedule {seed}");
+        assert_eq!(tokens.len(), 1);
         let (_, session) = table.sessions().remove(0);
-        assert!(session.is_active, "schedule {seed}");
+        assert!(session.is_active);
         // The chain continues with this token, and with no other.
         let next = tokens.first().expect("a token");
         let current = session.refresh.expect("its tokens").current;
-        assert_eq!(current, RefreshTokenHash::of(next), "schedule {seed}");
+        assert_eq!(current, RefreshTokenHash::of(next));
         refreshed(refresh(&sessions, "s", next, NOW + DAY, NOW + 60).await);
     }
 }

@@ -18,7 +18,7 @@ use session_lifecycle::{RefreshOutcome, RefreshToken, Sessions};
 use uuid::Uuid;
 
 use super::authorizing::{Issuer, request};
-use super::{at, library, login, refresh, schedules, table};
+use super::{Seed, are_few, at, library, login, refresh, schedules, table};
 
 /// Maximum number of sessions before the revocation, and of logins meanwhile.
 const MOST: usize = 9;
@@ -223,6 +223,7 @@ async fn revocation_closes_earlier_and_spares_later_sessions() {
     let headers = headers.collect();
     let (mut closed, mut later) = (0, 0);
     for seed in schedules() {
+        let _seed = Seed(seed);
         let mut random = StdRng::seed_from_u64(seed);
         let stage = Stage::new(&issuer, &headers, seed);
         let old = &old[..random.random_range(1..=MOST)];
@@ -258,5 +259,6 @@ async fn revocation_closes_earlier_and_spares_later_sessions() {
         closed += revocations.iter().map(|it| it.closed).sum::<usize>();
         later += active.len();
     }
-    assert!(closed > 0 && later > 0, "{closed} closed, {later} later");
+    let has_both = closed > 0 && later > 0;
+    assert!(has_both || are_few(), "{closed} closed, {later} later");
 }
