@@ -45,8 +45,8 @@ pub struct MemoryTable {
 struct State {
     sessions: BTreeMap<(String, String), Stored>,
     created: u64,
-    /// Number of sessions that had been created when a user's sessions were last listed.
-    listed: Option<u64>,
+    /// Number of created sessions at each list of a user's sessions.
+    listings: Vec<u64>,
     faults_left: u32,
     random: StdRng,
 }
@@ -57,7 +57,7 @@ impl MemoryTable {
         let state = State {
             sessions: BTreeMap::new(),
             created: 0,
-            listed: None,
+            listings: Vec::new(),
             faults_left: u32::MAX,
             random: StdRng::seed_from_u64(seed),
         };
@@ -91,10 +91,10 @@ impl MemoryTable {
             .collect()
     }
 
-    /// Number of sessions that had been created when a user's sessions were last listed.
+    /// Number of created sessions at each list of a user's sessions, in the order of the lists.
     #[must_use]
-    pub fn listed(&self) -> Option<u64> {
-        self.lock().listed
+    pub fn listings(&self) -> Vec<u64> {
+        self.lock().listings.clone()
     }
 
     /// Changes a session as another writer may.
@@ -302,7 +302,7 @@ impl ReadSessions for MemoryTable {
 
     async fn sessions_of(&self, user: &UserId) -> Result<Vec<Session>, StoreError> {
         let listing = self.call(|state| {
-            state.listed = Some(state.created);
+            state.listings.push(state.created);
             state.of_user(user)
         });
         Ok(listing.await)

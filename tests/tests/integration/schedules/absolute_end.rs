@@ -11,7 +11,7 @@ use session_cleanup_tests::{DAY, HOUR, NOW, session_id, user_id};
 use session_domain::{Days, DenyReason, Hours, Minutes, SessionLifetime};
 use session_functions::authorize::Authorize;
 use session_lifecycle::ports::NewSession;
-use session_lifecycle::{RefreshOutcome, RefreshToken, Sessions};
+use session_lifecycle::{RefreshOutcome, RefreshToken, Sessions, UpdateOutcome};
 
 use super::authorizing::{Issuer, request};
 use super::{Seed, are_few, at, library, refresh, schedules, table};
@@ -74,6 +74,24 @@ fn lifetime(kind: End, hours: u8) -> SessionLifetime {
         max: Some(Hours(hours.into())),
         idle: Some(Minutes(90)),
     }
+}
+
+#[tokio::test]
+async fn refresh_and_extension_stop_at_absolute_end() {
+    let (table, end) = (table(1), NOW + 2 * HOUR);
+    let sessions = library(table.clone());
+    let (user, session) = (user_id("ann"), session_id("s"));
+    let new = NewSession::new(user.clone(), session.clone(), at(NOW + HOUR));
+    let token = sessions.login(new.max_expires_at(at(end)), at(NOW)).await;
+    let token = token.expect("the table responds").expect("a token");
+    let expires_at = || table.sessions().remove(0).1.expires_at;
+    let extending = sessions.extend(&user, &session, at(NOW + DAY), at(NOW));
+    assert_eq!(extending.await.ok(), Some(UpdateOutcome::Updated));
+    assert_eq!(expires_at(), Some(at(end)));
+    let shortening = sessions.extend(&user, &session, at(NOW + HOUR), at(NOW));
+    assert_eq!(shortening.await.ok(), Some(UpdateOutcome::Updated));
+    refresh(&sessions, "s", token.as_str(), NOW + DAY, NOW).await;
+    assert_eq!(expires_at(), Some(at(end)));
 }
 
 #[tokio::test(start_paused = true)]

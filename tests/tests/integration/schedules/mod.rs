@@ -85,12 +85,24 @@ async fn refresh(
     expires_at: i64,
     now: i64,
 ) -> RefreshOutcome {
+    refresh_up_to(REPEATS, sessions, session, token, expires_at, now).await
+}
+
+/// Uses a token of a session of `ann`, at most so many times, until the table responds.
+async fn refresh_up_to(
+    times: usize,
+    sessions: &Sessions<MemoryTable>,
+    session: &str,
+    token: &str,
+    expires_at: i64,
+    now: i64,
+) -> RefreshOutcome {
     let (user, session) = (user_id("ann"), session_id(session));
-    for _ in 0..REPEATS {
+    for _ in 0..times {
         let using = sessions.refresh(&user, &session, token, at(expires_at), at(now));
         if let Ok(outcome) = using.await {
             return outcome;
         }
     }
-    panic!("the table did not respond {REPEATS} times");
+    panic!("the table did not respond {times} times");
 }
