@@ -1,6 +1,6 @@
 //! Test support: what the integration tests, the emulator tests and the benchmarks share.
 //!
-//! A test makes a [`World`]: a DynamoDB with the template's table (embedded by default), the four
+//! A test makes a [`World`]: a DynamoDB with the template's table (embedded by default), the
 //! functions, the gateway, and a clock that is fixed at [`NOW`].
 //!
 //! | module | what it is |
