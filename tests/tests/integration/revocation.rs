@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use session_cleanup_tests::authorizing::{authorize, rest_request};
-use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT};
+use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, inactive_session, number, session_id, text, user_id,
 };
@@ -114,7 +114,8 @@ async fn revocation_repeats_failed_writes() {
     for number_of in 0..60 {
         world.open("ann", &number_of.to_string(), NOW + HOUR).await;
     }
-    let client = faults.client(NO_TIMEOUT);
+    // The SDK's own retries would hide that the library has none.
+    let client = faults.client(NO_TIMEOUT_NO_RETRY);
     let table = Table::new(client, world.table_name(), Shards::default());
     revoke_all(&Sessions::new(table, Days(30))).await;
     assert_eq!(active(&world).await, 0);
