@@ -34,6 +34,7 @@ mod properties;
 mod races;
 mod refresh;
 mod revocation;
+mod schedules;
 mod session_service;
 mod sessions;
 mod stored_secrets;
