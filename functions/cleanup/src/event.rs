@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, Error as _, IgnoredAny};
 use serde_json::value::RawValue;
-use session_domain::Trigger;
+use session_domain::{Revocation, Timestamp, Trigger};
 
 /// An event that the cleanup rejects before it does anything.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,8 @@ pub enum InvalidEvent {
     /// An unknown option, or an option with an invalid value.
     #[error(
         "the cleanup accepts a scheduled event, {{}}, null, or any of dry_run (true or false), \
-         max_seconds (0 to 900), sweep_grace_hours (0 to 720), adopt (true or false)"
+         max_seconds (0 to 900), sweep_grace_hours (0 to 720), adopt (true or false), \
+         revoke (created_before, client_id, reason, requested_by)"
     )]
     InvalidOptions(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -40,7 +41,7 @@ pub struct Request {
 
 /// Options of a manual run. Unknown options are rejected, so that a misspelt option cannot start a
 /// run with its default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Count what a run would do, without writing it.
@@ -51,6 +52,21 @@ pub struct Options {
     pub sweep_grace_hours: Option<u32>,
     /// Adopt the table first: read all records, and repair their index attributes.
     pub adopt: bool,
+    /// Revoke sessions first: read all records.
+    #[serde(deserialize_with = "revocation")]
+    pub revoke: Option<Revocation>,
+}
+
+/// Reads a revocation from an object. Serde also reads a struct from an array.
+fn revocation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Revocation>, D::Error> {
+    let read = |value: Box<RawValue>| {
+        if !value.get().starts_with('{') {
+            return Err(D::Error::custom("revoke must be an object"));
+        }
+        serde_json::from_str(value.get())
+            .map_err(|error| D::Error::custom(format!("revoke: {error}")))
+    };
+    Option::deserialize(deserializer)?.map(read).transpose()
 }
 
 /// The members that distinguish an EventBridge event from options.
@@ -98,7 +114,7 @@ impl ConsoleDefault {
 }
 
 impl Request {
-    /// Parses an event.
+    /// Parses an event that arrives at `now`.
     ///
     /// Each step parses the text. A [`serde_json::Value`] would accept duplicate members, of which
     /// it keeps the last, and it treats some reserved names specially.
@@ -107,7 +123,7 @@ impl Request {
     ///
     /// The event is not a scheduled event, options, `{}`, `null` or the default test event of the
     /// Lambda console.
-    pub fn read(event: &RawValue) -> Result<Self, InvalidEvent> {
+    pub fn read(event: &RawValue, now: Timestamp) -> Result<Self, InvalidEvent> {
         let event = event.get().trim();
         // Serde also reads a struct from an array.
         if event != "null" && !event.starts_with('{') {
@@ -127,6 +143,12 @@ impl Request {
         }
         if options.sweep_grace_hours.is_some_and(|hours| hours > 720) {
             return Err(invalid("sweep_grace_hours is out of range"));
+        }
+        // Otherwise a run that continues later would revoke sessions that began in the meantime.
+        if let Some(revoke) = &options.revoke
+            && revoke.created_before > now
+        {
+            return Err(invalid("revoke.created_before is later than now"));
         }
         Ok(Self {
             trigger: Trigger::Manual,

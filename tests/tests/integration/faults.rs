@@ -30,6 +30,7 @@ const OPTIONS: Options = Options {
     grace_hours: 48,
     shards: 3,
     adopt: false,
+    revoke: None,
 };
 
 const ADOPTING: Options = Options {

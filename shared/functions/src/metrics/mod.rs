@@ -42,6 +42,26 @@ impl Default for Namespace {
 /// Function that writes a line, including its line break.
 type Sink = dyn Fn(&[u8]) + Send + Sync;
 
+/// Who asked for the end of a session, in the words of CAEP (OpenID Continuous Access Evaluation Profile 1.0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitiatingEntity {
+    /// The user of the session.
+    User,
+    /// An administrator.
+    Admin,
+}
+
+impl InitiatingEntity {
+    /// The name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// Metrics of one instance of a function.
 pub struct Metrics {
     namespace: Namespace,
@@ -107,6 +127,16 @@ impl Metrics {
         self.emit(now, outcome, values);
     }
 
+    /// Records sessions that were revoked.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "CloudWatch uses floating-point numbers"
+    )]
+    pub fn record_revocation(&self, by: InitiatingEntity, sessions: usize, now: DateTime<Utc>) {
+        let values = [(Metric::SessionsRevoked, sessions as f64)];
+        self.emit(now, by.as_str(), &values);
+    }
+
     /// Records a run. A dry run is not recorded, because it changed nothing.
     #[expect(
         clippy::cast_precision_loss,
@@ -126,7 +156,14 @@ impl Metrics {
             (Metric::CapacityUnits, report.capacity_units),
             (Metric::OldestExpiredAge, oldest as f64),
         ]);
-        self.emit(report.started_at + took, report.trigger.as_str(), &values);
+        let ended = report.started_at + took;
+        // It has another dimension than the other metrics.
+        values.retain(|(metric, _)| *metric != Metric::SessionsRevoked);
+        self.emit(ended, report.trigger.as_str(), &values);
+        if report.revoke.is_some() {
+            let revoked = usize::try_from(report.counts.sessions_revoked).unwrap_or(usize::MAX);
+            self.record_revocation(InitiatingEntity::Admin, revoked, ended);
+        }
     }
 
     /// Records the numbers of sessions.

@@ -1,8 +1,9 @@
 //! Reports as items: the key `CLEANUP` / `RUN#<started_at>#<run_id>`, and one attribute per member.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
-use session_domain::{CleanupReport, Counts, Timestamp, Trigger};
+use session_domain::{CleanupReport, Counts, Revocation, Timestamp, Trigger};
 use uuid::Uuid;
 
 use super::item::{Item, PK, SK, TTL, text, time};
@@ -28,6 +29,9 @@ struct ReportItem {
     #[serde(flatten)]
     counts: Counts,
     capacity_units: f64,
+    /// Stored as null if the run revoked no sessions.
+    #[serde(default, deserialize_with = "lenient")]
+    revoke: Option<Revocation>,
     #[serde(
         default,
         deserialize_with = "lenient",
@@ -88,6 +92,7 @@ impl From<&CleanupReport> for ReportItem {
             complete,
             counts,
             capacity_units,
+            revoke,
             oldest_expired_age_seconds: _,
             failed_records,
             adoption_percent,
@@ -103,6 +108,7 @@ impl From<&CleanupReport> for ReportItem {
             complete: *complete,
             counts: *counts,
             capacity_units: *capacity_units,
+            revoke: revoke.clone(),
             failed_records: failed_records.clone(),
             adoption_percent: *adoption_percent,
             error: error.clone(),
@@ -124,6 +130,7 @@ impl TryFrom<ReportItem> for CleanupReport {
             complete: item.complete,
             counts: item.counts,
             capacity_units: item.capacity_units,
+            revoke: item.revoke,
             oldest_expired_age_seconds: None,
             failed_records: item.failed_records,
             adoption_percent: item.adoption_percent,
@@ -157,7 +164,10 @@ pub(super) fn from_item(item: Item) -> Option<CleanupReport> {
     }
 }
 
-fn read(item: Item) -> Result<CleanupReport, InvalidReport> {
+fn read(mut item: Item) -> Result<CleanupReport, InvalidReport> {
+    // Reports from before this count existed lack it.
+    item.entry("sessions_revoked".to_owned())
+        .or_insert_with(|| AttributeValue::N("0".to_owned()));
     serde_dynamo::from_item::<_, ReportItem>(item)?.try_into()
 }
 
@@ -191,6 +201,7 @@ mod tests {
             complete: true,
             counts: Counts {
                 sessions_deactivated: 1,
+                sessions_revoked: 9,
                 sessions_deleted: 2,
                 refresh_tokens_deleted: 3,
                 blacklisted_tokens_deleted: 4,
@@ -201,6 +212,7 @@ mod tests {
                 failed: u64::MAX,
             },
             capacity_units: 133.0,
+            revoke: None,
             oldest_expired_age_seconds: Some(5),
             failed_records: Vec::new(),
             adoption_percent: None,
@@ -225,6 +237,7 @@ mod tests {
             ("duration_ms", number("1234")),
             ("complete", AttributeValue::Bool(true)),
             ("sessions_deactivated", number("1")),
+            ("sessions_revoked", number("9")),
             ("sessions_deleted", number("2")),
             ("refresh_tokens_deleted", number("3")),
             ("blacklisted_tokens_deleted", number("4")),
@@ -234,6 +247,7 @@ mod tests {
             ("malformed", number("8")),
             ("failed", number("18446744073709551615")),
             ("capacity_units", number("133")),
+            ("revoke", AttributeValue::Null(true)),
         ])
     }
 
