@@ -185,3 +185,67 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Erro
 
     deserializer.deserialize_any(Time)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ItemKey, RecordKey};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+    const BEFORE: Timestamp = Timestamp::from_seconds(1_799_000_000);
+
+    fn session(state: SessionState, created_at: Option<Timestamp>, client: Option<&str>) -> Record {
+        let key = ItemKey {
+            partition: "USER#ann".to_owned(),
+            sort: "SESSION#s".to_owned(),
+        };
+        Record {
+            key: RecordKey::parse(key).unwrap(),
+            state: RecordState::Session(state),
+            due_key: None,
+            due_at: None,
+            ttl: None,
+            reason: None,
+            max_expires_at: None,
+            created_at,
+            client_id: client.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn revokes_live_sessions_that_began_before_the_time() {
+        let live = SessionState::Active {
+            expires_at: NOW.plus(1),
+        };
+        let expired = SessionState::Active { expires_at: NOW };
+        let inactive = SessionState::Inactive {
+            deactivated_at: BEFORE,
+        };
+        let (early, late) = (Some(BEFORE.minus(1)), Some(BEFORE));
+        for (state, created_at, client, of_client, expected) in [
+            (live, early, None, None, Scope::Inside),
+            (live, late, None, None, Scope::Outside),
+            (live, None, None, None, Scope::Unknown),
+            (live, early, Some("web"), None, Scope::Inside),
+            (live, early, Some("web"), Some("web"), Scope::Inside),
+            (live, early, Some("Web"), Some("web"), Scope::Outside),
+            (live, early, None, Some("web"), Scope::Outside),
+            (live, None, Some("app"), Some("web"), Scope::Outside),
+            (expired, early, None, None, Scope::Outside),
+            (expired, None, None, None, Scope::Outside),
+            (inactive, early, None, None, Scope::Outside),
+        ] {
+            let revocation = Revocation {
+                created_before: BEFORE,
+                client_id: of_client.map(str::to_owned),
+                reason: "a leaked key".to_owned(),
+                requested_by: None,
+            };
+            let record = session(state, created_at, client);
+            assert_eq!(revocation.scope(&record, NOW), expected, "{record:?}");
+            let policy = RetentionPolicy::without_grace(crate::Days(30));
+            let write = revocation.write(&record, &policy, Shards::default(), NOW);
+            assert_eq!(write.is_some(), expected == Scope::Inside, "{record:?}");
+        }
+    }
+}
