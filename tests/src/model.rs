@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{DAY, HOUR, Item, World, text};
 
@@ -34,6 +34,18 @@ pub struct Options {
 pub struct Revoke {
     pub created_before: i64,
     pub client_id: Option<&'static str>,
+}
+
+impl Revoke {
+    /// The member `revoke` of an event.
+    #[must_use]
+    pub fn event(self) -> Value {
+        json!({
+            "created_before": self.created_before,
+            "client_id": self.client_id,
+            "reason": "a leaked key",
+        })
+    }
 }
 
 /// The expected result of a run.
