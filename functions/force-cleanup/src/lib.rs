@@ -15,7 +15,7 @@ use session_functions::clean_up::{
 };
 use session_functions::config::ForceCleanupConfig;
 use session_functions::http::{
-    AllowedOrigin, ApiError, Scope, ScopeNames, authorize, query, respond,
+    AllowedOrigin, ApiError, Scope, ScopeNames, authorize, is_empty_body, query, respond,
 };
 use session_functions::metrics::Metrics;
 use session_lifecycle::dynamodb::Table;
@@ -80,6 +80,7 @@ impl ForceCleanup {
         }
         let caller = authorize(request, &self.scopes, Scope::Admin)?;
         let parameters = query(request, &["dry_run"])?;
+        // Any other body is rejected, so that an option in it is not ignored.
         if !is_empty_body(request.body()) {
             return Err(ApiError::BadRequest(
                 "There must be no body; dry_run is a query parameter".to_owned(),
@@ -112,10 +113,4 @@ impl ForceCleanup {
             ApiError::Internal
         })
     }
-}
-
-/// Whether the body is empty, or what some clients send instead of none. Any other body is rejected,
-/// so that an option in it is not ignored.
-fn is_empty_body(body: &[u8]) -> bool {
-    matches!(body.trim_ascii(), b"" | b"{}" | b"null")
 }

@@ -1,4 +1,4 @@
-//! The four functions, invoked with JSON as on Lambda.
+//! The functions, invoked with JSON as on Lambda.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -18,23 +18,27 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use session_domain::error_chain;
 use session_functions::authorize::TimeLimits;
-use session_functions::config::{AuthorizerConfig, CleanupConfig, ForceCleanupConfig, StatsConfig};
+use session_functions::config::{
+    AuthorizerConfig, CleanupConfig, ForceCleanupConfig, SessionsConfig, StatsConfig,
+};
 use session_functions::environment::{Environment, InvalidConfiguration};
 use session_functions::metrics::{Metrics, Namespace};
 use session_token::keys::FetchError;
+use sessions::UserSessions;
 use stats::Stats;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::template::FunctionName;
 
-/// The four functions.
+/// The functions of the stack.
 #[derive(Debug)]
 pub struct Functions {
     authorizer: Authorizer,
     cleanup: Cleanup,
     stats: Stats,
     force_cleanup: ForceCleanup,
+    sessions: UserSessions,
     timeouts: BTreeMap<FunctionName, Duration>,
 }
 
@@ -69,12 +73,14 @@ impl Functions {
         let cleanup = CleanupConfig::read(variables)?;
         let stats = StatsConfig::read(variables)?;
         let force_cleanup = ForceCleanupConfig::read(variables)?;
+        let sessions = SessionsConfig::read(variables)?;
         let of_authorizer = metrics("authorizer");
         Ok(Self {
             authorizer: Authorizer::start(authorizer, client(), of_authorizer, now, limits).await?,
             cleanup: Cleanup::new(cleanup, client(), metrics("cleanup")),
             stats: Stats::new(stats, client(), metrics("stats")),
             force_cleanup: ForceCleanup::new(force_cleanup, client(), metrics("force-cleanup")),
+            sessions: UserSessions::new(sessions, client(), metrics("sessions")),
             timeouts,
         })
     }
@@ -164,6 +170,12 @@ impl Functions {
             FunctionName::ForceCleanup => {
                 over_http(event, |request| async move {
                     self.force_cleanup.handle(&request, now, left).await
+                })
+                .await
+            }
+            FunctionName::Sessions => {
+                over_http(event, |request| async move {
+                    self.sessions.handle(&request, now).await
                 })
                 .await
             }

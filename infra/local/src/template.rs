@@ -23,7 +23,7 @@ pub enum TemplateError {
     Missing(&'static str),
 }
 
-/// One of the four functions, by the name of its binary.
+/// One of the functions, by the name of its binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FunctionName {
@@ -35,15 +35,18 @@ pub enum FunctionName {
     Stats,
     /// The cleanup over HTTP.
     ForceCleanup,
+    /// The sessions of users.
+    Sessions,
 }
 
 impl FunctionName {
     /// All functions.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Authorizer,
         Self::Cleanup,
         Self::Stats,
         Self::ForceCleanup,
+        Self::Sessions,
     ];
 
     /// Name of the binary.
@@ -54,6 +57,7 @@ impl FunctionName {
             Self::Cleanup => "cleanup",
             Self::Stats => "stats",
             Self::ForceCleanup => "force-cleanup",
+            Self::Sessions => "sessions",
         }
     }
 
@@ -65,6 +69,7 @@ impl FunctionName {
             Self::Cleanup => "CleanupFunction",
             Self::Stats => "StatsFunction",
             Self::ForceCleanup => "ForceCleanupFunction",
+            Self::Sessions => "SessionsFunction",
         }
     }
 }
@@ -74,7 +79,7 @@ impl FunctionName {
 pub struct Route {
     /// HTTP method in upper case.
     pub method: String,
-    /// Path.
+    /// Path, with path parameters as `{name}`.
     pub path: String,
     /// Function that handles the request.
     pub function: FunctionName,
@@ -267,12 +272,14 @@ mod tests {
     fn reads_routes_schedule_and_timeouts_from_template() {
         let template = Template::read().unwrap();
         let (stats, force_cleanup) = (FunctionName::Stats, FunctionName::ForceCleanup);
+        let sessions = FunctionName::Sessions;
         for (method, path, function, authorized) in [
             ("GET", "", stats, false),
             ("GET", "/openapi.json", stats, false),
             ("GET", "/sessions/stats", stats, true),
             ("GET", "/sessions/cleanups", stats, true),
             ("POST", "/sessions/cleanup", force_cleanup, true),
+            ("GET", "/users/{user_id}/sessions", sessions, true),
         ] {
             let route = Route {
                 method: method.to_owned(),
@@ -288,7 +295,7 @@ mod tests {
             template.gateway_responses["ACCESS_DENIED"].status,
             Some(401)
         );
-        assert_eq!(template.timeouts.len(), 4);
+        assert_eq!(template.timeouts.len(), 5);
     }
 
     #[test]

@@ -60,7 +60,7 @@ macro_rules! with_counts {
             $([$($arguments)*])?
             /// Expired sessions that the run deactivated.
             sessions_deactivated => SessionsDeactivated,
-            /// Live sessions that the run revoked.
+            /// Live sessions that were revoked.
             sessions_revoked => SessionsRevoked by InitiatingEntity,
             /// Inactive sessions past their retention that the run deleted.
             sessions_deleted => SessionsDeleted,

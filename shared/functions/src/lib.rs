@@ -5,6 +5,7 @@
 //! | [`authorize`] | use case of the authorizer: allow a request, or deny it with a reason |
 //! | [`clean_up`] | use case of the cleanup: process what is due, and report |
 //! | [`statistics`], [`schedule`], [`reports`] | use cases of the monitoring API |
+//! | [`user_sessions`] | use case of the session service: list a user's sessions, close one |
 //! | [`key_sources`] | sources of the keys that verify tokens: JWK Set, Secrets Manager, configuration |
 //! | [`environment`] | environment variables, read once; all problems in one error |
 //! | [`config`] | which variables each function reads |
@@ -37,3 +38,4 @@ pub mod schedule;
 pub mod statistics;
 pub mod table_check;
 pub mod telemetry;
+pub mod user_sessions;

@@ -15,7 +15,7 @@ use crate::environment::Environment;
 
 /// Crates that log at the configured level. All other crates log at WARN or above, whatever the
 /// level: at lower levels, the SDK and the Lambda runtime log whole requests, with their tokens.
-const OWN_CRATES: [&str; 9] = [
+const OWN_CRATES: [&str; 10] = [
     "session_domain",
     "session_functions",
     "session_lifecycle",
@@ -25,6 +25,7 @@ const OWN_CRATES: [&str; 9] = [
     "stats",
     "force_cleanup",
     "cleanup",
+    "sessions",
 ];
 
 /// Starts logging to `writer`.
@@ -114,5 +115,15 @@ mod tests {
         assert!(!error.would_enable("hyper", &Level::WARN));
         assert!(filter(None).would_enable("cleanup", &Level::INFO));
         assert!(!filter(Some("nonsense")).would_enable("cleanup", &Level::DEBUG));
+    }
+
+    #[test]
+    fn each_function_logs_at_configured_level() {
+        let functions = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions");
+        for function in std::fs::read_dir(functions).unwrap() {
+            let name = function.unwrap().file_name().into_string().unwrap();
+            let target = name.replace('-', "_");
+            assert!(filter(None).would_enable(&target, &Level::INFO), "{name}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Invoking the functions of a world, directly and through the gateway.
 
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use session_cleanup_local::gateway::ApiRequest;
@@ -43,16 +44,28 @@ impl World {
 
     /// Calls the API at [`NOW`] through gateway and authorizer. Returns status and body.
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>) -> (u16, Value) {
-        let mut headers = HeaderMap::new();
-        if let Some(token) = token {
-            let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
-            headers.insert("authorization", value);
-        }
+        let headers = token.map(bearer).unwrap_or_default();
         self.call_with(method, path, headers).await
+    }
+
+    /// Sends a body to the API at [`NOW`]. Returns status and body.
+    pub async fn post(&self, path: &str, token: &str, body: &str) -> (u16, Value) {
+        let (headers, body) = (bearer(token), Some(body.to_owned()));
+        self.send(Method::POST, path, headers, body).await
     }
 
     /// Calls the API at [`NOW`] with these headers. Returns status and body.
     pub async fn call_with(&self, method: Method, path: &str, headers: HeaderMap) -> (u16, Value) {
+        self.send(method, path, headers, None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Option<String>,
+    ) -> (u16, Value) {
         let values = headers.values().filter_map(|it| it.to_str().ok());
         values.for_each(log::forbid_header_value);
         let uri = path.parse().expect("a path");
@@ -60,10 +73,16 @@ impl World {
             method,
             uri,
             headers,
-            body: None,
+            body,
         };
         let response = self.gateway.serve_at(&request, at(NOW)).await;
         let body = serde_json::from_str(&response.body).expect("the body is JSON");
         (response.status.as_u16(), body)
     }
+}
+
+/// The header `Authorization` with a token.
+fn bearer(token: &str) -> HeaderMap {
+    let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
+    [(AUTHORIZATION, value)].into_iter().collect()
 }

@@ -1,4 +1,4 @@
-//! The world of a test: a table, the four functions, the gateway, and a guard of the log.
+//! The world of a test: a table, the functions, the gateway, and a guard of the log.
 
 mod calls;
 mod records;

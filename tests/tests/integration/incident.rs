@@ -14,9 +14,9 @@ use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, counts, number, only, sample, session_id,
     text, user_id,
 };
-use session_domain::Timestamp;
-use session_lifecycle::CreateOutcome;
+use session_domain::{Reason, Timestamp};
 use session_lifecycle::ports::NewSession;
+use session_lifecycle::{CreateOutcome, UpdateOutcome};
 
 /// When the incident ended: sessions that began before are revoked.
 const BEFORE: i64 = NOW - HOUR;
@@ -432,29 +432,26 @@ async fn touch(world: &World, ids: &[[String; 3]]) -> u64 {
 }
 
 async fn extend(world: &World, ids: &[[String; 3]]) -> u64 {
-    let time = Timestamp::from_seconds;
+    let [end, now] = [NOW + 2 * HOUR, NOW].map(Timestamp::from_seconds);
+    let user = user_id("ann");
     for id in ids.iter().flatten() {
-        let extended = world.sessions.extend(
-            &user_id("ann"),
-            &session_id(id),
-            time(NOW + 2 * HOUR),
-            time(NOW),
-        );
-        extended.await.unwrap();
+        let id = session_id(id);
+        let extended = world.sessions.extend(&user, &id, end, now).await;
+        extended.unwrap();
     }
     0
 }
 
 /// Signs out every third old session. Returns how many it closed.
 async fn sign_out(world: &World, ids: &[[String; 3]]) -> u64 {
+    let user = user_id("ann");
     let mut closed = 0;
     for [old, ..] in ids.iter().step_by(3) {
-        let (reason, now) = (session_domain::Reason::Logout, Timestamp::from_seconds(NOW));
-        let signed_out = world
-            .sessions
-            .deactivate(&user_id("ann"), &session_id(old), reason, now);
+        let old = session_id(old);
+        let now = Timestamp::from_seconds(NOW);
+        let signed_out = world.sessions.deactivate(&user, &old, Reason::Logout, now);
         let outcome = signed_out.await.unwrap();
-        closed += u64::from(outcome == session_lifecycle::UpdateOutcome::Updated);
+        closed += u64::from(outcome == UpdateOutcome::Updated);
     }
     closed
 }

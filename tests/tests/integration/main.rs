@@ -35,6 +35,7 @@ mod properties;
 mod races;
 mod refresh;
 mod revocation;
+mod session_service;
 mod sessions;
 mod stored_secrets;
 mod stress;

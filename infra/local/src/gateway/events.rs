@@ -15,6 +15,8 @@ const API: &str = "arn:aws:execute-api:us-east-1:000000000000:local/local";
 pub(super) struct Call<'a> {
     pub(super) request: &'a ApiRequest,
     pub(super) route: &'a Route,
+    /// The path parameters, as the client sent them.
+    pub(super) path_parameters: BTreeMap<String, String>,
     pub(super) now: DateTime<Utc>,
     pub(super) id: Uuid,
 }
@@ -22,7 +24,7 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// ARN of the method, which the authorizer's policy must allow.
     pub(super) fn method_arn(&self) -> String {
-        format!("{API}/{}{}", self.request.method, self.route.path)
+        format!("{API}/{}{}", self.request.method, self.request.uri.path())
     }
 
     /// The event of a `REQUEST` authorizer.
@@ -48,6 +50,7 @@ impl Call<'_> {
         let path = self.request.uri.path();
         let (headers, multi_value_headers) = self.headers();
         let (query, multi_value_query) = self.query();
+        let parameters = Some(&self.path_parameters).filter(|it| !it.is_empty());
         let text = |name: &str| headers.get(name).cloned().unwrap_or_default();
         let mut context = json!({
             "accountId": "000000000000",
@@ -75,7 +78,7 @@ impl Call<'_> {
             "multiValueHeaders": multi_value_headers,
             "queryStringParameters": query,
             "multiValueQueryStringParameters": multi_value_query,
-            "pathParameters": null,
+            "pathParameters": parameters,
             "stageVariables": null,
             "requestContext": context,
         })

@@ -84,8 +84,7 @@ impl Gateway {
         if request.headers.get(HOST).is_some_and(|host| !is_host(host)) {
             return self.gateway_response(GatewayResponseType::BadRequest, &Value::Null);
         }
-        let route = self.routes.iter().find(|route| matches(route, request));
-        let Some(route) = route else {
+        let Some((route, path_parameters)) = self.find_route(request) else {
             return self.gateway_response(
                 GatewayResponseType::MissingAuthenticationToken,
                 &Value::Null,
@@ -94,6 +93,7 @@ impl Gateway {
         let call = Call {
             request,
             route,
+            path_parameters,
             now,
             id: Uuid::new_v4(),
         };
@@ -115,6 +115,23 @@ impl Gateway {
             .unwrap_or_else(|| {
                 self.gateway_response(GatewayResponseType::HandlerFailure, &Value::Null)
             })
+    }
+
+    /// The route of a request and its path parameters. API Gateway prefers fixed segments of a path, and then
+    /// looks for the method.
+    fn find_route(&self, request: &ApiRequest) -> Option<(&Route, BTreeMap<String, String>)> {
+        let matching = self.routes.iter().filter_map(|route| {
+            let parameters = match_path(route, request)?;
+            Some((route, parameters))
+        });
+        let matching: Vec<_> = matching.collect();
+        let fewest = matching
+            .iter()
+            .map(|(_, parameters)| parameters.len())
+            .min()?;
+        matching.into_iter().find(|(route, parameters)| {
+            parameters.len() == fewest && route.method == request.method.as_str()
+        })
     }
 
     /// The authorizer's context if it allows the request, or else the gateway response.
@@ -146,11 +163,29 @@ impl Gateway {
     }
 }
 
-/// Whether a request matches a route. API Gateway ignores a trailing slash.
-fn matches(route: &Route, request: &ApiRequest) -> bool {
+/// The path parameters of a request that matches a route, as the client sent them. A trailing slash is ignored,
+/// as in API Gateway.
+fn match_path(route: &Route, request: &ApiRequest) -> Option<BTreeMap<String, String>> {
     let path = request.uri.path();
     let path = path.strip_suffix('/').unwrap_or(path);
-    route.path == path && route.method == request.method.as_str()
+    let (expected, sent) = (route.path.split('/'), path.split('/'));
+    if expected.clone().count() != sent.clone().count() {
+        return None;
+    }
+    let mut parameters = BTreeMap::new();
+    for (expected, sent) in expected.zip(sent) {
+        let name = expected
+            .strip_prefix('{')
+            .and_then(|it| it.strip_suffix('}'));
+        match name {
+            Some(name) if !sent.is_empty() => {
+                parameters.insert(name.to_owned(), sent.to_owned());
+            }
+            _ if expected == sent => {}
+            _ => return None,
+        }
+    }
+    Some(parameters)
 }
 
 /// Whether a `Host` header is a valid host, with or without a port.

@@ -42,7 +42,7 @@ impl Default for Namespace {
 /// Function that writes a line, including its line break.
 type Sink = dyn Fn(&[u8]) + Send + Sync;
 
-/// Who asked for the end of a session, in the words of CAEP (OpenID Continuous Access Evaluation Profile 1.0).
+/// Who asked for the end of a session, in the words of CAEP (`OpenID` Continuous Access Evaluation Profile 1.0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitiatingEntity {
     /// The user of the session.

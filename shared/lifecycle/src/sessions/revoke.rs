@@ -18,6 +18,19 @@ const MAX_ATTEMPTS: u32 = 8;
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 impl<T: SessionStore> Sessions<T> {
+    /// A session of a user. `None` if the user has no such session.
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    pub async fn get(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> Result<Option<Session>, SessionsError> {
+        Ok(self.store.session(user, session).await?)
+    }
+
     /// The sessions of a user, newest first.
     ///
     /// # Errors

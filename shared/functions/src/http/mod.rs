@@ -10,6 +10,8 @@
 //! A principal that may invoke the function directly can send both. Such an invocation fails with an
 //! error; the next one works.
 
+mod caller;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -18,46 +20,12 @@ use lambda_http::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use lambda_http::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
-use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
+pub use self::caller::{Caller, Scope, ScopeNames, authorize, caller};
 use session_lifecycle::ports::StoreError;
-
-/// Scope that a call requires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Reading statistics and reports.
-    Read,
-    /// Everything, reading included.
-    Admin,
-}
-
-/// Names of the scopes of the monitoring API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScopeNames {
-    /// `MONITORING_READ_SCOPE`.
-    pub read: String,
-    /// `MONITORING_ADMIN_SCOPE`.
-    pub admin: String,
-}
-
-impl ScopeNames {
-    fn grant(&self, granted: &str, required: Scope) -> bool {
-        granted.split(' ').any(|name| match required {
-            Scope::Read => name == self.read || name == self.admin,
-            Scope::Admin => name == self.admin,
-        })
-    }
-}
-
-/// The user that the authorizer allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// User ID.
-    pub user_id: String,
-}
 
 /// Error response. Its message is the `error` of the body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +39,9 @@ pub enum ApiError {
     /// 404: the path does not exist.
     #[error("Not found")]
     NotFound,
+    /// 404: the user has no such session.
+    #[error("Session not found")]
+    SessionNotFound,
     /// 405: the path supports only this method.
     #[error("Method not allowed")]
     MethodNotAllowed(Method),
@@ -84,7 +55,7 @@ impl ApiError {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::SessionNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -95,36 +66,6 @@ impl ApiError {
     pub fn from_store(error: &StoreError) -> Self {
         tracing::error!(error = error.error_chain(), "the request failed");
         Self::Internal
-    }
-}
-
-/// Returns the caller if it has the scope.
-///
-/// # Errors
-///
-/// [`ApiError::Forbidden`] if the caller does not have the scope, or if the request did not pass an
-/// authorizer.
-pub fn authorize(
-    request: &Request,
-    scopes: &ScopeNames,
-    required: Scope,
-) -> Result<Caller, ApiError> {
-    let context = request.request_context_ref().ok_or(ApiError::Forbidden)?;
-    let fields = match context {
-        RequestContext::ApiGatewayV1(rest) => Some(&rest.authorizer.fields),
-        RequestContext::ApiGatewayV2(http) => http.authorizer.as_ref().map(|it| &it.fields),
-        _ => None,
-    };
-    let text = |name: &str| {
-        fields
-            .and_then(|fields| fields.get(name))
-            .and_then(Value::as_str)
-    };
-    match (text("user_id"), text("scope")) {
-        (Some(user_id), Some(granted)) if scopes.grant(granted, required) => Ok(Caller {
-            user_id: user_id.to_owned(),
-        }),
-        _ => Err(ApiError::Forbidden),
     }
 }
 
@@ -158,6 +99,12 @@ pub fn query(request: &Request, known: &[&str]) -> Result<HashMap<String, String
         }
     }
     Ok(parameters)
+}
+
+/// Whether a body is empty, or what some clients send instead of none.
+#[must_use]
+pub fn is_empty_body(body: &[u8]) -> bool {
+    matches!(body.trim_ascii(), b"" | b"{}" | b"null")
 }
 
 /// Origin whose pages may read the responses in a browser: `CORS_ORIGIN`.
@@ -291,26 +238,6 @@ mod tests {
             "* ",
         ] {
             assert!(AllowedOrigin::parse(wrong).is_none(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn admin_scope_includes_read_and_other_scopes_grant_nothing() {
-        let scopes = ScopeNames {
-            read: "sessions:read".to_owned(),
-            admin: "sessions:admin".to_owned(),
-        };
-        for (granted, read, admin) in [
-            ("sessions:read", true, false),
-            ("sessions:admin", true, true),
-            ("profile sessions:read email", true, false),
-            ("sessions:administrator", false, false),
-            ("sessions:read,sessions:admin", false, false),
-            ("SESSIONS:ADMIN", false, false),
-            ("", false, false),
-        ] {
-            assert_eq!(scopes.grant(granted, Scope::Read), read, "{granted:?}");
-            assert_eq!(scopes.grant(granted, Scope::Admin), admin, "{granted:?}");
         }
     }
 }
