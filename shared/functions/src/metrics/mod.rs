@@ -288,4 +288,58 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn records_revoked_sessions_by_initiating_entity() {
+        let (written, lines) = mpsc::channel();
+        let metrics = Metrics::new(Namespace::default(), "cleanup", move |line| {
+            written.send(line.to_vec()).unwrap();
+        });
+        let report = |revoke| CleanupReport {
+            run_id: uuid::Uuid::nil(),
+            trigger: session_domain::Trigger::Manual,
+            requested_by: None,
+            dry_run: false,
+            started_at: DateTime::UNIX_EPOCH,
+            duration_ms: 0,
+            complete: true,
+            counts: session_domain::Counts {
+                sessions_revoked: 7,
+                ..session_domain::Counts::default()
+            },
+            capacity_units: 0.0,
+            revoke,
+            oldest_expired_age_seconds: None,
+            failed_records: Vec::new(),
+            adoption_percent: None,
+            error: None,
+        };
+        let revocation = session_domain::Revocation {
+            created_before: session_domain::Timestamp::from_seconds(0),
+            client_id: None,
+            reason: "a leaked key".to_owned(),
+            requested_by: None,
+        };
+        metrics.record_run(&report(Some(revocation)));
+        metrics.record_run(&report(None));
+        drop(metrics);
+        let lines: Vec<serde_json::Value> = lines
+            .iter()
+            .map(|line| serde_json::from_slice(&line).unwrap())
+            .collect();
+        let revoked: Vec<_> = lines
+            .iter()
+            .map(|line| (line.get("Trigger"), line.get("SessionsRevoked")))
+            .collect();
+        let (manual, seven) = (serde_json::json!("manual"), serde_json::json!(7.0));
+        assert_eq!(
+            revoked,
+            [
+                (Some(&manual), None),
+                (None, Some(&seven)),
+                (Some(&manual), None)
+            ]
+        );
+        assert_eq!(lines[1]["InitiatingEntity"], "admin");
+    }
 }
