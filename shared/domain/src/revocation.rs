@@ -138,6 +138,10 @@ impl Revocation {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     let text = time_text(*time).ok_or_else(|| ser::Error::custom("a time outside the calendar"))?;
     serializer.serialize_str(&text)

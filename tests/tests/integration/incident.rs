@@ -377,24 +377,28 @@ async fn costs_three_write_units_each_and_one_read_of_the_table() {
         return;
     }
     let (world, faults, left) = world_with_runs_of(usize::MAX).await;
-    let bytes: usize = world.items().await.iter().map(size).sum();
+    let bytes: u32 = world.items().await.iter().map(size).sum();
     revoke_in_parts(&world, &left, usize::MAX, &revoke(&json!({}))).await;
     let usage = faults.usage();
     let written = usage["BatchExecuteStatement"].units;
-    assert!((written - 3.0 * SESSIONS as f64).abs() < 0.1, "{written}");
+    let sessions = u32::try_from(SESSIONS).unwrap();
+    assert!(
+        (written - 3.0 * f64::from(sessions)).abs() < 0.1,
+        "{written}"
+    );
     // A consistent read of 4 KB is one unit, and each page is rounded up.
-    let whole = bytes as f64 / 4_096.0 + usage["Scan"].requests as f64;
+    let pages = u32::try_from(usage["Scan"].requests).unwrap();
     let read = usage["Scan"].units;
+    let whole = f64::from(bytes) / 4_096.0 + f64::from(pages);
     assert!(read <= whole, "{read} of {whole}");
 }
 
 /// The approximate size of an item, at least its actual one.
-fn size(item: &Item) -> usize {
-    let value = |value: &AttributeValue| match value {
-        AttributeValue::S(text) => text.len(),
-        _ => 21,
-    };
-    item.iter().map(|(name, it)| name.len() + value(it)).sum()
+fn size(item: &Item) -> u32 {
+    const NUMBER: usize = 21;
+    let value = |value: &AttributeValue| value.as_s().map_or(NUMBER, String::len);
+    let bytes: usize = item.iter().map(|(name, it)| name.len() + value(it)).sum();
+    bytes.try_into().unwrap()
 }
 
 /// Old and new sessions of a race.

@@ -54,9 +54,10 @@ impl<T: ScannedTable> Run<'_, T> {
             // that this run does not reach.
             self.adopt_malformed(totals).await;
         }
-        let items = match self.request.adopt {
-            true => self.item_count().await,
-            false => None,
+        let items = if self.request.adopt {
+            self.item_count().await
+        } else {
+            None
         };
         let mut store_deadline = Deadline::after(PROGRESS_INTERVAL);
         let checkpoint = &scan.checkpoint;
