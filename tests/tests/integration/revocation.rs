@@ -7,7 +7,7 @@ use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT, NO_TIMEOUT_NO_RETRY}
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, inactive_session, number, session_id, text, user_id,
 };
-use session_domain::{Days, Reason, SessionId, Shards, Timestamp};
+use session_domain::{Days, SessionId, Shards, Timestamp};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::NewSession;
 use session_lifecycle::{RefreshToken, Sessions};

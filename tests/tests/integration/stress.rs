@@ -65,6 +65,7 @@ const OPTIONS: Options = Options {
     grace_hours: 0,
     shards: SHARDS,
     adopt: false,
+    revoke: None,
 };
 
 /// The clock of all workers.

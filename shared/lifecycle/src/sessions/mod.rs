@@ -8,8 +8,9 @@ pub use self::access_token::AccessTokenClaims;
 pub use self::refresh::RefreshOutcome;
 
 use session_domain::{
-    ConditionalWrite, Days, GracePeriod, Reason, RecordKey, RecordState, RefreshTokenHash,
-    RetentionPolicy, Session, SessionId, SessionState, Timestamp, TokenId, UserId, WriteOp,
+    ConditionalWrite, Days, DeactivateIf, GracePeriod, Reason, RecordKey, RecordState,
+    RefreshTokenHash, RetentionPolicy, Session, SessionId, SessionState, Timestamp, TokenId,
+    UserId, WriteOp,
 };
 
 use crate::dynamodb::Table;
@@ -245,7 +246,7 @@ impl<T: SessionStore> Sessions<T> {
                 deactivated_at: now,
             }));
         self.change(user, session, |found| WriteOp::Deactivate {
-            expired_by: None,
+            only_if: DeactivateIf::Active,
             at: now,
             reason,
             shard: found.shard,

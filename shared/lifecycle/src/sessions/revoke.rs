@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use session_domain::{
-    ConditionalWrite, RecordKey, RecordState, Session, SessionId, SessionState, Timestamp, UserId,
-    WriteOp,
+    ConditionalWrite, DeactivateIf, RecordKey, RecordState, Session, SessionId, SessionState,
+    Timestamp, UserId, WriteOp,
 };
 use tokio::time::sleep;
 
@@ -118,7 +118,7 @@ impl<T: SessionStore> Sessions<T> {
         let close = |session: &Session| ConditionalWrite {
             key: RecordKey::session(user, &session.id).into_item(),
             op: WriteOp::Deactivate {
-                expired_by: None,
+                only_if: DeactivateIf::Active,
                 at: now,
                 reason: Reason::Revoked,
                 shard: session.shard,

@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use session_cleanup_tests::simulation::{Faults, MemoryTable, interleave};
 use session_cleanup_tests::{DAY, HOUR, NOW, session_id, user_id};
 use session_domain::{
-    Days, DenyReason, Hours, Minutes, Reason, SessionId, SessionLifetime, Shards, Trigger,
+    Days, DenyReason, Hours, Minutes, SessionId, SessionLifetime, Shards, Trigger,
 };
 use session_functions::authorize::Authorize;
 use session_functions::clean_up::{CleanupRequest, CleanupSettings, clean_up};
