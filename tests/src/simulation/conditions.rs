@@ -1,8 +1,8 @@
 //! The conditional writes on a session in memory: an independent version of the adapter's statements.
 
 use session_domain::{
-    ConditionalWrite, DueEntry, DueList, Kind, RecordState, Replacement, Rotation, Session,
-    SessionState, Shard, Timestamp, Touch, UsedToken, WriteOp,
+    ConditionalWrite, DeactivateIf, DueEntry, DueList, Kind, RecordState, Replacement, Rotation,
+    Session, SessionState, Shard, Timestamp, Touch, UsedToken, WriteOp,
 };
 
 /// A session of a [`MemoryTable`](super::MemoryTable). It is always well-formed.
@@ -50,9 +50,7 @@ impl Stored {
     fn allows(&self, op: &WriteOp) -> bool {
         let session = &self.session;
         match op {
-            WriteOp::Deactivate { expired_by, .. } => {
-                session.is_active && expired_by.is_none_or(|by| self.expires_at() <= by)
-            }
+            WriteOp::Deactivate { only_if, .. } => session.is_active && self.may_end(only_if),
             WriteOp::Extend {
                 live_at,
                 expires_at,
@@ -73,6 +71,18 @@ impl Stored {
             }
             WriteOp::Reindex { observed, .. } => self.state() == *observed,
             WriteOp::Delete { .. } | WriteOp::MoveMalformed { .. } => false,
+        }
+    }
+
+    fn may_end(&self, only_if: &DeactivateIf) -> bool {
+        match only_if {
+            DeactivateIf::Active => true,
+            DeactivateIf::ExpiredBy(time) => self.expires_at() <= *time,
+            DeactivateIf::CreatedBefore { time, client_id } => {
+                let session = &self.session;
+                let is_of_client = client_id.is_none() || session.client_id == *client_id;
+                is_of_client && session.created_at.is_some_and(|at| at < *time)
+            }
         }
     }
 

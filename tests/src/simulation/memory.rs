@@ -261,6 +261,8 @@ impl State {
             ttl: Some(stored.ttl),
             reason: reason.and_then(Reason::parse),
             max_expires_at: stored.session.max_expires_at,
+            created_at: stored.session.created_at,
+            client_id: stored.session.client_id.clone(),
         })
     }
 }

@@ -9,9 +9,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use session_cleanup_tests::simulation::MemoryTable;
 use session_cleanup_tests::{HOUR, NOW, World, session_id, user_id};
 use session_domain::{
-    Action, ConditionalWrite, Days, DueEntry, DueList, Kind, Reason, RecordKey, RecordState,
-    RefreshSalt, RefreshState, RefreshTokenHash, Replacement, RetentionPolicy, Session,
-    SessionState, Shards, Timestamp, Touch, UsedToken, UserId, WriteOp,
+    Action, ConditionalWrite, Days, DeactivateIf, DueEntry, DueList, Kind, Reason, RecordKey,
+    RecordState, RefreshSalt, RefreshState, RefreshTokenHash, Replacement, RetentionPolicy,
+    Session, SessionState, Shards, Timestamp, Touch, UsedToken, UserId, WriteOp,
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
@@ -93,6 +93,22 @@ impl History {
         })
     }
 
+    fn only_if(&mut self) -> DeactivateIf {
+        match self.random.random_range(0..3) {
+            0 => DeactivateIf::Active,
+            1 => DeactivateIf::ExpiredBy(self.time()),
+            _ => DeactivateIf::CreatedBefore {
+                time: self.time(),
+                client_id: self.client_id(),
+            },
+        }
+    }
+
+    fn client_id(&mut self) -> Option<String> {
+        let client_id = [None, Some("web"), Some("app")].choose(&mut self.random);
+        client_id.copied().flatten().map(str::to_owned)
+    }
+
     fn op(&mut self, session: Option<&Session>, policy: RetentionPolicy) -> WriteOp {
         let shards: Vec<_> = Shards::default().all().collect();
         let shard = *shards.choose(&mut self.random).expect("a shard");
@@ -101,7 +117,7 @@ impl History {
         let (used, used_hash) = self.used_token(session);
         match self.random.random_range(0..13) {
             0 if self.random.random_bool(0.5) => WriteOp::Deactivate {
-                expired_by: self.optional_time(),
+                only_if: self.only_if(),
                 at: self.time(),
                 reason: Reason::Revoked,
                 shard,
@@ -156,6 +172,9 @@ impl History {
         new = new.ip_address("192.0.2.7").user_agent("Mozilla/5.0");
         if self.random.random_bool(0.5) {
             new = new.max_expires_at(self.expiry().plus(3));
+        }
+        if let Some(client_id) = self.client_id() {
+            new = new.client_id(client_id);
         }
         if self.random.random_bool(0.8) {
             new = new.refresh_hash(self.token());

@@ -122,6 +122,7 @@ impl<'a> Stage<'a> {
             requested_by: None,
             dry_run: false,
             adopt: false,
+            revoke: None,
             sweep_grace: Hours(0),
             started_at: session_cleanup_tests::at(NOW),
             time_limit: std::time::Duration::from_hours(1),
