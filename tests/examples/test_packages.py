@@ -18,7 +18,8 @@ TIMEOUT_SECONDS = 300
 def repository(tmp_path_factory):
     """A clone of the repository with the examples, and its commit."""
     folder = tmp_path_factory.mktemp("repository") / "session-cleanup"
-    shutil.copytree(DOCS / "examples", folder / "docs/examples", ignore=shutil.ignore_patterns("node_modules", "__pycache__", "build"))
+    ignored = shutil.ignore_patterns("node_modules", "__pycache__", "build")
+    shutil.copytree(DOCS / "examples", folder / "docs/examples", ignore=ignored)
     as_author = ["git", "-c", "user.name=ann", "-c", "user.email=ann@example.com"]
     for command in (["git", "init", "-q"], ["git", "add", "-A"], [*as_author, "commit", "-qm", "Add examples"]):
         subprocess.run(command, cwd=folder, check=True)
@@ -70,8 +71,8 @@ def test_npm_installs_node_package(reader):
     (reader.folder / "session-cleanup").symlink_to(reader.repository)
     (reader.folder / "package.json").write_text('{"private": true}')
     reader.install("node")
-    program = 'import { Outcome, Sessions } from "session-cleanup"; console.log(new Sessions(null, "t").refresh.length, Outcome.DONE)'
-    assert reader.run(["node", "--input-type=module", "-e", program]).stdout == "4 done\n"
+    program = 'import { Outcome, Sessions } from "session-cleanup"; console.log(typeof Sessions, Outcome.DONE)'
+    assert reader.run(["node", "--input-type=module", "-e", program]).stdout == "function done\n"
     installed = sorted(it.name for it in (reader.folder / "node_modules/session-cleanup").iterdir())
     assert installed == ["README.md", "package.json", "sessions.d.mts", "sessions.mjs"]
 

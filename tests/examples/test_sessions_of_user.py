@@ -67,8 +67,8 @@ def test_revokes_others_then_all_on_several_pages(library_call, stack):
         for number in range(12):
             session = f"s-{number:02d}"
             item = {"pk": "USER#ann", "sk": f"SESSION#{session}", "user_id": "ann", "session_id": session, "is_active": True}
-            times = {"created_at": START + number, "expires_at": END, "due_key": "deactivate#07", "due_at": END, "ttl": END + 30 * DAY}
-            batch.put_item(Item=item | times | {"note": "x" * 200_000})
+            times = {"created_at": START + number, "expires_at": END, "due_at": END, "ttl": END + 30 * DAY}
+            batch.put_item(Item=item | times | {"due_key": "deactivate#07", "note": "x" * 200_000})
     call("create", "bob", "s-1", END)
     (current, token), (closed, _) = open_sessions(call, 2)
     call("logout", "ann", closed)

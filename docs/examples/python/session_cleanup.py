@@ -27,6 +27,7 @@ LIVE = (
     "is_active = :true AND expires_at > :now AND "
     "(attribute_not_exists(max_expires_at) OR NOT attribute_type(max_expires_at, :number) OR max_expires_at >= :expires_at)"
 )
+NOT_LATE = "(attribute_not_exists(due_at) OR NOT attribute_type(due_at, :number) OR due_at <= :expires_at)"
 # The attributes that `list` leaves out: keys, index, and what belongs to refresh tokens.
 INTERNAL = {"pk", "sk", "due_key", "due_at", "ttl"} | {
     f"refresh_{name}" for name in ("hash", "previous_hash", "rotated_at", "salt")
@@ -117,14 +118,15 @@ class Sessions:
             salt, end = secrets.token_hex(32), _until_end(expires_at, found)
             token = _replacement(refresh_token, salt)
             update = "refresh_hash = :new, refresh_salt = :salt, expires_at = :expires_at, #ttl = :ttl"
-            condition = "refresh_hash = :used" if is_current else "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)"
+            condition = "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)"
             if is_current:
                 update += ", refresh_previous_hash = :used, refresh_rotated_at = :now"
+                condition = "refresh_hash = :used"
             if isinstance(found.get("due_at"), Decimal) and found["due_at"] > end:
                 update += ", due_at = :expires_at"
             else:
                 # The index is not written: this costs one unit instead of three. The cleanup moves an early entry.
-                condition += " AND (attribute_not_exists(due_at) OR NOT attribute_type(due_at, :number) OR due_at <= :expires_at)"
+                condition += f" AND {NOT_LATE}"
             values = {":new": _sha256(token), ":salt": salt, ":used": used, ":ttl": end + self.retention}
             done = self._update(found, update, f"{LIVE} AND {condition}", {**values, **_live(now, end)})
             return done and Refresh(Outcome.DONE, token, end)
