@@ -145,6 +145,7 @@ VARIABLES = {
     "MAX_WRITES_PER_SECOND": (CLEANUPS, {"MaxWritesPerSecond": 9}, "9"),
     "SWEEP_GRACE_HOURS": (["CleanupFunction"], {"SweepGraceHours": 10}, "10"),
     "COUNT_SESSIONS": (["CleanupFunction"], {"CountSessions": "false"}, "false"),
+    "STACK_NAME": (["StatsFunction"], {}, "session-cleanup"),
     "CLEANUP_SCHEDULE": (["StatsFunction"], {"CleanupSchedule": "rate(2 days)"}, "rate(2 days)"),
     "CORS_ORIGIN": (API, {"CorsOrigin": "*"}, "*"),
     "JWT_ALGORITHM": (["AuthorizerFunction"], {"JwtAlgorithm": "HS512"}, "HS512"),

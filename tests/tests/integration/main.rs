@@ -21,6 +21,7 @@ mod faults;
 mod histories;
 mod identity_providers;
 mod idle_time;
+mod incident;
 mod key_sets;
 mod limits;
 mod logs;

@@ -7,7 +7,7 @@ use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT, NO_TIMEOUT_NO_RETRY}
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, inactive_session, number, session_id, text, user_id,
 };
-use session_domain::{Days, Reason, SessionId, Shards, Timestamp};
+use session_domain::{Days, SessionId, Shards, Timestamp};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::NewSession;
 use session_lifecycle::{RefreshToken, Sessions};
@@ -18,7 +18,7 @@ fn at(seconds: i64) -> Timestamp {
 
 async fn revoke_all(sessions: &Sessions) -> usize {
     let user = user_id("ann");
-    let revoking = sessions.revoke_all(&user, Reason::Revoked, at(NOW));
+    let revoking = sessions.revoke_all(&user, at(NOW));
     revoking.await.expect("the table responds")
 }
 
@@ -83,9 +83,7 @@ async fn revokes_all_sessions_or_all_but_one() {
     world.open("bob", "1", NOW + HOUR).await;
     let current = session_id("7");
     let user = user_id("ann");
-    let others = world
-        .sessions
-        .revoke_others(&user, &current, Reason::Logout, at(NOW));
+    let others = world.sessions.revoke_others(&user, &current, at(NOW));
     assert_eq!(others.await.unwrap(), 60);
     assert_eq!(active(&world).await, 1);
     assert_eq!(revoke_all(&world.sessions).await, 1);
@@ -153,10 +151,7 @@ async fn no_session_survives_revocation_in_race() {
         match &spared {
             Some(spared) => {
                 let user = user_id("ann");
-                let revoking =
-                    world
-                        .sessions
-                        .revoke_others(&user, spared, Reason::Revoked, at(NOW));
+                let revoking = world.sessions.revoke_others(&user, spared, at(NOW));
                 revoking.await.unwrap();
             }
             None => {

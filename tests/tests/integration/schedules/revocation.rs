@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use session_cleanup_tests::simulation::{Faults, MemoryTable, interleave};
 use session_cleanup_tests::{DAY, HOUR, NOW, session_id, user_id};
 use session_domain::{
-    Days, DenyReason, Hours, Minutes, Reason, SessionId, SessionLifetime, Shards, Trigger,
+    Days, DenyReason, Hours, Minutes, SessionId, SessionLifetime, Shards, Trigger,
 };
 use session_functions::authorize::Authorize;
 use session_functions::clean_up::{CleanupRequest, CleanupSettings, clean_up};
@@ -95,8 +95,7 @@ impl<'a> Stage<'a> {
                     request(&self.authorizer, &self.headers[id], now).await;
                 }
                 Step::SignOut => {
-                    let reason = Reason::Logout;
-                    let closing = self.sessions.deactivate(&user, &session, reason, at(now));
+                    let closing = self.sessions.logout(&user, &session, at(now));
                     let _ = closing.await.expect("the table responds");
                 }
             }
@@ -136,10 +135,10 @@ impl<'a> Stage<'a> {
         let sessions = library(self.table.with_faults(faults));
         let existed: Vec<_> = self.ids(|_| true);
         let user = user_id("ann");
-        let (reason, now) = (Reason::Revoked, at(NOW));
+        let now = at(NOW);
         let closed = match spared {
-            Some(current) => sessions.revoke_others(&user, current, reason, now).await,
-            None => sessions.revoke_all(&user, reason, now).await,
+            Some(current) => sessions.revoke_others(&user, current, now).await,
+            None => sessions.revoke_all(&user, now).await,
         };
         let active = self.ids(|is_active| is_active);
         let survives = |id: &&SessionId| active.contains(id) && Some(*id) != spared;
@@ -199,9 +198,7 @@ async fn open(stage: &Stage<'_>, random: &mut StdRng, ids: &[String]) -> Vec<Ref
         tokens.push(login(&stage.table, id, end, NOW - DAY).await);
         if random.random_bool(0.1) {
             let (user, session) = (user_id("ann"), session_id(id));
-            let closing = stage
-                .sessions
-                .deactivate(&user, &session, Reason::Logout, at(NOW - DAY));
+            let closing = stage.sessions.logout(&user, &session, at(NOW - DAY));
             let _ = closing.await.expect("the table responds");
         }
     }
