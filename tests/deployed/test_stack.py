@@ -8,7 +8,7 @@ import time
 
 import pytest
 from cloud import AUDIENCE, ISSUER, REGION, STACK, token, wait_for
-from sessions import Outcome, Sessions
+from session_cleanup import Outcome, Sessions
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -22,7 +22,7 @@ def now():
 def log_in(stack, user, session="s-1", ends=None):
     """Creates a session that started a day ago."""
     ends = now() + HOUR if ends is None else ends
-    assert Sessions(stack.table, now=lambda: now() - DAY).login(user, session, ends) == Outcome.DONE
+    assert Sessions(stack.table, now=lambda: now() - DAY).create(user, session, ends) == Outcome.DONE
 
 
 def log_out(stack, user, session="s-1", ago=0):
@@ -30,7 +30,8 @@ def log_out(stack, user, session="s-1", ago=0):
 
 
 def claims(stack, user, scope="", session="s-1", seconds=900):
-    return Sessions(stack.table).access_token_claims(user, session, now() + HOUR, ISSUER, AUDIENCE, scope, seconds)
+    sessions = Sessions(stack.table, access_token_seconds=seconds)
+    return sessions.access_token_claims(user, session, now() + HOUR, ISSUER, AUDIENCE, scope)
 
 
 def empty(stack):

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{DAY, HOUR, Item, World, text};
 
@@ -26,6 +26,26 @@ pub struct Options {
     pub grace_hours: i64,
     pub shards: u8,
     pub adopt: bool,
+    pub revoke: Option<Revoke>,
+}
+
+/// Which sessions a run revokes.
+#[derive(Debug, Clone, Copy)]
+pub struct Revoke {
+    pub created_before: i64,
+    pub client_id: Option<&'static str>,
+}
+
+impl Revoke {
+    /// The member `revoke` of an event.
+    #[must_use]
+    pub fn event(self) -> Value {
+        json!({
+            "created_before": self.created_before,
+            "client_id": self.client_id,
+            "reason": "a leaked key",
+        })
+    }
 }
 
 /// The expected result of a run.
@@ -128,14 +148,29 @@ fn expected_outcome(item: &Item, entry: Option<&Item>, options: &Options) -> Exp
     let Some(kind) = kind(item) else {
         return if listed { malformed() } else { same(vec![]) };
     };
-    if !listed && !options.adopt {
+    if !listed && !options.adopt && options.revoke.is_none() {
         return same(vec![]);
     }
     let Some(state) = state(kind, item) else {
         return malformed();
     };
-    let agrees = agrees(item, state, options);
     let mut counts = Vec::new();
+    match is_revoked(item, state, options) {
+        Some(true) => {
+            let item = closed(item, "revoked", options);
+            let counts = vec!["sessions_revoked"];
+            return ExpectedOutcome {
+                item: Some(item),
+                counts,
+            };
+        }
+        Some(false) => {}
+        None => counts.push("malformed"),
+    }
+    if !listed && !options.adopt {
+        return same(counts);
+    }
+    let agrees = agrees(item, state, options);
     if options.adopt && !agrees {
         counts.push("adopted");
     }
@@ -145,14 +180,8 @@ fn expected_outcome(item: &Item, entry: Option<&Item>, options: &Options) -> Exp
     match (kind, state) {
         (_, State::Active { end }) if end <= now => {
             counts.push("sessions_deactivated");
-            let mut item = item.clone();
-            item.insert("is_active".to_owned(), AttributeValue::Bool(false));
-            item.insert("deactivated_at".to_owned(), whole(now));
-            let reason = AttributeValue::S("expired_by_cleanup".to_owned());
-            item.insert("deactivation_reason".to_owned(), reason);
-            index(&mut item, State::Inactive { since: now }, options);
             ExpectedOutcome {
-                item: Some(item),
+                item: Some(closed(item, "expired_by_cleanup", options)),
                 counts,
             }
         }
@@ -185,6 +214,37 @@ fn expected_outcome(item: &Item, entry: Option<&Item>, options: &Options) -> Exp
             }
         }
     }
+}
+
+/// Whether a run revokes a session. `None` if the session's start is unknown.
+fn is_revoked(item: &Item, state: State, options: &Options) -> Option<bool> {
+    let Some(revoke) = options.revoke else {
+        return Some(false);
+    };
+    let is_live = matches!(state, State::Active { end } if end > options.now);
+    let client = item.get("client_id").and_then(|it| it.as_s().ok());
+    let is_client = revoke
+        .client_id
+        .is_none_or(|it| client.is_some_and(|client| client == it));
+    if !is_live || !is_client {
+        return Some(false);
+    }
+    let created_at: f64 = item.get("created_at")?.as_n().ok()?.parse().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "the times are small")]
+    let (before, last) = (revoke.created_before as f64, LAST as f64);
+    (created_at <= last).then_some(created_at < before)
+}
+
+/// A session after it was deactivated.
+fn closed(item: &Item, reason: &str, options: &Options) -> Item {
+    let mut item = item.clone();
+    let reason = AttributeValue::S(reason.to_owned());
+    item.insert("is_active".to_owned(), AttributeValue::Bool(false));
+    item.insert("deactivated_at".to_owned(), whole(options.now));
+    item.insert("deactivation_reason".to_owned(), reason);
+    let since = options.now;
+    index(&mut item, State::Inactive { since }, options);
+    item
 }
 
 /// A malformed record after a run: on the list of malformed records, in the same shard, if it is in
@@ -327,8 +387,9 @@ impl Expected {
 }
 
 /// The counts of a report that count changes.
-pub const DONE: [&str; 6] = [
+pub const DONE: [&str; 7] = [
     "sessions_deactivated",
+    "sessions_revoked",
     "sessions_deleted",
     "refresh_tokens_deleted",
     "blacklisted_tokens_deleted",

@@ -5,8 +5,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 
-use crate::model::Options;
-use crate::{DAY, HOUR, World, active_session};
+use crate::model::{Options, Revoke};
+use crate::{DAY, HOUR, NOW, World, active_session};
 
 /// Distances from now around each second that matters: the expiry, the end of the grace, long
 /// before and long after.
@@ -101,6 +101,9 @@ pub fn record(rng: &mut StdRng, number: usize, options: &Options) -> Value {
         }
         _ => ("delete", end),
     };
+    if kind == "SESSION" {
+        add_start(&mut item, rng, options.now);
+    }
     if kind == "SESSION" && list == "deactivate" && rng.random_ratio(1, 20) {
         item["expires_at"] = json!({ "N": format!("{}.25", end - 1) });
     }
@@ -138,6 +141,36 @@ pub fn record(rng: &mut StdRng, number: usize, options: &Options) -> Value {
     }
     add_what_is_others(&mut item, rng);
     item
+}
+
+/// Which sessions a run may revoke in a table of random records.
+pub fn revoke(rng: &mut StdRng) -> Revoke {
+    Revoke {
+        created_before: NOW - [0, HOUR][rng.random_range(0..2)],
+        client_id: [None, Some("web")][rng.random_range(0..2)],
+    }
+}
+
+/// Adds when a session began, and its client. A writer may have forgotten or confused both.
+fn add_start(item: &mut Value, rng: &mut StdRng, now: i64) {
+    let start = now - [-1, 0, 1, HOUR - 1, HOUR, HOUR + 1, DAY][rng.random_range(0..7)];
+    item["created_at"] = match rng.random_range(0..20) {
+        0 => json!({ "N": format!("{start}.5") }),
+        1 => json!({ "N": format!("{start}000") }),
+        2 => json!({ "S": start.to_string() }),
+        _ => json!({ "N": start.to_string() }),
+    };
+    match rng.random_range(0..10) {
+        0 => drop(
+            item.as_object_mut()
+                .expect("an object")
+                .remove("created_at"),
+        ),
+        1 => item["client_id"] = json!({ "N": "7" }),
+        2..4 => item["client_id"] = json!({ "S": "app" }),
+        4..8 => item["client_id"] = json!({ "S": "web" }),
+        _ => {}
+    }
 }
 
 /// Adds foreign attributes.

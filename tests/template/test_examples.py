@@ -92,7 +92,7 @@ def test_handler_rejects_request_without_user(name):
 @pytest.mark.parametrize(
     "writer, actions",
     [
-        ("Document", [f"dynamodb:{it}Item" for it in ("Put", "Get", "Update", "Delete", "ConditionCheck")]),
+        ("Document", [f"dynamodb:{it}" for it in ("PutItem", "GetItem", "UpdateItem", "Query", "DeleteItem", "ConditionCheckItem")]),
         ("Library", ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:PartiQLUpdate", "dynamodb:Query"]),
     ],
 )

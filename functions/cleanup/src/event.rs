@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, Error as _, IgnoredAny};
 use serde_json::value::RawValue;
-use session_domain::Trigger;
+use session_domain::{Revocation, Timestamp, Trigger};
 
 /// An event that the cleanup rejects before it does anything.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,8 @@ pub enum InvalidEvent {
     /// An unknown option, or an option with an invalid value.
     #[error(
         "the cleanup accepts a scheduled event, {{}}, null, or any of dry_run (true or false), \
-         max_seconds (0 to 900), sweep_grace_hours (0 to 720), adopt (true or false)"
+         max_seconds (0 to 900), sweep_grace_hours (0 to 720), adopt (true or false), \
+         revoke (created_before, client_id, reason, requested_by)"
     )]
     InvalidOptions(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -40,7 +41,7 @@ pub struct Request {
 
 /// Options of a manual run. Unknown options are rejected, so that a misspelt option cannot start a
 /// run with its default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Count what a run would do, without writing it.
@@ -51,6 +52,21 @@ pub struct Options {
     pub sweep_grace_hours: Option<u32>,
     /// Adopt the table first: read all records, and repair their index attributes.
     pub adopt: bool,
+    /// Revoke sessions first: read all records.
+    #[serde(deserialize_with = "revocation")]
+    pub revoke: Option<Revocation>,
+}
+
+/// Reads a revocation from an object. Serde also reads a struct from an array.
+fn revocation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Revocation>, D::Error> {
+    let read = |value: Box<RawValue>| {
+        if !value.get().starts_with('{') {
+            return Err(D::Error::custom("revoke must be an object"));
+        }
+        serde_json::from_str(value.get())
+            .map_err(|error| D::Error::custom(format!("revoke: {error}")))
+    };
+    Option::deserialize(deserializer)?.map(read).transpose()
 }
 
 /// The members that distinguish an EventBridge event from options.
@@ -98,7 +114,7 @@ impl ConsoleDefault {
 }
 
 impl Request {
-    /// Parses an event.
+    /// Parses an event that arrives at `now`.
     ///
     /// Each step parses the text. A [`serde_json::Value`] would accept duplicate members, of which
     /// it keeps the last, and it treats some reserved names specially.
@@ -107,7 +123,7 @@ impl Request {
     ///
     /// The event is not a scheduled event, options, `{}`, `null` or the default test event of the
     /// Lambda console.
-    pub fn read(event: &RawValue) -> Result<Self, InvalidEvent> {
+    pub fn read(event: &RawValue, now: Timestamp) -> Result<Self, InvalidEvent> {
         let event = event.get().trim();
         // Serde also reads a struct from an array.
         if event != "null" && !event.starts_with('{') {
@@ -127,6 +143,12 @@ impl Request {
         }
         if options.sweep_grace_hours.is_some_and(|hours| hours > 720) {
             return Err(invalid("sweep_grace_hours is out of range"));
+        }
+        // Otherwise a run that continues later would revoke sessions that began in the meantime.
+        if let Some(revoke) = &options.revoke
+            && revoke.created_before > now
+        {
+            return Err(invalid("revoke.created_before is later than now"));
         }
         Ok(Self {
             trigger: Trigger::Manual,
@@ -166,154 +188,4 @@ fn invalid(problem: impl Into<Box<dyn Error + Send + Sync>>) -> InvalidEvent {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use serde_json::value::to_raw_value;
-    use session_domain::error_chain;
-
-    use super::*;
-
-    #[test]
-    fn parses_each_kind_of_event_and_rejects_others() {
-        let by_hand = |options| Some((Trigger::Manual, options));
-        let scheduled = Some((Trigger::Schedule, Options::default()));
-        let default = Options::default();
-        for (event, read) in [
-            (json!(null), by_hand(default)),
-            (json!({}), by_hand(default)),
-            (
-                json!({ "key1": "value1", "key2": "value2", "key3": "value3" }),
-                by_hand(default),
-            ),
-            (
-                json!({ "dry_run": true }),
-                by_hand(Options {
-                    dry_run: true,
-                    ..default
-                }),
-            ),
-            (
-                json!({ "adopt": true }),
-                by_hand(Options {
-                    adopt: true,
-                    ..default
-                }),
-            ),
-            (
-                json!({ "max_seconds": 0, "sweep_grace_hours": 720 }),
-                by_hand(Options {
-                    max_seconds: Some(0),
-                    sweep_grace_hours: Some(720),
-                    ..default
-                }),
-            ),
-            (
-                json!({ "detail-type": "Scheduled Event", "source": "aws.events" }),
-                scheduled,
-            ),
-            (
-                json!({ "detail-type": "Scheduled Event", "source": "aws.scheduler" }),
-                scheduled,
-            ),
-            (
-                json!({ "detail-type": "Scheduled Event", "source": "shop" }),
-                None,
-            ),
-            (
-                json!({ "detail-type": "Order", "source": "aws.events" }),
-                None,
-            ),
-            (json!({ "dryrun": true }), None),
-            (json!({ "dry_run": "true" }), None),
-            (json!({ "key1": "value1" }), None),
-            (json!({ "max_seconds": 901 }), None),
-            (json!({ "max_seconds": -1 }), None),
-            (json!({ "sweep_grace_hours": 721 }), None),
-            (json!({ "sweep_grace_hours": 1.5 }), None),
-            (json!([]), None),
-            (json!("dry_run"), None),
-        ] {
-            let request = Request::read(&to_raw_value(&event).unwrap()).ok();
-            assert_eq!(request.map(|it| (it.trigger, it.options)), read, "{event}");
-        }
-    }
-
-    /// A scheduled event of a rule, with these members before its closing brace.
-    fn scheduled_with(members: &str) -> String {
-        format!(
-            r#"{{"version": "0", "id": "7bf73129-1428-4cd3-a780-95db273d1602",
-                "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
-                "time": "2026-11-24T08:00:00Z", "region": "eu-central-1",
-                "resources": ["arn:aws:events:eu-central-1:123456789012:rule/hourly"]{members}}}"#
-        )
-    }
-
-    fn read(event: &str) -> Result<Request, InvalidEvent> {
-        Request::read(&RawValue::from_string(event.to_owned()).unwrap())
-    }
-
-    #[test]
-    fn accepts_scheduled_event_with_empty_detail() {
-        for detail in [
-            "",
-            r#", "detail": {}"#,
-            r#", "detail": { }"#,
-            r#", "detail": "{}""#,
-        ] {
-            let request = read(&scheduled_with(detail)).unwrap();
-            assert_eq!(request.trigger, Trigger::Schedule, "{detail}");
-        }
-    }
-
-    #[test]
-    fn rejects_scheduled_event_and_names_unexpected_member() {
-        for (member, name) in [
-            (r#""detail": {"dry_run": true}"#, "detail"),
-            (r#""detail": "{\"dry_run\":true}""#, "detail"),
-            (r#""detail": {"{": 1}"#, "detail"),
-            (r#""detail": "dry_run""#, "detail"),
-            (r#""detail": "}{""#, "detail"),
-            (r#""detail": "{""#, "detail"),
-            (r#""detail": []"#, "detail"),
-            (r#""detail": {}, "detail": {}"#, "detail"),
-            (r#""dry_run": true"#, "dry_run"),
-            (r#""dryRun": true"#, "dryRun"),
-            (r#""Dry_run": true"#, "Dry_run"),
-            (r#""max_seconds": 0"#, "max_seconds"),
-            (r#""source": "aws.events""#, "source"),
-            (r#""detail-type": "Scheduled Event""#, "detail-type"),
-            (r#""id": "1""#, "id"),
-            (r#""$serde_json::private::RawValue": "{}""#, "RawValue"),
-            (r#""key1": "value1""#, "key1"),
-        ] {
-            let error = read(&scheduled_with(&format!(", {member}"))).unwrap_err();
-            let error = error_chain(&error);
-            assert!(error.contains(name), "{member}: {error}");
-        }
-    }
-
-    #[test]
-    fn rejects_duplicate_reserved_or_mixed_members() {
-        for event in [
-            r#"{ "dry_run": true, "dry_run": false }"#,
-            r#"{ "dry_run": true, "dry_r\u0075n": false }"#,
-            r#"{ "$serde_json::private::RawValue": "null" }"#,
-            r#"{ "$serde_json::private::RawValue": "{}" }"#,
-            r#"{ "$serde_json::private::Number": "1" }"#,
-            r#"{ "key1": "value1", "key2": "value2", "key3": "value3", "dry_run": true }"#,
-            r#"{ "key1": "value1", "key1": "value1", "key2": "value2", "key3": "value3" }"#,
-            r#"{ "source": "aws.events" }"#,
-            r#"{ "detail-type": "Scheduled Event", "dry_run": true }"#,
-            r#"["value1", "value2", "value3"]"#,
-        ] {
-            assert!(read(event).is_err(), "{event}");
-        }
-    }
-
-    #[test]
-    fn error_names_misspelled_option() {
-        let event = to_raw_value(&json!({ "dryrun": true })).unwrap();
-        let error = error_chain(&Request::read(&event).unwrap_err());
-        assert!(error.contains("`dryrun`"), "{error}");
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use session_domain::{CleanupReport, Hours, Trigger};
 use session_functions::clean_up::{
-    CleanupFailed, CleanupRequest, CleanupSettings, adopt_and_clean_up, time_limit,
+    CleanupFailed, CleanupRequest, CleanupSettings, scan_and_clean_up, time_limit,
 };
 use session_functions::config::CleanupConfig;
 use session_functions::metrics::Metrics;
@@ -76,7 +76,7 @@ impl Cleanup {
         left: Duration,
     ) -> Result<CleanupReport, CleanupError> {
         self.metrics.record_invocation(now);
-        let request = Request::read(event)?;
+        let request = Request::read(event, now.into())?;
         let deadline = Deadline::after(left);
         if request.trigger == Trigger::Schedule && self.count_sessions {
             self.count_sessions(now, left).await;
@@ -91,11 +91,12 @@ impl Cleanup {
             requested_by: None,
             dry_run: options.dry_run,
             adopt: options.adopt,
+            revoke: options.revoke,
             sweep_grace: options.sweep_grace_hours.map_or(self.sweep_grace, Hours),
             started_at: now,
             time_limit: time_limit(deadline.remaining()).min(max),
         };
-        let done = adopt_and_clean_up(&self.table, &self.settings, &cleanup_request).await;
+        let done = scan_and_clean_up(&self.table, &self.settings, &cleanup_request).await;
         self.metrics.record_run(CleanupFailed::report(&done));
         Ok(done?)
     }

@@ -101,6 +101,7 @@ impl ForceCleanup {
             requested_by: Some(caller.user_id),
             dry_run,
             adopt: false,
+            revoke: None,
             sweep_grace: Hours(0),
             started_at: now,
             time_limit: time_limit(left),

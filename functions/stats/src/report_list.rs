@@ -28,8 +28,9 @@ const FIRST_COLUMNS: [&str; 7] = [
 ];
 
 /// The columns after the counts.
-const LAST_COLUMNS: [&str; 4] = [
+const LAST_COLUMNS: [&str; 5] = [
     "capacity_units",
+    "revoke",
     "failed_records",
     "adoption_percent",
     "error",

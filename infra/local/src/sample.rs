@@ -4,7 +4,7 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use session_domain::{InvalidId, Reason, SessionId, Timestamp, TokenId, UserId};
+use session_domain::{InvalidId, SessionId, Timestamp, TokenId, UserId};
 use session_lifecycle::{NewSession, Sessions, SessionsError};
 
 /// Number of expired sessions that are still active.
@@ -247,10 +247,7 @@ impl<P: Fn()> SampleWriter<'_, P> {
             let ended = now.minus(self.random.random_range(ago));
             let user = self.random_user();
             let UserSession { user, session } = self.session(user, ended.plus(HOUR)).await?;
-            let _ = self
-                .sessions
-                .deactivate(&user, &session, Reason::Logout, ended)
-                .await?;
+            let _ = self.sessions.logout(&user, &session, ended).await?;
         }
         Ok(())
     }

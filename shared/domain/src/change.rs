@@ -22,6 +22,10 @@ pub struct Record {
     pub reason: Option<Reason>,
     /// A session's absolute end, if it has one.
     pub max_expires_at: Option<Timestamp>,
+    /// A session's `created_at`, rounded down to whole seconds, if its value is valid.
+    pub created_at: Option<Timestamp>,
+    /// A session's `client_id`, if it has one.
+    pub client_id: Option<String>,
 }
 
 /// A record that cannot be interpreted. Its own attributes are not changed.
@@ -50,8 +54,8 @@ pub struct ConditionalWrite {
 pub enum WriteOp {
     /// Deactivates an active session.
     Deactivate {
-        /// The session must have expired by this time. Without it, the session only has to be active.
-        expired_by: Option<Timestamp>,
+        /// What the session must be, besides active.
+        only_if: DeactivateIf,
         /// The new `deactivated_at`.
         at: Timestamp,
         /// The new `deactivation_reason`.
@@ -106,6 +110,22 @@ pub enum WriteOp {
     },
 }
 
+/// What a session must be, besides active, to be deactivated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeactivateIf {
+    /// Nothing else.
+    Active,
+    /// Expired by this time.
+    ExpiredBy(Timestamp),
+    /// Created before this time, and for this client if there is one.
+    CreatedBefore {
+        /// The session's `created_at` must be earlier.
+        time: Timestamp,
+        /// The session's `client_id`.
+        client_id: Option<String>,
+    },
+}
+
 impl Record {
     /// Whether `due_key`, `due_at` and `ttl` match this due entry. The shard may differ.
     #[must_use]
@@ -139,6 +159,7 @@ impl Record {
                 policy,
                 reason,
                 now,
+                DeactivateIf::ExpiredBy(now),
             )),
             NextAction::Delete => Some(ConditionalWrite::delete(self.key.clone(), policy, now)),
         }
@@ -164,19 +185,20 @@ impl Record {
 }
 
 impl ConditionalWrite {
-    /// Deactivates a session that has expired by `now`.
+    /// Deactivates a session at `now`.
     pub fn deactivate(
         key: RecordKey,
         shard: Shard,
         policy: &RetentionPolicy,
         reason: Reason,
         now: Timestamp,
+        only_if: DeactivateIf,
     ) -> Self {
         let due = policy.due_entry(&RecordState::Session(SessionState::Inactive {
             deactivated_at: now,
         }));
         let op = WriteOp::Deactivate {
-            expired_by: Some(now),
+            only_if,
             at: now,
             reason,
             shard,
@@ -250,7 +272,8 @@ impl ConditionalWrite {
     ) -> Self {
         match (list.action, key.kind()) {
             (Action::Deactivate, Kind::Session) => {
-                Self::deactivate(key, list.shard, policy, Reason::ExpiredByCleanup, now)
+                let (reason, only_if) = (Reason::ExpiredByCleanup, DeactivateIf::ExpiredBy(now));
+                Self::deactivate(key, list.shard, policy, reason, now, only_if)
             }
             (Action::Deactivate | Action::Delete, _) => Self::delete(key, policy, now),
         }

@@ -30,10 +30,10 @@
 //! - [`Record`], [`ConditionalWrite`]: a record as it was read, and the write that changes it.
 //! - [`check_access`], [`DenyReason`]: whether a session allows a request.
 //! - [`SessionLifetime`]: whether a token opens a session, and how requests move its expiry time.
+//! - [`Revocation`]: which sessions are revoked in an incident.
 //! - [`CleanupReport`], [`Statistics`]: what a run did, and what the table contains.
 
 mod access;
-mod adoption;
 mod change;
 mod due;
 mod error;
@@ -43,14 +43,15 @@ mod lifetime;
 mod refresh;
 mod report;
 mod retention;
+mod revocation;
+mod scan;
 mod session;
 mod state;
 mod statistics;
 mod time;
 
 pub use access::{ActiveSession, DenyReason, SessionSnapshot, check_access};
-pub use adoption::{AdoptionCheckpoint, AdoptionSettings, SegmentProgress};
-pub use change::{ConditionalWrite, MalformedRecord, Record, WriteOp};
+pub use change::{ConditionalWrite, DeactivateIf, MalformedRecord, Record, WriteOp};
 pub use due::{Action, DueEntry, DueKey, DueList, InvalidShard, Shard, Shards};
 pub use error::error_chain;
 pub use id::{InvalidId, RefreshTokenHash, SessionId, TokenId, UserId};
@@ -62,6 +63,8 @@ pub use refresh::{
 };
 pub use report::{CleanupReport, Counts, Trigger};
 pub use retention::{NextAction, RetentionPolicy};
+pub use revocation::{InvalidRevocation, Revocation, Scope};
+pub use scan::{ScanCheckpoint, ScanSettings, SegmentProgress};
 pub use session::Session;
 pub use state::{Reason, RecordState, SessionState};
 pub use statistics::{Counted, Statistics};

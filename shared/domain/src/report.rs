@@ -4,6 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::Revocation;
+
 /// Trigger of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,15 +38,15 @@ impl Trigger {
     }
 }
 
-/// The list of all counts of a report, as `member => MetricName`. This is the only place that lists
-/// them: a new count is a new line here.
+/// The list of all counts of a report, as `member => MetricName`, with the metric's dimension if it is not
+/// `Trigger`. This is the only place that lists them: a new count is a new line here.
 ///
 /// `with_counts!(callback)` expands to `callback! { … }` with the list, and
 /// `with_counts!(callback [arguments])` to `callback! { [arguments] … }`.
 ///
 /// ```
 /// macro_rules! names {
-///     ($($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
+///     ($($(#[$doc:meta])* $member:ident => $metric:ident $(by $dimension:ident)?,)+) => {
 ///         [$((stringify!($member), stringify!($metric))),+]
 ///     };
 /// }
@@ -58,6 +60,8 @@ macro_rules! with_counts {
             $([$($arguments)*])?
             /// Expired sessions that the run deactivated.
             sessions_deactivated => SessionsDeactivated,
+            /// Live sessions that were revoked.
+            sessions_revoked => SessionsRevoked by InitiatingEntity,
             /// Inactive sessions past their retention that the run deleted.
             sessions_deleted => SessionsDeleted,
             /// Expired refresh tokens that the run deleted.
@@ -79,7 +83,7 @@ macro_rules! with_counts {
 }
 
 macro_rules! define_counts {
-    ($($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
+    ($($(#[$doc:meta])* $member:ident => $metric:ident $(by $dimension:ident)?,)+) => {
         /// Numbers of records in a report, by what the run did with them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct Counts {
@@ -138,6 +142,8 @@ pub struct CleanupReport {
     pub counts: Counts,
     /// Consumed read and write units, as DynamoDB reports them.
     pub capacity_units: f64,
+    /// Which sessions the run revoked, and why.
+    pub revoke: Option<Revocation>,
     /// How long the oldest expired session had been expired at the start of the run, in seconds, from
     /// the due lists. It is logged and measured, but neither returned nor stored.
     #[serde(skip)]

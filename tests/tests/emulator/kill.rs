@@ -91,6 +91,7 @@ async fn settles_backlog_once_despite_repeated_kills() {
         grace_hours: 48,
         shards: 16,
         adopt: false,
+        revoke: None,
     };
     sample::fill(&world, &mut rng, RECORDS, &options);
     let due = sample::active_sessions(&mut rng, DUE, options.shards, |_| options.now);

@@ -11,11 +11,9 @@ use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, NO_TIMEOUT_NO_RETRY,
 use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, counts, number, only, sample, text,
 };
-use session_domain::{
-    AdoptionCheckpoint, AdoptionSettings, Days, SegmentProgress, Shards, Timestamp,
-};
+use session_domain::{Days, ScanCheckpoint, ScanSettings, SegmentProgress, Shards, Timestamp};
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::ports::StoreAdoptionCheckpoint as _;
+use session_lifecycle::ports::StoreScanCheckpoint as _;
 
 const RECORDS: usize = 3_000;
 
@@ -206,7 +204,7 @@ async fn fails_if_checkpoint_is_unreachable() {
         .functions
         .invoke(FunctionName::Cleanup, &event, at(NOW));
     let error = run.await.unwrap_err().to_string();
-    assert!(error.contains("checkpoint of an adoption"), "{error}");
+    assert!(error.contains("checkpoint of a scan"), "{error}");
     assert_eq!(faults.requests()["GetItem"], 3);
     assert!(!faults.requests().contains_key("Scan"));
     assert_eq!(world.item("CLEANUP", "ADOPTION").await, None);
@@ -219,12 +217,14 @@ async fn adopts_record_repaired_behind_checkpoint() {
     let mut repaired = active_session("ann", "s", NOW - HOUR);
     repaired["due_key"] = json!({ "S": "malformed#07" });
     world.put(repaired).await;
-    let settings = AdoptionSettings {
+    let settings = ScanSettings {
         shards: Shards::default(),
         retention: Days(30),
+        adopt: true,
+        revoke: None,
     };
     // All segments have been read except the empty ones.
-    let mut checkpoint = AdoptionCheckpoint::start(4, settings, Timestamp::from_seconds(NOW));
+    let mut checkpoint = ScanCheckpoint::start(4, settings, Timestamp::from_seconds(NOW));
     for (segment, at) in (0..4).zip(&mut checkpoint.segments) {
         let scan = world.client.scan().table_name(world.table_name());
         let scan = scan.segment(segment).total_segments(4).send().await;
@@ -235,10 +235,7 @@ async fn adopts_record_repaired_behind_checkpoint() {
     assert!(!checkpoint.is_done());
     let table = Table::new(world.client.clone(), world.table_name(), Shards::default());
     let ttl = checkpoint.valid_until();
-    table
-        .store_adoption_checkpoint(&checkpoint, ttl)
-        .await
-        .unwrap();
+    table.store_scan_checkpoint(&checkpoint, ttl).await.unwrap();
 
     let report = world.clean_up(json!({ "adopt": true }), NOW + 1).await;
     let expected = only([("adopted", 1), ("sessions_deactivated", 1)]);

@@ -299,6 +299,8 @@ async fn keeps_index_attributes_of_record_that_changed() {
             ttl: None,
             reason: None,
             max_expires_at: None,
+            created_at: None,
+            client_id: None,
         };
         let change = stale
             .index_repair(&RetentionPolicy::without_grace(Days(30)), Shards::default())

@@ -67,6 +67,7 @@ async fn cleanup_deactivates_only_sessions_expired_by_its_clock() {
             grace_hours: 48,
             shards: 16,
             adopt: false,
+            revoke: None,
         };
         let expected = after(&records(&world).await, &options);
         let report = world.clean_up(json!({}), now).await;

@@ -11,11 +11,13 @@ use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::fault_proxy::{
     Fault, FaultProxy, NO_TIMEOUT_NO_RETRY, OlderIndex, Request,
 };
-use session_cleanup_tests::model::{self, DONE, Expected, Options, after, moved, records, sum};
+use session_cleanup_tests::model::{
+    self, DONE, Expected, Options, Revoke, after, moved, records, sum,
+};
 use session_cleanup_tests::{
     HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,
 };
-use session_domain::{Reason, Timestamp};
+use session_domain::Timestamp;
 use session_lifecycle::{CallPolicy, UpdateOutcome};
 
 const READ: &str = "Query";
@@ -30,10 +32,16 @@ const OPTIONS: Options = Options {
     grace_hours: 48,
     shards: 3,
     adopt: false,
+    revoke: None,
 };
 
-const ADOPTING: Options = Options {
+/// A run that scans the table: it adopts, and it revokes sessions.
+const SCANNING: Options = Options {
     adopt: true,
+    revoke: Some(Revoke {
+        created_before: NOW - HOUR,
+        client_id: None,
+    }),
     ..OPTIONS
 };
 
@@ -69,9 +77,16 @@ impl FaultScenario {
         }
     }
 
+    /// The event of a run with these options.
+    fn event(&self) -> Value {
+        let revoke = self.options.revoke.map(Revoke::event);
+        json!({ "adopt": self.options.adopt, "revoke": revoke })
+    }
+
     /// Runs the cleanup once.
     async fn run(&self, max_seconds: u32) -> Value {
-        let event = json!({ "adopt": self.options.adopt, "max_seconds": max_seconds });
+        let mut event = self.event();
+        event["max_seconds"] = max_seconds.into();
         self.world.clean_up(event, NOW).await
     }
 
@@ -106,7 +121,7 @@ impl FaultScenario {
 
     /// Runs the cleanup once, until the table denies access. Returns the stored report.
     async fn refused(&self) -> Value {
-        let event = json!({ "adopt": self.options.adopt });
+        let event = self.event();
         let functions = &self.world.functions;
         let answer = functions.invoke(FunctionName::Cleanup, &event, at(NOW));
         let error = answer.await.unwrap_err().to_string();
@@ -170,7 +185,7 @@ async fn cleans_up_table_throttled_occasionally() {
 #[tokio::test]
 async fn cleans_up_and_adopts_table_throttled_often() {
     let decide = of_all(30, || Fault::THROTTLED);
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
@@ -188,7 +203,7 @@ async fn next_run_finishes_what_heavy_throttling_left() {
 #[tokio::test]
 async fn cleans_up_table_that_fails_occasionally() {
     let decide = of_all(20, || Fault::BROKEN);
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
@@ -206,7 +221,7 @@ async fn counts_correctly_if_requests_hang_occasionally() {
         1 => Fault::Hang.after_commit(),
         _ => Fault::None,
     };
-    let scenario = FaultScenario::over(ADOPTING, IMPATIENT, decide).await;
+    let scenario = FaultScenario::over(SCANNING, IMPATIENT, decide).await;
     scenario.one_run_comes_through().await;
 }
 
@@ -217,7 +232,7 @@ async fn counts_correctly_if_connections_drop() {
         1 => Fault::DroppedAfter,
         _ => Fault::None,
     };
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
@@ -235,7 +250,7 @@ async fn counts_correctly_if_first_responses_to_writes_are_lost() {
 #[tokio::test]
 async fn counts_applied_write_reported_as_failed_once() {
     let decide = of_writes(50, |_| Fault::BROKEN.after_commit());
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
@@ -245,7 +260,7 @@ async fn retries_throttled_or_failed_statements() {
         let code = ["ThrottlingError", "InternalServerError"][request.number % 2];
         Fault::of_statements(40, code, request.rng(5))
     });
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
@@ -254,7 +269,7 @@ async fn counts_applied_statement_reported_as_failed_once() {
     let decide = of_writes(70, |request| {
         Fault::of_statements(40, "InternalServerError", request.rng(6)).after_commit()
     });
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
@@ -306,7 +321,7 @@ async fn ignores_invalid_table_responses() {
             garbage
         }
     };
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     scenario.one_run_comes_through().await;
 }
 
@@ -321,7 +336,7 @@ async fn does_not_take_due_list_as_empty_for_empty_response() {
             Fault::None
         }
     };
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     let report = scenario.run(800).await;
     scenario.end(&[report]).await;
 }
@@ -391,7 +406,7 @@ async fn change_since(world: &World) {
         open(world, &closed, NOW + 1).await;
         let logout = world
             .sessions
-            .deactivate(&ann, &session_id(&closed), Reason::Logout, before)
+            .logout(&ann, &session_id(&closed), before)
             .await;
         assert_eq!(logout.unwrap(), UpdateOutcome::Updated);
     }
@@ -459,7 +474,7 @@ async fn adoption_denied_halfway_is_safe_to_repeat() {
         ("Scan", 2) | (WRITE, 4) => Fault::DENIED,
         _ => Fault::None,
     };
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, decide).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, decide).await;
     let first = scenario.refused().await;
     let adopted = first["adopted"].as_u64().unwrap();
     assert!((1..scenario.expected.count("adopted")).contains(&adopted));
@@ -482,7 +497,7 @@ async fn adoption_denied_halfway_is_safe_to_repeat() {
 
 #[tokio::test]
 async fn adoption_skips_correct_records() {
-    let scenario = FaultScenario::over(ADOPTING, NO_TIMEOUT_NO_RETRY, |_| Fault::None).await;
+    let scenario = FaultScenario::over(SCANNING, NO_TIMEOUT_NO_RETRY, |_| Fault::None).await;
     let first = scenario.run(800).await;
     let done = |report| {
         let reports = std::slice::from_ref(report);

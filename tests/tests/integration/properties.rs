@@ -14,19 +14,19 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 use session_cleanup_tests::database::DynamoDb;
-use session_cleanup_tests::model::{self, DONE, Expected, Options, Records};
+use session_cleanup_tests::model::{self, DONE, Expected, Options, Records, Revoke};
 use session_cleanup_tests::{NOW, at, sample, serve_table};
 use session_domain::{
-    AdoptionCheckpoint, CleanupReport, ConditionalWrite, Counts, Days, DueList, Hours, ItemKey,
-    Shard, Shards, Timestamp, Trigger, WriteOp,
+    CleanupReport, ConditionalWrite, Counts, Days, DueList, Hours, ItemKey, Revocation,
+    ScanCheckpoint, ScanSettings, Shard, Shards, Timestamp, Trigger, WriteOp,
 };
-use session_functions::clean_up::{CleanupRequest, CleanupSettings, adopt_and_clean_up};
+use session_functions::clean_up::{CleanupRequest, CleanupSettings, scan_and_clean_up};
 use session_functions::environment::Environment;
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{
     ApplyWrites, DescribeTable, DuePage, MalformedPage, Metered, Outcome, PageToken, ParsedRecord,
-    ReadDueList, ReadRecords, ScanPage, ScanTable, StoreAdoptionCheckpoint, StoreError,
-    StoreReport, TableDescription,
+    ReadDueList, ReadRecords, ScanPage, ScanTable, StoreError, StoreReport, StoreScanCheckpoint,
+    TableDescription,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -168,17 +168,20 @@ impl DescribeTable for Interrupted {
     }
 }
 
-impl StoreAdoptionCheckpoint for Interrupted {
-    async fn adoption_checkpoint(&self) -> Result<Option<AdoptionCheckpoint>, StoreError> {
-        self.call(self.table.adoption_checkpoint()).await
+impl StoreScanCheckpoint for Interrupted {
+    async fn scan_checkpoint(
+        &self,
+        settings: &ScanSettings,
+    ) -> Result<Option<ScanCheckpoint>, StoreError> {
+        self.call(self.table.scan_checkpoint(settings)).await
     }
 
-    async fn store_adoption_checkpoint(
+    async fn store_scan_checkpoint(
         &self,
-        checkpoint: &AdoptionCheckpoint,
+        checkpoint: &ScanCheckpoint,
         ttl: Timestamp,
     ) -> Result<(), StoreError> {
-        self.call(self.table.store_adoption_checkpoint(checkpoint, ttl))
+        self.call(self.table.store_scan_checkpoint(checkpoint, ttl))
             .await
     }
 }
@@ -273,6 +276,7 @@ impl Case<'_> {
             requested_by: None,
             dry_run,
             adopt: options.adopt,
+            revoke: options.revoke.map(revocation),
             sweep_grace: Hours(options.grace_hours.try_into().unwrap()),
             started_at: at(options.now),
             time_limit: if interruption == Interruption::TimeIsUp {
@@ -282,7 +286,7 @@ impl Case<'_> {
             },
         };
         let report = tokio::select! {
-            report = adopt_and_clean_up(&table, &settings, &cleanup_request) => report.unwrap(),
+            report = scan_and_clean_up(&table, &settings, &cleanup_request) => report.unwrap(),
             () = table.killed.notified() => return None,
         };
         let written = table.written.load(Ordering::SeqCst);
@@ -299,6 +303,10 @@ impl Drop for Case<'_> {
     fn drop(&mut self) {
         self.store.dynamodb.delete_table(&self.name);
     }
+}
+
+fn revocation(revoke: Revoke) -> Revocation {
+    serde_json::from_value(revoke.event()).unwrap()
 }
 
 fn done(counts: Counts) -> u64 {
@@ -319,6 +327,7 @@ async fn check(store: Arc<Store>, number: u64) {
         grace_hours: [0, 48][rng.random_range(0..2)],
         shards: rng.random_range(1..=2),
         adopt: rng.random_ratio(1, 3),
+        revoke: rng.random_ratio(1, 3).then(|| sample::revoke(&mut rng)),
     };
     let records: Vec<_> = (0..rng.random_range(0..MAX_RECORDS))
         .map(|number| sample::record(&mut rng, number, &options))

@@ -162,15 +162,12 @@ async fn pages_contain_each_session_once() {
         let (status, body) = world.call(Method::GET, &path, Some(&token)).await;
         assert_eq!(status, 200, "{body}");
         seen.extend(ids(&body).into_iter().map(str::to_owned));
-        // Neither moves the next page.
+        // Neither a login nor the end of the page's last session moves the next page.
         put(&world, "ann", &format!("new{page}"), NOW + 1, NOW + HOUR).await;
-        world
-            .call(
-                Method::DELETE,
-                &format!("{OWN}/{}", seen.last().unwrap()),
-                Some(&token),
-            )
-            .await;
+        if page == 1 {
+            let last = format!("{OWN}/{}", seen.last().unwrap());
+            world.call(Method::DELETE, &last, Some(&token)).await;
+        }
         match body["data"]["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,

@@ -15,7 +15,8 @@ const rejectedBy = (report) => (report.failed_records ?? []).map(others);
 
 /** Details of a run that need no action. */
 function asides(report) {
-    const counted = [['reindexed', report.reindexed], ['changed elsewhere', report.changed_elsewhere], ['adopted', report.adopted]]
+    const counted = [['revoked', report.sessions_revoked], ['reindexed', report.reindexed],
+        ['changed elsewhere', report.changed_elsewhere], ['adopted', report.adopted]]
         .filter(([, count]) => count > 0).map(([name, count]) => `${formatNumber(count)} ${name}`);
     const percent = report.adoption_percent;
     return percent == null ? counted : [...counted, `adoption at ${formatNumber(percent)} % of the table`];
@@ -169,7 +170,8 @@ const total = (runs, count) => runs.reduce((sum, run) => sum + count(run), 0);
 /** Summary of several runs: of the whole chart, or of the runs that share a bar. */
 function together(runs) {
     const [first, last] = [runs[0], runs.at(-1)].map((run) => new Date(run.started_at));
-    const sums = Object.fromEntries(['reindexed', 'changed_elsewhere', 'adopted'].map((name) => [name, total(runs, (it) => it[name] ?? 0)]));
+    const sums = Object.fromEntries(['sessions_revoked', 'reindexed', 'changed_elsewhere', 'adopted']
+        .map((name) => [name, total(runs, (it) => it[name] ?? 0)]));
     const marked = (sign) => runs.filter((run) => outcome(run).signs.includes(sign)).length;
     const sentences = [`${plural(runs.length, 'run')}, ${between(first, last, 'to')}: `
         + `${plural(total(runs, (it) => it.sessions_deactivated), 'session')} deactivated, `

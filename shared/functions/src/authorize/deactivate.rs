@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use session_domain::{ConditionalWrite, Reason, RecordKey, RetentionPolicy, Shard, Timestamp};
+use session_domain::{
+    ConditionalWrite, DeactivateIf, Reason, RecordKey, RetentionPolicy, Shard, Timestamp,
+};
 use session_lifecycle::clock::Deadline;
 use session_lifecycle::ports::{
     ApplyWrites, CreateRecords, LookUpSession, Outcome, WithoutRetries,
@@ -44,7 +46,8 @@ impl<T: LookUpSession + CreateRecords + ApplyWrites + WithoutRetries> Authorize<
         let session = key.to_string();
         let reason = Reason::ExpiredOnValidation;
         let policy = RetentionPolicy::without_grace(self.lifetime.retention);
-        let write = ConditionalWrite::deactivate(key, shard, &policy, reason, now);
+        let only_if = DeactivateIf::ExpiredBy(now);
+        let write = ConditionalWrite::deactivate(key, shard, &policy, reason, now, only_if);
         let mut lost_response = None;
         for attempt in 1.. {
             match self.write_once(&write, deadline.remaining()).await {

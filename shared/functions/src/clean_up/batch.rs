@@ -6,7 +6,7 @@ use super::CleanupTable;
 use super::pending::{PendingWrite, Unfinished};
 use super::run::{Mode, Run};
 use super::totals::{RunTotals, WriteReason};
-use session_domain::{ConditionalWrite, DueList, ItemKey, Reason, Record, RecordKey};
+use session_domain::{ConditionalWrite, DueList, ItemKey, Reason, Record, RecordKey, Scope};
 use session_lifecycle::ports::{Outcome, ParsedRecord, StoreError, StoreErrorKind};
 
 impl<T: CleanupTable> Run<'_, T> {
@@ -57,6 +57,8 @@ impl<T: CleanupTable> Run<'_, T> {
         let mut writes = Vec::new();
         for record in records {
             match record {
+                // The scan of this dry run has counted it. A run would have taken it off the list.
+                Ok(record) if self.mode == Mode::Predict && self.is_revoked(&record) => {}
                 Ok(record) => match self.next_write(&record, WriteReason::Due(list)) {
                     Some(write) => writes.push(write),
                     None => totals.counts.changed_elsewhere += 1,
@@ -234,7 +236,7 @@ impl<T: CleanupTable> Run<'_, T> {
                     malformed += 1;
                     totals.counts.malformed += match reason {
                         WriteReason::Due(list) => self.record_malformed(&record, list),
-                        WriteReason::Adoption | WriteReason::Malformed => {
+                        WriteReason::Scan | WriteReason::Malformed => {
                             self.malformed.record(&record)
                         }
                     };
@@ -296,12 +298,31 @@ impl<T: CleanupTable> Run<'_, T> {
     }
 
     /// The write that a record requires: its next action, or the repair of its index attributes.
-    fn next_write(&self, record: &Record, reason: WriteReason) -> Option<ConditionalWrite> {
+    pub(super) fn next_write(
+        &self,
+        record: &Record,
+        reason: WriteReason,
+    ) -> Option<ConditionalWrite> {
         match reason {
             WriteReason::Due(_) => self.due_write(record).or_else(|| self.index_repair(record)),
-            WriteReason::Adoption => self.index_repair(record),
+            WriteReason::Scan => self.revocation(record).or_else(|| {
+                let repair = || self.index_repair(record);
+                self.request.adopt.then(repair).flatten()
+            }),
             WriteReason::Malformed => None,
         }
+    }
+
+    /// The write that revokes a session, if the run has to.
+    fn revocation(&self, record: &Record) -> Option<ConditionalWrite> {
+        let revoke = self.request.revoke.as_ref()?;
+        revoke.write(record, &self.policy, self.settings.shards, self.now)
+    }
+
+    /// Whether the run revokes a session.
+    pub(super) fn is_revoked(&self, record: &Record) -> bool {
+        let revoke = self.request.revoke.as_ref();
+        revoke.is_some_and(|it| it.scope(record, self.now) == Scope::Inside)
     }
 
     /// The write of a record's next action, if that is due.

@@ -21,13 +21,12 @@
 //! | `batch` | decides on the writes of a batch, and executes or predicts them |
 //! | `pending` | one write until its outcome is known |
 //! | `malformed` | records that cannot be interpreted |
-//! | `adopt` | scans the whole table and repairs index attributes |
+//! | `scan` | scans the whole table, to repair index attributes and to revoke sessions |
 //! | `retry` | retries, backoff, and when to give up |
 //! | `rate` | the adaptive rate limiter |
 //! | `totals` | what a run has counted |
 //! | `report` | progress, and the report at the end |
 
-mod adopt;
 mod batch;
 mod due_lists;
 mod malformed;
@@ -36,6 +35,7 @@ mod rate;
 mod report;
 mod retry;
 mod run;
+mod scan;
 mod totals;
 
 use std::time::Duration;
@@ -46,10 +46,10 @@ use uuid::Uuid;
 
 use self::run::Run;
 use self::totals::RunTotals;
-use session_domain::{CleanupReport, Days, Hours, Shards, Trigger};
+use session_domain::{CleanupReport, Days, Hours, Revocation, Shards, Trigger};
 use session_lifecycle::ports::{
-    ApplyWrites, DescribeTable, ReadDueList, ReadRecords, ScanTable, StoreAdoptionCheckpoint,
-    StoreError, StoreReport,
+    ApplyWrites, DescribeTable, ReadDueList, ReadRecords, ScanTable, StoreError, StoreReport,
+    StoreScanCheckpoint,
 };
 
 /// Settings that all runs share.
@@ -89,6 +89,8 @@ pub struct CleanupRequest {
     pub dry_run: bool,
     /// Scan the whole table first, and give each record the index attributes it should have.
     pub adopt: bool,
+    /// Scan the whole table first, and revoke these sessions.
+    pub revoke: Option<Revocation>,
     /// How long due deletions are left to native TTL.
     pub sweep_grace: Hours,
     /// Start time of the run. All its decisions use this time as `now`.
@@ -121,15 +123,12 @@ pub trait CleanupTable: ReadDueList + ReadRecords + ApplyWrites + StoreReport + 
 
 impl<T: ReadDueList + ReadRecords + ApplyWrites + StoreReport + Sync> CleanupTable for T {}
 
-/// What a cleanup needs from a table that it also adopts.
-pub trait AdoptionTable:
-    CleanupTable + ScanTable + DescribeTable + StoreAdoptionCheckpoint
-{
-}
+/// What a cleanup needs from a table that it also scans.
+pub trait ScannedTable: CleanupTable + ScanTable + DescribeTable + StoreScanCheckpoint {}
 
-impl<T: CleanupTable + ScanTable + DescribeTable + StoreAdoptionCheckpoint> AdoptionTable for T {}
+impl<T: CleanupTable + ScanTable + DescribeTable + StoreScanCheckpoint> ScannedTable for T {}
 
-/// Executes a request and ignores its `adopt`, which needs a scan.
+/// Executes a request and ignores its `adopt` and `revoke`, which need a scan.
 ///
 /// The future is boxed because the compiler cannot prove that it is `Send`.
 ///
@@ -149,24 +148,24 @@ pub fn clean_up<'a, T: CleanupTable>(
     })
 }
 
-/// Executes a request, `adopt` included.
+/// Executes a request, `adopt` and `revoke` included.
 ///
 /// # Errors
 ///
 /// [`CleanupFailed`] if an error stopped the run. It contains the report of what the run did.
-pub fn adopt_and_clean_up<'a, T: AdoptionTable>(
+pub fn scan_and_clean_up<'a, T: ScannedTable>(
     table: &'a T,
     settings: &'a CleanupSettings,
     request: &'a CleanupRequest,
 ) -> BoxFuture<'a, Result<CleanupReport, CleanupFailed>> {
-    if !request.adopt {
+    if !request.adopt && request.revoke.is_none() {
         return clean_up(table, settings, request);
     }
     let run = Run::new(table, settings, request);
     Box::pin(async move {
         let mut totals = RunTotals::default();
-        run.adopt(&mut totals).await;
-        // An adoption stops a little before the run's deadline. The due lists must not be processed in
+        run.scan(&mut totals).await;
+        // A scan stops a little before the run's deadline. The due lists must not be processed in
         // the time between: records that the scan has not reached would be counted as reindexed
         // instead of adopted.
         if !totals.time_ran_out {

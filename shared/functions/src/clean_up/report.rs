@@ -7,10 +7,10 @@ use super::retry::{milliseconds, retry_briefly};
 use super::run::Run;
 use super::totals::RunTotals;
 use super::{CleanupFailed, CleanupTable};
-use session_domain::{CleanupReport, Counts, ItemKey, Timestamp, with_counts};
+use session_domain::{CleanupReport, Counts, ItemKey, Revocation, Timestamp, with_counts};
 use session_lifecycle::ports::StoreError;
 
-/// How often a run logs its progress, and an adoption stores its checkpoint.
+/// How often a run logs its progress, and a scan stores its checkpoint.
 pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a run has logged so far.
@@ -34,6 +34,7 @@ impl<T: CleanupTable> Run<'_, T> {
         self.progress.last_ms.store(duration_ms, Ordering::Relaxed);
         let Counts {
             sessions_deactivated,
+            sessions_revoked,
             adopted,
             changed_elsewhere,
             malformed,
@@ -44,6 +45,7 @@ impl<T: CleanupTable> Run<'_, T> {
             run_id = %self.request.run_id,
             duration_ms,
             sessions_deactivated,
+            sessions_revoked,
             deleted = totals.counts.deleted(),
             adopted,
             adoption_percent = totals.adoption_percent,
@@ -77,6 +79,7 @@ impl<T: CleanupTable> Run<'_, T> {
             complete: !totals.time_ran_out && totals.error.is_none(),
             counts: totals.counts,
             capacity_units: totals.capacity_units,
+            revoke: request.revoke.clone(),
             oldest_expired_age_seconds: totals.oldest_expired.map(|end| self.now.since(end)),
             failed_records: totals.failed_records,
             adoption_percent: totals.adoption_percent,
@@ -104,8 +107,11 @@ impl<T: CleanupTable> Run<'_, T> {
 }
 
 fn log(report: &CleanupReport) {
+    let revoke = report.revoke.as_ref();
     macro_rules! log_with_counts {
-        ([$counts:ident] $($(#[$doc:meta])* $member:ident => $metric:ident,)+) => {
+        ([$counts:ident] $(
+            $(#[$doc:meta])* $member:ident => $metric:ident $(by $dimension:ident)?,
+        )+) => {
             tracing::info!(
                 run_id = %report.run_id,
                 trigger = report.trigger.as_str(),
@@ -117,6 +123,10 @@ fn log(report: &CleanupReport) {
                 $($member = $counts.$member,)+
                 adoption_percent = report.adoption_percent,
                 capacity_units = report.capacity_units,
+                revoke_created_before = revoke.and_then(Revocation::created_before_text),
+                revoke_client_id = revoke.and_then(|it| it.client_id.as_deref()),
+                revoke_reason = revoke.map(|it| &*it.reason),
+                revoke_requested_by = revoke.and_then(|it| it.requested_by.as_deref()),
                 oldest_expired_age_seconds = report.oldest_expired_age_seconds,
                 error = report.error.as_deref(),
                 "cleanup ended"

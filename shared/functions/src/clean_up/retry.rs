@@ -12,7 +12,7 @@ use session_lifecycle::ports::{Metered, StoreError, StoreErrorKind};
 /// How long a run retries while the table does not respond at all.
 const UNRESPONSIVE_LIMIT: Duration = Duration::from_mins(1);
 
-/// Attempts to store the report, and to read or store an adoption's checkpoint.
+/// Attempts to store the report, and to read or store a scan's checkpoint.
 const MAX_ATTEMPTS: u32 = 3;
 
 /// When the table last responded, in milliseconds since the run started.

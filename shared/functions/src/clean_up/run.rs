@@ -78,16 +78,16 @@ impl<'a, T: CleanupTable> Run<'a, T> {
         self.deadline.remaining().is_zero()
     }
 
-    /// Whether it is too late for another write. An adoption stops earlier, to have time to store its
+    /// Whether it is too late for another write. A scan stops earlier, to have time to store its
     /// checkpoint.
     pub(super) fn time_is_up_for(&self, reason: WriteReason) -> bool {
         match reason {
-            WriteReason::Adoption => self.deadline.remaining() <= self.time_for_checkpoint(),
+            WriteReason::Scan => self.deadline.remaining() <= self.time_for_checkpoint(),
             WriteReason::Due(_) | WriteReason::Malformed => self.time_is_up(),
         }
     }
 
-    /// How long before the run's deadline an adoption stops.
+    /// How long before the run's deadline a scan stops.
     fn time_for_checkpoint(&self) -> Duration {
         CallPolicy::BATCH
             .operation_timeout

@@ -1,6 +1,8 @@
 //! What a run, or a part of it, has counted.
 
-use session_domain::{CleanupReport, ConditionalWrite, Counts, DueList, Kind, Timestamp, WriteOp};
+use session_domain::{
+    CleanupReport, ConditionalWrite, Counts, DueList, Kind, Reason, Timestamp, WriteOp,
+};
 use session_lifecycle::ports::{Metered, StoreError};
 
 /// Why a record is written. It decides how the write is counted.
@@ -8,8 +10,8 @@ use session_lifecycle::ports::{Metered, StoreError};
 pub(super) enum WriteReason {
     /// The record is on this due list.
     Due(DueList),
-    /// A scan found wrong index attributes.
-    Adoption,
+    /// A scan found it, for an adoption or a revocation.
+    Scan,
     /// The record cannot be interpreted and is moved off its due list.
     Malformed,
 }
@@ -60,13 +62,20 @@ impl RunTotals {
     pub(super) const fn record_applied(&mut self, write: &ConditionalWrite, reason: WriteReason) {
         let counts = &mut self.counts;
         let count = match (&write.op, reason) {
+            (
+                WriteOp::Deactivate {
+                    reason: Reason::Revoked,
+                    ..
+                },
+                _,
+            ) => &mut counts.sessions_revoked,
             (WriteOp::Deactivate { .. }, _) => &mut counts.sessions_deactivated,
             (WriteOp::Delete { kind, .. }, _) => match kind {
                 Kind::Session => &mut counts.sessions_deleted,
                 Kind::RefreshToken => &mut counts.refresh_tokens_deleted,
                 Kind::BlacklistedToken => &mut counts.blacklisted_tokens_deleted,
             },
-            (WriteOp::Reindex { .. }, WriteReason::Adoption) => &mut counts.adopted,
+            (WriteOp::Reindex { .. }, WriteReason::Scan) => &mut counts.adopted,
             (WriteOp::Reindex { .. }, _) => &mut counts.reindexed,
             // The record was counted when it was found.
             (WriteOp::MoveMalformed { .. }, _) => return,

@@ -7,7 +7,7 @@ use session_domain::with_counts;
 macro_rules! define_metrics {
     (
         [$($(#[$doc:meta])* $name:ident: $unit:ident $(by $dimension:ident)?;)+]
-        $($(#[$count_doc:meta])* $member:ident => $count:ident,)+
+        $($(#[$count_doc:meta])* $member:ident => $count:ident $(by $count_dimension:ident)?,)+
     ) => {
         /// A metric. A run writes one for each count of its report.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,11 @@ macro_rules! define_metrics {
                         stringify!($unit),
                         &[$(stringify!($dimension))?],
                     ),)+
-                    $(Self::$count => (stringify!($count), "Count", &["Trigger"]),)+
+                    $(Self::$count => (
+                        stringify!($count),
+                        "Count",
+                        &[$(stringify!($count_dimension),)? "Trigger"],
+                    ),)+
                 }
             }
         }
@@ -64,8 +68,6 @@ with_counts!(define_metrics [
     DeactivationsOnValidation: Count;
     /// The same, but the response was lost: the write may have happened.
     DeactivationsOnValidationUnknown: Count;
-    /// Active sessions that were closed over the API, and who asked for it.
-    SessionsRevoked: Count by InitiatingEntity;
     /// First events of new instances.
     ColdStarts: Count by Function;
     /// Duration of a run.

@@ -127,7 +127,7 @@ impl Metrics {
         self.emit(now, outcome, values);
     }
 
-    /// Records sessions that were closed over the API.
+    /// Records sessions that were revoked.
     #[expect(
         clippy::cast_precision_loss,
         reason = "CloudWatch uses floating-point numbers"
@@ -156,7 +156,14 @@ impl Metrics {
             (Metric::CapacityUnits, report.capacity_units),
             (Metric::OldestExpiredAge, oldest as f64),
         ]);
-        self.emit(report.started_at + took, report.trigger.as_str(), &values);
+        let ended = report.started_at + took;
+        // It has another dimension than the other metrics.
+        values.retain(|(metric, _)| *metric != Metric::SessionsRevoked);
+        self.emit(ended, report.trigger.as_str(), &values);
+        if report.revoke.is_some() {
+            let revoked = usize::try_from(report.counts.sessions_revoked).unwrap_or(usize::MAX);
+            self.record_revocation(InitiatingEntity::Admin, revoked, ended);
+        }
     }
 
     /// Records the numbers of sessions.
@@ -231,54 +238,4 @@ const fn outcome(reason: DenyReason) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    #[test]
-    fn accepts_only_namespaces_that_cloudwatch_allows() {
-        for name in ["SessionCleanup", "a", "Team.A-1_x/prod#2:y"] {
-            assert!(Namespace::parse(name).is_some(), "{name}");
-        }
-        for name in ["", "AWS/Lambda", "two words", "ü", "a\"b", &"n".repeat(256)] {
-            assert!(Namespace::parse(name).is_none(), "{name}");
-        }
-    }
-
-    #[test]
-    fn counts_unknown_deactivations_separately() {
-        for (deactivation, expected) in [
-            (None, None),
-            (Some(Deactivation::ChangedElsewhere), None),
-            (Some(Deactivation::Failed), None),
-            (
-                Some(Deactivation::Done),
-                Some(Metric::DeactivationsOnValidation),
-            ),
-            (
-                Some(Deactivation::Unknown),
-                Some(Metric::DeactivationsOnValidationUnknown),
-            ),
-        ] {
-            let (written, lines) = mpsc::channel();
-            let metrics = Metrics::new(Namespace::default(), "authorizer", move |line| {
-                written.send(line.to_vec()).unwrap();
-            });
-            let reason = DenyReason::SessionExpired;
-            let decision = Decision::Deny {
-                reason,
-                deactivation,
-            };
-            metrics.record_validation(&Ok(decision), DateTime::UNIX_EPOCH);
-            let line: serde_json::Value = serde_json::from_slice(&lines.recv().unwrap()).unwrap();
-            for metric in [
-                Metric::DeactivationsOnValidation,
-                Metric::DeactivationsOnValidationUnknown,
-            ] {
-                let counted = line.get(metric.name()).is_some();
-                assert_eq!(counted, expected == Some(metric), "{line}");
-            }
-        }
-    }
-}
+mod tests;

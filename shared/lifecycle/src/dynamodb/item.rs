@@ -23,6 +23,7 @@ pub(super) const EXPIRES_AT: &str = "expires_at";
 pub(super) const DEACTIVATED_AT: &str = "deactivated_at";
 pub(super) const DEACTIVATION_REASON: &str = "deactivation_reason";
 pub(super) const CREATED_AT: &str = "created_at";
+pub(super) const CLIENT_ID: &str = "client_id";
 pub(super) const LAST_USED_AT: &str = "last_used_at";
 pub(super) const MAX_EXPIRES_AT: &str = "max_expires_at";
 pub(super) const REFRESH_HASH: &str = "refresh_hash";
@@ -98,7 +99,7 @@ pub(super) fn take_key(item: &mut Item) -> Result<RecordKey, MalformedRecord> {
 
 /// The attributes that [`read_record`] needs. Reading whole items would also transfer the
 /// application's own attributes.
-pub(super) const READ_ATTRIBUTES: [&str; 10] = [
+pub(super) const READ_ATTRIBUTES: [&str; 12] = [
     PK,
     SK,
     IS_ACTIVE,
@@ -108,6 +109,8 @@ pub(super) const READ_ATTRIBUTES: [&str; 10] = [
     DUE_KEY,
     DUE_AT,
     MAX_EXPIRES_AT,
+    CREATED_AT,
+    CLIENT_ID,
     "#ttl",
 ];
 
@@ -131,6 +134,11 @@ pub(super) fn read_keyed(key: RecordKey, item: &Item, shards: Shards) -> ParsedR
             due_at: stored_seconds(item, DUE_AT),
             ttl: stored_seconds(item, TTL),
             max_expires_at: absolute_end(item),
+            created_at: limit(item, CREATED_AT),
+            client_id: item
+                .get(CLIENT_ID)
+                .and_then(|client| client.as_s().ok())
+                .cloned(),
             reason: item
                 .get(DEACTIVATION_REASON)
                 .and_then(|reason| Reason::parse(reason.as_s().ok()?)),
@@ -179,8 +187,12 @@ fn stored_seconds(item: &Item, name: &str) -> Option<Timestamp> {
 
 /// A session's absolute end.
 pub(super) fn absolute_end(item: &Item) -> Option<Timestamp> {
-    let number = item.get(MAX_EXPIRES_AT)?.as_n().ok()?;
-    Timestamp::parse_limit(number).ok()
+    limit(item, MAX_EXPIRES_AT)
+}
+
+/// A time, rounded down. Compared with whole seconds, it is earlier if and only if the stored number is.
+fn limit(item: &Item, name: &str) -> Option<Timestamp> {
+    Timestamp::parse_limit(item.get(name)?.as_n().ok()?).ok()
 }
 
 /// `due_at`, the time at which the record is due in the index. A number that is not a valid time is too

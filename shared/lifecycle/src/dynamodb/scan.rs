@@ -1,4 +1,4 @@
-//! Scan of an adoption, and its checkpoint.
+//! Scan of the whole table, and its checkpoint.
 
 use std::collections::HashMap;
 
@@ -9,25 +9,29 @@ use super::item::{
 };
 use super::report_item::PARTITION;
 use super::{Table, items, metered};
-use crate::ports::{Metered, ScanPage, ScanTable, StoreAdoptionCheckpoint, StoreError};
+use crate::ports::{Metered, ScanPage, ScanTable, StoreError, StoreErrorKind, StoreScanCheckpoint};
 use session_domain::{
-    AdoptionCheckpoint, AdoptionSettings, Days, ItemKey, SegmentProgress, Shards, Timestamp,
+    Days, ItemKey, Revocation, ScanCheckpoint, ScanSettings, SegmentProgress, Shards, Timestamp,
 };
 
 const SCANNING: &str = "scanning the table";
-const CHECKPOINTING: &str = "accessing the checkpoint of an adoption";
+const CHECKPOINTING: &str = "accessing the checkpoint of a scan";
 
 /// Maximum number of items per page. DynamoDB also ends a page at 1 MB.
 const PAGE: i32 = 250;
 
-/// Sort key of the checkpoint. Its partition is that of the reports.
-const CHECKPOINT: &str = "ADOPTION";
+/// Sort keys of the checkpoints. Their partition is that of the reports. A revocation does not replace the
+/// checkpoint of an adoption, which can continue afterwards.
+const ADOPTION: &str = "ADOPTION";
+const REVOCATION: &str = "REVOCATION";
 
 const SEGMENTS: &str = "segments";
 const EXAMINED: &str = "examined";
 const KEPT_AT: &str = "kept_at";
 const DUE_SHARDS: &str = "due_shards";
 const RETENTION_DAYS: &str = "retention_days";
+const ADOPT: &str = "adopt";
+const REVOKE: &str = "revoke";
 
 impl ScanTable for Table {
     async fn scan_page(
@@ -68,30 +72,35 @@ impl ScanTable for Table {
     }
 }
 
-impl StoreAdoptionCheckpoint for Table {
-    async fn adoption_checkpoint(&self) -> Result<Option<AdoptionCheckpoint>, StoreError> {
+impl StoreScanCheckpoint for Table {
+    async fn scan_checkpoint(
+        &self,
+        settings: &ScanSettings,
+    ) -> Result<Option<ScanCheckpoint>, StoreError> {
         let response = self
             .client
             .get_item()
             .table_name(&self.name)
-            .set_key(Some(key_item(&checkpoint_key())))
+            .set_key(Some(key_item(&checkpoint_key(settings))))
             .consistent_read(true)
             .send()
             .await
             .map_err(|error| StoreError::from_call(CHECKPOINTING, error))?;
-        // With a malformed checkpoint, the adoption starts from the beginning.
+        // With a malformed checkpoint, the scan starts from the beginning.
         Ok(response.item.as_ref().and_then(from_item))
     }
 
-    async fn store_adoption_checkpoint(
+    async fn store_scan_checkpoint(
         &self,
-        checkpoint: &AdoptionCheckpoint,
+        checkpoint: &ScanCheckpoint,
         ttl: Timestamp,
     ) -> Result<(), StoreError> {
+        let item = to_item(checkpoint, ttl)
+            .map_err(|error| StoreError::new(StoreErrorKind::Rejected, CHECKPOINTING, error))?;
         self.client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(to_item(checkpoint, ttl)))
+            .set_item(Some(item))
             .send()
             .await
             .map_err(|error| StoreError::from_call(CHECKPOINTING, error))?;
@@ -99,24 +108,33 @@ impl StoreAdoptionCheckpoint for Table {
     }
 }
 
-fn checkpoint_key() -> ItemKey {
+fn checkpoint_key(settings: &ScanSettings) -> ItemKey {
+    let sort = match settings.revoke {
+        Some(_) => REVOCATION,
+        None => ADOPTION,
+    };
     ItemKey {
         partition: PARTITION.to_owned(),
-        sort: CHECKPOINT.to_owned(),
+        sort: sort.to_owned(),
     }
 }
 
 /// The item of a checkpoint. A segment is `true` if it is done, the last key that was read if it is in
 /// progress, and null if it has not started.
-fn to_item(checkpoint: &AdoptionCheckpoint, ttl: Timestamp) -> Item {
+fn to_item(checkpoint: &ScanCheckpoint, ttl: Timestamp) -> Result<Item, serde_dynamo::Error> {
     let segments = checkpoint.segments.iter().map(|segment| match segment {
         SegmentProgress::NotStarted => AttributeValue::Null(true),
         SegmentProgress::After(key) => AttributeValue::M(key_item(key)),
         SegmentProgress::Done => AttributeValue::Bool(true),
     });
     let number = |value: &dyn ToString| AttributeValue::N(value.to_string());
-    let AdoptionSettings { shards, retention } = checkpoint.settings;
-    let mut item = key_item(&checkpoint_key());
+    let ScanSettings {
+        shards,
+        retention,
+        adopt,
+        revoke,
+    } = &checkpoint.settings;
+    let mut item = key_item(&checkpoint_key(&checkpoint.settings));
     item.extend(
         [
             (SEGMENTS, AttributeValue::L(segments.collect())),
@@ -124,14 +142,16 @@ fn to_item(checkpoint: &AdoptionCheckpoint, ttl: Timestamp) -> Item {
             (KEPT_AT, time(checkpoint.kept_at)),
             (DUE_SHARDS, number(&shards.count())),
             (RETENTION_DAYS, number(&retention.0)),
+            (ADOPT, AttributeValue::Bool(*adopt)),
+            (REVOKE, serde_dynamo::to_attribute_value(revoke)?),
             (TTL, time(ttl)),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
-    item
+    Ok(item)
 }
 
-fn from_item(item: &Item) -> Option<AdoptionCheckpoint> {
+fn from_item(item: &Item) -> Option<ScanCheckpoint> {
     let number = |name: &str| item.get(name)?.as_n().ok();
     let segment = |value: &AttributeValue| {
         if value.is_null() {
@@ -143,13 +163,17 @@ fn from_item(item: &Item) -> Option<AdoptionCheckpoint> {
         }
     };
     let segments = item.get(SEGMENTS)?.as_l().ok()?;
-    Some(AdoptionCheckpoint {
+    let revoke: Option<Revocation> =
+        serde_dynamo::from_attribute_value(item.get(REVOKE)?.clone()).ok()?;
+    Some(ScanCheckpoint {
         segments: segments.iter().map(segment).collect::<Option<_>>()?,
         examined: number(EXAMINED)?.parse().ok()?,
         kept_at: Timestamp::parse(number(KEPT_AT)?).ok()?,
-        settings: AdoptionSettings {
+        settings: ScanSettings {
             shards: Shards::new(number(DUE_SHARDS)?.parse().ok()?).ok()?,
             retention: Days(number(RETENTION_DAYS)?.parse().ok()?),
+            adopt: *item.get(ADOPT)?.as_bool().ok()?,
+            revoke,
         },
     })
 }

@@ -10,13 +10,13 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
 
 use super::item::{
-    DEACTIVATED_AT, DEACTIVATION_REASON, DUE_AT, DUE_KEY, EXPIRES_AT, IS_ACTIVE, LAST_USED_AT,
-    MAX_EXPIRES_AT, PK, REFRESH_HASH, REFRESH_PREVIOUS_HASH, REFRESH_ROTATED_AT, REFRESH_SALT, SK,
-    TTL, due_attributes, text, time,
+    CLIENT_ID, CREATED_AT, DEACTIVATED_AT, DEACTIVATION_REASON, DUE_AT, DUE_KEY, EXPIRES_AT,
+    IS_ACTIVE, LAST_USED_AT, MAX_EXPIRES_AT, PK, REFRESH_HASH, REFRESH_PREVIOUS_HASH,
+    REFRESH_ROTATED_AT, REFRESH_SALT, SK, TTL, due_attributes, text, time,
 };
 use session_domain::{
-    ConditionalWrite, DueKey, Kind, RecordState, Replacement, SessionState, Timestamp, Touch,
-    UsedToken, WriteOp,
+    ConditionalWrite, DeactivateIf, DueKey, Kind, RecordState, Replacement, SessionState,
+    Timestamp, Touch, UsedToken, WriteOp,
 };
 
 /// Builder of a statement. Each method adds text and the parameters that belong to it.
@@ -119,6 +119,22 @@ impl Statement {
         }
     }
 
+    fn require_besides_active(&mut self, only_if: &DeactivateIf) {
+        match only_if {
+            DeactivateIf::Active => {}
+            DeactivateIf::ExpiredBy(now) => self.require(EXPIRES_AT, "<=", time(*now)),
+            DeactivateIf::CreatedBefore {
+                time: before,
+                client_id,
+            } => {
+                self.require(CREATED_AT, "<", time(*before));
+                if let Some(client_id) = client_id {
+                    self.require(CLIENT_ID, "=", text(client_id));
+                }
+            }
+        }
+    }
+
     fn require_state(&mut self, state: &RecordState) {
         match *state {
             RecordState::Session(SessionState::Active { expires_at }) => {
@@ -182,7 +198,7 @@ pub(super) fn statement(
     let mut built = Statement::default();
     match &change.op {
         WriteOp::Deactivate {
-            expired_by,
+            only_if,
             at,
             reason,
             shard,
@@ -197,9 +213,7 @@ pub(super) fn statement(
             }
             built.where_key(change);
             built.require(IS_ACTIVE, "=", AttributeValue::Bool(true));
-            if let Some(expired_by) = expired_by {
-                built.require(EXPIRES_AT, "<=", time(*expired_by));
-            }
+            built.require_besides_active(only_if);
         }
         WriteOp::Extend {
             live_at,

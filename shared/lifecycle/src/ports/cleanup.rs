@@ -1,9 +1,9 @@
-//! Interfaces of the cleanup and of an adoption.
+//! Interfaces of the cleanup and of its scan.
 
 use std::future::Future;
 
 use session_domain::{
-    AdoptionCheckpoint, DueList, ItemKey, MalformedRecord, RecordKey, Shard, Timestamp,
+    DueList, ItemKey, MalformedRecord, RecordKey, ScanCheckpoint, ScanSettings, Shard, Timestamp,
 };
 
 use super::{Metered, ParsedRecord, StoreError};
@@ -89,17 +89,19 @@ pub trait ScanTable {
     ) -> impl Future<Output = Result<Metered<ScanPage>, StoreError>> + Send;
 }
 
-/// Stores the progress of an adoption, so that the next run continues it.
-pub trait StoreAdoptionCheckpoint {
-    /// Reads the stored checkpoint.
-    fn adoption_checkpoint(
+/// Stores the progress of a scan, so that the next run continues it. A scan that revokes sessions has another
+/// checkpoint than one that only adopts.
+pub trait StoreScanCheckpoint {
+    /// Reads the stored checkpoint of such a scan.
+    fn scan_checkpoint(
         &self,
-    ) -> impl Future<Output = Result<Option<AdoptionCheckpoint>, StoreError>> + Send;
+        settings: &ScanSettings,
+    ) -> impl Future<Output = Result<Option<ScanCheckpoint>, StoreError>> + Send;
 
     /// Stores a checkpoint that native TTL deletes after `ttl`.
-    fn store_adoption_checkpoint(
+    fn store_scan_checkpoint(
         &self,
-        checkpoint: &AdoptionCheckpoint,
+        checkpoint: &ScanCheckpoint,
         ttl: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

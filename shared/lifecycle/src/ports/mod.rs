@@ -20,7 +20,7 @@ use session_domain::{ConditionalWrite, MalformedRecord, Record};
 pub use self::check::{CheckTable, Severity, TableCheck, TableDefect};
 pub use self::cleanup::{
     DuePage, MalformedPage, PageToken, ReadDueList, ReadRecords, ScanPage, ScanTable,
-    StoreAdoptionCheckpoint,
+    StoreScanCheckpoint,
 };
 pub use self::error::{BoxError, StoreError, StoreErrorKind};
 pub use self::reports::{ReadReports, ReportCursor, ReportFilter, ReportPage, StoreReport};

@@ -1,34 +1,38 @@
-//! Checkpoint of an adoption.
+//! Checkpoint of a scan of the whole table: an adoption, a revocation, or both.
 
-use super::{Days, ItemKey, Shards, Timestamp};
+use super::{Days, ItemKey, Revocation, Shards, Timestamp};
 
-/// Lifetime of a checkpoint. An adoption that continued later would miss what applications have
+/// Lifetime of a checkpoint. A scan that continued later would miss what applications have
 /// written in the meantime to the part that was already read.
 const VALID_SECONDS: i64 = 24 * 3_600;
 
 /// Maximum difference between the clocks of two hosts.
 const CLOCK_SKEW_SECONDS: i64 = 300;
 
-/// Checkpoint of an adoption, which reads the table in segments of a parallel scan.
+/// Checkpoint of a scan, which reads the table in segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdoptionCheckpoint {
+pub struct ScanCheckpoint {
     /// Progress of each segment.
     pub segments: Vec<SegmentProgress>,
-    /// Number of items that all runs of this adoption have read.
+    /// Number of items that all runs of this scan have read.
     pub examined: u64,
     /// Time when the checkpoint was stored.
     pub kept_at: Timestamp,
-    /// Settings of the adoption. With other settings, the checkpoint is invalid.
-    pub settings: AdoptionSettings,
+    /// Settings of the scan. With other settings, the checkpoint is invalid.
+    pub settings: ScanSettings,
 }
 
-/// Settings that determine what an adoption writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdoptionSettings {
+/// Settings that determine what a scan writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanSettings {
     /// Number of shards.
     pub shards: Shards,
     /// How long inactive sessions are kept.
     pub retention: Days,
+    /// Whether the scan repairs index attributes.
+    pub adopt: bool,
+    /// Which sessions the scan revokes.
+    pub revoke: Option<Revocation>,
 }
 
 /// Progress of a segment.
@@ -42,10 +46,10 @@ pub enum SegmentProgress {
     Done,
 }
 
-impl AdoptionCheckpoint {
-    /// Checkpoint of a new adoption, which has read nothing yet.
+impl ScanCheckpoint {
+    /// Checkpoint of a new scan, which has read nothing yet.
     #[must_use]
-    pub fn start(segments: u16, settings: AdoptionSettings, now: Timestamp) -> Self {
+    pub fn start(segments: u16, settings: ScanSettings, now: Timestamp) -> Self {
         Self {
             segments: vec![SegmentProgress::NotStarted; segments.into()],
             examined: 0,
@@ -56,10 +60,10 @@ impl AdoptionCheckpoint {
 
     /// Whether a run at `now` with these settings may continue from here.
     #[must_use]
-    pub fn is_valid(&self, settings: AdoptionSettings, now: Timestamp) -> bool {
+    pub fn is_valid(&self, settings: &ScanSettings, now: Timestamp) -> bool {
         !self.segments.is_empty()
             && !self.is_done()
-            && self.settings == settings
+            && self.settings == *settings
             // Another run may have stored it a moment ago, on a host whose clock is ahead. A time in the
             // far future comes from a wrong clock.
             && (-CLOCK_SKEW_SECONDS..VALID_SECONDS).contains(&now.since(self.kept_at))
@@ -77,7 +81,7 @@ impl AdoptionCheckpoint {
         self.segments.iter().all(|it| *it == SegmentProgress::Done)
     }
 
-    /// Progress as a percentage of a table with about `items` items. It is 100 only if the adoption is
+    /// Progress as a percentage of a table with about `items` items. It is 100 only if the scan is
     /// done, because the number of items is an estimate.
     #[must_use]
     pub fn percent(&self, items: u64) -> u8 {
@@ -95,15 +99,17 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-    fn settings(shards: u8, days: u32) -> AdoptionSettings {
-        AdoptionSettings {
+    fn settings(shards: u8, days: u32) -> ScanSettings {
+        ScanSettings {
             shards: Shards::new(shards).unwrap(),
             retention: Days(days),
+            adopt: true,
+            revoke: None,
         }
     }
 
-    fn checkpoint() -> AdoptionCheckpoint {
-        AdoptionCheckpoint::start(2, settings(16, 30), NOW)
+    fn checkpoint() -> ScanCheckpoint {
+        ScanCheckpoint::start(2, settings(16, 30), NOW)
     }
 
     #[test]
@@ -118,7 +124,7 @@ mod tests {
             (settings(17, 30), 0, false),
             (settings(16, 31), 0, false),
         ] {
-            let is_valid = checkpoint.is_valid(settings, NOW.plus(later));
+            let is_valid = checkpoint.is_valid(&settings, NOW.plus(later));
             assert_eq!(is_valid, valid, "{settings:?} after {later} s");
         }
     }
@@ -127,9 +133,9 @@ mod tests {
     fn finished_checkpoint_is_not_valid() {
         let mut checkpoint = checkpoint();
         checkpoint.segments = vec![SegmentProgress::Done; 2];
-        assert!(!checkpoint.is_valid(settings(16, 30), NOW));
+        assert!(!checkpoint.is_valid(&settings(16, 30), NOW));
         checkpoint.segments.clear();
-        assert!(!checkpoint.is_valid(settings(16, 30), NOW));
+        assert!(!checkpoint.is_valid(&settings(16, 30), NOW));
     }
 
     #[test]

@@ -1,16 +1,19 @@
-//! Adoption of a table: gives every record the index attributes that its state requires.
+//! Scan of the whole table before the cleanup. It gives every record the index attributes that its state
+//! requires (adoption), or revokes sessions, or both.
 //!
-//! It scans the whole table, which can take longer than one run. A run therefore stores a checkpoint,
-//! and the next run continues there.
+//! A scan can take longer than one run. A run therefore stores a checkpoint, and the next run with the
+//! same settings continues there.
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-use super::AdoptionTable;
+use super::ScannedTable;
 use super::report::PROGRESS_INTERVAL;
 use super::retry::retry_briefly;
 use super::run::{Mode, Run};
 use super::totals::{RunTotals, WriteReason};
-use session_domain::{AdoptionCheckpoint, AdoptionSettings, ItemKey, SegmentProgress};
+use session_domain::{
+    ItemKey, MalformedRecord, Record, ScanCheckpoint, ScanSettings, Scope, SegmentProgress,
+};
 use session_lifecycle::clock::Deadline;
 use session_lifecycle::ports::{ParsedRecord, ReadRecords};
 
@@ -26,41 +29,45 @@ struct ScanStep {
     totals: RunTotals,
 }
 
-/// An adoption in progress.
-struct Adoption {
-    checkpoint: AdoptionCheckpoint,
+/// A scan in progress.
+struct Scan {
+    checkpoint: ScanCheckpoint,
     /// Whether the table holds a checkpoint.
     is_stored: bool,
     /// Whether to store checkpoints: not in a dry run, and not over one that cannot be read.
     may_store: bool,
 }
 
-impl<T: AdoptionTable> Run<'_, T> {
-    /// Scans the table from where the last adoption stopped. A page can be read twice without harm
-    /// because a record with correct index attributes is not written.
-    pub(super) async fn adopt(&self, totals: &mut RunTotals) {
+impl<T: ScannedTable> Run<'_, T> {
+    /// Scans the table from where the last scan with the same settings stopped. A page can be read twice
+    /// without harm, because a record that is already adopted or revoked is not written.
+    pub(super) async fn scan(&self, totals: &mut RunTotals) {
         if self.time_is_up() {
             totals.time_ran_out = true;
             return;
         }
-        let Some(mut adoption) = self.start_adoption(totals).await else {
+        let Some(mut scan) = self.start_scan(totals).await else {
             return;
         };
-        if self.mode == Mode::Apply {
+        if self.request.adopt && self.mode == Mode::Apply {
             // Repaired records first: they may be in a part of the table that is already scanned, or
             // that this run does not reach.
             self.adopt_malformed(totals).await;
         }
-        let items = self.item_count().await;
+        let items = if self.request.adopt {
+            self.item_count().await
+        } else {
+            None
+        };
         let mut store_deadline = Deadline::after(PROGRESS_INTERVAL);
-        let checkpoint = &adoption.checkpoint;
+        let checkpoint = &scan.checkpoint;
         let count = u16::try_from(checkpoint.segments.len()).unwrap_or(u16::MAX);
         let segments: Vec<_> = (0..count).zip(checkpoint.segments.clone()).collect();
         let segments = stream::iter(segments)
-            .map(|(segment, from)| self.adopt_segment(segment, count, from).boxed());
+            .map(|(segment, from)| self.scan_segment(segment, count, from).boxed());
         let mut steps = segments.flatten_unordered(usize::from(SEGMENTS));
         while let Some(step) = steps.next().await {
-            let checkpoint = &mut adoption.checkpoint;
+            let checkpoint = &mut scan.checkpoint;
             checkpoint.examined += step.examined;
             if let (Some(current), Some(next)) =
                 (checkpoint.segments.get_mut(step.segment), step.progress)
@@ -71,12 +78,12 @@ impl<T: AdoptionTable> Run<'_, T> {
             totals.adoption_percent = items.map(|items| checkpoint.percent(items));
             self.log_progress(totals);
             if store_deadline.remaining().is_zero() {
-                self.store_checkpoint(&mut adoption).await;
+                self.store_checkpoint(&mut scan).await;
                 store_deadline = Deadline::after(PROGRESS_INTERVAL);
             }
         }
-        totals.adoption_percent = items.map(|items| adoption.checkpoint.percent(items));
-        self.store_checkpoint(&mut adoption).await;
+        totals.adoption_percent = items.map(|items| scan.checkpoint.percent(items));
+        self.store_checkpoint(&mut scan).await;
     }
 
     /// Reads every record that was moved off its due list as malformed, and adopts it if it is repaired.
@@ -84,7 +91,7 @@ impl<T: AdoptionTable> Run<'_, T> {
         for shard in self.settings.shards.all() {
             let mut start_after = None;
             loop {
-                if self.time_is_up_for(WriteReason::Adoption) {
+                if self.time_is_up_for(WriteReason::Scan) {
                     totals.time_ran_out = true;
                     return;
                 }
@@ -101,7 +108,7 @@ impl<T: AdoptionTable> Run<'_, T> {
                     let Some(records) = self.retry(totals, read).await else {
                         return;
                     };
-                    self.adopt_records(records, totals).await;
+                    self.process_scanned(records, totals).await;
                 }
                 let units = totals.capacity_units - before;
                 self.scan_rate.acquire_units(units, &self.deadline).await;
@@ -125,33 +132,35 @@ impl<T: AdoptionTable> Run<'_, T> {
             .ok()
     }
 
-    /// Continues the last adoption if it is unfinished, or starts a new one. `None` if the checkpoint
+    /// Continues the last scan if it is unfinished, or starts a new one. `None` if the checkpoint
     /// could not be read at the moment: the next run may continue from it.
-    async fn start_adoption(&self, totals: &mut RunTotals) -> Option<Adoption> {
-        let settings = AdoptionSettings {
+    async fn start_scan(&self, totals: &mut RunTotals) -> Option<Scan> {
+        let settings = ScanSettings {
             shards: self.settings.shards,
             retention: self.settings.retention,
+            adopt: self.request.adopt,
+            revoke: self.request.revoke.clone(),
         };
-        let start = Adoption {
-            checkpoint: AdoptionCheckpoint::start(SEGMENTS, settings, self.now),
+        let start = Scan {
+            checkpoint: ScanCheckpoint::start(SEGMENTS, settings.clone(), self.now),
             is_stored: false,
             may_store: true,
         };
         if self.mode == Mode::Predict {
             // A dry run has to count the whole table.
-            return Some(Adoption {
+            return Some(Scan {
                 may_store: false,
                 ..start
             });
         }
-        let read = || self.table.adoption_checkpoint();
+        let read = || self.table.scan_checkpoint(&settings);
         match retry_briefly(Some(&self.deadline), read).await {
-            Ok(Some(checkpoint)) if checkpoint.is_valid(settings, self.now) => Some(Adoption {
+            Ok(Some(checkpoint)) if checkpoint.is_valid(&settings, self.now) => Some(Scan {
                 checkpoint,
                 is_stored: true,
                 ..start
             }),
-            Ok(checkpoint) => Some(Adoption {
+            Ok(checkpoint) => Some(Scan {
                 is_stored: checkpoint.is_some(),
                 ..start
             }),
@@ -167,9 +176,9 @@ impl<T: AdoptionTable> Run<'_, T> {
                 let error = error.error_chain();
                 tracing::warn!(
                     error,
-                    "the adoption starts again: its checkpoint cannot be read"
+                    "the scan starts again: its checkpoint cannot be read"
                 );
-                Some(Adoption {
+                Some(Scan {
                     may_store: false,
                     ..start
                 })
@@ -178,14 +187,14 @@ impl<T: AdoptionTable> Run<'_, T> {
     }
 
     /// Stores the checkpoint for the next run. If that fails, the next run repeats a part of the scan.
-    async fn store_checkpoint(&self, adoption: &mut Adoption) {
-        let Adoption {
+    async fn store_checkpoint(&self, scan: &mut Scan) {
+        let Scan {
             checkpoint,
             is_stored,
             may_store,
             ..
-        } = adoption;
-        // An adoption that one run completes needs no checkpoint.
+        } = scan;
+        // A scan that one run completes needs no checkpoint.
         if !*may_store || checkpoint.is_done() && !*is_stored {
             return;
         }
@@ -193,15 +202,15 @@ impl<T: AdoptionTable> Run<'_, T> {
         let seconds = i64::try_from(self.deadline.elapsed().as_secs()).unwrap_or(i64::MAX);
         checkpoint.kept_at = self.now.plus(seconds);
         let ttl = checkpoint.valid_until();
-        let store = || self.table.store_adoption_checkpoint(checkpoint, ttl);
+        let store = || self.table.store_scan_checkpoint(checkpoint, ttl);
         if let Err(error) = retry_briefly(Some(&self.deadline), store).await {
             let error = error.error_chain();
-            tracing::warn!(error, "the checkpoint of the adoption could not be stored");
+            tracing::warn!(error, "the checkpoint of the scan could not be stored");
         }
     }
 
     /// Scans a segment page by page.
-    fn adopt_segment(
+    fn scan_segment(
         &self,
         segment: u16,
         segments: u16,
@@ -220,7 +229,7 @@ impl<T: AdoptionTable> Run<'_, T> {
                 examined: 0,
                 totals: RunTotals::default(),
             };
-            if self.time_is_up_for(WriteReason::Adoption) {
+            if self.time_is_up_for(WriteReason::Scan) {
                 step.totals.time_ran_out = true;
                 return Some((step, None));
             }
@@ -236,7 +245,7 @@ impl<T: AdoptionTable> Run<'_, T> {
             let acquired = self.scan_rate.acquire_units(units, &self.deadline).await;
             // Waiting for the rate limiter does not count as an unresponsive table.
             self.mark_responsive();
-            self.adopt_records(page.records, &mut step.totals).await;
+            self.process_scanned(page.records, &mut step.totals).await;
             if step.totals.time_ran_out || step.totals.error.is_some() {
                 return Some((step, None));
             }
@@ -254,13 +263,16 @@ impl<T: AdoptionTable> Run<'_, T> {
         })
     }
 
-    async fn adopt_records(&self, records: Vec<ParsedRecord>, totals: &mut RunTotals) {
+    async fn process_scanned(&self, records: Vec<ParsedRecord>, totals: &mut RunTotals) {
         let mut writes = Vec::new();
         for record in records {
             match record {
                 Ok(record) => {
-                    writes.extend(self.index_repair(&record));
-                    if self.mode == Mode::Predict {
+                    if let Some(problem) = self.unknown_start(&record) {
+                        totals.counts.malformed += self.malformed.record(&problem);
+                    }
+                    writes.extend(self.next_write(&record, WriteReason::Scan));
+                    if self.request.adopt && self.mode == Mode::Predict {
                         // The due lists do not show this record until its index is repaired, so its
                         // next action is counted here.
                         writes.extend(self.due_write(&record));
@@ -269,6 +281,16 @@ impl<T: AdoptionTable> Run<'_, T> {
                 Err(malformed) => totals.counts.malformed += self.malformed.record(&malformed),
             }
         }
-        totals.add(self.execute(writes, WriteReason::Adoption).await);
+        totals.add(self.execute(writes, WriteReason::Scan).await);
+    }
+
+    /// The problem of a session that the run cannot revoke because its start is unknown.
+    fn unknown_start(&self, record: &Record) -> Option<MalformedRecord> {
+        let revoke = self.request.revoke.as_ref()?;
+        (revoke.scope(record, self.now) == Scope::Unknown).then(|| MalformedRecord {
+            key: record.key.item().clone(),
+            problem: "created_at is missing or not a time, so the session is not revoked"
+                .to_owned(),
+        })
     }
 }
