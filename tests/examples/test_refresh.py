@@ -68,6 +68,7 @@ def test_refresh_replaces_token_and_leaves_due_entry(library_call, stack):
         "refresh_hash": sha256(answer["refresh_token"]),
         "refresh_previous_hash": sha256(token),
         "refresh_rotated_at": START + 60,
+        "last_used_at": START + 60,
         "refresh_salt": salt,
     }
     # The cleanup moves the entry when it is due; nothing is wrong.

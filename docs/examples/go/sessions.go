@@ -165,7 +165,7 @@ func (s *Sessions) Refresh(
 		}
 		salt, end := randomHex(32), untilEnd(expiresAt, found)
 		result = Refresh{Done, replacement(refreshToken, salt), end}
-		update := "refresh_hash = :new, refresh_salt = :salt, expires_at = :expires_at, #ttl = :ttl"
+		update := "refresh_hash = :new, refresh_salt = :salt, last_used_at = :now, expires_at = :expires_at, #ttl = :ttl"
 		condition := "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)"
 		if isCurrent {
 			update += ", refresh_previous_hash = :used, refresh_rotated_at = :now"

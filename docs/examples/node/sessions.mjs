@@ -101,7 +101,7 @@ export class Sessions {
       }
       const [salt, end] = [randomHex(32), untilEnd(wanted, found)];
       const token = replacement(refreshToken, salt);
-      let update = "refresh_hash = :new, refresh_salt = :salt, expires_at = :expires_at, #ttl = :ttl";
+      let update = "refresh_hash = :new, refresh_salt = :salt, last_used_at = :now, expires_at = :expires_at, #ttl = :ttl";
       let condition = "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)";
       if (isCurrent) {
         update += ", refresh_previous_hash = :used, refresh_rotated_at = :now";

@@ -117,7 +117,7 @@ class Sessions:
                     return Refresh(Outcome.DONE, token, _stored_time(found, "expires_at"))
             salt, end = secrets.token_hex(32), _until_end(expires_at, found)
             token = _replacement(refresh_token, salt)
-            update = "refresh_hash = :new, refresh_salt = :salt, expires_at = :expires_at, #ttl = :ttl"
+            update = "refresh_hash = :new, refresh_salt = :salt, last_used_at = :now, expires_at = :expires_at, #ttl = :ttl"
             condition = "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)"
             if is_current:
                 update += ", refresh_previous_hash = :used, refresh_rotated_at = :now"

@@ -144,6 +144,7 @@ impl Stored {
     }
 
     fn replace_token(&mut self, new: &Replacement) {
+        self.session.last_used_at = Some(new.at);
         self.set_expiry(new.expires_at, new.ttl, new.due_at);
         let refresh = self.session.refresh.as_mut().unwrap();
         refresh.current = new.new_hash.clone();

@@ -69,11 +69,17 @@ async fn refresh_replaces_token_in_one_unit() {
         text(&session, "refresh_previous_hash"),
         first.hash().as_str()
     );
-    let times = ["refresh_rotated_at", "expires_at", "ttl", "due_at"];
+    let times = [
+        "refresh_rotated_at",
+        "last_used_at",
+        "expires_at",
+        "ttl",
+        "due_at",
+    ];
     let end = NOW + 60 + HOUR;
     assert_eq!(
         times.map(|name| number(&session, name)),
-        [NOW + 60, end, end + 30 * DAY, NOW + HOUR]
+        [NOW + 60, NOW + 60, end, end + 30 * DAY, NOW + HOUR]
     );
     let units = faults.usage()["BatchExecuteStatement"].units;
     assert!((units - 1.0).abs() < 1e-9, "{units}");
