@@ -115,8 +115,8 @@ impl History {
         let state = self.state();
         let due = policy.due_entry(&state);
         let (used, used_hash) = self.used_token(session);
-        match self.random.random_range(0..13) {
-            0 if self.random.random_bool(0.5) => WriteOp::Deactivate {
+        match self.random.random_range(0..15) {
+            0 => WriteOp::Deactivate {
                 only_if: self.only_if(),
                 at: self.time(),
                 reason: Reason::Revoked,
@@ -147,14 +147,14 @@ impl History {
                 ttl: self.time(),
                 due_at: self.optional_time(),
             })),
-            10 => WriteOp::Reindex {
+            10 | 13 => WriteOp::Reindex {
                 observed: state,
                 shard,
                 due,
             },
-            11 => WriteOp::Delete {
+            11 | 12 => WriteOp::Delete {
                 kind: Kind::Session,
-                ended_by: self.time(),
+                ended_by: self.expiry(),
             },
             _ => WriteOp::MoveMalformed {
                 kind: Some(Kind::Session),
