@@ -77,18 +77,18 @@ async function* states(visited) {
     await visited.waitForText('The API failed (502).');
     yield 'failed';
     await visited.press('Close');
-    await visited.page.getByLabel('Started by').selectOption('hand');
+    await visited.page.getByLabel('Started by').selectOption('manual');
     await visited.press('Filter');
     await visited.waitForText(/\d reports? shown/);
     yield 'reports filtered';
     await visited.page.getByLabel('User id').fill('nobody');
     await visited.press('Find');
-    await visited.waitForText('nobody has no active sessions.');
+    await visited.waitForText('nobody has no live sessions.');
     yield 'user without sessions';
-    await visited.page.getByLabel('Inactive sessions, too').check();
+    await visited.page.getByLabel('Inlive sessions, too').check();
     await visited.page.getByLabel('User id').fill('ada');
     await visited.press('Find');
-    await visited.waitForText(/active session.*inactive/);
+    await visited.waitForText(/live session.*inactive/);
     yield 'sessions of a user';
     await visited.page.locator('#sessions .revoke').first().click();
     await visited.waitForText('This signs the user out of 1 session.');
@@ -112,7 +112,7 @@ async function* states(visited) {
     await visited.waitForNumbers();
     await visited.page.getByLabel('User id').fill('ada');
     await visited.press('Find');
-    await visited.waitForText(/^\d+ active session/);
+    await visited.waitForText(/^\d+ live session/);
     assert.ok(await visited.button('Revoke all …').isDisabled());
     yield 'reader';
 }
@@ -267,10 +267,10 @@ test('A long word does not make the page wider than the screen', async () => {
         await visited.waitForNumbers();
         await visited.waitForText('u'.repeat(256));
         assert.equal(await overflow(visited), 0, `${width}`);
-        await visited.page.getByLabel('Inactive sessions, too').check();
+        await visited.page.getByLabel('Inlive sessions, too').check();
         await visited.page.getByLabel('User id').fill(user);
         await visited.press('Find');
-        await visited.waitForText(/active session/);
+        await visited.waitForText(/live session/);
         assert.equal(await overflow(visited), 0, `${width}`);
         for (const open of [visited.page.locator('#sessions').getByRole('button', { name: 'Details' }), visited.page.locator('#sessions .revoke')]) {
             await open.first().click();

@@ -21,7 +21,7 @@ for (const [holder, role] of [['admin', 'admin'], ['reader', 'read only']]) {
         await visited.signIn(token);
         await visited.waitForNumbers();
         assert.equal(await visited.text('caller'), sub);
-        assert.equal(await visited.text('token-life'), `${role}, token ends in 3 hours`);
+        assert.equal(await visited.text('token-life'), `${role}, token expires in 3 hours`);
         assert.equal(await visited.text('stack'), 'local');
         assert.equal(await visited.page.title(), 'local – Session Cleanup');
         const isWarning = () => visited.page.locator('#token-life.ending').count();
@@ -29,7 +29,7 @@ for (const [holder, role] of [['admin', 'admin'], ['reader', 'read only']]) {
         // The words change without a request.
         await visited.page.route('**/sessions/*', () => {});
         await visited.page.clock.fastForward(3 * HOUR - 180_000);
-        await visited.waitForText(`${role}, token ends in 3 minutes`);
+        await visited.waitForText(`${role}, token expires in 3 minutes`);
         assert.equal(await isWarning(), 1);
         await visited.page.clock.fastForward(300_000);
         await visited.waitForText(`${role}, token has expired`);

@@ -154,7 +154,7 @@ test('The filter shows only matching reports, also after a refresh, until it is 
 
 test('A filter without matches, and one that is rejected, say so', async () => {
     const visited = await reader();
-    await visited.page.getByLabel('Started by').selectOption('hand');
+    await visited.page.getByLabel('Started by').selectOption('manual');
     await visited.press('Filter');
     await visited.waitForText('0 reports shown: these are all.');
     assert.ok(await visited.page.locator('#reports-panel').isVisible());

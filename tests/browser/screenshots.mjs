@@ -43,10 +43,10 @@ try {
         });
         await visited.signIn(world.stack.tokens.admin);
         await visited.waitForNumbers();
-        await visited.page.getByLabel('Inactive sessions, too').check();
+        await visited.page.getByLabel('Inlive sessions, too').check();
         await visited.page.getByLabel('User id').fill('ann');
         await visited.press('Find');
-        await visited.waitForText('2 active sessions, 1 inactive.');
+        await visited.waitForText('2 live sessions, 1 inactive.');
         // Without the focus, and from the top.
         await visited.page.evaluate(() => { document.activeElement.blur(); window.scrollTo(0, 0); });
         await visited.page.screenshot({ path: `${docs}page-${name}.png` });

@@ -33,7 +33,7 @@ async function signedIn(holder = 'admin', options = {}) {
 }
 
 const finder = ({ page, press }) => ({
-    find: async (user, words = /\d active session|has no/) => {
+    find: async (user, words = /\d live session|has no/) => {
         await page.getByLabel('User id').fill(user);
         await press('Find');
         await page.locator('#user-status').getByText(words).waitFor();
@@ -54,11 +54,11 @@ test('A user’s sessions are shown newest first, with device, address, times an
     const visited = await signedIn('reader');
     await visited.find(user);
     assert.equal(await visited.text('user-heading'), `Sessions of ${user}`);
-    assert.match(await visited.text('user-status'), /^3 active sessions\. As of \d\d:\d\d:\d\d\.$/);
+    assert.match(await visited.text('user-status'), /^3 live sessions\. As of \d\d:\d\d:\d\d\.$/);
     const rows = await visited.rows();
     assert.deepEqual(rows.map(([device, address]) => [device, address]),
         [['Unknown device', '–'], ['Firefox 140 on Linux', '2001:db8::1'], ['Safari 18 on iPhone', '192.0.2.1']]);
-    assert.deepEqual(rows.map((row) => row.at(-1)), ['active', 'active', 'active']);
+    assert.deepEqual(rows.map((row) => row.at(-1)), ['live', 'live', 'live']);
     const times = await visited.page.locator('#sessions tr').nth(1).locator('time').evaluateAll((all) => all.map((it) => Date.parse(it.dateTime)));
     const [session] = (await sessionsOf(world.stack, user)).filter((it) => it.last_used_at);
     assert.deepEqual(times, [session.created_at, session.last_used_at, session.expires_at].map((it) => Date.parse(it)));
@@ -66,20 +66,20 @@ test('A user’s sessions are shown newest first, with device, address, times an
     await endVisit(visited);
 });
 
-test('Inactive sessions are shown on request, with reason and time', async () => {
+test('Inlive sessions are shown on request, with reason and time', async () => {
     const user = await userWith({ inactive: 'logout' }, { inactive: 'refresh_reused' }, { inactive: 'own_reason' }, {},
         { expires_at: Math.floor(Date.now() / 1_000) - 10 });
     const visited = await signedIn();
     await visited.find(user);
     assert.equal((await visited.rows()).length, 1);
-    await visited.page.getByLabel('Inactive sessions, too').check();
-    await visited.waitForText('1 active session, 4 inactive.');
+    await visited.page.getByLabel('Inlive sessions, too').check();
+    await visited.waitForText('1 live session, 4 inactive.');
     const states = (await visited.rows()).map((row) => row.at(-1).replace(/, \d+ \w+, \d\d:\d\d$/, ', time'));
     assert.deepEqual(states, ['inactive: expired', 'active', 'inactive: own_reason, time',
         'inactive: an old refresh token was used again, time', 'inactive: signed out, time']);
-    // Only active sessions can be revoked.
+    // Only live sessions can be revoked.
     assert.equal(await visited.page.locator('#sessions .revoke').count(), 1);
-    await visited.page.getByLabel('Inactive sessions, too').uncheck();
+    await visited.page.getByLabel('Inlive sessions, too').uncheck();
     await visited.page.waitForFunction(() => document.querySelectorAll('#sessions tr').length === 1);
     await endVisit(visited);
 });
@@ -115,23 +115,23 @@ test('Revoking all sessions shows their exact number and devices first', async (
     await visited.find(user);
     await visited.press('Revoke all …');
     await visited.waitForText('This signs the user out of all 28 sessions.');
-    assert.deepEqual(await visited.facts(), [`User${user}`, 'Active sessions28', 'DevicesSafari 18 on iPhone, Firefox 140 on Linux (27)']);
+    assert.deepEqual(await visited.facts(), [`User${user}`, 'Live sessions28', 'DevicesSafari 18 on iPhone, Firefox 140 on Linux (27)']);
     assert.equal((await sessionsOf(world.stack, user)).length, 28);
     await visited.press('Revoke all');
     await visited.waitForText('28 sessions revoked.');
     await visited.press('Close');
-    await visited.waitForText(`${user} has no active sessions.`);
+    await visited.waitForText(`${user} has no live sessions.`);
     assert.deepEqual(await sessionsOf(world.stack, user), []);
     await endVisit(visited);
 });
 
-test('A user without active sessions offers nothing to revoke', async () => {
+test('A user without live sessions offers nothing to revoke', async () => {
     const user = await userWith({ inactive: 'logout' });
     const visited = await signedIn();
-    await visited.page.getByLabel('Inactive sessions, too').check();
+    await visited.page.getByLabel('Inlive sessions, too').check();
     await visited.find(user);
     await visited.press('Revoke all …');
-    await visited.waitForText('No session is active. There is nothing to revoke.');
+    await visited.waitForText('No session is live. There is nothing to revoke.');
     assert.equal(await visited.button('Revoke all').isVisible(), false);
     await visited.press('Close');
     await endVisit(visited);
@@ -154,12 +154,12 @@ test('Older sessions are added on request, and the focus moves to them', async (
     const user = await userWith(...Array.from({ length: 60 }, (_, index) => ({ ip_address: `192.0.2.${index}` })));
     const visited = await signedIn();
     await visited.find(user);
-    assert.match(await visited.text('user-status'), /^25 active sessions, and older ones that are not shown yet\./);
+    assert.match(await visited.text('user-status'), /^25 live sessions, and older ones that are not shown yet\./);
     await visited.press('Older sessions');
-    await visited.waitForText(/^50 active sessions, and older ones/);
+    await visited.waitForText(/^50 live sessions, and older ones/);
     assert.equal(await visited.page.evaluate(() => document.activeElement.id), 'older-sessions');
     await visited.press('Older sessions');
-    await visited.waitForText(/^60 active sessions\./);
+    await visited.waitForText(/^60 live sessions\./);
     assert.deepEqual((await visited.rows()).map(([, address]) => address),
         Array.from({ length: 60 }, (_, index) => `192.0.2.${59 - index}`));
     assert.equal(await visited.button('Older sessions').isVisible(), false);
@@ -170,7 +170,7 @@ test('Older sessions are added on request, and the focus moves to them', async (
 test('An unknown user has no sessions, and no id sends no request', async () => {
     const visited = await signedIn();
     await visited.find('nobody');
-    assert.equal(await visited.text('user-status'), 'nobody has no active sessions. The user id must match exactly. As of '
+    assert.equal(await visited.text('user-status'), 'nobody has no live sessions. The user id must match exactly. As of '
         + `${(await visited.text('user-status')).match(/\d\d:\d\d:\d\d/)[0]}.`);
     assert.equal(await visited.page.locator('#user-sessions').isVisible(), false);
     const count = visited.requests.length;
@@ -230,7 +230,7 @@ test('The session of the page’s own token is marked, and revoking it asks for 
     await find('ada');
     await visited.page.locator('#sessions').getByText('your token').waitFor();
     await rowButton(/^Revoke/).click();
-    await visited.waitForText('Your own token belongs to this session. You will need another token to use this page.');
+    await visited.waitForText('Your own token belongs to one of them. To use this page afterwards, you need another token.');
     await visited.press('Cancel');
     await visited.press('Revoke all …');
     await visited.waitForText('Your own token belongs to');
@@ -248,7 +248,7 @@ test('Markup in any value of a session is shown as text', async () => {
         { user_agent: product, ip_address: 'a\u202eb' },
     ]);
     const visited = await signedIn();
-    await visited.page.getByLabel('Inactive sessions, too').check();
+    await visited.page.getByLabel('Inlive sessions, too').check();
     await visited.find(user);
     const [shown, hostile] = await visited.rows();
     assert.deepEqual(shown.slice(0, 2), ['<b>bold< b>/1', 'a\ufffdb']);
@@ -289,7 +289,7 @@ test('Keyboard alone can find a user and revoke a session', async () => {
     await tabTo(/^user$/);
     await keyboard.type(user);
     await keyboard.press('Enter');
-    await visited.waitForText('2 active sessions.');
+    await visited.waitForText('2 live sessions.');
     await tabTo(/^Revoke … Firefox/);
     await keyboard.press('Enter');
     await visited.waitForText('This signs the user out of 1 session.');
@@ -312,7 +312,7 @@ for (const [what, method, answer, words] of [
     ['An answer of another service', 'GET', { json: { success: true, data: { sessions: [{}] } } }, 'The answer was not one of the API’s.'],
     ['A session that is gone', 'DELETE', { status: 404, json: { error: 'Session not found' } }, 'This session does not exist any more (404). Find the user again.'],
     ['A revocation that is not allowed', 'DELETE', { status: 403, json: { error: 'Forbidden' } }, 'This token may not revoke sessions (403). That needs the scope sessions:admin.'],
-    ['A revocation without an answer', 'DELETE', { status: 504, json: { error: 'Timed out' } }, 'Whether it revoked anything is not known: find the user again.'],
+    ['A revocation without an answer', 'DELETE', { status: 504, json: { error: 'Timed out' } }, 'It is not known whether sessions were revoked: find the user again.'],
 ]) {
     test(`${what} is explained, and the page stays usable`, async () => {
         const user = await userWith({});

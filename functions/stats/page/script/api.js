@@ -183,8 +183,8 @@ const DENIALS = {
 
 // What a failed call may have done all the same.
 const UNKNOWN = {
-    clean: 'Whether the cleanup did its work is not known: see the reports before you start another.',
-    revoke: 'Whether it revoked anything is not known: find the user again.',
+    clean: 'It is not known whether the cleanup did its work: see the reports before you start another.',
+    revoke: 'It is not known whether sessions were revoked: press Find again.',
 };
 
 const FORBIDDEN = {

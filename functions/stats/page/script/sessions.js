@@ -23,7 +23,7 @@ function deviceName(userAgent) {
 }
 
 const REASONS = {
-    expired_on_validation: 'expired, noticed by a request',
+    expired_on_validation: 'expired, found at a request',
     expired_by_cleanup: 'expired',
     logout: 'signed out',
     revoked: 'revoked',
@@ -41,9 +41,9 @@ function foundWords({ user, sessions, isAll, next }) {
     const inactive = sessions.length - known;
     if (sessions.length === 0 && !next) {
         return isAll ? `${others(user)} has no sessions. The user id must match exactly.`
-            : `${others(user)} has no active sessions. The user id must match exactly.`;
+            : `${others(user)} has no live sessions. The user id must match exactly.`;
     }
-    const counts = [plural(known, 'active session'), ...(inactive > 0 ? [`${formatNumber(inactive)} inactive`] : [])].join(', ');
+    const counts = [plural(known, 'live session'), ...(inactive > 0 ? [`${formatNumber(inactive)} inactive`] : [])].join(', ');
     return `${counts}${next ? ', and older ones that are not shown yet' : ''}.`;
 }
 
@@ -69,17 +69,17 @@ function revokeView({ phase, user, session, active, isAll, caller, answer, failu
             ['Created', formatTime(new Date(session.created_at))], ['Session', others(session.session_id)]);
     } else if (active) {
         const number = `${isAll ? '' : 'at least '}${formatNumber(active.length)}`;
-        view.counts.push(['Active sessions', number], ['Devices', deviceCounts(active)]);
+        view.counts.push(['Live sessions', number], ['Devices', deviceCounts(active)]);
     }
     const onlyUser = view.counts.slice(0, 1);
     if (phase === 'counting') {
-        return { ...view, busy: true, close: 'Cancel', status: 'Counting the active sessions. Nothing is changed.' };
+        return { ...view, busy: true, close: 'Cancel', status: 'Counting the live sessions. Nothing is changed.' };
     }
     if (phase === 'counted') {
         const revoked = session ? [session] : active;
-        if (revoked.length === 0) return { ...view, counts: onlyUser, status: 'No session is active. There is nothing to revoke.' };
+        if (revoked.length === 0) return { ...view, counts: onlyUser, status: 'No session is live. There is nothing to revoke.' };
         if (revoked.some((it) => isOwnSession(caller, user, it))) {
-            view.notes.push('Your own token belongs to this session. You will need another token to use this page.');
+            view.notes.push('Your own token belongs to one of them. To use this page afterwards, you need another token.');
         }
         const isOne = session || (isAll && active.length === 1);
         const all = isAll ? `all ${formatNumber(active.length)} sessions` : 'all sessions';
@@ -87,7 +87,7 @@ function revokeView({ phase, user, session, active, isAll, caller, answer, failu
         return { ...view, close: 'Cancel', confirm: session ? 'Revoke 1 session' : 'Revoke all',
             status: `This signs the user out of ${what}. ${their} tokens are denied from the next request on. It cannot be undone.` };
     }
-    if (phase === 'working') return { ...view, busy: true, close: null, status: 'Revoking. It goes on if you close this page.' };
+    if (phase === 'working') return { ...view, busy: true, close: null, status: 'Revoking. It continues if you close this page.' };
     if (phase === 'failed') return { ...view, status: failureWords(failure, doing).join(' ') };
     if (!session) return { ...view, counts: onlyUser, status: `${plural(answer.revoked, 'session')} revoked.` };
     return { ...view, status: answer.deactivation_reason === 'revoked' ? '1 session revoked.'
@@ -97,7 +97,7 @@ function revokeView({ phase, user, session, active, isAll, caller, answer, failu
 /** What the token allows, and how long it is valid. `isEnding` is whether that is less than five minutes. */
 function tokenView(caller, expiry, now) {
     const left = expiry === null ? null : expiry - now;
-    const life = left === null ? '' : left <= 0 ? 'token has expired' : `token ends in ${duration(left / 1_000, 1)}`;
+    const life = left === null ? '' : left <= 0 ? 'token has expired' : `token expires in ${duration(left / 1_000, 1)}`;
     const role = caller && (caller.is_admin ? 'admin' : 'read only');
     return { words: [role, life].filter(Boolean).join(', '), isEnding: left !== null && left < 5 * 60_000 };
 }

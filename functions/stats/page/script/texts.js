@@ -7,7 +7,7 @@ const others = (text) => text.replace(/\p{Bidi_Control}/gu, '\ufffd');
 
 function startedBy({ trigger, requested_by: user }) {
     if (trigger === 'schedule') return 'schedule';
-    return trigger === 'api' ? others(user ?? 'API') : 'hand';
+    return trigger === 'api' ? others(user ?? 'API') : 'manual';
 }
 
 /** Keys of the records that the table rejected, if the report names them. */
@@ -266,7 +266,7 @@ function cleanupView({ phase, dryRunOnly, preview, reports, failure, doing, unse
             + 'What is deleted does not come back.', close: 'Cancel', confirm: 'Clean up now' };
     }
     if (phase === 'working') {
-        return { ...view, busy: true, close: null, status: 'Cleaning up. It goes on if you close this page.' };
+        return { ...view, busy: true, close: null, status: 'Cleaning up. It continues if you close this page.' };
     }
     const done = reports.length ? addUp(reports) : null;
     if (phase === 'done') {

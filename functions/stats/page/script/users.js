@@ -14,7 +14,7 @@ function sessionRow(session) {
     name.scope = 'row';
     if (isOwnSession(known.statistics?.caller, user, session)) name.append(' ', element('span', 'tag', 'your token'));
     const time = (iso, none) => (Number.isNaN(timeOf(iso)) ? none : timeElement(iso));
-    const state = session.is_active ? [element('span', 'tag', 'active')]
+    const state = session.is_active ? [element('span', 'tag', 'live')]
         : [`inactive: ${reasonOf(session)}`, ...(session.deactivated_at ? [', ', timeElement(session.deactivated_at)] : [])];
     const which = `${device}, created ${formatTime(new Date(session.created_at))}`;
     const open = () => showDetails('Session', { user_id: user, ...session }, 'session_id');
