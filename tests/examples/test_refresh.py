@@ -18,7 +18,8 @@ from writers import Rejected
 
 
 def replacement(used, salt):
-    return hmac.new(used.encode(), salt.encode(), hashlib.sha256).hexdigest()
+    """The replacement of a token of the library: the same family, and what is derived."""
+    return used[:32] + hmac.new(used.encode(), salt.encode(), hashlib.sha256).hexdigest()
 
 
 def change(stack, session, text, **values):
@@ -30,8 +31,8 @@ def test_login_stores_only_hash_of_refresh_token(library_call, stack):
     call = library_call
     session, token = log_in(call, ip_address="192.0.2.7", client_id="web")
     other = log_in(call)
-    assert session != other[0] and token != other[1]
-    assert re.fullmatch("[0-9a-f]{32}", session) and re.fullmatch("[0-9a-f]{64}", token)
+    assert session != other[0] and token[:32] != other[1][:32] and token[32:] != other[1][32:]
+    assert re.fullmatch("[0-9a-f]{32}", session) and re.fullmatch("[0-9a-f]{96}", token)
     record = record_of(stack, session)
     assert record.pop("due_key").startswith("deactivate#")
     assert record == {
@@ -47,6 +48,7 @@ def test_login_stores_only_hash_of_refresh_token(library_call, stack):
         "ip_address": "192.0.2.7",
         "client_id": "web",
         "refresh_hash": sha256(token),
+        "refresh_family_hash": sha256(token[:32]),
     }
 
 
@@ -135,12 +137,14 @@ def test_20_uses_at_once_leave_one_live_chain(library_call, stack):
         assert record["is_active"] and record["refresh_hash"] == sha256(token)
 
 
-def test_lost_response_returns_same_token(library, library_call, stack):
+@pytest.mark.parametrize("grace", [0, 30])
+def test_lost_response_returns_same_token(library, library_call, stack, grace):
     session, token = log_in(library_call)
     with proxy_with_race(stack, library.update, lambda: DROP) as endpoint, library.calls(stack, endpoint) as call:
+        call("grace", grace)
         call("at", START)
         answer = refresh(call, session, token)
-    assert answer["outcome"] == "done"
+    assert (answer["outcome"], answer["expires_at"]) == ("done", END + HOUR)
     assert record_of(stack, session)["refresh_hash"] == sha256(answer["refresh_token"])
     assert refresh(library_call, session, token) == answer
     assert refresh(library_call, session, answer["refresh_token"])["outcome"] == "done"
@@ -152,14 +156,97 @@ def test_unknown_tokens_change_nothing(library_call, stack):
     second = refresh(call, session, first)["refresh_token"]
     third = refresh(call, session, second)["refresh_token"]
     left = stack.written()
-    # A token that is two rotations old is unknown, too.
-    for token in [first, "", "é" * 40, sha256(third), third.upper(), *(secrets.token_hex(32) for _ in range(100))]:
+    random_tokens = [secrets.token_hex(size) for size in (32, 48) for _ in range(50)]
+    # Within the grace period, a token that is two rotations old is unknown, too.
+    for token in [first, "", "é" * 40, sha256(third), third.upper(), third + "0", *random_tokens]:
         assert refresh(call, session, token) == NOT_FOUND
     assert refresh(call, "none", third) == NOT_FOUND
     assert outcome(call("refresh", "bob", session, third, END)) == NOT_FOUND
     assert call("create", "ann", "no-token", END) == "done"
     assert refresh(call, "no-token", third) == NOT_FOUND
     assert stack.written().items() >= left.items()
+
+
+@pytest.mark.parametrize("rotations", [2, 3, 10])
+def test_use_of_any_older_token_closes_session(library_call, stack, rotations):
+    """A thief refreshes several times before the owner, whose token is then older than the previous one."""
+    call = library_call
+    session, first = log_in(call)
+    token = first
+    for number in range(rotations):
+        call("at", START + number)
+        token = refresh(call, session, token)["refresh_token"]
+    left = record_of(stack, session)
+    call("at", START + rotations - 1 + 29)
+    assert refresh(call, session, first) == NOT_FOUND
+    assert record_of(stack, session) == left
+    call("at", START + rotations - 1 + 30)
+    # Tokens of other families are unknown.
+    for other in (log_in(call)[1], secrets.token_hex(48), first.upper(), first[:-1], first + "0"):
+        assert refresh(call, session, other) == NOT_FOUND
+    assert record_of(stack, session) == left
+    assert refresh(call, session, first) == REUSED
+    assert record_of(stack, session)["deactivation_reason"] == "refresh_reused"
+    assert refresh(call, session, token) == ENDED
+
+
+@pytest.mark.parametrize("lost", ["refresh_family_hash", "refresh_rotated_at"])
+def test_older_token_is_unknown_without_stored_family_or_time(library_call, stack, lost):
+    call = library_call
+    session, first = log_in(call)
+    second = refresh(call, session, first)["refresh_token"]
+    third = refresh(call, session, second)["refresh_token"]
+    change(stack, session, f"REMOVE {lost}")
+    left = record_of(stack, session)
+    call("at", START + HOUR)
+    # Without the time, the previous token is unknown, too.
+    for token in [first] if lost == "refresh_family_hash" else [first, second]:
+        assert refresh(call, session, token) == NOT_FOUND
+    assert record_of(stack, session) == left
+    assert refresh(call, session, third)["outcome"] == "done"
+
+
+def test_tokens_of_other_form_have_no_family(library_call, stack):
+    """A login service of its own has stored the hash of its token."""
+    call = library_call
+    call("create", "ann", "s-1", END)
+    change(stack, "s-1", "SET refresh_hash = :hash", hash=sha256("Jefe"))
+    first = refresh(call, "s-1", "Jefe")["refresh_token"]
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    second = refresh(call, "s-1", first)["refresh_token"]
+    left = record_of(stack, "s-1")
+    assert "refresh_family_hash" not in left
+    call("at", START + HOUR)
+    assert refresh(call, "s-1", "Jefe") == NOT_FOUND
+    assert record_of(stack, "s-1") == left
+    assert refresh(call, "s-1", first) == REUSED
+    assert refresh(call, "s-1", second) == ENDED
+
+
+# In Go a text has no surrogates.
+@pytest.mark.parametrize("library", ["python", "node"], indirect=True)
+def test_token_with_lone_surrogate_is_unknown(library_call, stack):
+    session, _ = log_in(library_call)
+    # What some encoders replace a surrogate with.
+    for replaced in ("?", "\ufffd"):
+        change(stack, session, "SET refresh_hash = :hash", hash=sha256(replaced))
+        left = record_of(stack, session)
+        assert refresh(library_call, session, "\ud800") == NOT_FOUND
+        assert record_of(stack, session) == left
+
+
+@pytest.mark.parametrize("end", [START, START - 10, -10])
+def test_session_past_its_absolute_end_has_ended(library_call, stack, end):
+    """Another writer has not respected the end."""
+    call = library_call
+    session, first = log_in(call)
+    token = refresh(call, session, first)["refresh_token"]
+    change(stack, session, "SET max_expires_at = :end", end=end)
+    left = record_of(stack, session)
+    for used in (token, first):
+        assert refresh(call, session, used) == ENDED
+    assert call("extend", "ann", session, END + HOUR) == "ended"
+    assert record_of(stack, session) == left
 
 
 def test_no_sequence_of_refreshes_outlives_absolute_end(library_call, stack):
@@ -228,21 +315,57 @@ def test_session_that_ended_meanwhile_stays_ended(library, library_call, stack, 
     assert [record_of(stack, session)] == left
 
 
-def test_previous_token_without_salt_is_replaced_once_more(library_call, stack):
-    """Another writer has not stored the salt, so the current token cannot be derived."""
+@pytest.mark.parametrize("salt", [None, 7, b"x", "", "xyz", "A" * 64, "a" * 64])
+def test_previous_token_without_its_salt_is_replaced_once_more(library_call, stack, salt):
+    """Another writer has stored no salt, or another one: the current token cannot be derived."""
     call = library_call
     session, token = log_in(call)
     refresh(call, session, token)
-    change(stack, session, "REMOVE refresh_salt")
+    if salt is None:
+        change(stack, session, "REMOVE refresh_salt")
+    else:
+        change(stack, session, "SET refresh_salt = :salt", salt=salt)
     call("at", START + 20)
     again = refresh(call, session, token)
     record = record_of(stack, session)
     assert record["refresh_hash"] == sha256(again["refresh_token"])
+    assert (record["last_used_at"], record["expires_at"]) == (START + 20, END + HOUR)
     # The grace period is not extended.
     assert (record["refresh_previous_hash"], record["refresh_rotated_at"]) == (sha256(token), START)
     assert refresh(call, session, token) == again
     call("at", START + 30)
     assert refresh(call, session, token) == REUSED
+
+
+def test_previous_token_after_rotation_by_other_writer_is_replaced(library_call, stack):
+    """The other writer leaves the salt of the rotation before."""
+    call = library_call
+    session, first = log_in(call)
+    second = refresh(call, session, first)["refresh_token"]
+    text = "SET refresh_hash = :new, refresh_previous_hash = :used, refresh_rotated_at = :at"
+    change(stack, session, text, new=sha256("of other writer"), used=sha256(second), at=START + 60)
+    call("at", START + 65)
+    answers = call("at_once", 20, "refresh", "ann", session, second, END + HOUR)
+    (token,) = {it["refresh_token"] for it in answers}
+    assert record_of(stack, session)["refresh_hash"] == sha256(token)
+    assert refresh(call, session, token)["outcome"] == "done"
+
+
+def test_replacement_of_previous_token_spares_newer_one(library, library_call, stack):
+    """The token is replaced by another writer after the library has read the session."""
+    session, token = log_in(library_call)
+    refresh(library_call, session, token)
+    change(stack, session, "REMOVE refresh_salt")
+    derived = []
+
+    def use():
+        derived.append(refresh(library_call, session, token))
+
+    with proxy_with_race(stack, ".GetItem", use) as endpoint, library.calls(stack, endpoint) as call:
+        call("at", START)
+        derived.append(refresh(call, session, token))
+    assert derived[0] == derived[1]
+    assert record_of(stack, session)["refresh_hash"] == sha256(derived[0]["refresh_token"])
 
 
 def test_derives_replacements_of_vectors(library_call, stack):

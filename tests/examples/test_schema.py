@@ -44,6 +44,7 @@ VALID = {
         "duration_ms": 155,
         "complete": True,
         "sessions_deactivated": 86,
+        "sessions_revoked": 0,
         "sessions_deleted": 10,
         "refresh_tokens_deleted": 25,
         "blacklisted_tokens_deleted": 7,
@@ -88,6 +89,7 @@ INVALID = [
         for bad in ("deactivate#07", "delete#7", "delete#100", "delete#07\n", "delete#xx")
     ),
     ("active", {"ip_address": 7}),
+    *(("active", {"refresh_family_hash": bad}) for bad in ("F" * 64, "f" * 32, 7)),
     ("active", {"user_agent": None}),
     ("report", {"pk": "USER#ann"}),
     ("report", {"sk": "RUN#yesterday"}),
@@ -129,6 +131,7 @@ def test_accepts_optional_attributes_and_limits():
         {"expires_at": 0, "due_key": "deactivate#00"},
         {"client_id": "web", "auth_time": 0, "last_used_at": 0, "max_expires_at": 253_402_300_799},
         {"refresh_hash": "0" * 64, "refresh_previous_hash": "f" * 64, "refresh_rotated_at": 0, "refresh_salt": "a" * 64},
+        {"refresh_hash": "0" * 64, "refresh_family_hash": "f" * 64},
     ):
         VALIDATOR.validate(VALID["active"] | more)
     for reason in ("logout", "revoked", "refresh_reused", "expired_on_validation", "expired_by_cleanup"):

@@ -1,5 +1,6 @@
 """The sessions of a user in each language: list them, close the others or all; the claims of access tokens."""
 
+import contextlib
 import json
 import re
 import secrets
@@ -7,8 +8,9 @@ import time
 
 import jwt
 import pytest
-from library import DAY, END, ENDED, HOUR, START, log_in, record_of, refresh
-from local import DOCS, claims, proxy_with_race, table_and_api
+from botocore.exceptions import ClientError
+from library import DAY, END, ENDED, HOUR, REUSED, START, log_in, record_of, refresh
+from local import DOCS, DROP, claims, proxy_with_race, table_and_api
 from local_stack import ROOT
 from test_login_services import check, check_consistency
 from writers import EXAMPLES, Rejected
@@ -48,7 +50,7 @@ def test_lists_sessions_newest_first_without_hashes(library_call, stack):
     assert newest.items() >= expected.items()
     assert (oldest["is_active"], oldest["deactivated_at"], oldest["deactivation_reason"]) == (False, START + 2, "logout")
     record, text = record_of(stack, second), json.dumps(listed)
-    for name in ("refresh_hash", "refresh_previous_hash", "refresh_salt"):
+    for name in ("refresh_hash", "refresh_previous_hash", "refresh_salt", "refresh_family_hash"):
         assert name not in text and record[name] not in text
 
 
@@ -104,6 +106,95 @@ def test_revokes_all_sessions_while_they_are_refreshed(library, library_call, st
     assert record_of(stack, opened[4][0])["deactivation_reason"] == "logout"
     for session, _ in opened:
         check_consistency(record_of(stack, session))
+
+
+def fill(stack, session):
+    """Makes a session's record so large that no attribute can be added: DynamoDB rejects each change."""
+    item = stack.items()["USER#ann", "SESSION#" + session]
+    for size in range(409_600, 408_000, -20):
+        with contextlib.suppress(ClientError):
+            stack.table.put_item(Item=item | {"note": "x" * size})
+            return
+    raise AssertionError("no size is accepted")
+
+
+def test_revocation_tries_all_sessions_before_it_fails(library_call, stack):
+    call = library_call
+    # They are closed in this order.
+    full, *others, current = sorted(session for session, _ in open_sessions(call, 5))
+    fill(stack, full)
+    for function, left in ((("revoke_others", "ann", current), {full, current}), (("revoke_all", "ann"), {full})):
+        with pytest.raises(Rejected):
+            call(*function)
+        assert {it["session_id"] for it in call("list", "ann") if it["is_active"]} == left
+    for session in (*others, current):
+        check_consistency(record_of(stack, session))
+
+
+@pytest.mark.parametrize("function", ["logout", "revoke", "revoke_all", "refresh"])
+def test_close_with_lost_response_is_done(library, library_call, stack, function):
+    (session, token), *_ = open_sessions(library_call, 2)
+    refresh(library_call, session, token)
+    with proxy_with_race(stack, library.update, lambda: DROP) as endpoint, library.calls(stack, endpoint) as call:
+        call("at", START + HOUR)
+        if function == "refresh":
+            assert refresh(call, session, token) == REUSED
+        elif function == "revoke_all":
+            assert call("revoke_all", "ann") == 2
+        else:
+            assert call(function, "ann", session) == "done"
+    assert not record_of(stack, session)["is_active"]
+
+
+@pytest.mark.parametrize("at, reason", [(START + HOUR - 1, "revoked"), (START + HOUR, "logout")])
+def test_close_by_other_writer_is_not_counted(library, library_call, stack, at, reason):
+    ((session, _),) = open_sessions(library_call, 1)
+
+    def close():
+        library_call("at", at)
+        assert library_call("logout" if reason == "logout" else "revoke", "ann", session) == "done"
+
+    with proxy_with_race(stack, ".Query", close) as endpoint, library.calls(stack, endpoint) as call:
+        call("at", START + HOUR)
+        assert call("revoke_all", "ann") == 0
+    record = record_of(stack, session)
+    assert (record["deactivated_at"], record["deactivation_reason"]) == (at, reason)
+
+
+def test_skips_items_whose_keys_only_begin_like_sessions(library_call, stack):
+    call = library_call
+    ((session, _),) = open_sessions(call, 1)
+    item = stack.items()["USER#ann", "SESSION#" + session]
+    odd = ["SESSION#" + it for it in ("", "a\nb", "\x7f", "x" * 257, "日" * 334)]
+    for sk in odd:
+        stack.table.put_item(Item=item | {"sk": sk})
+    left = stack.written()
+    assert [it["session_id"] for it in call("list", "ann")] == [session]
+    assert call("revoke_others", "ann", session) == 0
+    assert call("revoke_all", "ann") == 1
+    written = stack.written()
+    for sk in odd:
+        assert written["USER#ann", sk] == left["USER#ann", sk]
+
+
+@pytest.mark.parametrize("function", ["logout", "revoke_all", "extend"])
+@pytest.mark.parametrize(
+    "due_key, kept",
+    [
+        *(("deactivate#00", "00"), ("deactivate#15", "15"), ("malformed#03", "03")),
+        *((it, None) for it in ("deactivate#16", "deactivate#99", "deactivate#1", "deactivate#001", "deactivate#0a")),
+        *((it, None) for it in ("deactivate#", "deactivate#01#", "deactivate#٠١", "deactivate#01\n", "x", "#")),
+    ],
+)
+def test_replaces_shard_that_is_not_valid(library_call, stack, due_key, kept, function):
+    call = library_call
+    session, _ = log_in(call)
+    key = {"pk": "USER#ann", "sk": "SESSION#" + session}
+    stack.table.update_item(Key=key, UpdateExpression="SET due_key = :key", ExpressionAttributeValues={":key": due_key})
+    call(function, "ann", *([] if function == "revoke_all" else [session]), *([END] if function == "extend" else []))
+    action, shard = record_of(stack, session)["due_key"].split("#")
+    assert action == ("deactivate" if function == "extend" else "delete")
+    assert re.fullmatch("0[0-9]|1[0-5]", shard) and kept in (None, shard)
 
 
 def test_rejects_invalid_ids(library_call, stack):

@@ -18,7 +18,7 @@ GOCODE = os.environ.get("GOCODE", "/usr/share/gocode")
 
 
 class Rejected(Exception):
-    """The library rejected an argument."""
+    """The library rejected an argument, or DynamoDB a call."""
 
 
 class Writer:

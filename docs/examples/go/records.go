@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,13 @@ const (
 		"(attribute_not_exists(max_expires_at) OR NOT attribute_type(max_expires_at, :number) OR max_expires_at >= :expires_at)"
 	// Another write to the session was first.
 	lost Outcome = ""
+)
+
+var (
+	// A refresh token that Login and Refresh make.
+	ownForm = regexp.MustCompile("^[0-9a-f]{96}$")
+	// The due_key of a record, with its shard.
+	listName = regexp.MustCompile("^[a-z]+#([0-9]{2})$")
 )
 
 // Item is a record, or a part of it.
@@ -55,6 +63,7 @@ func (s *Sessions) revoke(ctx context.Context, user string, isMeant func(session
 	if err != nil {
 		return 0, err
 	}
+	var failure error
 	for _, found := range items {
 		session := sessionOf(found)
 		if !isActive(found) || !isMeant(session) {
@@ -64,20 +73,21 @@ func (s *Sessions) revoke(ctx context.Context, user string, isMeant func(session
 		if err == nil && outcome == lost {
 			outcome, err = s.close(ctx, user, session, "revoked")
 		}
-		if err != nil {
-			return closed, err
+		// A session that cannot be closed does not keep the others open.
+		if err != nil && failure == nil {
+			failure = err
 		}
 		if outcome == Done {
 			closed++
 		}
 	}
-	return closed, nil
+	return closed, failure
 }
 
 func (s *Sessions) deactivate(ctx context.Context, found Item, reason string, now time.Time) (Outcome, error) {
 	update := "is_active = :false, deactivated_at = :now, deactivation_reason = :reason, " +
 		"due_key = :due_key, due_at = :due_at, #ttl = :due_at"
-	return s.update(ctx, found, update, "is_active = :true", Item{
+	outcome, err := s.update(ctx, found, update, "is_active = :true", Item{
 		":false":   boolean(false),
 		":true":    boolean(true),
 		":now":     number(now.Unix()),
@@ -85,6 +95,19 @@ func (s *Sessions) deactivate(ctx context.Context, found Item, reason string, no
 		":due_key": text(s.dueKey("delete", found)),
 		":due_at":  number(now.Add(s.Retention).Unix()),
 	})
+	if err != nil || outcome != lost {
+		return outcome, err
+	}
+	// The response to an earlier attempt of the SDK may have been lost.
+	left, err := s.read(ctx, Item{"pk": found["pk"], "sk": found["sk"]})
+	if err != nil {
+		return "", err
+	}
+	at, _ := numberOf(left, "deactivated_at")
+	if isInactive(left) && at == float64(now.Unix()) && textOf(left, "deactivation_reason") == reason {
+		return Done, nil
+	}
+	return lost, nil
 }
 
 // Reads a session and calls attempt with it, again if another write was first.
@@ -92,24 +115,32 @@ func (s *Sessions) change(
 	ctx context.Context, user, session string, attempt func(found Item) (Outcome, error),
 ) (Outcome, error) {
 	for count := 0; count < maxAttempts; count++ {
-		found, err := s.Client.GetItem(ctx, &dynamodb.GetItemInput{
-			TableName:      aws.String(s.Table),
-			Key:            sessionKey(user, session),
-			ConsistentRead: aws.Bool(true),
-		})
+		found, err := s.read(ctx, sessionKey(user, session))
 		if err != nil {
 			return "", err
 		}
-		if len(found.Item) == 0 {
+		if len(found) == 0 {
 			return NotFound, nil
 		}
-		outcome, err := attempt(found.Item)
+		outcome, err := attempt(found)
 		if err != nil || outcome != lost {
 			return outcome, err
 		}
 		time.Sleep(time.Duration(count) * 10 * time.Millisecond)
 	}
 	return "", errors.New("other writes to the session were always first")
+}
+
+func (s *Sessions) read(ctx context.Context, key Item) (Item, error) {
+	found, err := s.Client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName:      aws.String(s.Table),
+		Key:            key,
+		ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found.Item, nil
 }
 
 // Updates a session. It returns Done, or lost if its condition fails or a transaction has locked the record.
@@ -167,7 +198,12 @@ func (s *Sessions) sessionsOf(ctx context.Context, user string) ([]Item, error) 
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, page.Items...)
+		for _, item := range page.Items {
+			// The sort key of another item may begin like that of a session, as in "SESSION#".
+			if checkIDs(sessionOf(item)) == nil {
+				items = append(items, item)
+			}
+		}
 		if start = page.LastEvaluatedKey; len(start) == 0 {
 			return items, nil
 		}
@@ -231,12 +267,15 @@ func (s *Sessions) withTimes(item Item, expiresAt time.Time) Item {
 	return item
 }
 
-// A record keeps its shard for life.
+// A record keeps its shard for life, unless that is not valid.
 func (s *Sessions) dueKey(action string, found Item) string {
-	if _, shard, ok := strings.Cut(textOf(found, "due_key"), "#"); ok && shard != "" {
-		return action + "#" + shard
+	shard := rand.Intn(s.Shards)
+	if kept := listName.FindStringSubmatch(textOf(found, "due_key")); kept != nil {
+		if number, err := strconv.Atoi(kept[1]); err == nil && number < s.Shards {
+			shard = number
+		}
 	}
-	return fmt.Sprintf("%s#%02d", action, rand.Intn(s.Shards))
+	return fmt.Sprintf("%s#%02d", action, shard)
 }
 
 // The values of the condition live, and of the new expiry time.
@@ -272,7 +311,7 @@ func readSession(found Item) Session {
 	for _, name := range []string{
 		"pk", "sk", "user_id", "session_id", "is_active", "created_at", "expires_at", "last_used_at", "deactivated_at",
 		"deactivation_reason", "ip_address", "user_agent", "client_id", "auth_time", "max_expires_at", "due_key", "due_at", "ttl",
-		"refresh_hash", "refresh_previous_hash", "refresh_rotated_at", "refresh_salt",
+		"refresh_hash", "refresh_previous_hash", "refresh_rotated_at", "refresh_salt", "refresh_family_hash",
 	} {
 		delete(found, name)
 	}
@@ -296,11 +335,19 @@ func sha256Hex(token string) string {
 	return hex.EncodeToString(hash[:])
 }
 
+// The random part that all refresh tokens of a session begin with. Tokens of another form have none.
+func family(token string) string {
+	if !ownForm.MatchString(token) {
+		return ""
+	}
+	return token[:32]
+}
+
 // The token that replaces a used one. All uses of a token get the same one, and none can be calculated without the salt.
 func replacement(used, salt string) string {
 	mac := hmac.New(sha256.New, []byte(used))
 	mac.Write([]byte(salt))
-	return hex.EncodeToString(mac.Sum(nil))
+	return family(used) + hex.EncodeToString(mac.Sum(nil))
 }
 
 func randomHex(length int) string {
@@ -316,8 +363,14 @@ func isActive(record Item) bool {
 	return ok && active.Value
 }
 
+func isInactive(record Item) bool {
+	active, ok := record["is_active"].(*types.AttributeValueMemberBOOL)
+	return ok && !active.Value
+}
+
+// Another writer may not have respected the absolute end.
 func isLive(record Item, now time.Time) bool {
-	return isActive(record) && storedTime(record, "expires_at").Unix() > now.Unix()
+	return isActive(record) && untilEnd(storedTime(record, "expires_at"), record).Unix() > now.Unix()
 }
 
 // The expiry time, but not later than the session's absolute end.

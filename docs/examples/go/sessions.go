@@ -102,12 +102,13 @@ func New(client *dynamodb.Client, table string) *Sessions {
 
 // Login creates a session with a random ID and a refresh token.
 func (s *Sessions) Login(ctx context.Context, user string, expiresAt time.Time, attributes Attributes) (Login, error) {
-	session, token := randomHex(16), randomHex(32)
+	session, token := randomHex(16), randomHex(48)
 	item, err := s.session(user, session, expiresAt, attributes)
 	if err != nil {
 		return Login{}, err
 	}
 	item["refresh_hash"] = text(sha256Hex(token))
+	item["refresh_family_hash"] = text(sha256Hex(family(token)))
 	// The ID is random. If it exists, the response to an earlier attempt of the SDK was lost.
 	if _, err := s.create(ctx, item); err != nil {
 		return Login{}, err
@@ -141,14 +142,22 @@ func (s *Sessions) Refresh(
 	}
 	now, used := s.Now(), sha256Hex(refreshToken)
 	var result Refresh
+	var written string
 	outcome, err := s.change(ctx, user, session, func(found Item) (Outcome, error) {
 		if !isLive(found, now) {
 			return Ended, nil
 		}
-		isCurrent := textOf(found, "refresh_hash") == used
-		if !isCurrent {
-			rotatedAt := storedTime(found, "refresh_rotated_at")
-			if textOf(found, "refresh_previous_hash") != used || rotatedAt.IsZero() {
+		current, rotatedAt := textOf(found, "refresh_hash"), storedTime(found, "refresh_rotated_at")
+		if written != "" && current == sha256Hex(written) {
+			// The response to the last attempt was lost.
+			result = Refresh{Done, written, storedTime(found, "expires_at")}
+			return Done, nil
+		}
+		if current != used {
+			isPrevious := textOf(found, "refresh_previous_hash") == used
+			start := family(refreshToken)
+			wasCurrent := isPrevious || (start != "" && textOf(found, "refresh_family_hash") == sha256Hex(start))
+			if current == "" || rotatedAt.IsZero() || !wasCurrent {
 				return NotFound, nil
 			}
 			if now.Unix() >= rotatedAt.Add(s.Grace).Unix() {
@@ -158,18 +167,31 @@ func (s *Sessions) Refresh(
 				}
 				return outcome, err
 			}
-			if salt := textOf(found, "refresh_salt"); salt != "" {
-				result = Refresh{Done, replacement(refreshToken, salt), storedTime(found, "expires_at")}
-				return Done, nil
+			if !isPrevious {
+				return NotFound, nil
+			}
+			if salt, ok := found["refresh_salt"].(*types.AttributeValueMemberS); ok {
+				if token := replacement(refreshToken, salt.Value); current == sha256Hex(token) {
+					result = Refresh{Done, token, storedTime(found, "expires_at")}
+					return Done, nil
+				}
 			}
 		}
 		salt, end := randomHex(32), untilEnd(expiresAt, found)
-		result = Refresh{Done, replacement(refreshToken, salt), end}
+		written = replacement(refreshToken, salt)
+		result = Refresh{Done, written, end}
+		values := s.live(now, end)
+		values[":new"] = text(sha256Hex(written))
+		values[":salt"] = text(salt)
+		values[":used"] = text(used)
 		update := "refresh_hash = :new, refresh_salt = :salt, last_used_at = :now, expires_at = :expires_at, #ttl = :ttl"
-		condition := "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)"
-		if isCurrent {
+		condition := "refresh_hash = :used"
+		if current == used {
 			update += ", refresh_previous_hash = :used, refresh_rotated_at = :now"
-			condition = "refresh_hash = :used"
+		} else {
+			// Another writer did not derive the current token. The grace period is not extended.
+			values[":current"] = text(current)
+			condition = "refresh_previous_hash = :used AND refresh_hash = :current"
 		}
 		if due, ok := numberOf(found, "due_at"); ok && due > float64(end.Unix()) {
 			update += ", due_at = :expires_at"
@@ -177,10 +199,6 @@ func (s *Sessions) Refresh(
 			// The index is not written: this costs one unit instead of three. The cleanup moves an early entry.
 			condition += " AND (attribute_not_exists(due_at) OR NOT attribute_type(due_at, :number) OR due_at <= :expires_at)"
 		}
-		values := s.live(now, end)
-		values[":new"] = text(sha256Hex(result.RefreshToken))
-		values[":salt"] = text(salt)
-		values[":used"] = text(used)
 		return s.update(ctx, found, update, live+" AND "+condition, values)
 	})
 	if err != nil || outcome != Done {
@@ -225,6 +243,8 @@ func (s *Sessions) RevokeOthers(ctx context.Context, user, current string) (int,
 }
 
 // RevokeAll closes all active sessions of a user, whatever is written to them meanwhile. It returns how many it closed.
+//
+// It tries every session, and then returns the first error, if there was one. Call it again in that case.
 func (s *Sessions) RevokeAll(ctx context.Context, user string) (int, error) {
 	return s.revoke(ctx, user, func(string) bool { return true })
 }

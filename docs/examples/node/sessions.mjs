@@ -18,7 +18,7 @@ const LIVE =
 // The attributes that `list` leaves out: keys, index, and what belongs to refresh tokens.
 const INTERNAL = new Set([
   ...["pk", "sk", "due_key", "due_at", "ttl"],
-  ...["refresh_hash", "refresh_previous_hash", "refresh_rotated_at", "refresh_salt"],
+  ...["refresh_hash", "refresh_previous_hash", "refresh_rotated_at", "refresh_salt", "refresh_family_hash"],
 ]);
 
 export const Outcome = Object.freeze({
@@ -66,8 +66,9 @@ export class Sessions {
   // token; only its hash is stored: { session, refreshToken, expiresAt }.
   // max_expires_at, if it is among the attributes, is the session's absolute end: no refresh moves the expiry time past it.
   async login(user, expiresAt, attributes = {}) {
-    const [session, refreshToken] = [randomHex(16), randomHex(32)];
-    const item = this.#session(user, session, expiresAt, { ...attributes, refresh_hash: sha256(refreshToken) });
+    const [session, refreshToken] = [randomHex(16), randomHex(48)];
+    const hashes = { refresh_hash: sha256(refreshToken), refresh_family_hash: sha256(family(refreshToken)) };
+    const item = this.#session(user, session, expiresAt, { ...attributes, ...hashes });
     // The ID is random. If it exists, the response to an earlier attempt of the SDK was lost.
     await this.#create(item);
     return { session, refreshToken, expiresAt: item.expires_at };
@@ -85,27 +86,44 @@ export class Sessions {
   // stay signed in.
   async refresh(user, session, refreshToken, expiresAt) {
     const [now, wanted, used] = [this.#now(), time(expiresAt), sha256(refreshToken)];
+    let written;
     const result = await this.#change(user, session, async (found) => {
       if (!isLive(found, now)) return Outcome.ENDED;
-      const isCurrent = found.refresh_hash === used;
-      if (!isCurrent) {
-        const rotatedAt = storedTime(found.refresh_rotated_at);
-        if (found.refresh_previous_hash !== used || rotatedAt === undefined) return Outcome.NOT_FOUND;
+      // A text with a lone surrogate has the hash of another one.
+      if (!refreshToken.isWellFormed()) return Outcome.NOT_FOUND;
+      const [current, rotatedAt] = [found.refresh_hash, storedTime(found.refresh_rotated_at)];
+      if (written !== undefined && current === sha256(written)) {
+        // The response to the last attempt was lost.
+        return { outcome: Outcome.DONE, refreshToken: written, expiresAt: storedTime(found.expires_at) };
+      }
+      if (current !== used) {
+        const isPrevious = found.refresh_previous_hash === used;
+        const start = family(refreshToken);
+        const wasCurrent = isPrevious || (start !== "" && found.refresh_family_hash === sha256(start));
+        if (current === undefined || rotatedAt === undefined || !wasCurrent) return Outcome.NOT_FOUND;
         if (now >= rotatedAt + this.#grace) {
           return (await this.#deactivate(found, "refresh_reused", now)) && Outcome.REUSED;
         }
-        if (found.refresh_salt !== undefined) {
-          const token = replacement(refreshToken, found.refresh_salt);
+        if (!isPrevious) return Outcome.NOT_FOUND;
+        const salt = found.refresh_salt;
+        const token = typeof salt === "string" ? replacement(refreshToken, salt) : undefined;
+        if (token !== undefined && current === sha256(token)) {
           return { outcome: Outcome.DONE, refreshToken: token, expiresAt: storedTime(found.expires_at) };
         }
       }
       const [salt, end] = [randomHex(32), untilEnd(wanted, found)];
       const token = replacement(refreshToken, salt);
+      written = token;
+      const values = { ":new": sha256(token), ":salt": salt, ":used": used, ":ttl": end + this.#retention };
       let update = "refresh_hash = :new, refresh_salt = :salt, last_used_at = :now, expires_at = :expires_at, #ttl = :ttl";
-      let condition = "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)";
-      if (isCurrent) {
+      let condition;
+      if (current === used) {
         update += ", refresh_previous_hash = :used, refresh_rotated_at = :now";
         condition = "refresh_hash = :used";
+      } else {
+        // Another writer did not derive the current token. The grace period is not extended.
+        values[":current"] = current;
+        condition = "refresh_previous_hash = :used AND refresh_hash = :current";
       }
       if (typeof found.due_at === "number" && found.due_at > end) {
         update += ", due_at = :expires_at";
@@ -113,13 +131,7 @@ export class Sessions {
         // The index is not written: this costs one unit instead of three. The cleanup moves an early entry.
         condition += " AND (attribute_not_exists(due_at) OR NOT attribute_type(due_at, :number) OR due_at <= :expires_at)";
       }
-      const done = await this.#update(found, update, `${LIVE} AND ${condition}`, {
-        ...live(now, end),
-        ":new": sha256(token),
-        ":salt": salt,
-        ":used": used,
-        ":ttl": end + this.#retention,
-      });
+      const done = await this.#update(found, update, `${LIVE} AND ${condition}`, { ...values, ...live(now, end) });
       return done && { outcome: Outcome.DONE, refreshToken: token, expiresAt: end };
     });
     return typeof result === "string" ? { outcome: result } : result;
@@ -154,6 +166,7 @@ export class Sessions {
   }
 
   // Closes all active sessions of a user, whatever is written to them meanwhile. Returns how many it closed.
+  // It tries every session, and then throws the first error, if there was one. Call it again in that case.
   async revokeAll(user) {
     return this.#revoke(user, () => true);
   }
@@ -256,20 +269,27 @@ export class Sessions {
   async #revoke(user, isMeant) {
     const now = this.#now();
     let closed = 0;
+    const errors = [];
     for (const found of await this.#sessionsOf(user)) {
       const session = sessionOf(found);
       if (found.is_active !== true || !isMeant(session)) continue;
-      const outcome = (await this.#deactivate(found, "revoked", now)) ?? (await this.#close(user, session, "revoked"));
-      if (outcome === Outcome.DONE) closed += 1;
+      // A session that cannot be closed does not keep the others open.
+      try {
+        const outcome = (await this.#deactivate(found, "revoked", now)) ?? (await this.#close(user, session, "revoked"));
+        if (outcome === Outcome.DONE) closed += 1;
+      } catch (error) {
+        errors.push(error);
+      }
     }
+    if (errors.length > 0) throw errors[0];
     return closed;
   }
 
-  #deactivate(found, reason, now) {
+  async #deactivate(found, reason, now) {
     const update =
       "is_active = :false, deactivated_at = :now, deactivation_reason = :reason, " +
       "due_key = :due_key, due_at = :due_at, #ttl = :due_at";
-    return this.#update(found, update, "is_active = :true", {
+    const done = await this.#update(found, update, "is_active = :true", {
       ":false": false,
       ":true": true,
       ":now": now,
@@ -277,18 +297,28 @@ export class Sessions {
       ":due_key": this.#dueKey("delete", found),
       ":due_at": now + this.#retention,
     });
+    if (done !== undefined) return done;
+    // The response to an earlier attempt of the SDK may have been lost.
+    const left = await this.#read({ pk: found.pk, sk: found.sk });
+    const isOurs = left?.deactivated_at === now && left.deactivation_reason === reason;
+    return left?.is_active === false && isOurs ? Outcome.DONE : undefined;
   }
 
   // Reads a session and calls `attempt` with it, again if another write was first: `attempt` then returns undefined.
   async #change(user, session, attempt) {
-    const request = { TableName: this.#table, Key: sessionKey(user, session), ConsistentRead: true };
+    const key = sessionKey(user, session);
     for (let number = 0; number < MAX_ATTEMPTS; number += 1) {
-      const { Item: found } = await this.#client.send(new GetCommand(request));
+      const found = await this.#read(key);
       const result = found ? await attempt(found) : Outcome.NOT_FOUND;
       if (result !== undefined) return result;
       await setTimeout(number * 10);
     }
     throw new Error("other writes to the session were always first");
+  }
+
+  async #read(Key) {
+    const { Item } = await this.#client.send(new GetCommand({ TableName: this.#table, Key, ConsistentRead: true }));
+    return Item;
   }
 
   // Updates a session. Returns DONE, or undefined if its condition fails or a transaction has locked the record.
@@ -337,7 +367,8 @@ export class Sessions {
           ExclusiveStartKey: start,
         }),
       );
-      sessions.push(...page.Items);
+      // The sort key of another item may begin like that of a session, as in "SESSION#".
+      sessions.push(...page.Items.filter((it) => isId(sessionOf(it))));
       start = page.LastEvaluatedKey;
     } while (start);
     return sessions;
@@ -375,8 +406,10 @@ export class Sessions {
   }
 
   #dueKey(action, found) {
-    // A record keeps its shard for life.
-    return `${action}#${found?.due_key?.split("#")[1] || String(randomInt(this.#shards)).padStart(2, "0")}`;
+    // A record keeps its shard for life, unless that is not valid.
+    const kept = /^[a-z]+#([0-9]{2})$/.exec(found?.due_key)?.[1];
+    const shard = Number(kept) < this.#shards ? Number(kept) : randomInt(this.#shards);
+    return `${action}#${String(shard).padStart(2, "0")}`;
   }
 }
 
@@ -396,9 +429,14 @@ function sha256(token) {
   return createHash("sha256").update(token).digest("hex");
 }
 
+// The random part that all refresh tokens of a session begin with. Tokens of another form have none.
+function family(token) {
+  return /^[0-9a-f]{96}$/.test(token) ? token.slice(0, 32) : "";
+}
+
 // The token that replaces a used one. All uses of a token get the same one, and none can be calculated without the salt.
 function replacement(used, salt) {
-  return createHmac("sha256", used).update(salt).digest("hex");
+  return family(used) + createHmac("sha256", used).update(salt).digest("hex");
 }
 
 function randomHex(bytes) {
@@ -411,7 +449,8 @@ function live(now, expiresAt) {
 }
 
 function isLive(record, now) {
-  return record.is_active === true && storedTime(record.expires_at) > now;
+  // Another writer may not have respected the absolute end.
+  return record.is_active === true && untilEnd(storedTime(record.expires_at), record) > now;
 }
 
 function untilEnd(expiresAt, record) {
@@ -419,10 +458,14 @@ function untilEnd(expiresAt, record) {
   return typeof end === "number" ? Math.min(expiresAt, Math.floor(end)) : expiresAt;
 }
 
-function id(text) {
+function isId(text) {
   const characters = [...text].length;
   const isValid = characters >= 1 && characters <= 256 && Buffer.byteLength(text) <= 1000 && text.isWellFormed();
-  if (!isValid || /\p{Cc}/u.test(text)) {
+  return isValid && !/\p{Cc}/u.test(text);
+}
+
+function id(text) {
+  if (!isId(text)) {
     throw new RangeError("an id has 1 to 256 characters in at most 1000 bytes, and no control characters");
   }
   return text;

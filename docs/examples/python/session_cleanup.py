@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import math
 import random
+import re
 import secrets
 import time
 import unicodedata
@@ -30,7 +31,7 @@ LIVE = (
 NOT_LATE = "(attribute_not_exists(due_at) OR NOT attribute_type(due_at, :number) OR due_at <= :expires_at)"
 # The attributes that `list` leaves out: keys, index, and what belongs to refresh tokens.
 INTERNAL = {"pk", "sk", "due_key", "due_at", "ttl"} | {
-    f"refresh_{name}" for name in ("hash", "previous_hash", "rotated_at", "salt")
+    f"refresh_{name}" for name in ("hash", "previous_hash", "rotated_at", "salt", "family_hash")
 }
 
 
@@ -84,8 +85,9 @@ class Sessions:
 
         max_expires_at, if it is among them, is the session's absolute end: no refresh moves the expiry time past it.
         """
-        session, token = secrets.token_hex(16), secrets.token_hex(32)
-        item = self._session(user, session, expires_at, {**(attributes or {}), "refresh_hash": _sha256(token)})
+        session, token = secrets.token_hex(16), secrets.token_hex(48)
+        hashes = {"refresh_hash": _sha256(token), "refresh_family_hash": _sha256(_family(token))}
+        item = self._session(user, session, expires_at, {**(attributes or {}), **hashes})
         # The ID is random. If it exists, the response to an earlier attempt of the SDK was lost.
         self._create(item)
         return Login(session, token, item["expires_at"])
@@ -101,33 +103,46 @@ class Sessions:
         same replacement: two tabs of a browser, or a client that did not get the response, stay signed in.
         """
         now, expires_at, used = self.now(), _time(expires_at), _sha256(refresh_token)
+        written = None
 
         def attempt(found):
+            nonlocal written
             if not _is_live(found, now):
                 return Outcome.ENDED
-            is_current = found.get("refresh_hash") == used
-            if not is_current:
-                rotated_at = _stored_time(found, "refresh_rotated_at")
-                if found.get("refresh_previous_hash") != used or rotated_at is None:
+            current, rotated_at = found.get("refresh_hash"), _stored_time(found, "refresh_rotated_at")
+            if written and current == _sha256(written):
+                # The response to the last attempt was lost.
+                return Refresh(Outcome.DONE, written, _stored_time(found, "expires_at"))
+            if current != used:
+                is_previous = found.get("refresh_previous_hash") == used
+                family = _family(refresh_token)
+                was_current = is_previous or (family and found.get("refresh_family_hash") == _sha256(family))
+                if current is None or rotated_at is None or not was_current:
                     return Outcome.NOT_FOUND
                 if now >= rotated_at + self.grace:
                     return self._deactivate(found, "refresh_reused", now) and Outcome.REUSED
-                if "refresh_salt" in found:
-                    token = _replacement(refresh_token, found["refresh_salt"])
+                if not is_previous:
+                    return Outcome.NOT_FOUND
+                salt = found.get("refresh_salt")
+                token = _replacement(refresh_token, salt) if isinstance(salt, str) else None
+                if token and current == _sha256(token):
                     return Refresh(Outcome.DONE, token, _stored_time(found, "expires_at"))
             salt, end = secrets.token_hex(32), _until_end(expires_at, found)
-            token = _replacement(refresh_token, salt)
+            written = token = _replacement(refresh_token, salt)
+            values = {":new": _sha256(token), ":salt": salt, ":used": used, ":ttl": end + self.retention}
             update = "refresh_hash = :new, refresh_salt = :salt, last_used_at = :now, expires_at = :expires_at, #ttl = :ttl"
-            condition = "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)"
-            if is_current:
+            if current == used:
                 update += ", refresh_previous_hash = :used, refresh_rotated_at = :now"
                 condition = "refresh_hash = :used"
+            else:
+                # Another writer did not derive the current token. The grace period is not extended.
+                values[":current"] = current
+                condition = "refresh_previous_hash = :used AND refresh_hash = :current"
             if isinstance(found.get("due_at"), Decimal) and found["due_at"] > end:
                 update += ", due_at = :expires_at"
             else:
                 # The index is not written: this costs one unit instead of three. The cleanup moves an early entry.
                 condition += f" AND {NOT_LATE}"
-            values = {":new": _sha256(token), ":salt": salt, ":used": used, ":ttl": end + self.retention}
             done = self._update(found, update, f"{LIVE} AND {condition}", {**values, **_live(now, end)})
             return done and Refresh(Outcome.DONE, token, end)
 
@@ -162,7 +177,10 @@ class Sessions:
         return self._revoke(user, lambda session: session != current)
 
     def revoke_all(self, user):
-        """Closes all active sessions of a user, whatever is written to them meanwhile. Returns how many it closed."""
+        """Closes all active sessions of a user, whatever is written to them meanwhile. Returns how many it closed.
+
+        It tries every session, and then raises the first error, if there was one. Call it again in that case.
+        """
         return self._revoke(user, lambda _: True)
 
     def list(self, user):
@@ -264,12 +282,18 @@ class Sessions:
         )
 
     def _revoke(self, user, is_meant):
-        now, closed = self.now(), 0
+        now, closed, errors = self.now(), 0, []
         for found in self._sessions_of(user):
             session = _session_of(found)
             if found.get("is_active") is True and is_meant(session):
-                outcome = self._deactivate(found, "revoked", now) or self._close(user, session, "revoked")
-                closed += outcome == Outcome.DONE
+                # A session that cannot be closed does not keep the others open.
+                try:
+                    outcome = self._deactivate(found, "revoked", now) or self._close(user, session, "revoked")
+                    closed += outcome == Outcome.DONE
+                except Exception as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
         return closed
 
     def _deactivate(self, found, reason, now):
@@ -280,18 +304,27 @@ class Sessions:
             "is_active = :false, deactivated_at = :now, deactivation_reason = :reason, "
             "due_key = :due_key, due_at = :due_at, #ttl = :due_at"
         )
-        return self._update(found, update, "is_active = :true", {**values, **due})
+        done = self._update(found, update, "is_active = :true", {**values, **due})
+        if done:
+            return done
+        # The response to an earlier attempt of the SDK may have been lost.
+        left = self._read({"pk": found["pk"], "sk": found["sk"]}) or {}
+        is_ours = (left.get("deactivated_at"), left.get("deactivation_reason")) == (now, reason)
+        return Outcome.DONE if left.get("is_active") is False and is_ours else None
 
     def _change(self, user, session, attempt):
         """Reads a session and calls `attempt` with it, again if another write was first: `attempt` then returns None."""
         key = _session_key(user, session)
         for number in range(MAX_ATTEMPTS):
-            found = self.table.get_item(Key=key, ConsistentRead=True).get("Item")
+            found = self._read(key)
             result = attempt(found) if found else Outcome.NOT_FOUND
             if result is not None:
                 return result
             time.sleep(number * 0.01)
         raise RuntimeError("other writes to the session were always first")
+
+    def _read(self, key):
+        return self.table.get_item(Key=key, ConsistentRead=True).get("Item")
 
     def _update(self, found, update, condition, values):
         """Updates a session. Returns DONE, or None if its condition fails or a transaction has locked the record."""
@@ -324,7 +357,8 @@ class Sessions:
         pages, start = [], {}
         while start is not None:
             page = self.table.query(KeyConditionExpression=condition, ConsistentRead=True, **start)
-            pages += page["Items"]
+            # The sort key of another item may begin like that of a session, as in "SESSION#".
+            pages += [it for it in page["Items"] if _is_id(_session_of(it))]
             last = page.get("LastEvaluatedKey")
             start = {"ExclusiveStartKey": last} if last else None
         return pages
@@ -359,9 +393,10 @@ class Sessions:
         return {"expires_at": end, "due_key": self._due_key("delete"), "due_at": end, "ttl": end}
 
     def _due_key(self, action, found=None):
-        # A record keeps its shard for life.
-        shard = (found or {}).get("due_key", "").partition("#")[2]
-        return f"{action}#{shard or f'{random.randrange(self.shards):02d}'}"
+        # A record keeps its shard for life, unless that is not valid.
+        kept = re.fullmatch("[a-z]+#([0-9]{2})", str((found or {}).get("due_key")))
+        shard = int(kept[1]) if kept and int(kept[1]) < self.shards else random.randrange(self.shards)
+        return f"{action}#{shard:02d}"
 
 
 def _session_key(user, session):
@@ -377,12 +412,22 @@ def _refresh_token_key(user, token):
 
 
 def _sha256(token):
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(_bytes(token)).hexdigest()
+
+
+def _bytes(token):
+    # A lone surrogate is not an error. No other text has its bytes, so that such a token is unknown.
+    return token.encode("utf-8", "surrogatepass")
+
+
+def _family(token):
+    """The random part that all refresh tokens of a session begin with. Tokens of another form have none."""
+    return token[:32] if re.fullmatch("[0-9a-f]{96}", token) else ""
 
 
 def _replacement(used, salt):
     """The token that replaces a used one. All uses of a token get the same one, and none can be calculated without the salt."""
-    return hmac.new(used.encode(), salt.encode(), hashlib.sha256).hexdigest()
+    return _family(used) + hmac.new(_bytes(used), salt.encode(), hashlib.sha256).hexdigest()
 
 
 def _live(now, expires_at):
@@ -392,7 +437,8 @@ def _live(now, expires_at):
 
 def _is_live(record, now):
     expires_at = _stored_time(record, "expires_at")
-    return record.get("is_active") is True and expires_at is not None and expires_at > now
+    # Another writer may not have respected the absolute end.
+    return record.get("is_active") is True and expires_at is not None and _until_end(expires_at, record) > now
 
 
 def _until_end(expires_at, record):
@@ -400,9 +446,13 @@ def _until_end(expires_at, record):
     return min(expires_at, math.floor(end)) if isinstance(end, (int, Decimal)) else expires_at
 
 
-def _id(text):
+def _is_id(text):
     has_valid_length = 1 <= len(text) <= 256 and len(text.encode()) <= 1000
-    if not has_valid_length or any(unicodedata.category(it) == "Cc" for it in text):
+    return has_valid_length and not any(unicodedata.category(it) == "Cc" for it in text)
+
+
+def _id(text):
+    if not _is_id(text):
         raise ValueError("an id has 1 to 256 characters in at most 1000 bytes, and no control characters")
     return text
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_http::{Body, Request, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use session_domain::{InvalidId, SessionId, Timestamp, UserId, error_chain};
 use session_functions::config::SessionsConfig;
 use session_functions::http::{
@@ -21,7 +21,7 @@ use session_functions::user_sessions::{
     self, SessionCursor, SessionPage, SessionQuery, SessionView,
 };
 use session_lifecycle::dynamodb::Table;
-use session_lifecycle::{Sessions, SessionsError};
+use session_lifecycle::{Sessions, SessionsError, UpdateOutcome};
 
 use self::route::{Action, Owner, Route};
 
@@ -152,17 +152,29 @@ impl UserSessions {
         session: &SessionId,
         now: DateTime<Utc>,
     ) -> Result<Data, ApiError> {
-        let Subject { user, current, .. } = &subject;
-        let current = current.as_ref();
-        let closed = user_sessions::close(&self.sessions, user, session, current, now.into()).await;
-        let closed = closed.map_err(|error| failed(&error))?;
-        let closed = closed.ok_or(ApiError::SessionNotFound)?;
-        if closed.by_this_call {
-            let requested_by = &subject.caller.user_id;
-            tracing::info!(%user, %session, requested_by, "a session was closed over the API");
-            self.metrics.record_revocation(subject.by, 1, now);
+        let (user, at) = (&subject.user, Timestamp::from(now));
+        let current = subject.current.as_ref();
+        let closing = if current == Some(session) {
+            self.sessions.logout(user, session, at).await
+        } else {
+            self.sessions.revoke(user, session, at).await
+        };
+        match closing.map_err(|error| failed(&error))? {
+            UpdateOutcome::NotFound => return Err(ApiError::SessionNotFound),
+            // It was inactive before.
+            UpdateOutcome::Ended => {}
+            UpdateOutcome::Updated => {
+                let requested_by = &subject.caller.user_id;
+                tracing::info!(%user, %session, requested_by, "a session was closed over the API");
+                self.metrics.record_revocation(subject.by, 1, now);
+            }
         }
-        Ok(Data::Closed(Box::new(closed.session)))
+        // Read again: another writer may have closed it, with its own reason.
+        let found = self.sessions.get(user, session).await;
+        let found = found.map_err(|error| failed(&error))?;
+        let found = found.ok_or(ApiError::SessionNotFound)?;
+        let view = SessionView::at(&found, current, at);
+        Ok(Data::Closed(Box::new(view)))
     }
 
     async fn revoke(
@@ -177,12 +189,17 @@ impl UserSessions {
             Some(kept) => sessions.revoke_others(user, kept, at).await,
             None => sessions.revoke_all(user, at).await,
         };
-        let revoked = revoked.map_err(|error| failed(&error))?;
-        if revoked > 0 {
+        let done = match &revoked {
+            Ok(revoked) => *revoked,
+            Err(SessionsError::Incomplete { closed, .. }) => *closed,
+            Err(_) => 0,
+        };
+        if done > 0 {
             let requested_by = &subject.caller.user_id;
-            tracing::info!(%user, revoked, requested_by, "sessions were closed over the API");
-            self.metrics.record_revocation(subject.by, revoked, now);
+            tracing::info!(%user, revoked = done, requested_by, "sessions were closed over the API");
+            self.metrics.record_revocation(subject.by, done, now);
         }
+        let revoked = revoked.map_err(|error| failed(&error))?;
         Ok(Data::Revoked { revoked })
     }
 }
@@ -240,16 +257,22 @@ fn session_query(parameters: &HashMap<String, String>) -> Result<SessionQuery, A
 
 /// Reads the body of a revocation: whether the session of the caller's token is kept.
 fn except_current(body: &[u8]) -> Result<bool, ApiError> {
-    let expected = r#"The body must be {"except_current": true} or {"except_current": false}"#;
-    let invalid = || ApiError::BadRequest(expected.to_owned());
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Revocation {
+        except_current: bool,
+    }
     if is_empty_body(body) {
         return Ok(true);
     }
-    let members: HashMap<String, bool> = serde_json::from_slice(body).map_err(|_| invalid())?;
-    match members.get("except_current") {
-        Some(except_current) if members.len() == 1 => Ok(*except_current),
-        _ => Err(invalid()),
-    }
+    // Serde would also read the members from an array.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let revocation = serde_json::from_slice(body).ok().filter(|_| is_object);
+    let revocation: Option<Revocation> = revocation;
+    revocation.map(|it| it.except_current).ok_or_else(|| {
+        let expected = r#"The body must be {"except_current": true} or {"except_current": false}"#;
+        ApiError::BadRequest(expected.to_owned())
+    })
 }
 
 /// Rejects a body, so that an option in it is not ignored.

@@ -121,10 +121,13 @@ impl RefreshTokenHash {
 
 /// Whether a text is 256 bits in lower-case hexadecimal.
 pub(super) fn is_hex_of_256_bits(text: &str) -> bool {
-    text.len() == 64
-        && text
-            .bytes()
-            .all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it))
+    text.len() == 64 && is_hex(text)
+}
+
+/// Whether a text has only digits of lower-case hexadecimal.
+pub(super) fn is_hex(text: &str) -> bool {
+    let is_digit = |it: u8| it.is_ascii_digit() || (b'a'..=b'f').contains(&it);
+    text.bytes().all(is_digit)
 }
 
 /// Bytes in lower-case hexadecimal.

@@ -5,24 +5,38 @@
 //! random salt in the record: two uses of one token at the same time, or a second use after a lost
 //! response, therefore return the same replacement. A reader of the table cannot derive it, because the
 //! token is not stored. A thief of the token cannot derive it, because the salt is not sent.
+//!
+//! All tokens of a session begin with the same random part, the family, whose hash is in the record. A token
+//! of the family that is neither the current nor the previous one was used before, by its owner or by a thief.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use super::id::{hex, is_hex_of_256_bits};
+use super::id::{hex, is_hex, is_hex_of_256_bits};
 use super::{RefreshTokenHash, Timestamp};
 
-/// A refresh token: 256 bits in lower-case hexadecimal. Its text is never logged.
+/// Number of characters of the family in a token.
+const FAMILY_CHARS: usize = 32;
+
+/// A refresh token in lower-case hexadecimal: 128 bits of the family, and 256 bits of its own. Its text is never
+/// logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken(String);
 
 impl RefreshToken {
-    /// A new token, from a cryptographic random source.
+    /// A new token of a new family, from a cryptographic random source.
     #[must_use]
     pub fn random() -> Self {
-        Self(hex(&rand::random::<[u8; 32]>()))
+        let (family, own) = (rand::random::<[u8; 16]>(), rand::random::<[u8; 32]>());
+        Self(hex(&family) + &hex(&own))
+    }
+
+    /// The family of a token. `None` if an application made the token in another form.
+    fn family(token: &str) -> Option<&str> {
+        let (family, own) = token.split_at_checked(FAMILY_CHARS)?;
+        (is_hex(family) && is_hex_of_256_bits(own)).then_some(family)
     }
 
     /// The token that replaces a used one.
@@ -36,7 +50,8 @@ impl RefreshToken {
         }
         let mut mac = Hmac::<Sha256>::new(&key.into());
         mac.update(salt.0.as_bytes());
-        Self(hex(&mac.finalize().into_bytes()))
+        let family = Self::family(used).unwrap_or_default().to_owned();
+        Self(family + &hex(&mac.finalize().into_bytes()))
     }
 
     /// The text, for the client.
@@ -49,6 +64,12 @@ impl RefreshToken {
     #[must_use]
     pub fn hash(&self) -> RefreshTokenHash {
         RefreshTokenHash::of(&self.0)
+    }
+
+    /// The hash of the family, for the record. `None` if the token replaces one of another form.
+    #[must_use]
+    pub fn family_hash(&self) -> Option<RefreshTokenHash> {
+        Self::family(&self.0).map(RefreshTokenHash::of)
     }
 }
 
@@ -89,6 +110,8 @@ pub struct RefreshState {
     pub current: RefreshTokenHash,
     /// The last rotation. `None` if there was none.
     pub last: Option<Rotation>,
+    /// `refresh_family_hash`: the hash of the family of the session's tokens. `None` if they have none.
+    pub family: Option<RefreshTokenHash>,
 }
 
 /// A rotation: a token was used, and replaced by the current one.
@@ -124,13 +147,16 @@ pub struct Replacement {
 }
 
 /// The token that is replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsedToken {
     /// The current one. It becomes the previous one.
     Current,
-    /// The previous one, if the last rotation has no salt. It stays the previous one, and its grace period
-    /// is not extended.
-    Previous,
+    /// The previous one, if the current one is not derived from it. It stays the previous one, and its grace
+    /// period is not extended.
+    Previous {
+        /// The hash of the current token, which must not have changed.
+        current: RefreshTokenHash,
+    },
 }
 
 /// What the use of a refresh token means.
@@ -138,36 +164,48 @@ pub enum UsedToken {
 pub enum RefreshUse {
     /// The current token: it is replaced.
     Current,
-    /// The previous token, within the grace period. Its replacement is the current token, derived with this
-    /// salt. Without a salt, the token is replaced once more.
-    Repeated(Option<RefreshSalt>),
-    /// The previous token, after the grace period: it was stolen, or the client did not get the answer.
+    /// The previous token, within the grace period. Its replacement is the current token.
+    Repeated(RefreshToken),
+    /// The previous token, within the grace period, but another writer did not derive the current token from
+    /// it. The token is replaced once more.
+    RepeatedUnderived,
+    /// An older token, after the grace period: it was stolen, or the client did not get the answer.
     Reused,
-    /// No token of this session.
+    /// No token of this session, or an older one so soon that the client may have had a lost response.
     Unknown,
 }
 
 impl RefreshState {
     /// Decides what the use of a token at `now` means.
     #[must_use]
-    pub fn classify(
-        &self,
-        token: &RefreshTokenHash,
-        now: Timestamp,
-        grace: GracePeriod,
-    ) -> RefreshUse {
-        if *token == self.current {
+    pub fn classify(&self, token: &str, now: Timestamp, grace: GracePeriod) -> RefreshUse {
+        let hash = RefreshTokenHash::of(token);
+        if hash == self.current {
             return RefreshUse::Current;
         }
-        match &self.last {
-            Some(last) if last.used == *token => {
-                if now < last.at.plus(grace.seconds()) {
-                    RefreshUse::Repeated(last.salt.clone())
-                } else {
-                    RefreshUse::Reused
-                }
-            }
-            _ => RefreshUse::Unknown,
+        let Some(last) = &self.last else {
+            return RefreshUse::Unknown;
+        };
+        let is_in_grace = now < last.at.plus(grace.seconds());
+        if last.used != hash {
+            let family = RefreshToken::family(token).map(RefreshTokenHash::of);
+            let is_older = family.is_some() && family == self.family;
+            return if is_older && !is_in_grace {
+                RefreshUse::Reused
+            } else {
+                RefreshUse::Unknown
+            };
+        }
+        if !is_in_grace {
+            return RefreshUse::Reused;
+        }
+        let derived = last
+            .salt
+            .as_ref()
+            .map(|salt| RefreshToken::replacing(token, salt));
+        match derived.filter(|derived| derived.hash() == self.current) {
+            Some(derived) => RefreshUse::Repeated(derived),
+            None => RefreshUse::RepeatedUnderived,
         }
     }
 }
@@ -205,67 +243,4 @@ impl GracePeriod {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
-
-    #[test]
-    fn classifies_token_by_its_hash_and_the_grace_period() {
-        let (first, salt) = (RefreshToken::random(), RefreshSalt::random());
-        let second = RefreshToken::replacing(first.as_str(), &salt);
-        let state = RefreshState {
-            current: second.hash(),
-            last: Some(Rotation {
-                used: first.hash(),
-                at: NOW,
-                salt: Some(salt.clone()),
-            }),
-        };
-        let grace = GracePeriod::DEFAULT;
-        for (token, later, expected) in [
-            (&second, 0, RefreshUse::Current),
-            (&second, 9_999, RefreshUse::Current),
-            (&first, -5, RefreshUse::Repeated(Some(salt.clone()))),
-            (&first, 29, RefreshUse::Repeated(Some(salt))),
-            (&first, 30, RefreshUse::Reused),
-            (&RefreshToken::random(), 0, RefreshUse::Unknown),
-        ] {
-            let use_ = state.classify(&token.hash(), NOW.plus(later), grace);
-            assert_eq!(use_, expected, "after {later} s");
-        }
-    }
-
-    #[test]
-    fn replacement_is_hmac_sha_256_of_token_and_salt() {
-        // Computed with `openssl dgst -sha256 -hmac`.
-        let salt = RefreshSalt::parse(&"0".repeat(64)).unwrap();
-        for (used, expected) in [
-            (
-                "Jefe".to_owned(),
-                "ce7f39a529500ab28a97f8a830b2ca2cf051fef53232e3317d80407210b884d1",
-            ),
-            (
-                "a".repeat(65),
-                "ea129661021804121e150d8d2cc241547999cc8cdcc2bffedb02717eec3eeea1",
-            ),
-        ] {
-            let token = RefreshToken::replacing(&used, &salt);
-            assert_eq!(token.as_str(), expected, "{used}");
-            let other = RefreshToken::replacing(&used, &RefreshSalt::random());
-            assert_ne!(token, other);
-        }
-    }
-
-    #[test]
-    fn debug_output_has_no_token() {
-        let token = RefreshToken::random();
-        assert!(!format!("{token:?}").contains(token.as_str()));
-    }
-
-    #[test]
-    fn grace_period_is_up_to_300_seconds() {
-        assert!(GracePeriod::from_seconds(300).is_ok());
-        assert_eq!(GracePeriod::from_seconds(301), Err(InvalidGracePeriod));
-    }
-}
+mod tests;

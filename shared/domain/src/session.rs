@@ -1,6 +1,6 @@
 //! A session with all its attributes.
 
-use super::{RefreshState, SessionId, SessionState, Shard, Timestamp, UserId};
+use super::{Reason, RefreshState, SessionId, SessionState, Shard, Timestamp, UserId};
 
 /// A session as it is stored. An attribute that is missing or malformed is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,5 +43,19 @@ impl Session {
     pub fn is_live_at(&self, now: Timestamp) -> bool {
         let expires_at = self.expires_at.filter(|_| self.is_active);
         expires_at.is_some_and(|expires_at| !SessionState::Active { expires_at }.is_expired_at(now))
+    }
+    /// Whether the session's absolute end has passed at `now`. Its expiry time may be later if another writer
+    /// does not respect the end.
+    #[must_use]
+    pub fn has_passed_its_end(&self, now: Timestamp) -> bool {
+        self.max_expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Whether the session was deactivated at this time for this reason. After a lost response, this shows
+    /// whether the write took place: another writer's values usually differ in the reason or the second.
+    #[must_use]
+    pub fn was_deactivated(&self, at: Timestamp, reason: Reason) -> bool {
+        let is_same = self.deactivation_reason.as_deref() == Some(reason.as_str());
+        !self.is_active && self.deactivated_at == Some(at) && is_same
     }
 }

@@ -1,7 +1,7 @@
 // Calls an example's functions: reads one call per line of JSON, and writes one result per line.
 
 import { createInterface } from "node:readline";
-import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { DynamoDBClient, DynamoDBServiceException } from "@aws-sdk/client-dynamodb";
 import { DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
 import { Sessions } from "session-cleanup";
 
@@ -39,7 +39,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     answer = { answer: await perform(...JSON.parse(line)) };
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    if (!(error instanceof RangeError || error instanceof DynamoDBServiceException)) throw error;
     answer = { error: error.message };
   }
   console.log(JSON.stringify(answer));

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
+from botocore.exceptions import ClientError
 from session_cleanup import Sessions
 
 clock = {"at": None}
@@ -51,6 +52,6 @@ sessions = connect()
 for line in sys.stdin:
     try:
         answer = {"answer": do(*json.loads(line))}
-    except ValueError as error:
+    except (ValueError, ClientError) as error:
         answer = {"error": str(error)}
     print(json.dumps(answer), flush=True)

@@ -99,11 +99,12 @@ impl Stored {
         let Some(refresh) = &self.session.refresh else {
             return false;
         };
-        match new.used {
+        match &new.used {
             UsedToken::Current => refresh.current == new.used_hash,
-            UsedToken::Previous => {
+            UsedToken::Previous { current } => {
                 let last = refresh.last.as_ref();
-                last.is_some_and(|last| last.used == new.used_hash && last.salt.is_none())
+                let is_previous = last.is_some_and(|last| last.used == new.used_hash);
+                is_previous && refresh.current == *current
             }
         }
     }
@@ -148,9 +149,9 @@ impl Stored {
         self.set_expiry(new.expires_at, new.ttl, new.due_at);
         let refresh = self.session.refresh.as_mut().unwrap();
         refresh.current = new.new_hash.clone();
-        let (used, at) = match (new.used, refresh.last.take()) {
-            (UsedToken::Previous, Some(last)) => (last.used, last.at),
-            (UsedToken::Current | UsedToken::Previous, _) => (new.used_hash.clone(), new.at),
+        let (used, at) = match (&new.used, refresh.last.take()) {
+            (UsedToken::Previous { .. }, Some(last)) => (last.used, last.at),
+            (UsedToken::Current | UsedToken::Previous { .. }, _) => (new.used_hash.clone(), new.at),
         };
         refresh.last = Some(Rotation {
             used,

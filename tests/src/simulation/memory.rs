@@ -197,6 +197,7 @@ impl State {
             refresh: new.refresh_hash.clone().map(|current| RefreshState {
                 current,
                 last: None,
+                family: new.refresh_family_hash.clone(),
             }),
             shard,
             due_at: Some(due.at),

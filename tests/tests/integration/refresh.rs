@@ -2,20 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
 use session_cleanup_tests::fault_proxy::{Fault, FaultProxy, NO_TIMEOUT};
-use session_cleanup_tests::{DAY, HOUR, NOW, World, number, session_id, text, user_id};
+use session_cleanup_tests::{
+    DAY, HOUR, NOW, World, active_session, number, session_id, text, user_id,
+};
 use session_domain::{
     ConditionalWrite, Days, RecordKey, RefreshSalt, Replacement, Shards, Timestamp, UsedToken,
     WriteOp,
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyWrites as _, NewSession, Outcome};
-use session_lifecycle::{GracePeriod, RefreshOutcome, RefreshToken, Sessions};
+use session_lifecycle::{GracePeriod, RefreshOutcome, RefreshToken, Sessions, UpdateOutcome};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)
@@ -267,5 +271,92 @@ async fn no_sequence_of_refreshes_outlives_absolute_end() {
             assert!(number(&item, "expires_at") <= end, "{item:?}");
             now += random.random_range(1..HOUR);
         }
+    }
+}
+
+/// Without a grace period, a token that is used again closes the session. A lost response is no second use.
+#[tokio::test]
+async fn lost_response_is_no_second_use_without_grace_period() {
+    let is_first = AtomicBool::new(true);
+    let (world, faults) = World::with_faults(NO_TIMEOUT, [], move |request| {
+        let is_write = request.operation == "BatchExecuteStatement";
+        if is_write && is_first.swap(false, Ordering::Relaxed) {
+            return Fault::DroppedAfter;
+        }
+        Fault::None
+    })
+    .await;
+    let token = login(&world.sessions, NOW + HOUR).await;
+    let table = Table::new(
+        faults.client(NO_TIMEOUT),
+        world.table_name(),
+        Shards::default(),
+    );
+    let none = GracePeriod::from_seconds(0).unwrap();
+    let sessions = Sessions::new(table, Days(30)).grace_period(none);
+    let second = refreshed(refresh(&sessions, token.as_str(), NOW + 60).await);
+    let session = world.session("ann", "s").await.expect("a session");
+    assert_eq!(text(&session, "refresh_hash"), second.hash().as_str());
+    let reused = refresh(&sessions, token.as_str(), NOW + 60).await;
+    assert_eq!(reused, RefreshOutcome::Reused);
+}
+
+/// A writer that does not derive its tokens leaves an older salt, or a wrong one.
+#[tokio::test]
+async fn repeated_use_never_returns_token_that_is_not_current() {
+    for salt in [Some("0".repeat(64)), Some("x".to_owned()), None] {
+        let world = World::new().await;
+        let first = RefreshToken::random();
+        let mut item = active_session("ann", "s", NOW + HOUR);
+        item["refresh_previous_hash"] = json!({ "S": first.hash().as_str() });
+        item["refresh_hash"] = json!({ "S": RefreshToken::random().hash().as_str() });
+        item["refresh_rotated_at"] = json!({ "N": NOW.to_string() });
+        if let Some(salt) = salt {
+            item["refresh_salt"] = json!({ "S": salt });
+        }
+        world.put(item).await;
+        let second = refreshed(refresh(&world.sessions, first.as_str(), NOW + 1).await);
+        let session = world.session("ann", "s").await.expect("a session");
+        assert_eq!(text(&session, "refresh_hash"), second.hash().as_str());
+        assert_eq!(number(&session, "refresh_rotated_at"), NOW);
+        let again = refreshed(refresh(&world.sessions, first.as_str(), NOW + 2).await);
+        assert_eq!(again, second);
+    }
+}
+
+#[tokio::test]
+async fn older_token_closes_the_session_after_the_grace_period() {
+    let world = World::new().await;
+    let stolen = login(&world.sessions, NOW + DAY).await;
+    let mut token = stolen.clone();
+    for seconds in [60, 61] {
+        token = refreshed(refresh(&world.sessions, token.as_str(), NOW + seconds).await);
+    }
+    let soon = refresh(&world.sessions, stolen.as_str(), NOW + 90).await;
+    assert_eq!(soon, RefreshOutcome::NotFound);
+    let late = refresh(&world.sessions, stolen.as_str(), NOW + 600).await;
+    assert_eq!(late, RefreshOutcome::Reused);
+    let of_thief = refresh(&world.sessions, token.as_str(), NOW + 601).await;
+    assert_eq!(of_thief, RefreshOutcome::Ended);
+}
+
+#[tokio::test]
+async fn session_past_its_absolute_end_is_not_extended() {
+    for end in [NOW - 10, -10] {
+        let world = World::new().await;
+        let token = RefreshToken::random();
+        let mut item = active_session("ann", "s", NOW + HOUR);
+        item["refresh_hash"] = json!({ "S": token.hash().as_str() });
+        item["max_expires_at"] = json!({ "N": end.to_string() });
+        world.put(item).await;
+        let before = world.session("ann", "s").await;
+        let outcome = refresh(&world.sessions, token.as_str(), NOW).await;
+        assert_eq!(outcome, RefreshOutcome::Ended, "{end}");
+        let (user, session) = (user_id("ann"), session_id("s"));
+        let extending = world
+            .sessions
+            .extend(&user, &session, at(NOW + DAY), at(NOW));
+        assert_eq!(extending.await.unwrap(), UpdateOutcome::Ended, "{end}");
+        assert_eq!(world.session("ann", "s").await, before);
     }
 }

@@ -1,7 +1,9 @@
 //! The sessions of a user: the list, and signing out everywhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::http::Method;
 use session_cleanup_tests::authorizing::{authorize, rest_request};
 use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{
@@ -10,7 +12,7 @@ use session_cleanup_tests::{
 use session_domain::{Days, SessionId, Shards, Timestamp};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::NewSession;
-use session_lifecycle::{RefreshToken, Sessions};
+use session_lifecycle::{RefreshToken, Sessions, SessionsError};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)
@@ -210,4 +212,75 @@ async fn log_in(world: Arc<World>) {
             .open("ann", &format!("later{number_of}"), NOW + HOUR)
             .await;
     }
+}
+
+#[tokio::test]
+async fn session_that_cannot_be_written_keeps_no_other_open() {
+    let world = World::new().await;
+    for number_of in 0..40 {
+        world.open("ann", &number_of.to_string(), NOW + HOUR).await;
+    }
+    // No space is left for the attributes of an inactive session.
+    let mut full = active_session("ann", "00", NOW + HOUR);
+    full["notes"] = serde_json::json!({ "S": "" });
+    let size = |item: &serde_json::Value| {
+        let attributes = item.as_object().unwrap().iter();
+        let size = |value: &serde_json::Value| match value.as_object().unwrap().iter().next() {
+            Some((kind, value)) if kind == "S" => value.as_str().unwrap().len(),
+            Some((kind, value)) if kind == "N" => value.as_str().unwrap().len().div_ceil(2) + 1,
+            _ => 1,
+        };
+        attributes
+            .map(|(name, value)| name.len() + size(value))
+            .sum::<usize>()
+    };
+    let left = 400 * 1024 - size(&full) - 8;
+    full["notes"] = serde_json::json!({ "S": "x".repeat(left) });
+    world.put(full).await;
+    let revoking = world.sessions.revoke_all(&user_id("ann"), at(NOW)).await;
+    let Err(SessionsError::Incomplete { closed, source }) = revoking else {
+        panic!("the full record is not writable: {revoking:?}");
+    };
+    assert_eq!((closed, active(&world).await), (40, 1), "{source:?}");
+    let again = world
+        .sessions
+        .revoke_all(&user_id("ann"), at(NOW + 1))
+        .await;
+    assert!(matches!(
+        again,
+        Err(SessionsError::Incomplete { closed: 0, .. })
+    ));
+    // The API logs who closed the others, and fails.
+    let admin = world.login("rob", "sessions:admin").await;
+    world.open("ann", "new", NOW + HOUR).await;
+    let path = "/api/v1/monitoring/users/ann/sessions/revoke";
+    let (status, _) = world.call(Method::POST, path, Some(&admin)).await;
+    assert_eq!((status, active(&world).await), (500, 1));
+    let lines = world.log.about("closed over the API");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(
+        (&lines[0]["revoked"], &lines[0]["requested_by"]),
+        (&1.into(), &"rob".into())
+    );
+}
+
+#[tokio::test]
+async fn revocation_counts_writes_whose_response_was_lost() {
+    let lost = Arc::new(AtomicBool::new(false));
+    let once = Arc::clone(&lost);
+    let (world, faults) = World::with_faults(NO_TIMEOUT, [], move |request| {
+        let is_write = request.operation == "BatchExecuteStatement";
+        if is_write && !once.swap(true, Ordering::Relaxed) {
+            return Fault::DroppedAfter;
+        }
+        Fault::None
+    })
+    .await;
+    for session in ["a", "b"] {
+        world.open("ann", session, NOW + HOUR).await;
+    }
+    let client = faults.client(NO_TIMEOUT);
+    let table = Table::new(client, world.table_name(), Shards::default());
+    assert_eq!(revoke_all(&Sessions::new(table, Days(30))).await, 2);
+    assert!(lost.load(Ordering::Relaxed));
 }

@@ -321,6 +321,7 @@ async fn revocation_with_wrong_body_changes_nothing() {
         r#"{"except_current": null}"#,
         r#"{"exceptCurrent": false}"#,
         r#"{"except_current": false, "more": true}"#,
+        r#"{"except_current": true, "except_current": false}"#,
     ] {
         let (status, answer) = world.post(REVOKE_OWN, &token, body).await;
         assert_eq!(status, 400, "{body} {answer}");
@@ -607,5 +608,21 @@ async fn request_without_authorizer_is_forbidden() {
                 .await;
             assert_eq!(answer.unwrap()["statusCode"], 403, "{name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn long_texts_of_other_writers_are_cut_off() {
+    let world = World::new().await;
+    for session in 0..20 {
+        let mut item = active_session("ann", &session.to_string(), NOW + HOUR);
+        item["user_agent"] = json!({ "S": "ü".repeat(100_000) });
+        world.put(item).await;
+    }
+    let token = world.token("ann", "0", "");
+    let (_, body) = world.call(Method::GET, OWN, Some(&token)).await;
+    assert_eq!(ids(&body).len(), 20);
+    for session in body["data"]["sessions"].as_array().unwrap() {
+        assert_eq!(session["user_agent"], "ü".repeat(1_000));
     }
 }

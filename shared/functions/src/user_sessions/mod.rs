@@ -1,11 +1,11 @@
-//! Use case of the session service: list the sessions of a user, page by page, and close one of them.
+//! Use case of the session service: list the sessions of a user, page by page.
 
 mod cursor;
 mod view;
 
 use session_domain::{Session, SessionId, Timestamp, UserId};
 use session_lifecycle::ports::SessionStore;
-use session_lifecycle::{Sessions, SessionsError, UpdateOutcome};
+use session_lifecycle::{Sessions, SessionsError};
 
 pub use self::cursor::SessionCursor;
 pub use self::view::{SessionPage, SessionView};
@@ -48,38 +48,4 @@ pub async fn list<T: SessionStore>(
             .map(|session| SessionView::at(session, current, now))
             .collect(),
     })
-}
-
-/// A session after the call of [`close`].
-#[derive(Debug)]
-pub struct Closed {
-    /// The session.
-    pub session: SessionView,
-    /// Whether this call closed it. `false` if it was closed before.
-    pub by_this_call: bool,
-}
-
-/// Closes a session of a user, who signs out if it is the `current` one. `None` if the user has no such session.
-///
-/// # Errors
-///
-/// The store fails.
-pub async fn close<T: SessionStore>(
-    sessions: &Sessions<T>,
-    user: &UserId,
-    session: &SessionId,
-    current: Option<&SessionId>,
-    now: Timestamp,
-) -> Result<Option<Closed>, SessionsError> {
-    let outcome = if current == Some(session) {
-        sessions.logout(user, session, now).await?
-    } else {
-        sessions.revoke(user, session, now).await?
-    };
-    // Another writer may have closed it first, with its own reason.
-    let found = sessions.get(user, session).await?;
-    Ok(found.map(|found| Closed {
-        session: SessionView::at(&found, current, now),
-        by_this_call: outcome == UpdateOutcome::Updated,
-    }))
 }

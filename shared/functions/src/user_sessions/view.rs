@@ -4,6 +4,10 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use session_domain::{Reason, Session, SessionId, Timestamp};
 
+/// Maximum length of a text in an answer. An item may have 400 KB, and the response of a Lambda function at most
+/// 6 MB, with up to 100 sessions.
+const MAX_TEXT_CHARS: usize = 1_000;
+
 /// A page of sessions.
 #[derive(Debug, Serialize)]
 pub struct SessionPage {
@@ -61,12 +65,17 @@ impl SessionView {
             max_expires_at: session.max_expires_at.and_then(rfc3339),
             last_used_at: session.last_used_at.and_then(rfc3339),
             deactivated_at: session.deactivated_at.and_then(rfc3339),
-            deactivation_reason: expired.or_else(|| session.deactivation_reason.clone()),
-            ip_address: session.ip_address.clone(),
-            user_agent: session.user_agent.clone(),
-            client_id: session.client_id.clone(),
+            deactivation_reason: expired.or_else(|| cut(session.deactivation_reason.as_ref())),
+            ip_address: cut(session.ip_address.as_ref()),
+            user_agent: cut(session.user_agent.as_ref()),
+            client_id: cut(session.client_id.as_ref()),
         }
     }
+}
+
+/// A text of another writer, cut off at [`MAX_TEXT_CHARS`].
+fn cut(text: Option<&String>) -> Option<String> {
+    text.map(|text| text.chars().take(MAX_TEXT_CHARS).collect())
 }
 
 fn rfc3339(time: Timestamp) -> Option<String> {

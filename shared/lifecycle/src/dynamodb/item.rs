@@ -29,6 +29,7 @@ pub(super) const MAX_EXPIRES_AT: &str = "max_expires_at";
 pub(super) const REFRESH_HASH: &str = "refresh_hash";
 pub(super) const REFRESH_PREVIOUS_HASH: &str = "refresh_previous_hash";
 pub(super) const REFRESH_ROTATED_AT: &str = "refresh_rotated_at";
+pub(super) const REFRESH_FAMILY_HASH: &str = "refresh_family_hash";
 pub(super) const REFRESH_SALT: &str = "refresh_salt";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {

@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Table;
 use super::item::{
-    CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, MAX_EXPIRES_AT, PK, REFRESH_HASH, due_attributes,
-    key_item, text, time,
+    CREATED_AT, EXPIRES_AT, IS_ACTIVE, Item, MAX_EXPIRES_AT, PK, REFRESH_FAMILY_HASH, REFRESH_HASH,
+    due_attributes, key_item, text, time,
 };
 use crate::ports::{CreateRecords, NewRecord, StoreError, StoreErrorKind};
 use session_domain::DueEntry;
@@ -70,13 +70,18 @@ fn attributes(record: &NewRecord) -> Vec<(&'static str, AttributeValue)> {
                 ("client_id", &new.client_id),
             ];
             let texts = texts.map(|(name, value)| (name, value.as_ref().map(text)));
-            let hash = new.refresh_hash.as_ref().map(|hash| text(hash.as_str()));
+            let hashes = [
+                (REFRESH_HASH, &new.refresh_hash),
+                (REFRESH_FAMILY_HASH, &new.refresh_family_hash),
+            ];
+            let hashes =
+                hashes.map(|(name, hash)| (name, hash.as_ref().map(|it| text(it.as_str()))));
             let times = [
                 ("auth_time", new.auth_time),
                 (MAX_EXPIRES_AT, new.max_expires_at),
             ];
             let times = times.map(|(name, value)| (name, value.map(time)));
-            let optional = texts.into_iter().chain(times).chain([(REFRESH_HASH, hash)]);
+            let optional = texts.into_iter().chain(times).chain(hashes);
             let optional = optional.filter_map(|(name, value)| Some((name, value?)));
             [
                 ("user_id", text(new.user.as_str())),

@@ -4,8 +4,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::item::{
     CREATED_AT, DEACTIVATED_AT, DEACTIVATION_REASON, DUE_KEY, EXPIRES_AT, IS_ACTIVE, Item,
-    LAST_USED_AT, PK, REFRESH_HASH, REFRESH_PREVIOUS_HASH, REFRESH_ROTATED_AT, REFRESH_SALT, SK,
-    absolute_end, indexed_at, key_item, take_key, text, valid_time,
+    LAST_USED_AT, PK, REFRESH_FAMILY_HASH, REFRESH_HASH, REFRESH_PREVIOUS_HASH, REFRESH_ROTATED_AT,
+    REFRESH_SALT, SK, absolute_end, indexed_at, key_item, take_key, text, valid_time,
 };
 use super::{Table, items};
 use crate::ports::{ReadSessions, StoreError};
@@ -113,5 +113,6 @@ fn read_refresh_state(item: &Item) -> Option<RefreshState> {
     Some(RefreshState {
         current: hash(REFRESH_HASH)?,
         last,
+        family: hash(REFRESH_FAMILY_HASH),
     })
 }

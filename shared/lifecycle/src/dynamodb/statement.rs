@@ -111,11 +111,11 @@ impl Statement {
         self.where_key(change);
         self.require_live(replacement.at, replacement.expires_at);
         self.require_due_by(replacement.expires_at, replacement.due_at);
-        match replacement.used {
+        match &replacement.used {
             UsedToken::Current => self.require(REFRESH_HASH, "=", used),
-            UsedToken::Previous => {
+            UsedToken::Previous { current } => {
                 self.require(REFRESH_PREVIOUS_HASH, "=", used);
-                self.write(format_args!(" AND \"{REFRESH_SALT}\" IS MISSING"));
+                self.require(REFRESH_HASH, "=", text(current.as_str()));
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use session_domain::{
-    DueEntry, RecordKey, RefreshTokenHash, Session, SessionId, Timestamp, TokenId, UserId,
+    DueEntry, RecordKey, RefreshToken, RefreshTokenHash, Session, SessionId, Timestamp, TokenId,
+    UserId,
 };
 
 use super::{ApplyWrites, StoreError};
@@ -39,6 +40,8 @@ pub struct NewSession {
     pub auth_time: Option<Timestamp>,
     /// The hash of the session's refresh token, if the record has it.
     pub refresh_hash: Option<RefreshTokenHash>,
+    /// The hash of the family of the session's refresh tokens, if they have one.
+    pub refresh_family_hash: Option<RefreshTokenHash>,
     /// The session's absolute end, if it has one. No refresh and no request moves the expiry time past it.
     pub max_expires_at: Option<Timestamp>,
 }
@@ -56,6 +59,7 @@ impl NewSession {
             client_id: None,
             auth_time: None,
             refresh_hash: None,
+            refresh_family_hash: None,
             max_expires_at: None,
         }
     }
@@ -88,7 +92,16 @@ impl NewSession {
         self
     }
 
-    /// Stores the hash of the session's refresh token. [`Sessions::login`](crate::Sessions::login) does it.
+    /// Stores the hashes of the session's refresh token. [`Sessions::login`](crate::Sessions::login) does it.
+    #[must_use]
+    pub fn refresh_token(mut self, token: &RefreshToken) -> Self {
+        self.refresh_hash = Some(token.hash());
+        self.refresh_family_hash = token.family_hash();
+        self
+    }
+
+    /// Stores the hash of a refresh token that the application made itself. Only the current token and the
+    /// previous one are then recognized.
     #[must_use]
     pub fn refresh_hash(mut self, hash: RefreshTokenHash) -> Self {
         self.refresh_hash = Some(hash);

@@ -62,6 +62,14 @@ pub enum SessionsError {
         /// The rejected time.
         expires_at: Timestamp,
     },
+    /// Some sessions of a user could not be closed. All others are closed. Call it again.
+    #[error("some sessions could not be closed")]
+    Incomplete {
+        /// Number of sessions that were closed.
+        closed: usize,
+        /// The first error.
+        source: StoreError,
+    },
     /// The store failed. [`StoreError::kind`] says who must act.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -222,12 +230,12 @@ impl<T: SessionStore> Sessions<T> {
             let end = found.max_expires_at.unwrap_or(expires_at);
             let expires_at = expires_at.min(end);
             let state = RecordState::Session(SessionState::Active { expires_at });
-            WriteOp::Extend {
+            (!found.has_passed_its_end(now)).then(|| WriteOp::Extend {
                 live_at: now,
                 expires_at,
                 shard: found.shard,
                 due: self.policy.due_entry(&state),
-            }
+            })
         })
         .await
     }
@@ -245,14 +253,27 @@ impl<T: SessionStore> Sessions<T> {
             .due_entry(&RecordState::Session(SessionState::Inactive {
                 deactivated_at: now,
             }));
-        self.change(user, session, |found| WriteOp::Deactivate {
-            only_if: DeactivateIf::Active,
-            at: now,
-            reason,
-            shard: found.shard,
-            due,
+        let close = |found: &Session| {
+            Some(WriteOp::Deactivate {
+                only_if: DeactivateIf::Active,
+                at: now,
+                reason,
+                shard: found.shard,
+                due,
+            })
+        };
+        let outcome = self.change(user, session, close).await?;
+        if outcome != UpdateOutcome::Ended {
+            return Ok(outcome);
+        }
+        // The response to the SDK's first attempt may have been lost.
+        let found = self.store.session(user, session).await?;
+        let is_ours = found.is_some_and(|found| found.was_deactivated(now, reason));
+        Ok(if is_ours {
+            UpdateOutcome::Updated
+        } else {
+            outcome
         })
-        .await
     }
 
     /// Reads a session to learn its shard, which never changes, and writes conditionally. The
@@ -261,13 +282,16 @@ impl<T: SessionStore> Sessions<T> {
         &self,
         user: &UserId,
         session: &SessionId,
-        op: impl Fn(&Session) -> WriteOp,
+        op: impl Fn(&Session) -> Option<WriteOp>,
     ) -> Result<UpdateOutcome, SessionsError> {
         let Some(found) = self.store.session(user, session).await? else {
             return Ok(UpdateOutcome::NotFound);
         };
+        let Some(op) = op(&found) else {
+            return Ok(UpdateOutcome::Ended);
+        };
         let key = RecordKey::session(user, session);
-        match self.write(key, op(&found)).await? {
+        match self.write(key, op).await? {
             Outcome::Applied => Ok(UpdateOutcome::Updated),
             // The session has ended, or was deleted after it was read.
             Outcome::ConditionFailed => Ok(match self.store.session(user, session).await? {

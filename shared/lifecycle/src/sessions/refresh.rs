@@ -46,7 +46,7 @@ impl<T: SessionStore> Sessions<T> {
     ) -> Result<Option<RefreshToken>, SessionsError> {
         let token = RefreshToken::random();
         let (user, session) = (new.user.clone(), new.session.clone());
-        let new = new.refresh_hash(token.hash());
+        let new = new.refresh_token(&token);
         if self.create(new, now).await? == CreateOutcome::Created {
             return Ok(Some(token));
         }
@@ -77,43 +77,43 @@ impl<T: SessionStore> Sessions<T> {
     ) -> Result<RefreshOutcome, SessionsError> {
         let expires_at = valid_expiry(expires_at)?;
         let used_hash = RefreshTokenHash::of(token);
+        let mut written: Option<(RefreshToken, Timestamp)> = None;
         for _ in 0..MAX_ATTEMPTS {
             let Some(found) = self.store.session(user, session).await? else {
                 return Ok(RefreshOutcome::NotFound);
             };
-            if !found.is_live_at(now) {
+            let expires_at = expires_at.min(found.max_expires_at.unwrap_or(expires_at));
+            if !found.is_live_at(now) || found.has_passed_its_end(now) {
                 return Ok(RefreshOutcome::Ended);
             }
             let Some(refresh) = found.refresh else {
                 return Ok(RefreshOutcome::NotFound);
             };
-            let replaced = match refresh.classify(&used_hash, now, self.grace) {
+            // The response to the write of the last attempt was lost.
+            if let Some((token, expires_at)) = written
+                && token.hash() == refresh.current
+            {
+                return Ok(RefreshOutcome::Refreshed { token, expires_at });
+            }
+            let used = match refresh.classify(token, now, self.grace) {
                 RefreshUse::Unknown => return Ok(RefreshOutcome::NotFound),
-                RefreshUse::Reused => {
-                    let closed = self
-                        .close(user, session, Reason::RefreshReused, now)
-                        .await?;
-                    return Ok(match closed {
-                        UpdateOutcome::Updated => RefreshOutcome::Reused,
-                        UpdateOutcome::Ended => RefreshOutcome::Ended,
-                        UpdateOutcome::NotFound => RefreshOutcome::NotFound,
-                    });
-                }
-                RefreshUse::Repeated(Some(salt)) => {
+                RefreshUse::Reused => return self.close_reused(user, session, now).await,
+                RefreshUse::Repeated(token) => {
                     return Ok(RefreshOutcome::Refreshed {
-                        token: RefreshToken::replacing(token, &salt),
+                        token,
                         expires_at: found.expires_at.unwrap_or(expires_at),
                     });
                 }
-                RefreshUse::Repeated(None) => UsedToken::Previous,
+                RefreshUse::RepeatedUnderived => UsedToken::Previous {
+                    current: refresh.current,
+                },
                 RefreshUse::Current => UsedToken::Current,
             };
             let salt = RefreshSalt::random();
             let new = RefreshToken::replacing(token, &salt);
-            let expires_at = expires_at.min(found.max_expires_at.unwrap_or(expires_at));
             let state = RecordState::Session(SessionState::Active { expires_at });
             let replacement = Replacement {
-                used: replaced,
+                used,
                 used_hash: used_hash.clone(),
                 new_hash: new.hash(),
                 salt,
@@ -134,11 +134,26 @@ impl<T: SessionStore> Sessions<T> {
                     });
                 }
                 Outcome::Failed(error) => return Err(error.into()),
-                // Another use of the token was first, or the session has ended meanwhile.
-                Outcome::ConditionFailed | Outcome::Gone => {}
+                // Another use of the token was first, the session has ended, or the response was lost.
+                Outcome::ConditionFailed | Outcome::Gone => written = Some((new, expires_at)),
             }
         }
         let problem = "other writes to the session were always first";
         Err(StoreError::new(StoreErrorKind::Conflict, "refreshing a session", problem).into())
+    }
+    async fn close_reused(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<RefreshOutcome, SessionsError> {
+        let closed = self
+            .close(user, session, Reason::RefreshReused, now)
+            .await?;
+        Ok(match closed {
+            UpdateOutcome::Updated => RefreshOutcome::Reused,
+            UpdateOutcome::Ended => RefreshOutcome::Ended,
+            UpdateOutcome::NotFound => RefreshOutcome::NotFound,
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use session_domain::{
-    ConditionalWrite, DeactivateIf, RecordKey, RecordState, Session, SessionId, SessionState,
+    ConditionalWrite, DeactivateIf, Kind, RecordKey, RecordState, Session, SessionId, SessionState,
     Timestamp, UserId, WriteOp,
 };
 use tokio::time::sleep;
@@ -77,14 +77,15 @@ impl<T: SessionStore> Sessions<T> {
         self.close(user, session, Reason::Revoked, now).await
     }
 
-    /// Closes all active sessions of a user. Returns how many it closed.
+    /// Closes all active sessions of a user. Returns how many it closed. Of two calls in the same second, both may
+    /// count a session.
     ///
     /// Each session that existed at the time of the call is closed afterwards, whatever was written to it
     /// meanwhile.
     ///
     /// # Errors
     ///
-    /// The store fails. Some sessions may be closed; call it again.
+    /// The store fails, or [some sessions](SessionsError::Incomplete) could not be closed; call it again.
     pub async fn revoke_all(&self, user: &UserId, now: Timestamp) -> Result<usize, SessionsError> {
         self.revoke_where(user, now, |_| true).await
     }
@@ -93,7 +94,7 @@ impl<T: SessionStore> Sessions<T> {
     ///
     /// # Errors
     ///
-    /// The store fails. Some sessions may be closed; call it again.
+    /// The store fails, or [some sessions](SessionsError::Incomplete) could not be closed; call it again.
     pub async fn revoke_others(
         &self,
         user: &UserId,
@@ -128,43 +129,87 @@ impl<T: SessionStore> Sessions<T> {
         let meant = sessions.iter().filter(|it| it.is_active && is_meant(it));
         let writes: Vec<_> = meant.map(close).collect();
         let batch = usize::try_from(T::MAX_BATCH.get()).unwrap_or(1);
-        let mut closed = 0;
+        let mut result = Closing::default();
         for writes in writes.chunks(batch) {
-            closed += self.apply_all(writes.to_vec()).await?;
+            self.close_all(user, writes.to_vec(), now, &mut result)
+                .await;
         }
-        Ok(closed)
+        match result.first_error {
+            None => Ok(result.closed),
+            Some(source) => Err(SessionsError::Incomplete {
+                closed: result.closed,
+                source,
+            }),
+        }
     }
 
-    /// Applies each write, and repeats those that failed for a moment. Returns how many took place.
-    async fn apply_all(&self, mut writes: Vec<ConditionalWrite>) -> Result<usize, StoreError> {
-        let mut applied = 0;
+    /// Applies each write, and repeats those that failed for a moment. A session that cannot be closed must not
+    /// keep the others open.
+    async fn close_all(
+        &self,
+        user: &UserId,
+        mut writes: Vec<ConditionalWrite>,
+        now: Timestamp,
+        result: &mut Closing,
+    ) {
         let mut delay = RETRY_DELAY;
         for attempt in 1.. {
+            let is_last = attempt == MAX_ATTEMPTS;
             let outcomes = match self.store.apply(&writes).await {
                 Ok(outcomes) => outcomes.value,
-                Err(error) if error.is_retryable() && attempt < MAX_ATTEMPTS => Vec::new(),
-                Err(error) => return Err(error),
+                Err(error) if error.is_retryable() && !is_last => Vec::new(),
+                Err(error) => return result.failed(error),
             };
             // A write without an outcome is repeated: its condition fails if it took place.
             let mut left = writes.split_off(outcomes.len().min(writes.len()));
             for (write, outcome) in writes.into_iter().zip(outcomes) {
                 match outcome {
-                    Outcome::Applied => applied += 1,
-                    // The session is closed, or its record is gone.
-                    Outcome::ConditionFailed | Outcome::Gone => {}
-                    Outcome::Failed(error) if error.is_retryable() && attempt < MAX_ATTEMPTS => {
-                        left.push(write);
-                    }
-                    Outcome::Failed(error) => return Err(error),
+                    Outcome::Applied => result.closed += 1,
+                    Outcome::ConditionFailed => match self.is_closed_by(user, &write, now).await {
+                        Ok(is_ours) => result.closed += usize::from(is_ours),
+                        Err(error) => result.failed(error),
+                    },
+                    // The record is gone.
+                    Outcome::Gone => {}
+                    Outcome::Failed(error) if error.is_retryable() && !is_last => left.push(write),
+                    Outcome::Failed(error) => result.failed(error),
                 }
             }
             if left.is_empty() {
-                break;
+                return;
             }
             writes = left;
             sleep(delay).await;
             delay *= 2;
         }
-        Ok(applied)
+    }
+
+    /// Whether a session whose condition failed was closed by an earlier attempt of this call, whose response
+    /// was lost.
+    async fn is_closed_by(
+        &self,
+        user: &UserId,
+        write: &ConditionalWrite,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let id = write.key.sort.strip_prefix(Kind::Session.prefix());
+        let Some(Ok(session)) = id.map(SessionId::parse) else {
+            return Ok(false);
+        };
+        let found = self.store.session(user, &session).await?;
+        Ok(found.is_some_and(|found| found.was_deactivated(now, Reason::Revoked)))
+    }
+}
+
+/// What a revocation has done so far.
+#[derive(Default)]
+struct Closing {
+    closed: usize,
+    first_error: Option<StoreError>,
+}
+
+impl Closing {
+    fn failed(&mut self, error: StoreError) {
+        self.first_error.get_or_insert(error);
     }
 }

@@ -58,6 +58,7 @@ impl CreateRecords for Memory {
                     refresh: new.refresh_hash.clone().map(|current| RefreshState {
                         current,
                         last: None,
+                        family: new.refresh_family_hash.clone(),
                     }),
                     shard: Shards::default().assign(&key),
                     due_at: Some(due.at),
@@ -114,7 +115,9 @@ impl ApplyWrites for Memory {
                     }
                     WriteOp::ReplaceRefreshToken(new) if session.is_live_at(new.at) => {
                         session.expires_at = Some(new.expires_at);
+                        let family = session.refresh.take().and_then(|it| it.family);
                         session.refresh = Some(RefreshState {
+                            family,
                             current: new.new_hash.clone(),
                             last: Some(Rotation {
                                 used: new.used_hash.clone(),

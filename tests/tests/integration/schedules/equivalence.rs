@@ -73,12 +73,18 @@ impl History {
     fn used_token(&mut self, session: Option<&Session>) -> (UsedToken, RefreshTokenHash) {
         let refresh = session.and_then(|it| it.refresh.as_ref());
         match refresh.filter(|_| self.random.random_bool(0.6)) {
-            Some(RefreshState { current, last }) => match last {
-                Some(last) if last.salt.is_none() => (UsedToken::Previous, last.used.clone()),
+            Some(RefreshState { current, last, .. }) => match last {
+                Some(last) if self.random.random_bool(0.3) => {
+                    let current = current.clone();
+                    (UsedToken::Previous { current }, last.used.clone())
+                }
                 Some(_) | None => (UsedToken::Current, current.clone()),
             },
             None if self.random.random_bool(0.5) => (UsedToken::Current, self.token()),
-            None => (UsedToken::Previous, self.token()),
+            None => {
+                let current = self.token();
+                (UsedToken::Previous { current }, self.token())
+            }
         }
     }
 

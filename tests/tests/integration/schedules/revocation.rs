@@ -158,7 +158,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Checks the sessions after all tasks have ended.
-    async fn check(&self, revocations: &[Revocation], spared: Option<&SessionId>, faults: bool) {
+    async fn check(&self, revocations: &[Revocation], spared: Option<&SessionId>) {
         let listings = self.table.listings();
         // One revocation lists once. Of two, the later one decides.
         let listed = match revocations {
@@ -182,11 +182,9 @@ impl<'a> Stage<'a> {
             }
         }
         let closed: usize = revocations.iter().map(|it| it.closed).sum();
-        // A write whose response was lost is not counted.
-        assert!(
-            closed == revoked || faults && closed < revoked,
-            "{closed} of {revoked}"
-        );
+        // A write whose response was lost is counted. Two calls in the same second may both count it.
+        let limit = revoked * revocations.len();
+        assert!((revoked..=limit).contains(&closed), "{closed} of {revoked}");
     }
 }
 
@@ -256,9 +254,7 @@ async fn revocation_closes_earlier_and_spares_later_sessions() {
         let outcomes = interleave(seed, tasks).await;
         let revocations: Vec<_> = outcomes.into_iter().flatten().collect();
         let active = stage.ids(|is_active| is_active);
-        stage
-            .check(&revocations, spared.as_ref(), seed % 2 == 0)
-            .await;
+        stage.check(&revocations, spared.as_ref()).await;
         closed += revocations.iter().map(|it| it.closed).sum::<usize>();
         later += active.len();
     }
