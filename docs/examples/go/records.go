@@ -289,7 +289,7 @@ func (s *Sessions) live(now, expiresAt time.Time) Item {
 	}
 }
 
-// Reads a session. What is left of the item are the application's own attributes.
+// Reads a session. The remaining attributes belong to the application.
 func readSession(found Item) Session {
 	session := Session{
 		ID:                 sessionOf(found),

@@ -1,4 +1,4 @@
-// Package sessions has the sessions of Session Cleanup, for a login service: log in, refresh, list and close them.
+// Package sessions opens, refreshes, lists and closes sessions in the table of Session Cleanup, for a login service.
 //
 // All times are stored as whole epoch seconds. Each write has a condition. A failed condition is an outcome, not an error.
 // Only Login and Create create a session, and no function makes an inactive session active.

@@ -1,4 +1,4 @@
-"""Sessions of Session Cleanup, for a login service: log in, refresh, list and close them.
+"""Sessions in the table of Session Cleanup, for a login service: open, refresh, list and close them.
 
 All times are whole epoch seconds. Each write has a condition. A failed condition is an outcome, not an error. Only `login` and
 `create` create a session, and no function makes an inactive session active.

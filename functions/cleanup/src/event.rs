@@ -25,7 +25,7 @@ pub enum InvalidEvent {
     #[error(
         "the cleanup accepts a scheduled event, {{}}, null, or any of dry_run (true or false), \
          max_seconds (0 to 900), sweep_grace_hours (0 to 720), adopt (true or false), \
-         revoke (created_before, client_id, reason, requested_by)"
+         revoke (an object with created_before and reason, and optionally client_id and requested_by)"
     )]
     InvalidOptions(#[source] Box<dyn Error + Send + Sync>),
 }

@@ -1,6 +1,6 @@
 //! Lambda function for the sessions of users: list them, close one, close all.
 //!
-//! Every user may list and close the own sessions. The sessions of other users need the scopes of the
+//! Each user may list and close their own sessions. The sessions of other users need the scopes of the
 //! monitoring API.
 
 mod route;

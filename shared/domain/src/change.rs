@@ -54,7 +54,7 @@ pub struct ConditionalWrite {
 pub enum WriteOp {
     /// Deactivates an active session.
     Deactivate {
-        /// What the session must be, besides active.
+        /// Additional condition.
         only_if: DeactivateIf,
         /// The new `deactivated_at`.
         at: Timestamp,

@@ -22,7 +22,7 @@ struct Task<'a, T> {
     output: Option<T>,
 }
 
-/// Whether a task can continue, and who waits for that.
+/// Whether a task can continue, and the waker of the scheduler.
 struct Wakeup {
     is_ready: AtomicBool,
     scheduler: Mutex<Option<Waker>>,

@@ -42,7 +42,7 @@ impl Default for Namespace {
 /// Function that writes a line, including its line break.
 type Sink = dyn Fn(&[u8]) + Send + Sync;
 
-/// Who asked for the end of a session, in the words of CAEP (`OpenID` Continuous Access Evaluation Profile 1.0).
+/// Who asked for the end of a session: `initiating_entity` of CAEP (`OpenID` Continuous Access Evaluation Profile 1.0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitiatingEntity {
     /// The user of the session.
@@ -52,7 +52,7 @@ pub enum InitiatingEntity {
 }
 
 impl InitiatingEntity {
-    /// The name in metrics and logs.
+    /// The value of the metric's dimension.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -63,7 +63,8 @@ impl<T: SessionStore> Sessions<T> {
         self.close(user, session, Reason::Logout, now).await
     }
 
-    /// Closes a session on behalf of someone else than its user, as [`logout`](Self::logout) does.
+    /// Closes a session without a sign-out in it, as [`logout`](Self::logout) does: for an administrator, or for its user
+    /// in another session.
     ///
     /// # Errors
     ///

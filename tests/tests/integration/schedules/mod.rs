@@ -40,7 +40,7 @@ fn schedules() -> Range<u64> {
     first..first + number("SCHEDULES").unwrap_or(USUAL)
 }
 
-/// Whether these are too few schedules for all that a test should come across.
+/// Whether these are too few schedules to reach each case of a test.
 fn are_few() -> bool {
     schedules().count() < 100
 }
