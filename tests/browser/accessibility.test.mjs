@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { endVisit, open, visit } from './browser.mjs';
-import { storeReports, report, twoDaysOfReports } from './stack.mjs';
+import { storeReports, storeUserSessions, report, twoDaysOfReports } from './stack.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
@@ -58,6 +58,9 @@ async function* states(visited) {
     await visited.page.getByRole('slider', { name: 'Run in the chart' }).focus();
     await visited.page.keyboard.press('ArrowLeft');
     yield 'warnings shown';
+    await visited.page.locator('#reports').getByRole('button').first().click();
+    yield 'report opened';
+    await visited.press('Close');
     await visited.page.unroute('**/sessions/*');
     await visited.press('Refresh');
     await visited.press('Clean up …');
@@ -74,9 +77,44 @@ async function* states(visited) {
     await visited.waitForText('The API failed (502).');
     yield 'failed';
     await visited.press('Close');
+    await visited.page.getByLabel('Started by').selectOption('manual');
+    await visited.press('Filter');
+    await visited.waitForText(/\d reports? shown/);
+    yield 'reports filtered';
+    await visited.page.getByLabel('User id').fill('nobody');
+    await visited.press('Find');
+    await visited.waitForText('nobody has no live sessions.');
+    yield 'user without sessions';
+    await visited.page.getByLabel('Inlive sessions, too').check();
+    await visited.page.getByLabel('User id').fill('ada');
+    await visited.press('Find');
+    await visited.waitForText(/live session.*inactive/);
+    yield 'sessions of a user';
+    await visited.page.locator('#sessions .revoke').first().click();
+    await visited.waitForText('This signs the user out of 1 session.');
+    yield 'confirmation of a revocation';
+    await visited.press('Cancel');
+    await visited.press('Revoke all …');
+    await visited.button('Revoke all').waitFor();
+    yield 'confirmation of all revocations';
+    await visited.press('Cancel');
+    await visited.page.locator('#sessions').getByRole('button', { name: 'Details' }).first().click();
+    yield 'session opened';
+    await visited.press('Close');
     await visited.context.setOffline(true);
     await visited.waitForText('The numbers below are old');
+    await visited.press('Find');
+    await visited.page.locator('#user-status.failed').waitFor();
     yield 'offline';
+    await visited.context.setOffline(false);
+    await visited.press('Forget token');
+    await visited.signIn(world.stack.tokens.reader);
+    await visited.waitForNumbers();
+    await visited.page.getByLabel('User id').fill('ada');
+    await visited.press('Find');
+    await visited.waitForText(/^\d+ live session/);
+    assert.ok(await visited.button('Revoke all …').isDisabled());
+    yield 'reader';
 }
 
 for (const [look, options] of [
@@ -146,7 +184,7 @@ test('Keyboard alone can sign in, dry-run and clean up, with visible focus', asy
     const table = visited.page.getByRole('region', { name: 'Table of the reports' });
     await table.focus();
     await keyboard.press('End');
-    await visited.page.waitForFunction(() => document.querySelector('.scroller').scrollTop > 0);
+    await visited.page.waitForFunction(() => document.querySelector('#reports-panel .scroller').scrollTop > 0);
     await endVisit(visited);
 });
 
@@ -156,7 +194,7 @@ test('A screen reader gets landmarks, headings, names, and each alert once', asy
     await visited.waitForNumbers();
     for (const landmark of ['banner', 'main', 'contentinfo']) assert.equal(await visited.page.getByRole(landmark).count(), 1, landmark);
     const headings = await visited.page.getByRole('heading').allTextContents();
-    assert.deepEqual(headings, ['Session Cleanup', 'Is a cleanup needed?', 'Sessions now', 'What the last runs did', 'Reports']);
+    assert.deepEqual(headings, ['Session Cleanup', 'Is a cleanup needed?', 'Sessions now', 'Sessions of a user', 'What the last runs did', 'Reports']);
     assert.equal(await visited.page.getByRole('img', { name: 'What the last runs did' }).count(), 1);
     assert.match(await visited.text('status'), /^Is a cleanup needed\? /);
     await visited.context.setOffline(true);
@@ -183,14 +221,22 @@ test('Every ID in ARIA and label attributes exists', async () => {
     await endVisit(visited);
 });
 
-test('On a phone, the table scrolls in its own focusable region', async () => {
+test('On a phone, tables are stacked rows and not cut', async () => {
     const visited = await visit(world, PHONE);
     await visited.signIn(world.stack.tokens.reader);
     await visited.waitForNumbers();
-    const scroller = visited.page.locator('.scroller');
+    const scroller = visited.page.locator('#reports-panel .scroller');
     const sizes = await scroller.evaluate((it) => ({ inside: it.scrollWidth, outside: it.clientWidth, tab: it.tabIndex }));
-    assert.ok(sizes.inside > sizes.outside);
+    assert.equal(sizes.inside, sizes.outside);
     assert.equal(sizes.tab, 0);
+    const [start, outcome] = await Promise.all(['th', '.outcome'].map((it) =>
+        visited.page.locator('#reports tr').first().locator(it).boundingBox()));
+    assert.ok(start.y + start.height <= outcome.y);
+    // Each cell has its label.
+    const cells = await visited.page.locator('#reports tr').first().locator('td.number').evaluateAll((all) => all.map((it) =>
+        [getComputedStyle(it, '::before').content, it.getBoundingClientRect().right <= window.innerWidth]));
+    assert.deepEqual(cells[0], ['"Sessions deactivated "', true]);
+    assert.ok(cells.every(([, fits]) => fits));
     assert.equal(await overflow(visited), 0);
     // The chart is drawn for this width, so its text is not scaled down.
     const scale = await visited.page.locator('#chart > svg').evaluate((it) => it.getBoundingClientRect().width / it.viewBox.baseVal.width);
@@ -204,7 +250,11 @@ test('On a phone, the table scrolls in its own focusable region', async () => {
 });
 
 test('A long word does not make the page wider than the screen', async () => {
-    for (const width of [320, 1_280]) {
+    const user = 'n'.repeat(250);
+    const word = { user_agent: 'a'.repeat(300), ip_address: 'i'.repeat(80), client_id: 'c'.repeat(300) };
+    await storeUserSessions(world.stack, user, [{ ...word, session_id: 's'.repeat(250) }, { ...word, inactive: 'r'.repeat(100) }]);
+    // The narrowest phone, the two widths between which tables change, and a screen.
+    for (const width of [320, 1_024, 1_040, 1_280]) {
         const visited = await visit(world, { viewport: { width, height: 640 } });
         await visited.page.route('**/sessions/*', async (route) => {
             const answer = await (await route.fetch()).json();
@@ -213,10 +263,20 @@ test('A long word does not make the page wider than the screen', async () => {
             else answer.data.last_cleanup = long;
             await route.fulfill({ json: answer });
         });
-        await visited.signIn(world.stack.tokens.reader);
+        await visited.signIn(world.stack.tokens.admin);
         await visited.waitForNumbers();
         await visited.waitForText('u'.repeat(256));
         assert.equal(await overflow(visited), 0, `${width}`);
+        await visited.page.getByLabel('Inlive sessions, too').check();
+        await visited.page.getByLabel('User id').fill(user);
+        await visited.press('Find');
+        await visited.waitForText(/live session/);
+        assert.equal(await overflow(visited), 0, `${width}`);
+        for (const open of [visited.page.locator('#sessions').getByRole('button', { name: 'Details' }), visited.page.locator('#sessions .revoke')]) {
+            await open.first().click();
+            assert.equal(await visited.page.locator('dialog[open]').evaluate((it) => it.scrollWidth - it.clientWidth), 0, `${width}`);
+            await visited.page.keyboard.press('Escape');
+        }
         await endVisit(visited);
     }
 });

@@ -40,7 +40,7 @@ export async function visit(world, { path = '/api/v1/monitoring', before = () =>
     page.on('request', (request) => {
         const { origin, pathname } = new URL(request.url());
         if (origin !== world.gateway.origin && !request.url().startsWith('data:')) seen.problems.push(request.url());
-        if (/\/sessions\//.test(pathname)) seen.requests.push(request);
+        if (/\/monitoring\/(sessions|users)\//.test(pathname)) seen.requests.push(request);
     });
     await before(page, context);
     await page.goto(world.gateway.origin + path);

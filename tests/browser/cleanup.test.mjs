@@ -119,7 +119,7 @@ test('A running cleanup shows progress and seconds and cannot be closed or resta
     await visited.press('Clean up …');
     await visited.press('Clean up now');
     await visited.waitForText('Cleaning up.');
-    const bar = visited.page.getByRole('progressbar', { name: 'Cleaning up. It goes on if you close this page.' });
+    const bar = visited.page.getByRole('progressbar', { name: 'Cleaning up. It continues if you close this page.' });
     assert.ok(await bar.isVisible());
     // The progress bar is indeterminate because the progress is unknown.
     assert.equal(await bar.getAttribute('value'), null);
@@ -210,7 +210,7 @@ for (const [what, answer] of [
         await visited.page.route(isCleanup, answer);
         await visited.press('Clean up …');
         await visited.press('Clean up now');
-        await visited.waitForText('Whether the cleanup did its work is not known');
+        await visited.waitForText('It is not known whether the cleanup did its work');
         assert.equal(await visited.button('Clean up now').isVisible(), false);
         await visited.press('Close');
         assert.ok(await visited.page.locator('#dashboard').isVisible());

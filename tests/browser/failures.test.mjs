@@ -68,8 +68,9 @@ for (const [what, pasted, words] of [
     });
 }
 
-test('A reader who tries to clean up sees the scope it needs and can keep reading', async () => {
-    const visited = await signedIn();
+test('A token that loses its scope shows the scope it needs and can keep reading', async () => {
+    const visited = await signedIn({}, world.stack.tokens.admin);
+    await visited.page.route('**/sessions/cleanup?*', (route) => route.fulfill({ status: 403, json: { error: 'Forbidden' } }));
     for (const name of ['Dry run', 'Clean up …']) {
         await visited.press(name);
         await visited.waitForText('This token may not clean up (403).');
@@ -94,7 +95,7 @@ test('A token without a scope is rejected with the scopes it needs', async () =>
 });
 
 test('Numbers stay and are marked as old while offline, then refresh', async () => {
-    const visited = await signedIn();
+    const visited = await signedIn({}, world.stack.tokens.admin);
     const figures = await visited.figures();
     await visited.context.setOffline(true);
     await visited.waitForText('No connection to the API.');

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, request as call } from 'node:http';
 
 // In the order in which the function joins them.
-const SCRIPTS = ['format', 'api', 'texts', 'chart', 'document', 'events'];
+const SCRIPTS = ['format', 'api', 'texts', 'sessions', 'chart', 'document', 'reports', 'users', 'dialog', 'events'];
 
 const PATHS = ['/api/v1/monitoring', '/api/v1/monitoring/'];
 

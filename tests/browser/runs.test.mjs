@@ -212,6 +212,19 @@ for (const [look, options] of [['a screen', {}], ['a phone', PHONE]]) {
     });
 }
 
+test('Time labels are at full hours of the selected time zone', async () => {
+    // Five and a half hours ahead of UTC.
+    const visited = await readerOf(hourly(48), {}, { timezoneId: 'Asia/Kolkata' });
+    const labels = async () => (await visited.page.locator('#chart > svg > text').allTextContents()).filter((it) => /^\d\d:\d\d$/.test(it));
+    const local = await labels();
+    await visited.page.getByLabel('Times').selectOption('UTC');
+    for (const all of [local, await labels()]) {
+        assert.ok(all.length > 5);
+        for (const label of all) assert.match(label, /:00$/);
+    }
+    await endVisit(visited);
+});
+
 test('Runs too close together share a labelled bar', async () => {
     const byHand = Array.from({ length: 12 }, (_, index) => report(new Date(NOW - 5.4 * HOUR - index * 10_000),
         { trigger: 'manual', sessions_deactivated: 9, malformed: index === 5 ? 2 : 0 }));

@@ -55,6 +55,14 @@ export async function fetchFromApi(stack, path, holder = 'admin') {
     return (await answer.json()).data;
 }
 
+/** The active sessions of a user, from the API. */
+export async function sessionsOf(stack, user) {
+    const answer = await fetch(`${stack.origin}/api/v1/monitoring/users/${encodeURIComponent(user)}/sessions?limit=100`, {
+        headers: { Authorization: `Bearer ${stack.tokens.admin}` },
+    });
+    return (await answer.json()).data.sessions;
+}
+
 /** Waits until the API counts `total` sessions: it caches a count for some seconds. */
 export async function untilCounted(stack, total) {
     while ((await fetchFromApi(stack, 'stats')).total_sessions !== total) await setTimeout(200);
@@ -139,6 +147,20 @@ export async function storeInactiveSessions(stack, ages) {
         deactivated_at: now - age, deactivation_reason: 'logout',
         due_at: now - age + 30 * 86_400, ttl: now - age + 30 * 86_400,
     })));
+}
+
+/** Writes sessions of one user, oldest first, with these members. `inactive` sets the reason of an inactive one. */
+export async function storeUserSessions(stack, user, sessions) {
+    const now = Math.floor(Date.now() / 1_000);
+    await put(stack, sessions.map(({ inactive, ...members }, index) => {
+        const created_at = members.created_at ?? now - 7_200 + index;
+        const it = {
+            ...session(inactive ? 'delete' : 'deactivate'), pk: `USER#${user}`, user_id: user, is_active: !inactive, created_at,
+            expires_at: now + 8 * 3_600, due_at: now + 8 * 3_600, ttl: now + 30 * 86_400, ...members,
+        };
+        if (inactive) Object.assign(it, { deactivated_at: now - 60, deactivation_reason: inactive });
+        return { ...it, sk: `SESSION#${it.session_id}` };
+    }));
 }
 
 function session(due) {

@@ -275,9 +275,11 @@ class Deployed:
         on = self.parameters()["TableDeletionProtection"] == "true"
         self.cloud.client("dynamodb").update_table(TableName=self.table.name, DeletionProtectionEnabled=on)
 
-    def call(self, path, token=None, method="GET"):
-        """Calls the API. Returns the status and the body, parsed if it is JSON."""
-        request = urllib.request.Request(self.api + PREFIX + path, method=method)
+    def call(self, path, token=None, method="GET", body=None):
+        """Calls the API, below the prefix of the monitoring API unless the path begins with /api. Returns the status and the
+        body, parsed if it is JSON."""
+        path = path if path.startswith("/api/") else PREFIX + path
+        request = urllib.request.Request(self.api + path, method=method, data=body and json.dumps(body).encode())
         if token:
             request.add_header("Authorization", f"Bearer {token}")
         try:

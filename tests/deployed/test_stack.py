@@ -8,7 +8,7 @@ import time
 
 import pytest
 from cloud import AUDIENCE, ISSUER, REGION, STACK, token, wait_for
-from sessions import Outcome, Sessions
+from session_cleanup import Outcome, Sessions
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -22,7 +22,7 @@ def now():
 def log_in(stack, user, session="s-1", ends=None):
     """Creates a session that started a day ago."""
     ends = now() + HOUR if ends is None else ends
-    assert Sessions(stack.table, now=lambda: now() - DAY).login(user, session, ends) == Outcome.DONE
+    assert Sessions(stack.table, now=lambda: now() - DAY).create(user, session, ends) == Outcome.DONE
 
 
 def log_out(stack, user, session="s-1", ago=0):
@@ -30,7 +30,8 @@ def log_out(stack, user, session="s-1", ago=0):
 
 
 def claims(stack, user, scope="", session="s-1", seconds=900):
-    return Sessions(stack.table).access_token_claims(user, session, now() + HOUR, ISSUER, AUDIENCE, scope, seconds)
+    sessions = Sessions(stack.table, access_token_seconds=seconds)
+    return sessions.access_token_claims(user, session, now() + HOUR, ISSUER, AUDIENCE, scope)
 
 
 def empty(stack):
@@ -92,6 +93,7 @@ def test_outputs_name_created_resources(created):
         "FailedCleanupsUrl",
         "AuthorizerFunctionArn",
         "AuthorizerPermissionCommand",
+        "SessionsFunctionArn",
         "DashboardUrl",
     }
     api = f"https://{made['MonitoringApi']}.execute-api.{REGION}.amazonaws.com/prod"
@@ -101,6 +103,7 @@ def test_outputs_name_created_resources(created):
     assert outputs["TableArn"].endswith(f":table/{made['SessionsTable']}")
     assert outputs["CleanupFunctionName"] == made["CleanupFunction"]
     assert outputs["AuthorizerFunctionArn"].endswith(f":function:{made['AuthorizerFunction']}")
+    assert outputs["SessionsFunctionArn"].endswith(f":function:{made['SessionsFunction']}")
     assert outputs["FailedCleanupsUrl"] == made["FailedCleanups"]
 
 
@@ -160,7 +163,7 @@ def test_gives_each_function_its_own_role(created):
     roles = {it["FunctionName"]: it["Role"].rsplit("/", 1)[1] for it in functions}
     expected = {
         created.resources[it]: created.resources[f"{it}Role"]
-        for it in ("AuthorizerFunction", "StatsFunction", "ForceCleanupFunction", "CleanupFunction")
+        for it in ("AuthorizerFunction", "StatsFunction", "ForceCleanupFunction", "SessionsFunction", "CleanupFunction")
     }
     assert roles == expected
 
@@ -178,6 +181,7 @@ CHECK = {"DescribeTable", "DescribeTimeToLive"}
         ("AuthorizerFunction", CHECK | {"BatchGetItem", "PartiQLUpdate"}),
         ("StatsFunction", CHECK | {"Query"}),
         ("ForceCleanupFunction", CHECK | {"BatchGetItem", "PutItem", "PartiQLUpdate", "PartiQLDelete"}),
+        ("SessionsFunction", CHECK | {"Query", "GetItem", "PartiQLUpdate"}),
         ("CleanupFunction", CHECK | {"BatchGetItem", "PutItem", "GetItem", "Scan", "PartiQLUpdate", "PartiQLDelete"}),
     ],
 )
@@ -365,7 +369,63 @@ def test_cleans_up_at_once_for_admin(stack, admin):
     assert data(stack.call("/sessions/cleanups", admin)) == {"reports": [report], "next": None}
 
 
+OWN = "/api/v1/sessions"
+
+
+def of(user):
+    return f"/users/{user}/sessions"
+
+
+def sessions_in(answer):
+    return {it["session_id"]: it for it in data(answer)["sessions"]}
+
+
+def test_user_lists_and_closes_own_sessions(stack):
+    for session in ("s-1", "phone", "tv"):
+        log_in(stack, "ann", session)
+    bearer = token(claims(stack, "ann"))
+    listed = sessions_in(stack.call(OWN, bearer))
+    assert {name: it["is_current"] for name, it in listed.items()} == {"s-1": True, "phone": False, "tv": False}
+    closed = data(stack.call(f"{OWN}/phone", bearer, "DELETE"))
+    assert (closed["is_active"], closed["deactivation_reason"]) == (False, "revoked")
+    assert deny_reason(stack, token(claims(stack, "ann", session="phone"))) == "Session inactive"
+    assert stack.call(f"{OWN}/none", bearer, "DELETE") == (404, {"error": "Session not found"})
+    assert data(stack.call(f"{OWN}/revoke", bearer, "POST")) == {"revoked": 1}
+    assert set(sessions_in(stack.call(OWN, bearer))) == {"s-1"}
+    assert set(sessions_in(stack.call(f"{OWN}?include=inactive", bearer))) == {"s-1", "phone", "tv"}
+    assert data(stack.call(f"{OWN}/revoke", bearer, "POST", {"except_current": False})) == {"revoked": 1}
+    assert deny_reason(stack, bearer) == "Session inactive"
+    assert record(stack, "ann")["deactivation_reason"] == "revoked"
+
+
+def test_administrator_closes_sessions_of_user(stack, admin, reader):
+    for session in ("s-1", "phone", "tv"):
+        log_in(stack, "auth0|7", session)
+    user = of("auth0%7C7")
+    assert set(sessions_in(stack.call(user, reader))) == {"s-1", "phone", "tv"}
+    assert stack.call(f"{user}/phone", reader, "DELETE") == (403, {"error": "Forbidden"})
+    assert data(stack.call(f"{user}/phone", admin, "DELETE"))["session_id"] == "phone"
+    assert data(stack.call(f"{user}/revoke", admin, "POST")) == {"revoked": 2}
+    assert sessions_in(stack.call(user, admin)) == {}
+    assert set(sessions_in(stack.call(OWN, admin))) == {"s-1"}
+
+
 # Manual cleanups.
+
+
+def test_revokes_sessions_of_client_that_began_before(stack):
+    log_in(stack, "ann")
+    for user, client, began in (("ann", "web", 100), ("bob", "web", 50), ("cid", "app", 100)):
+        began = now() - began
+        Sessions(stack.table, now=lambda began=began: began).create(user, "s-2", now() + HOUR, {"client_id": client})
+    revoke = {"created_before": now() - 75, "client_id": "web", "reason": "stolen signing key"}
+    error, predicted = stack.invoke({"revoke": revoke, "dry_run": True})
+    assert error is None and predicted["sessions_revoked"] == 1
+    error, report = stack.invoke({"revoke": revoke})
+    assert error is None and report["complete"] and report["sessions_revoked"] == 1
+    assert report["revoke"]["reason"] == "stolen signing key"
+    assert record(stack, "ann", "s-2")["deactivation_reason"] == "revoked"
+    assert all(record(stack, user, session)["is_active"] for user, session in (("ann", "s-1"), ("bob", "s-2"), ("cid", "s-2")))
 
 
 def test_manual_cleanup_leaves_deletions_to_ttl(stack):

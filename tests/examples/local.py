@@ -25,6 +25,8 @@ CREDENTIALS = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
 }
+PER_CONNECTION = ("host", "connection", "content-length")
+DROP = "drop"
 # The counts that must be 0 if all records are valid.
 WRONG = {"changed_elsewhere": 0, "reindexed": 0, "adopted": 0, "malformed": 0, "failed": 0}
 
@@ -123,9 +125,14 @@ def claims(token):
 
 
 @contextlib.contextmanager
-def proxy_with_race(stack, operation, act):
-    """Starts a proxy in front of DynamoDB. It calls `act` after the first `operation`, before the client gets the response."""
+def proxy_with_race(stack, operation, act, spent=None, reject=None):
+    """Starts a proxy in front of DynamoDB. It calls `act` after the first `operation`, before the client gets the response.
+
+    If `act` returns DROP, the client gets none. Adds the capacity units of each `operation` to the list `spent`. Answers the
+    first `operation` with the error `reject`, if it is given, instead of passing it on.
+    """
     pending = [act]
+    rejections = [reject] if reject else []
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -134,20 +141,35 @@ def proxy_with_race(stack, operation, act):
         disable_nagle_algorithm = True
 
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            headers = {name: it for name, it in self.headers.items() if name.lower() not in ("host", "connection")}
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps(body | {"ReturnConsumedCapacity": "TOTAL"}).encode()
+            headers = {name: it for name, it in self.headers.items() if name.lower() not in PER_CONNECTION}
+            if rejections and self.headers["X-Amz-Target"].endswith(operation):
+                self.send_response(400)
+                error = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{rejections.pop()}", "message": "rejected"})
+                self.answer(error.encode(), {"Content-Type": "application/x-amz-json-1.0"})
+                return
             try:
                 response = urllib.request.urlopen(urllib.request.Request(stack.endpoint, body, headers), timeout=30)
             except urllib.error.HTTPError as error:
                 response = error
             with response:
                 content = response.read()
-            if self.headers["X-Amz-Target"].endswith(operation) and pending:
-                pending.pop()()
+            if self.headers["X-Amz-Target"].endswith(operation):
+                if spent is not None:
+                    consumed = json.loads(content).get("ConsumedCapacity", [])
+                    consumed = consumed if isinstance(consumed, list) else [consumed]
+                    spent.append(sum(it["CapacityUnits"] for it in consumed))
+                if pending and pending.pop()() == DROP:
+                    self.close_connection = True
+                    return
             self.send_response(response.status)
-            for name in ("Content-Type", "x-amz-crc32"):
-                if response.headers[name]:
-                    self.send_header(name, response.headers[name])
+            kept = ("Content-Type", "x-amz-crc32")
+            self.answer(content, {name: response.headers[name] for name in kept if response.headers[name]})
+
+        def answer(self, content, headers):
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

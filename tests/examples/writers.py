@@ -1,4 +1,4 @@
-"""The examples, one for each language: runs them as a reader does, and calls their functions."""
+"""The library in each language: runs the examples as a reader does, and calls the functions."""
 
 import contextlib
 import hashlib
@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from local import DOCS
-from local_stack import ROOT
+from local_stack import PROGRAM, ROOT
 
 HERE = ROOT / "tests/examples"
 # The folder of Debian's packages of Go libraries.
@@ -18,14 +18,16 @@ GOCODE = os.environ.get("GOCODE", "/usr/share/gocode")
 
 
 class Rejected(Exception):
-    """The example rejected an argument."""
+    """The library rejected an argument."""
 
 
 class Writer:
-    """An example. The command `story` runs its program; the command `driver` calls its functions."""
+    """A library. The command `story` runs its example; the command `driver` calls its functions."""
 
-    def __init__(self, folder, story, driver, environment=None):
+    def __init__(self, folder, story, driver, environment=None, update="UpdateItem"):
         self.folder, self.story, self.driver = folder, story, driver
+        # DynamoDB's operation that changes a session.
+        self.update = update
         self.environment = environment or {}
         # The reason why the story cannot run here.
         self.no_story = None
@@ -137,7 +139,16 @@ def go(folder):
     return writer
 
 
-LANGUAGES = {"python": python, "node": node, "go": go}
+def rust(folder):
+    driver = PROGRAM.with_name("sessions-driver")
+    if not driver.exists():
+        pytest.fail(f"{driver} is missing: cargo build -p session-cleanup-tests --bin sessions-driver")
+    # Its program is tested by `cargo test`.
+    return Writer(folder, None, [driver], update="ExecuteStatement")
+
+
+EXAMPLES = {"python": python, "node": node, "go": go}
+LANGUAGES = EXAMPLES | {"rust": rust}
 # Printed at the end of the tests.
 NOT_RUN = []
 

@@ -1,6 +1,6 @@
 //! Test support: what the integration tests, the emulator tests and the benchmarks share.
 //!
-//! A test makes a [`World`]: a DynamoDB with the template's table (embedded by default), the four
+//! A test makes a [`World`]: a DynamoDB with the template's table (embedded by default), the
 //! functions, the gateway, and a clock that is fixed at [`NOW`].
 //!
 //! | module | what it is |
@@ -8,6 +8,7 @@
 //! | [`mod@world`], [`clock`], [`database`] | the world of a test, its time, its DynamoDB |
 //! | [`items`], [`sample`], [`counts`](mod@counts) | items in DynamoDB JSON, random records, the counts of a report |
 //! | [`model`] | an independent model of the table, which the tests compare with |
+//! | [`simulation`] | a table in memory, and a scheduler of concurrent tasks |
 //! | [`fault_proxy`] | a proxy in front of the table that injects faults |
 //! | [`key_server`] | servers of keys: a JWK Set over HTTP or HTTPS, and Secrets Manager |
 //! | [`tokens`], [`token_factory`] | tokens as the issuer signs them, and as an attacker does |
@@ -43,6 +44,7 @@ pub mod metrics;
 pub mod model;
 pub mod process;
 pub mod sample;
+pub mod simulation;
 pub mod token_factory;
 pub mod tokens;
 pub mod world;

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Use the template.yaml and infra/ of another folder to see a test fail: `TEMPLATES=target/broken pytest tests/template`.
 TEMPLATES = Path(os.environ.get("TEMPLATES", ROOT))
 CODE = "s3://code/function.zip"
-FUNCTIONS = ["AuthorizerFunction", "StatsFunction", "ForceCleanupFunction", "CleanupFunction"]
+FUNCTIONS = ["AuthorizerFunction", "StatsFunction", "ForceCleanupFunction", "SessionsFunction", "CleanupFunction"]
 # The parameters without a default.
 REQUIRED = {"JwtAlgorithm": "HS256", "JwtSecret": "s" * 32, "JwtIssuer": "issuer", "JwtAudience": "api"}
 PSEUDO = {

@@ -8,7 +8,12 @@ from template import REQUIRED, ROOT, Stack, read, stack, translate, values_of
 
 MONITORING = "/api/v1/monitoring"
 SESSIONS = f"{MONITORING}/sessions"
+USER, OWN = f"{MONITORING}/users/{{user_id}}/sessions", "/api/v1/sessions"
+# The routes of the function `sessions`: for administrators, and for users.
+OF_USERS = {(USER, "get"), (f"{USER}/{{session_id}}", "delete"), (f"{USER}/revoke", "post")}
+OF_CALLER = {(OWN, "get"), (f"{OWN}/{{session_id}}", "delete"), (f"{OWN}/revoke", "post")}
 ROUTES = {(f"{SESSIONS}/stats", "get"), (f"{SESSIONS}/cleanups", "get"), (f"{SESSIONS}/cleanup", "post")}
+ROUTES |= OF_USERS | OF_CALLER
 # The page and the description.
 OPEN = {(MONITORING, "get"), (f"{MONITORING}/openapi.json", "get")}
 ORIGIN = "Access-Control-Allow-Origin"
@@ -128,24 +133,26 @@ def limits(made):
 
 
 def test_each_route_has_own_limits_and_stage_has_given_name():
-    made = stack(ApiRateLimit=3, ApiBurstLimit=4, StatsRateLimit=5, StageName="v1")
+    made = stack(ApiRateLimit=3, ApiBurstLimit=4, StatsRateLimit=5, SelfServiceRateLimit=6, StageName="v1")
     assert made.stage()["StageName"] == "v1"
     assert limits(made) == {it: (3, 4) for it in ROUTES | OPEN} | {
         (f"{SESSIONS}/stats", "get"): (5, 10),
         (f"{SESSIONS}/cleanup", "post"): (1, 2),
+        **{it: (6, 20) for it in OF_CALLER},
     }
 
 
 def busy(made):
     """The maximum number of concurrent invocations of each route with a token, if each runs until its timeout."""
-    seconds = {made.properties(it)["Timeout"] for it in ("StatsFunction", "ForceCleanupFunction")}
-    assert seconds == {29}
-    return {route: limit[1] + limit[0] * 29 for route, limit in limits(made).items() if route in ROUTES}
+    slow = {made.properties(it)["Timeout"] for it in ("StatsFunction", "ForceCleanupFunction")}
+    assert (slow, made.properties("SessionsFunction")["Timeout"]) == ({29}, 10)
+    seconds = {route: 10 if route in OF_USERS | OF_CALLER else 29 for route in ROUTES}
+    return {route: limit[1] + limit[0] * seconds[route] for route, limit in limits(made).items() if route in ROUTES}
 
 
 def test_default_limits_leave_concurrency_for_authorizer():
     # An account has 1,000 unless AWS has set another number.
-    assert sum(busy(stack()).values()) <= 150
+    assert sum(busy(stack()).values()) <= 500
 
 
 # Read units of one request (docs/reference/measurements.md).
@@ -154,9 +161,16 @@ STATS_UNITS = {10_000: 166.5, 100_000: 1_484, 1_000_000: 14_644}
 REPORTS_UNITS = 32.4
 
 
+def concurrent(routes, rate, burst, seconds):
+    """The arithmetic of the concurrent invocations of several routes with the same limits."""
+    one = f"{burst} + {rate:.0f} × {seconds}"
+    each = one if routes == 1 else f"{routes} × ({one})"
+    return f"{each} = {routes * (burst + rate * seconds):.0f}"
+
+
 def test_document_has_calculated_figures_of_limits():
     made = stack()
-    rates = {path.rsplit("/", 1)[1]: limit for (path, _), limit in limits(made).items()}
+    rates = {path.rsplit("/", 1)[1]: limit for (path, _), limit in limits(made).items() if path.startswith(SESSIONS)}
 
     def dollars(units):
         return f"{units * 86_400 * 0.125 / 1_000_000:,.2f}"
@@ -168,11 +182,17 @@ def test_document_has_calculated_figures_of_limits():
     # A partition serves at most 3,000 read units a second.
     before, after = min(3_000, 20 * REPORTS_UNITS), rates["cleanups"][0] * REPORTS_UNITS
     rows.append(f"| `GET …/cleanups` for a filter that finds nothing | {dollars(before)} | {dollars(after)} |")
-    for (path, method), count in busy(made).items():
-        rate, burst = limits(made)[path, method]
-        name = f"{method.upper()} …/{path.rsplit('/', 1)[1]}"
-        rows.append(f"| `{name}` | 40 + 20 × 29 = 620 | {burst} + {rate:.0f} × 29 = {count:.0f} |")
-    rows.append(f"| together | 1,860 | {sum(busy(made).values()):.0f} |")
+    for group, name, seconds in [
+        ({(f"{SESSIONS}/stats", "get")}, "`GET …/stats`", 29),
+        ({(f"{SESSIONS}/cleanups", "get")}, "`GET …/cleanups`", 29),
+        ({(f"{SESSIONS}/cleanup", "post")}, "`POST …/cleanup`", 29),
+        (OF_USERS, "three routes for the sessions of a user", 10),
+        (OF_CALLER, "three routes for the caller's own sessions", 10),
+    ]:
+        ((rate, burst),) = {limits(made)[it] for it in group}
+        cells = [concurrent(len(group), *limit, seconds) for limit in [(20, 40), (rate, burst)]]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    rows.append(f"| together | 3,300 | {sum(busy(made).values()):.0f} |")
     document = (ROOT / "docs/topics/operations.md").read_text()
     assert [row for row in rows if row not in document] == []
 

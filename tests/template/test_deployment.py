@@ -181,8 +181,9 @@ def test_outputs_name_created_resources(aws, deployed):
     table = aws("dynamodb").describe_table(TableName=outputs["TableName"])["Table"]
     assert outputs["TableArn"] == table["TableArn"]
     functions = {it["FunctionArn"]: it["FunctionName"] for it in aws("lambda").list_functions()["Functions"]}
-    assert len(functions) == 4
+    assert len(functions) == 5
     assert outputs["AuthorizerFunctionArn"] in functions
+    assert outputs["SessionsFunctionArn"] in functions
     assert outputs["CleanupFunctionName"] in functions.values()
     (api,) = aws("apigateway").get_rest_apis()["items"]
     region = PSEUDO["AWS::Region"]

@@ -92,7 +92,7 @@ def test_handler_rejects_request_without_user(name):
 @pytest.mark.parametrize(
     "writer, actions",
     [
-        ("Document", [f"dynamodb:{it}Item" for it in ("Put", "Get", "Update", "Delete", "ConditionCheck")]),
+        ("Document", [f"dynamodb:{it}" for it in ("PutItem", "GetItem", "UpdateItem", "Query", "DeleteItem", "ConditionCheckItem")]),
         ("Library", ["dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:PartiQLUpdate", "dynamodb:Query"]),
     ],
 )
@@ -113,3 +113,23 @@ def test_login_service_may_write_only_user_records(writer, actions):
         made = example("application-policy", TableArn=TABLE, Writer=writer, **given)
         assert set(made.resources) == {"SessionWriterPolicy"}
         assert made.properties("SessionWriterPolicy")["PolicyDocument"]["Statement"] == expected
+
+
+def test_own_api_mounts_routes_for_users():
+    sessions = AUTHORIZER.replace("authorizer", "sessions")
+    made = example("self-service", SessionAuthorizerArn=AUTHORIZER, SessionsFunctionArn=sessions)
+    found = {(path, method): it for path, methods in made.api()["paths"].items() for method, it in methods.items()}
+    # The end of each path and its parameter are those of the stack's own API.
+    own = stack().api()["paths"]
+    routes = {(path, method) for path in own if path.startswith("/api/v1/sessions") for method in own[path]}
+    assert {(path.replace("/account", "/api/v1"), method) for path, method in found} == routes
+    for it in found.values():
+        assert it["security"] == [{"Sessions": []}]
+        integration = it["x-amazon-apigateway-integration"]
+        assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
+        assert f"functions/{sessions}/invocations" in integration["uri"]
+    api = "arn:aws:execute-api:eu-central-1:123456789012:Api"
+    assert {(it["FunctionName"], it["SourceArn"]) for it in made.of_type("AWS::Lambda::Permission").values()} == {
+        (AUTHORIZER, f"{api}/authorizers/*"),
+        (sessions, f"{api}/*/*/account/sessions*"),
+    }

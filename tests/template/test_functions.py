@@ -24,6 +24,7 @@ MAY = {
     | allowed(["dynamodb:Query"], INDEX)
     | allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"], TABLE, USERS)
     | allowed(["dynamodb:PutItem"], TABLE, REPORTS),
+    "SessionsFunction": CHECK | allowed(["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PartiQLUpdate"], TABLE, USERS),
     "CleanupFunction": CHECK
     | allowed(["dynamodb:Query"], INDEX)
     | allowed(["dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"], TABLE, USERS)
@@ -119,7 +120,8 @@ def test_functions_write_to_xray_only_if_tracing_is_on(function):
 
 
 def test_functions_have_expected_memory_timeout_and_platform():
-    times = {"AuthorizerFunction": 5, "StatsFunction": 29, "ForceCleanupFunction": 29, "CleanupFunction": 900}
+    times = {"AuthorizerFunction": 5, "StatsFunction": 29, "ForceCleanupFunction": 29, "SessionsFunction": 10}
+    times |= {"CleanupFunction": 900}
     for function, seconds in times.items():
         properties = stack(Architecture="x86_64").properties(function)
         assert properties["Timeout"] == seconds
@@ -130,6 +132,7 @@ def test_functions_have_expected_memory_timeout_and_platform():
 
 
 CLEANUPS = ["CleanupFunction", "ForceCleanupFunction"]
+API = ["StatsFunction", "ForceCleanupFunction", "SessionsFunction"]
 # Variable: the functions that get it, the parameters that set it, and the resulting value.
 VARIABLES = {
     "TABLE_NAME": (FUNCTIONS, {}, "SessionsTable"),
@@ -137,13 +140,14 @@ VARIABLES = {
     "DUE_SHARDS": (FUNCTIONS, {"DueShards": 33}, "33"),
     "LOG_LEVEL": (FUNCTIONS, {"LogLevel": "WARN"}, "WARN"),
     "METRICS_NAMESPACE": (FUNCTIONS, {"MetricsNamespace": "Mine"}, "Mine"),
-    "SESSION_RETENTION_DAYS": (["AuthorizerFunction", *CLEANUPS], {"SessionRetentionDays": 7}, "7"),
+    "SESSION_RETENTION_DAYS": (["AuthorizerFunction", "SessionsFunction", *CLEANUPS], {"SessionRetentionDays": 7}, "7"),
     "REPORT_RETENTION_DAYS": ([*CLEANUPS, "StatsFunction"], {"ReportRetentionDays": 8}, "8"),
     "MAX_WRITES_PER_SECOND": (CLEANUPS, {"MaxWritesPerSecond": 9}, "9"),
     "SWEEP_GRACE_HOURS": (["CleanupFunction"], {"SweepGraceHours": 10}, "10"),
     "COUNT_SESSIONS": (["CleanupFunction"], {"CountSessions": "false"}, "false"),
+    "STACK_NAME": (["StatsFunction"], {}, "session-cleanup"),
     "CLEANUP_SCHEDULE": (["StatsFunction"], {"CleanupSchedule": "rate(2 days)"}, "rate(2 days)"),
-    "CORS_ORIGIN": (["StatsFunction", "ForceCleanupFunction"], {"CorsOrigin": "*"}, "*"),
+    "CORS_ORIGIN": (API, {"CorsOrigin": "*"}, "*"),
     "JWT_ALGORITHM": (["AuthorizerFunction"], {"JwtAlgorithm": "HS512"}, "HS512"),
     "JWT_SECRET": (["AuthorizerFunction"], {"JwtSecret": "t" * 64}, "t" * 64),
     "JWT_SECRET_ARN": (["AuthorizerFunction"], {"JwtSecret": "", "JwtSecretArn": SECRET}, SECRET),
@@ -163,8 +167,8 @@ VARIABLES = {
     "OPEN_SESSIONS": (["AuthorizerFunction"], {"OpenSessions": "on_first_use"}, "on_first_use"),
     "SESSION_MAX_HOURS": (["AuthorizerFunction"], {"SessionMaxHours": "12"}, "12"),
     "SESSION_IDLE_MINUTES": (["AuthorizerFunction"], {"SessionIdleMinutes": 30}, "30"),
-    "MONITORING_READ_SCOPE": (["StatsFunction", "ForceCleanupFunction"], {"MonitoringReadScope": "r"}, "r"),
-    "MONITORING_ADMIN_SCOPE": (["StatsFunction", "ForceCleanupFunction"], {"MonitoringAdminScope": "a"}, "a"),
+    "MONITORING_READ_SCOPE": (API, {"MonitoringReadScope": "r"}, "r"),
+    "MONITORING_ADMIN_SCOPE": (API, {"MonitoringAdminScope": "a"}, "a"),
     "JWT_LEEWAY_SECONDS": (["AuthorizerFunction"], {"JwtLeewaySeconds": 11}, "11"),
 }
 
@@ -263,10 +267,14 @@ def test_only_own_rules_and_api_may_invoke_functions():
     api = "arn:aws:execute-api:eu-central-1:123456789012:MonitoringApi"
     path = "api/v1/monitoring"
     stats = ["", "/openapi.json", "/sessions/stats", "/sessions/cleanups"]
+    user = f"{path}/users/*/sessions"
+    sessions = [f"GET/{user}", f"DELETE/{user}/*", f"POST/{user}/revoke"]
+    sessions += ["GET/api/v1/sessions", "DELETE/api/v1/sessions/*", "POST/api/v1/sessions/revoke"]
     assert callers == {
         ("AuthorizerFunction.Arn", "apigateway.amazonaws.com", f"{api}/authorizers/*"),
         *(("StatsFunction", "apigateway.amazonaws.com", f"{api}/*/GET/{path}{it}") for it in stats),
         ("ForceCleanupFunction", "apigateway.amazonaws.com", f"{api}/*/POST/{path}/sessions/cleanup"),
+        *(("SessionsFunction", "apigateway.amazonaws.com", f"{api}/*/{it}") for it in sessions),
         ("CleanupFunction", "events.amazonaws.com", "CleanupFunctionHourly.Arn"),
         ("StatsFunction", "events.amazonaws.com", "StatsFunctionWatch.Arn"),
     }
@@ -276,6 +284,7 @@ RESERVED = {
     "CleanupFunction": "CleanupConcurrency",
     "StatsFunction": "StatsConcurrency",
     "ForceCleanupFunction": "ForceCleanupConcurrency",
+    "SessionsFunction": "SessionsConcurrency",
 }
 
 

@@ -77,6 +77,7 @@ EXAMPLES = {
     "ApiRateLimit": ([1], [0]),
     "ApiBurstLimit": ([1], [0]),
     "StatsRateLimit": ([1], [0]),
+    "SelfServiceRateLimit": ([1, 100], [0]),
     "ApiAccessLogs": (["off", "on", "on-with-account-role"], ["true", ""]),
     "CorsOrigin": (
         ["", "*", "https://admin.example.com", "http://localhost:5173", "http://[::1]:80"],
@@ -87,6 +88,7 @@ EXAMPLES = {
     "CleanupConcurrency": ([0, 5], [-1]),
     "StatsConcurrency": ([0, 5], [-1]),
     "ForceCleanupConcurrency": ([0, 5], [-1]),
+    "SessionsConcurrency": ([0, 5], [-1]),
 }
 
 

@@ -1,23 +1,14 @@
-// Package sessions has the writes of a login service for Session Cleanup: sessions, refresh tokens, blacklisted tokens.
+// Package sessions has the sessions of Session Cleanup, for a login service: log in, refresh, list and close them.
 //
 // All times are stored as whole epoch seconds. Each write has a condition. A failed condition is an outcome, not an error.
-// Only Login creates a session, and no function makes an inactive session active.
+// Only Login and Create create a session, and no function makes an inactive session active.
 package sessions
 
 import (
 	"context"
-	cryptorand "crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"math"
-	"math/rand"
-	"strconv"
-	"strings"
+	"sort"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -31,79 +22,228 @@ const (
 	Done     Outcome = "done"
 	Exists   Outcome = "exists"    // A record with this key already exists. It is unchanged.
 	Ended    Outcome = "ended"     // The session is inactive or has expired. It never becomes live again.
-	NotFound Outcome = "not found" // The user has no such session, or no such valid refresh token.
+	NotFound Outcome = "not found" // The user has no such session, or the session no such refresh token. Nothing was changed.
+	Reused   Outcome = "reused"    // The refresh token was used before, and its grace period is over. The session was closed.
 )
 
-// The end of the year 9999.
-const lastTime = 253_402_300_799
+// Attributes are optional attributes of a session.
+type Attributes struct {
+	IPAddress    string
+	UserAgent    string
+	ClientID     string
+	AuthTime     time.Time
+	MaxExpiresAt time.Time // The session's absolute end: no refresh moves the expiry time past it.
+	Other        Item      // The application's own attributes.
+}
 
-// Item is a record, or a part of it.
-type Item = map[string]types.AttributeValue
+// Session is a session as it is stored. A time that is missing is zero.
+type Session struct {
+	ID                 string
+	IsActive           bool
+	CreatedAt          time.Time
+	ExpiresAt          time.Time
+	LastUsedAt         time.Time
+	DeactivatedAt      time.Time
+	DeactivationReason string
+	Attributes
+}
+
+// Login is a new session. The client gets the refresh token; only its hash is stored.
+type Login struct {
+	Session      string
+	RefreshToken string
+	ExpiresAt    time.Time
+}
+
+// Refresh is the result of a refresh. If it is Done, the client gets the new refresh token and a new access token.
+type Refresh struct {
+	Outcome      Outcome
+	RefreshToken string
+	ExpiresAt    time.Time
+}
+
+// Claims are the claims of an access token, to be signed by a JWT library.
+type Claims struct {
+	Issuer    string `json:"iss"`
+	Audience  string `json:"aud"`
+	User      string `json:"sub"`
+	Session   string `json:"sid"`
+	ID        string `json:"jti"`
+	IssuedAt  int64  `json:"iat"`
+	ExpiresAt int64  `json:"exp"`
+	Scope     string `json:"scope"`
+	AuthTime  int64  `json:"auth_time,omitempty"` // Set it if it is known.
+	ClientID  string `json:"client_id,omitempty"` // Set it if it is known.
+}
 
 // Sessions reads and writes the sessions of a table.
 type Sessions struct {
-	Client    *dynamodb.Client
-	Table     string
-	Retention time.Duration    // SessionRetentionDays of the stack
-	Shards    int              // DueShards of the stack
-	Now       func() time.Time // The clock
+	Client              *dynamodb.Client
+	Table               string
+	Retention           time.Duration    // SessionRetentionDays of the stack
+	Shards              int              // DueShards of the stack
+	Grace               time.Duration    // How long a used refresh token may be used again: up to 300 seconds
+	AccessTokenLifetime time.Duration    // An access token does not live longer than its session
+	Now                 func() time.Time // The clock
 }
 
 // New returns Sessions with the defaults of the stack.
 func New(client *dynamodb.Client, table string) *Sessions {
-	return &Sessions{Client: client, Table: table, Retention: 30 * 24 * time.Hour, Shards: 16, Now: time.Now}
+	return &Sessions{
+		Client:              client,
+		Table:               table,
+		Retention:           30 * 24 * time.Hour,
+		Shards:              16,
+		Grace:               30 * time.Second,
+		AccessTokenLifetime: 15 * time.Minute,
+		Now:                 time.Now,
+	}
 }
 
-// Login opens a session, with additional attributes such as ip_address: Done or Exists.
-func (s *Sessions) Login(ctx context.Context, user, session string, expiresAt time.Time, attributes Item) (Outcome, error) {
-	if err := check(expiresAt, user, session); err != nil {
+// Login creates a session with a random ID and a refresh token.
+func (s *Sessions) Login(ctx context.Context, user string, expiresAt time.Time, attributes Attributes) (Login, error) {
+	session, token := randomHex(16), randomHex(32)
+	item, err := s.session(user, session, expiresAt, attributes)
+	if err != nil {
+		return Login{}, err
+	}
+	item["refresh_hash"] = text(sha256Hex(token))
+	// The ID is random. If it exists, the response to an earlier attempt of the SDK was lost.
+	if _, err := s.create(ctx, item); err != nil {
+		return Login{}, err
+	}
+	return Login{session, token, storedTime(item, "expires_at")}, nil
+}
+
+// Create creates a session with an ID of your own and without a refresh token: Done or Exists.
+func (s *Sessions) Create(
+	ctx context.Context, user, session string, expiresAt time.Time, attributes Attributes,
+) (Outcome, error) {
+	item, err := s.session(user, session, expiresAt, attributes)
+	if err != nil {
 		return "", err
 	}
-	item := Item{}
-	for name, value := range attributes {
-		item[name] = value
-	}
-	for name, value := range sessionKey(user, session) {
-		item[name] = value
-	}
-	expiresAt = untilEnd(expiresAt, item)
-	item["user_id"] = text(user)
-	item["session_id"] = text(session)
-	item["is_active"] = boolean(true)
-	item["created_at"] = seconds(s.Now())
-	item["expires_at"] = seconds(expiresAt)
-	item["due_key"] = text("deactivate#" + s.shard())
-	item["due_at"] = seconds(expiresAt)
-	item["ttl"] = seconds(expiresAt.Add(s.Retention))
 	return s.create(ctx, item)
 }
 
-// Refresh moves the expiry time of a live session, to its max_expires_at at most: Done, Ended or NotFound.
-func (s *Sessions) Refresh(ctx context.Context, user, session string, expiresAt time.Time) (Outcome, error) {
+// Refresh uses a refresh token: replaces it, and moves the session's expiry time, to its absolute end at most.
+//
+// Its outcome is Done, Ended, NotFound or Reused. A token may be used again within the grace period, and gets the same
+// replacement: two tabs of a browser, or a client that did not get the response, stay signed in.
+func (s *Sessions) Refresh(
+	ctx context.Context, user, session, refreshToken string, expiresAt time.Time,
+) (Refresh, error) {
+	if err := check(expiresAt, user, session); err != nil {
+		return Refresh{}, err
+	}
+	if s.Grace < 0 || s.Grace > 300*time.Second {
+		return Refresh{}, errors.New("the grace period must be 0 to 300 seconds")
+	}
+	now, used := s.Now(), sha256Hex(refreshToken)
+	var result Refresh
+	outcome, err := s.change(ctx, user, session, func(found Item) (Outcome, error) {
+		if !isLive(found, now) {
+			return Ended, nil
+		}
+		isCurrent := textOf(found, "refresh_hash") == used
+		if !isCurrent {
+			rotatedAt := storedTime(found, "refresh_rotated_at")
+			if textOf(found, "refresh_previous_hash") != used || rotatedAt.IsZero() {
+				return NotFound, nil
+			}
+			if now.Unix() >= rotatedAt.Add(s.Grace).Unix() {
+				outcome, err := s.deactivate(ctx, found, "refresh_reused", now)
+				if outcome == Done {
+					outcome = Reused
+				}
+				return outcome, err
+			}
+			if salt := textOf(found, "refresh_salt"); salt != "" {
+				result = Refresh{Done, replacement(refreshToken, salt), storedTime(found, "expires_at")}
+				return Done, nil
+			}
+		}
+		salt, end := randomHex(32), untilEnd(expiresAt, found)
+		result = Refresh{Done, replacement(refreshToken, salt), end}
+		update := "refresh_hash = :new, refresh_salt = :salt, last_used_at = :now, expires_at = :expires_at, #ttl = :ttl"
+		condition := "refresh_previous_hash = :used AND attribute_not_exists(refresh_salt)"
+		if isCurrent {
+			update += ", refresh_previous_hash = :used, refresh_rotated_at = :now"
+			condition = "refresh_hash = :used"
+		}
+		if due, ok := numberOf(found, "due_at"); ok && due > float64(end.Unix()) {
+			update += ", due_at = :expires_at"
+		} else {
+			// The index is not written: this costs one unit instead of three. The cleanup moves an early entry.
+			condition += " AND (attribute_not_exists(due_at) OR NOT attribute_type(due_at, :number) OR due_at <= :expires_at)"
+		}
+		values := s.live(now, end)
+		values[":new"] = text(sha256Hex(result.RefreshToken))
+		values[":salt"] = text(salt)
+		values[":used"] = text(used)
+		return s.update(ctx, found, update, live+" AND "+condition, values)
+	})
+	if err != nil || outcome != Done {
+		return Refresh{Outcome: outcome}, err
+	}
+	return result, nil
+}
+
+// Extend moves the expiry time of a live session without its refresh token: Done, Ended or NotFound.
+func (s *Sessions) Extend(ctx context.Context, user, session string, expiresAt time.Time) (Outcome, error) {
 	if err := check(expiresAt, user, session); err != nil {
 		return "", err
 	}
-	return s.change(ctx, user, session, change{
-		action:    "deactivate",
-		update:    "expires_at = :due_at",
-		condition: "is_active = :true AND expires_at > :now",
-		values:    Item{":now": seconds(s.Now()), ":true": boolean(true)},
-		dueAt:     func(found Item) time.Time { return untilEnd(expiresAt, found) },
-		kept:      s.Retention,
+	now := s.Now()
+	return s.change(ctx, user, session, func(found Item) (Outcome, error) {
+		if !isLive(found, now) {
+			return Ended, nil
+		}
+		values := s.live(now, untilEnd(expiresAt, found))
+		values[":due_key"] = text(s.dueKey("deactivate", found))
+		update := "expires_at = :expires_at, due_at = :expires_at, due_key = :due_key, #ttl = :ttl"
+		return s.update(ctx, found, update, live, values)
 	})
 }
 
-// Logout deactivates a session because the user signed out: Done, Ended or NotFound.
+// Logout closes a session because its user signs out: Done, Ended or NotFound.
 func (s *Sessions) Logout(ctx context.Context, user, session string) (Outcome, error) {
 	return s.close(ctx, user, session, "logout")
 }
 
-// Revoke deactivates a session on behalf of someone else: Done, Ended or NotFound.
+// Revoke closes a session on behalf of someone else: Done, Ended or NotFound.
 func (s *Sessions) Revoke(ctx context.Context, user, session string) (Outcome, error) {
 	return s.close(ctx, user, session, "revoked")
 }
 
-// AddRefreshToken stores the SHA-256 of a session's refresh token: Done or Exists.
+// RevokeOthers closes all active sessions of a user but the current one. It returns how many it closed.
+func (s *Sessions) RevokeOthers(ctx context.Context, user, current string) (int, error) {
+	if err := checkIDs(current); err != nil {
+		return 0, err
+	}
+	return s.revoke(ctx, user, func(session string) bool { return session != current })
+}
+
+// RevokeAll closes all active sessions of a user, whatever is written to them meanwhile. It returns how many it closed.
+func (s *Sessions) RevokeAll(ctx context.Context, user string) (int, error) {
+	return s.revoke(ctx, user, func(string) bool { return true })
+}
+
+// List returns a user's sessions, newest first, without the hashes of refresh tokens.
+func (s *Sessions) List(ctx context.Context, user string) ([]Session, error) {
+	items, err := s.sessionsOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	sessions := make([]Session, 0, len(items))
+	for _, item := range items {
+		sessions = append(sessions, readSession(item))
+	}
+	sort.SliceStable(sessions, func(i, j int) bool { return sessions[i].CreatedAt.After(sessions[j].CreatedAt) })
+	return sessions, nil
+}
+
+// AddRefreshToken stores the SHA-256 of a refresh token in a record of its own: Done or Exists.
 func (s *Sessions) AddRefreshToken(ctx context.Context, user, session, token string, expiresAt time.Time) (Outcome, error) {
 	if err := check(expiresAt, user, session); err != nil {
 		return "", err
@@ -111,7 +251,7 @@ func (s *Sessions) AddRefreshToken(ctx context.Context, user, session, token str
 	return s.create(ctx, s.refreshToken(user, session, token, expiresAt))
 }
 
-// RotateRefreshToken replaces an old refresh token with a new one, in one transaction.
+// RotateRefreshToken replaces a refresh token that has a record of its own, in one transaction.
 //
 // It returns Done; Ended if the session is not live; NotFound if the old token belongs to another session, was used before
 // or has expired; Exists if the new token already exists.
@@ -121,7 +261,7 @@ func (s *Sessions) RotateRefreshToken(
 	if err := check(expiresAt, user, session); err != nil {
 		return "", err
 	}
-	table, now := aws.String(s.Table), seconds(s.Now())
+	table, now := aws.String(s.Table), number(s.Now().Unix())
 	_, err := s.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{ConditionCheck: &types.ConditionCheck{
 			TableName:                 table,
@@ -162,193 +302,33 @@ func (s *Sessions) Blacklist(ctx context.Context, user, jti string, expiresAt ti
 	if err := check(expiresAt, user, jti); err != nil {
 		return "", err
 	}
-	return s.create(ctx, Item{
-		"pk":         text("USER#" + user),
-		"sk":         text("BLACKLIST#" + jti),
-		"user_id":    text(user),
-		"jti":        text(jti),
-		"expires_at": seconds(expiresAt),
-		"due_key":    text("delete#" + s.shard()),
-		"due_at":     seconds(expiresAt),
-		"ttl":        seconds(expiresAt),
-	})
+	item := Item{"pk": text("USER#" + user), "sk": text("BLACKLIST#" + jti), "user_id": text(user), "jti": text(jti)}
+	return s.create(ctx, s.withTimes(item, expiresAt))
 }
 
-// Claims are the claims of an access token, to be signed by a JWT library.
-type Claims struct {
-	Issuer    string `json:"iss"`
-	Audience  string `json:"aud"`
-	User      string `json:"sub"`
-	Session   string `json:"sid"`
-	ID        string `json:"jti"`
-	ExpiresAt int64  `json:"exp"`
-	Scope     string `json:"scope"`
-}
-
-// AccessTokenClaims returns claims that expire with the session, or after life if that is earlier.
+// AccessTokenClaims returns the claims of an access token. expiresAt is that of the session.
+//
+// The token expires with its session at the latest: the authorizer denies it from then on, and a client that reads exp
+// should know this.
 func (s *Sessions) AccessTokenClaims(
-	user, session string, sessionExpiresAt time.Time, issuer, audience, scope string, life time.Duration,
+	user, session string, expiresAt time.Time, issuer, audience, scope string,
 ) (Claims, error) {
-	if err := check(sessionExpiresAt, user, session); err != nil {
+	if err := check(expiresAt, user, session); err != nil {
 		return Claims{}, err
 	}
-	id := make([]byte, 16)
-	if _, err := cryptorand.Read(id); err != nil {
-		return Claims{}, err
-	}
-	expiresAt := s.Now().Add(life)
-	if sessionExpiresAt.Before(expiresAt) {
-		expiresAt = sessionExpiresAt
+	now := s.Now()
+	end := now.Add(s.AccessTokenLifetime)
+	if expiresAt.Before(end) {
+		end = expiresAt
 	}
 	return Claims{
 		Issuer:    issuer,
 		Audience:  audience,
 		User:      user,
 		Session:   session,
-		ID:        hex.EncodeToString(id),
-		ExpiresAt: expiresAt.Unix(),
+		ID:        randomHex(16),
+		IssuedAt:  now.Unix(),
+		ExpiresAt: end.Unix(),
 		Scope:     scope,
 	}, nil
-}
-
-func (s *Sessions) close(ctx context.Context, user, session, reason string) (Outcome, error) {
-	now := s.Now()
-	if err := check(now, user, session); err != nil {
-		return "", err
-	}
-	return s.change(ctx, user, session, change{
-		action:    "delete",
-		update:    "is_active = :false, deactivated_at = :now, deactivation_reason = :reason",
-		condition: "is_active = :true",
-		values: Item{
-			":false": boolean(false), ":now": seconds(now), ":reason": text(reason), ":true": boolean(true),
-		},
-		dueAt: func(Item) time.Time { return now.Add(s.Retention) },
-	})
-}
-
-type change struct {
-	action, update, condition string
-	values                    Item
-	dueAt                     func(found Item) time.Time
-	kept                      time.Duration
-}
-
-func (s *Sessions) change(ctx context.Context, user, session string, change change) (Outcome, error) {
-	key := sessionKey(user, session)
-	found, err := s.Client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName:            aws.String(s.Table),
-		Key:                  key,
-		ConsistentRead:       aws.Bool(true),
-		ProjectionExpression: aws.String("pk, due_key, max_expires_at"),
-	})
-	if err != nil {
-		return "", err
-	}
-	if len(found.Item) == 0 {
-		return NotFound, nil
-	}
-	// A record keeps its shard for life.
-	shard := s.shard()
-	if list, ok := found.Item["due_key"].(*types.AttributeValueMemberS); ok {
-		if _, existing, ok := strings.Cut(list.Value, "#"); ok && existing != "" {
-			shard = existing
-		}
-	}
-	change.values[":due_key"] = text(change.action + "#" + shard)
-	dueAt := change.dueAt(found.Item)
-	change.values[":due_at"] = seconds(dueAt)
-	change.values[":ttl"] = seconds(dueAt.Add(change.kept))
-	_, err = s.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                 aws.String(s.Table),
-		Key:                       key,
-		UpdateExpression:          aws.String("SET " + change.update + ", due_key = :due_key, due_at = :due_at, #ttl = :ttl"),
-		ConditionExpression:       aws.String(change.condition),
-		ExpressionAttributeNames:  map[string]string{"#ttl": "ttl"},
-		ExpressionAttributeValues: change.values,
-	})
-	return unlessConditionFailed(err, Ended)
-}
-
-func (s *Sessions) create(ctx context.Context, item Item) (Outcome, error) {
-	_, err := s.Client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName:           aws.String(s.Table),
-		Item:                item,
-		ConditionExpression: aws.String("attribute_not_exists(pk)"),
-	})
-	return unlessConditionFailed(err, Exists)
-}
-
-func (s *Sessions) refreshToken(user, session, token string, expiresAt time.Time) Item {
-	item := refreshTokenKey(user, token)
-	item["user_id"] = text(user)
-	item["session_id"] = text(session)
-	item["expires_at"] = seconds(expiresAt)
-	item["due_key"] = text("delete#" + s.shard())
-	item["due_at"] = seconds(expiresAt)
-	item["ttl"] = seconds(expiresAt)
-	return item
-}
-
-func (s *Sessions) shard() string {
-	return fmt.Sprintf("%02d", rand.Intn(s.Shards))
-}
-
-func sessionKey(user, session string) Item {
-	return Item{"pk": text("USER#" + user), "sk": text("SESSION#" + session)}
-}
-
-func refreshTokenKey(user, token string) Item {
-	hash := sha256.Sum256([]byte(token))
-	return Item{"pk": text("USER#" + user), "sk": text("REFRESH#" + hex.EncodeToString(hash[:]))}
-}
-
-func check(time time.Time, ids ...string) error {
-	if time.Unix() < 0 || time.Unix() > lastTime {
-		return errors.New("a time must be between 1970 and 9999")
-	}
-	for _, id := range ids {
-		characters := utf8.RuneCountInString(id)
-		isValid := characters >= 1 && characters <= 256 && len(id) <= 1000 && utf8.ValidString(id)
-		if !isValid || strings.IndexFunc(id, unicode.IsControl) >= 0 {
-			return errors.New("an id has 1 to 256 characters in at most 1000 bytes, and no control characters")
-		}
-	}
-	return nil
-}
-
-func unlessConditionFailed(err error, outcome Outcome) (Outcome, error) {
-	var failed *types.ConditionalCheckFailedException
-	switch {
-	case errors.As(err, &failed):
-		return outcome, nil
-	case err != nil:
-		return "", err
-	}
-	return Done, nil
-}
-
-func text(value string) types.AttributeValue {
-	return &types.AttributeValueMemberS{Value: value}
-}
-
-func boolean(value bool) types.AttributeValue {
-	return &types.AttributeValueMemberBOOL{Value: value}
-}
-
-// The expiry time, but not later than the session's absolute end.
-func untilEnd(expiresAt time.Time, record Item) time.Time {
-	number, ok := record["max_expires_at"].(*types.AttributeValueMemberN)
-	if !ok {
-		return expiresAt
-	}
-	end, err := strconv.ParseFloat(number.Value, 64)
-	if err != nil || float64(expiresAt.Unix()) <= end {
-		return expiresAt
-	}
-	return time.Unix(int64(math.Floor(end)), 0)
-}
-
-func seconds(time time.Time) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(time.Unix(), 10)}
 }

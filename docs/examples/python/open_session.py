@@ -8,7 +8,7 @@ import sys
 
 import boto3
 import jwt
-from sessions import Sessions
+from session_cleanup import Sessions
 
 # The authorizer verifies the token. This script only reads the session from it.
 claims = jwt.decode(sys.stdin.read().strip(), options={"verify_signature": False})
@@ -16,4 +16,4 @@ sessions = Sessions(boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"]))
 user, session = (
     str(claims[os.environ.get(variable, name)]) for variable, name in (("JWT_USER_CLAIM", "sub"), ("JWT_SESSION_CLAIM", "sid"))
 )
-print(sessions.login(user, session, int(claims["exp"])).value)
+print(sessions.create(user, session, int(claims["exp"])).value)

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use lambda_http::{Body, Request, Response};
 use serde::Serialize;
-use session_domain::{InvalidId, Reason, SessionId, Timestamp, UserId, error_chain};
+use session_domain::{InvalidId, SessionId, Timestamp, UserId, error_chain};
 use session_functions::config::SessionsConfig;
 use session_functions::http::{
     AllowedOrigin, ApiError, Caller, Scope, ScopeNames, caller, is_empty_body, query, respond,
@@ -153,14 +153,8 @@ impl UserSessions {
         now: DateTime<Utc>,
     ) -> Result<Data, ApiError> {
         let Subject { user, current, .. } = &subject;
-        let reason = if current.as_ref() == Some(session) {
-            Reason::Logout
-        } else {
-            Reason::Revoked
-        };
         let current = current.as_ref();
-        let closed =
-            user_sessions::close(&self.sessions, user, session, current, reason, now.into()).await;
+        let closed = user_sessions::close(&self.sessions, user, session, current, now.into()).await;
         let closed = closed.map_err(|error| failed(&error))?;
         let closed = closed.ok_or(ApiError::SessionNotFound)?;
         if closed.by_this_call {
@@ -180,12 +174,8 @@ impl UserSessions {
         let (user, at) = (&subject.user, Timestamp::from(now));
         let sessions = &self.sessions;
         let revoked = match kept {
-            Some(kept) => {
-                sessions
-                    .revoke_others(user, kept, Reason::Revoked, at)
-                    .await
-            }
-            None => sessions.revoke_all(user, Reason::Revoked, at).await,
+            Some(kept) => sessions.revoke_others(user, kept, at).await,
+            None => sessions.revoke_all(user, at).await,
         };
         let revoked = revoked.map_err(|error| failed(&error))?;
         if revoked > 0 {

@@ -18,7 +18,8 @@ use serde_json::value::RawValue;
 use session_domain::{CleanupReport, Days, Shards, Statistics};
 use session_functions::config::StatsConfig;
 use session_functions::http::{
-    AllowedOrigin, ApiError, RawBody, Scope, ScopeNames, authorize, query, respond, respond_raw,
+    AllowedOrigin, ApiError, Caller, RawBody, Scope, ScopeNames, authorize, query, respond,
+    respond_raw,
 };
 use session_functions::metrics::Metrics;
 use session_functions::reports;
@@ -42,6 +43,7 @@ pub struct Stats {
     coverage: Recent<Option<Coverage>>,
     scopes: ScopeNames,
     cors_origin: Option<AllowedOrigin>,
+    stack_name: Option<String>,
     metrics: Metrics,
 }
 
@@ -63,6 +65,18 @@ struct StatsBody {
     /// Approximate number of items, without the reports, that are not in the due index. The cleanup
     /// and these statistics do not see them.
     unindexed_items: Option<u64>,
+    caller: CallerBody,
+    /// `STACK_NAME`.
+    stack: Option<String>,
+}
+
+/// The caller of this request, as the API returns it. Never cached.
+#[derive(Debug, Serialize)]
+struct CallerBody {
+    user_id: String,
+    session_id: Option<String>,
+    /// Whether the token has the admin scope.
+    is_admin: bool,
 }
 
 /// Cache lifetime of the statistics.
@@ -132,6 +146,7 @@ impl Stats {
             schedule,
             scopes,
             cors_origin,
+            stack_name,
             ..
         } = config;
         Self {
@@ -143,6 +158,7 @@ impl Stats {
             coverage: Recent::with_ttl(COVERAGE_TTL),
             scopes,
             cors_origin,
+            stack_name,
             metrics,
         }
     }
@@ -172,10 +188,10 @@ impl Stats {
                 Ok(ResponseBody::Raw(description))
             }
             Route::Stats => {
-                authorize(request, &self.scopes, Scope::Read)?;
+                let caller = authorize(request, &self.scopes, Scope::Read)?;
                 query(request, &[])?;
                 // Boxed, because this future is large and the other routes do not need it.
-                let body = Box::pin(self.stats(now)).await?;
+                let body = Box::pin(self.stats(caller, now)).await?;
                 Ok(ResponseBody::Stats(Box::new(body)))
             }
             Route::Reports => {
@@ -185,7 +201,7 @@ impl Stats {
         }
     }
 
-    async fn stats(&self, now: DateTime<Utc>) -> Result<StatsBody, ApiError> {
+    async fn stats(&self, caller: Caller, now: DateTime<Utc>) -> Result<StatsBody, ApiError> {
         let from_store = |error| ApiError::from_store(&error);
         // Read before the count, so that the next request counts again after a cleanup during the
         // count.
@@ -208,6 +224,12 @@ impl Stats {
             next_cleanup: next.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)),
             table_items: coverage.map(|it| it.table_items),
             unindexed_items: coverage.and_then(|it| it.unindexed_items),
+            caller: CallerBody {
+                is_admin: caller.has(&self.scopes, Scope::Admin),
+                user_id: caller.user_id,
+                session_id: caller.session_id,
+            },
+            stack: self.stack_name.clone(),
         })
     }
 

@@ -1,11 +1,11 @@
 //! The whole stack on one machine, without an AWS account: the embedded DynamoDB, a local API
-//! Gateway and the four functions. Only `sam_local` needs Docker.
+//! Gateway and the functions. Only `sam_local` needs Docker.
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`template`] | what the stack reads from `template.yaml`, so that it cannot differ from the deployed one |
 //! | [`dynamodb`] | the embedded DynamoDB, in memory or in a file |
-//! | [`functions`] | the four functions, invoked with JSON as on Lambda |
+//! | [`functions`] | the functions, invoked with JSON as on Lambda |
 //! | [`gateway`] | a local API Gateway: requests become events, answers become responses |
 //! | [`stack`], [`server`] | all of these together, and the stack on a port |
 //! | [`sample`], [`import`], [`data`] | what the table is filled with, and the files that keep it |

@@ -4,7 +4,7 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use session_domain::{InvalidId, Reason, SessionId, Timestamp, TokenId, UserId};
+use session_domain::{InvalidId, SessionId, Timestamp, TokenId, UserId};
 use session_lifecycle::{NewSession, Sessions, SessionsError};
 
 /// Number of expired sessions that are still active.
@@ -150,6 +150,22 @@ pub async fn open_sessions(
     ))
 }
 
+/// The same user agent for the same host.
+const fn user_agent(host: u32) -> &'static str {
+    match host % 4 {
+        0 => "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        1 => {
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+             Chrome/141.0.0.0 Safari/537.36"
+        }
+        2 => {
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 \
+             (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1"
+        }
+        _ => "Shop/4.2 (Android 15)",
+    }
+}
+
 struct SampleWriter<'a, P> {
     sessions: &'a Sessions,
     now: Timestamp,
@@ -169,9 +185,10 @@ impl<P: Fn()> SampleWriter<'_, P> {
     /// Creates a session that expires at `end`, at least eight hours after its creation.
     async fn session(&mut self, user: &str, end: Timestamp) -> Result<UserSession, SampleError> {
         let (user, session) = (UserId::parse(user)?, SessionId::parse(self.random_id())?);
+        let host: u32 = self.random.random_range(1..255);
         let new = NewSession::new(user.clone(), session.clone(), end)
-            .ip_address(format!("192.0.2.{}", self.random.random_range(1..255)))
-            .user_agent("Mozilla/5.0");
+            .ip_address(format!("192.0.2.{host}"))
+            .user_agent(user_agent(host));
         // Here and below: an existing record stays as it is.
         let _ = self
             .sessions
@@ -230,10 +247,7 @@ impl<P: Fn()> SampleWriter<'_, P> {
             let ended = now.minus(self.random.random_range(ago));
             let user = self.random_user();
             let UserSession { user, session } = self.session(user, ended.plus(HOUR)).await?;
-            let _ = self
-                .sessions
-                .deactivate(&user, &session, Reason::Logout, ended)
-                .await?;
+            let _ = self.sessions.logout(&user, &session, ended).await?;
         }
         Ok(())
     }

@@ -55,7 +55,10 @@ impl Stack {
         let dynamodb = EmbeddedDynamoDb::start(database, listener, &template.table)?;
         let variables: Environment = variables
             .into_iter()
-            .chain([("TABLE_NAME", TABLE_NAME.to_owned())])
+            .chain([
+                ("TABLE_NAME", TABLE_NAME.to_owned()),
+                ("STACK_NAME", "local".to_owned()),
+            ])
             .collect();
         let (client, timeouts) = (dynamodb.client(), template.timeouts.clone());
         let (now, limits) = (clock::now(), TimeLimits::INTERACTIVE);

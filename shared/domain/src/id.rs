@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// Error of a text that is not a valid ID.
@@ -21,7 +22,7 @@ const MAX_ID_BYTES: usize = 1_000;
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
         pub struct $name(String);
 
         impl $name {
@@ -78,8 +79,20 @@ impl SessionId {
     /// in URLs.
     #[must_use]
     pub fn random() -> Self {
-        Self(format!("{:032x}", rand::random::<u128>()))
+        Self(random_hex())
     }
+}
+
+impl TokenId {
+    /// A new ID: 128 bits from a cryptographic random source, as 32 hexadecimal digits.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(random_hex())
+    }
+}
+
+fn random_hex() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// SHA-256 of a refresh token, in lower-case hexadecimal. The token itself is never stored.

@@ -1,12 +1,12 @@
-//! Sessions in DynamoDB, for applications: open, refresh, list and deactivate them.
+//! Sessions in DynamoDB, for applications: open, refresh, list and close them.
 //!
-//! A login service creates a session with a refresh token, and deactivates the session at sign-out.
+//! A login service creates a session with a refresh token, and closes it at sign-out.
 //! Each record is written with the attributes that the authorizer, the cleanup and native TTL expect.
 //!
 //! ```no_run
 //! use session_lifecycle::{
-//!     CallPolicy, Days, NewSession, Reason, SessionId, Sessions, Shards, Table, Timestamp, UserId,
-//!     clock, connect,
+//!     CallPolicy, Days, NewSession, SessionId, Sessions, Shards, Table, Timestamp, UserId, clock,
+//!     connect,
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +18,7 @@
 //! let new = NewSession::new(user.clone(), session.clone(), now.plus(3_600));
 //! let refresh_token = sessions.login(new, now).await?;
 //!
-//! let outcome = sessions.deactivate(&user, &session, Reason::Logout, now.plus(60)).await?;
+//! let outcome = sessions.logout(&user, &session, now.plus(60)).await?;
 //! println!("{outcome:?}");
 //! # Ok(())
 //! # }
@@ -51,7 +51,9 @@ pub use dynamodb::migrate;
 pub use ports::{NewSession, StoreError, StoreErrorKind};
 pub use session_domain;
 pub use session_domain::{
-    Days, GracePeriod, InvalidGracePeriod, InvalidId, InvalidShard, MalformedRecord, Reason,
-    RefreshToken, Session, SessionId, Shards, Timestamp, TokenId, UserId,
+    Days, GracePeriod, InvalidGracePeriod, InvalidId, InvalidShard, MalformedRecord, RefreshToken,
+    Session, SessionId, Shards, Timestamp, TokenId, UserId,
 };
-pub use sessions::{CreateOutcome, RefreshOutcome, Sessions, SessionsError, UpdateOutcome};
+pub use sessions::{
+    AccessTokenClaims, CreateOutcome, RefreshOutcome, Sessions, SessionsError, UpdateOutcome,
+};

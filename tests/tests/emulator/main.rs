@@ -13,6 +13,7 @@ mod memory;
 mod metrics;
 mod monitoring;
 mod panic;
+mod sessions;
 mod table_check;
 
 use std::collections::BTreeMap;

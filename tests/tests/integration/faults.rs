@@ -17,7 +17,7 @@ use session_cleanup_tests::model::{
 use session_cleanup_tests::{
     HOUR, NOW, World, active_session, at, number, sample, session_id, user_id,
 };
-use session_domain::{Reason, Timestamp};
+use session_domain::Timestamp;
 use session_lifecycle::{CallPolicy, UpdateOutcome};
 
 const READ: &str = "Query";
@@ -406,7 +406,7 @@ async fn change_since(world: &World) {
         open(world, &closed, NOW + 1).await;
         let logout = world
             .sessions
-            .deactivate(&ann, &session_id(&closed), Reason::Logout, before)
+            .logout(&ann, &session_id(&closed), before)
             .await;
         assert_eq!(logout.unwrap(), UpdateOutcome::Updated);
     }

@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use session_cleanup_tests::authorizing::{authorize_at, denial, rest_request, sign};
 use session_cleanup_tests::{DAY, HOUR, Item, NOW, World, number, session_id, text, user_id};
-use session_domain::{Days, Reason, Shards, Timestamp};
+use session_domain::{Days, Shards, Timestamp};
 use session_functions::environment::Environment;
 use session_lifecycle::Sessions;
 use session_lifecycle::dynamodb::Table;
@@ -110,10 +110,12 @@ impl<'a> History<'a> {
         match self.random.random_range(0..10) {
             0..5 => self.request(number, host).await,
             5 => {
-                let reason = [Reason::Logout, Reason::Revoked];
-                let reason = *reason.choose(&mut self.random).expect("a reason");
-                let closing = self.sessions.deactivate(&user, &session, reason, time);
-                let _ = closing.await.expect("the table responds");
+                let closed = if self.random.random_bool(0.5) {
+                    self.sessions.logout(&user, &session, time).await
+                } else {
+                    self.sessions.revoke(&user, &session, time).await
+                };
+                let _ = closed.expect("the table responds");
             }
             6 => {
                 let later = time.plus(self.random.random_range(0..2 * DAY));

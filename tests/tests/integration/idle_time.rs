@@ -8,8 +8,7 @@ use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, counts, number, only, session_id, user_id,
 };
 use session_domain::{
-    ActiveSession, ConditionalWrite, Days, Minutes, Reason, RecordKey, SessionLifetime, Shards,
-    Timestamp,
+    ActiveSession, ConditionalWrite, Days, Minutes, RecordKey, SessionLifetime, Shards, Timestamp,
 };
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyWrites as _, NewSession, Outcome};
@@ -326,8 +325,6 @@ async fn refresh_stops_at_absolute_end() {
         numbers(&world, ["expires_at", "due_at", "ttl"]).await,
         [NOW + HOUR, NOW + HOUR, NOW + HOUR + 30 * DAY]
     );
-    let closed = world
-        .sessions
-        .deactivate(&user, &session, Reason::Logout, now);
+    let closed = world.sessions.logout(&user, &session, now);
     assert_eq!(closed.await.unwrap(), UpdateOutcome::Updated);
 }

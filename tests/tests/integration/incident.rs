@@ -14,7 +14,7 @@ use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, counts, inactive_session, number, only,
     sample, session_id, text, user_id,
 };
-use session_domain::{Days, Reason, RetentionPolicy, Revocation, Shards, Timestamp};
+use session_domain::{Days, RetentionPolicy, Revocation, Shards, Timestamp};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::{ApplyWrites as _, NewSession, Outcome, ScanTable as _};
 use session_lifecycle::{CreateOutcome, UpdateOutcome};
@@ -489,7 +489,7 @@ async fn sign_out(world: &World, ids: &[[String; 3]]) -> u64 {
     for [old, ..] in ids.iter().step_by(3) {
         let old = session_id(old);
         let now = Timestamp::from_seconds(NOW);
-        let signed_out = world.sessions.deactivate(&user, &old, Reason::Logout, now);
+        let signed_out = world.sessions.logout(&user, &old, now);
         let outcome = signed_out.await.unwrap();
         closed += u64::from(outcome == UpdateOutcome::Updated);
     }

@@ -35,6 +35,7 @@ mod properties;
 mod races;
 mod refresh;
 mod revocation;
+mod schedules;
 mod session_service;
 mod sessions;
 mod stored_secrets;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use session_cleanup_tests::{DAY, HOUR, Item, NOW, World, item_from, number, text};
-use session_domain::{Days, Reason, Shards, Timestamp};
+use session_domain::{Days, Shards, Timestamp};
 use session_lifecycle::migrate::{Conversion, ConvertedSession, Layout};
 use session_lifecycle::{CreateOutcome, SessionId, UpdateOutcome, UserId};
 
@@ -206,11 +206,7 @@ async fn import_never_replaces_existing_session() {
         SessionId::parse("a-live").unwrap(),
     );
     let now = Timestamp::from_seconds(NOW + HOUR);
-    let ended = world
-        .sessions
-        .deactivate(&user, &live, Reason::Logout, now)
-        .await
-        .unwrap();
+    let ended = world.sessions.logout(&user, &live, now).await.unwrap();
     assert_eq!(ended, UpdateOutcome::Updated);
     let before = world.records().await;
     for session in &sessions {

@@ -61,9 +61,31 @@ async fn statistics_count_sessions() {
                 "next_cleanup": null,
                 "table_items": 8,
                 "unindexed_items": 0,
+                "caller": { "user_id": "rob", "session_id": "login", "is_admin": false },
+                "stack": null,
             },
         })
     );
+}
+
+#[tokio::test]
+async fn statistics_name_stack_and_caller_of_each_request() {
+    let world = World::with([("STACK_NAME", "prod")]).await;
+    let reader = world.login("rob", "sessions:read").await;
+    let admin = world.login("ada", "orders sessions:admin").await;
+    // All within the cache lifetime of the counts.
+    for (token, user, is_admin) in [
+        (&reader, "rob", false),
+        (&admin, "ada", true),
+        (&reader, "rob", false),
+    ] {
+        let stats = stats_at(&world, token, NOW).await;
+        assert_eq!(
+            stats["caller"],
+            json!({ "user_id": user, "session_id": "login", "is_admin": is_admin })
+        );
+        assert_eq!(stats["stack"], "prod");
+    }
 }
 
 #[tokio::test]

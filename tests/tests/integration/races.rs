@@ -11,7 +11,7 @@ use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, at, counts, inactive_session, number, text,
 };
-use session_domain::{Reason, Timestamp};
+use session_domain::Timestamp;
 use session_lifecycle::UpdateOutcome;
 
 const SESSIONS: usize = 300;
@@ -240,10 +240,7 @@ async fn logouts_during_cleanup_keep_their_reason() {
                 let user = session_cleanup_tests::user_id("ann");
                 let session = session_cleanup_tests::session_id(&format!("s{number}"));
                 let now = Timestamp::from_seconds(NOW);
-                let logout = world
-                    .sessions
-                    .deactivate(&user, &session, Reason::Logout, now)
-                    .await;
+                let logout = world.sessions.logout(&user, &session, now).await;
                 done += u64::from(logout.unwrap() == UpdateOutcome::Updated);
             }
             done

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT};
+use session_cleanup_tests::authorizing::{authorize, rest_request};
+use session_cleanup_tests::fault_proxy::{Fault, NO_TIMEOUT, NO_TIMEOUT_NO_RETRY};
 use session_cleanup_tests::{
     DAY, HOUR, NOW, World, active_session, inactive_session, number, session_id, text, user_id,
 };
-use session_domain::{Days, Reason, Shards, Timestamp};
-use session_lifecycle::Sessions;
+use session_domain::{Days, SessionId, Shards, Timestamp};
 use session_lifecycle::dynamodb::Table;
 use session_lifecycle::ports::NewSession;
+use session_lifecycle::{RefreshToken, Sessions};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)
@@ -17,7 +18,7 @@ fn at(seconds: i64) -> Timestamp {
 
 async fn revoke_all(sessions: &Sessions) -> usize {
     let user = user_id("ann");
-    let revoking = sessions.revoke_all(&user, Reason::Revoked, at(NOW));
+    let revoking = sessions.revoke_all(&user, at(NOW));
     revoking.await.expect("the table responds")
 }
 
@@ -82,9 +83,7 @@ async fn revokes_all_sessions_or_all_but_one() {
     world.open("bob", "1", NOW + HOUR).await;
     let current = session_id("7");
     let user = user_id("ann");
-    let others = world
-        .sessions
-        .revoke_others(&user, &current, Reason::Logout, at(NOW));
+    let others = world.sessions.revoke_others(&user, &current, at(NOW));
     assert_eq!(others.await.unwrap(), 60);
     assert_eq!(active(&world).await, 1);
     assert_eq!(revoke_all(&world.sessions).await, 1);
@@ -113,57 +112,102 @@ async fn revocation_repeats_failed_writes() {
     for number_of in 0..60 {
         world.open("ann", &number_of.to_string(), NOW + HOUR).await;
     }
-    let client = faults.client(NO_TIMEOUT);
+    // The SDK's own retries would hide that the library has none.
+    let client = faults.client(NO_TIMEOUT_NO_RETRY);
     let table = Table::new(client, world.table_name(), Shards::default());
     revoke_all(&Sessions::new(table, Days(30))).await;
     assert_eq!(active(&world).await, 0);
 }
 
-/// Refreshes, requests and cleanups write to the sessions while they are revoked.
+/// Refreshes, extensions, requests, logins and cleanups while the sessions are revoked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_session_survives_revocation_in_race() {
-    for round in 0..20 {
+    for round in 0..crate::schedules::number("RACES").unwrap_or(20) {
         let world = Arc::new(World::with([("SESSION_IDLE_MINUTES", "30")]).await);
         let mut tokens = Vec::new();
         for number_of in 0..30 {
             let id = session_id(&number_of.to_string());
             let end = if number_of % 5 == 0 { NOW } else { NOW + HOUR };
             let new = NewSession::new(user_id("ann"), id.clone(), at(end));
-            let token = world
-                .sessions
-                .login(new, at(NOW - HOUR))
-                .await
-                .unwrap()
-                .unwrap();
-            tokens.push((id, token));
+            let token = world.sessions.login(new, at(NOW - HOUR)).await;
+            tokens.push((id, token.unwrap().unwrap()));
         }
-        let refreshing = {
-            let world = Arc::clone(&world);
-            tokio::spawn(async move {
-                for (id, token) in &tokens {
-                    let user = user_id("ann");
-                    let _ = world
-                        .sessions
-                        .refresh(&user, id, token.as_str(), at(NOW + DAY), at(NOW))
-                        .await
-                        .unwrap();
-                    let extending = world.sessions.extend(&user, id, at(NOW + 2 * DAY), at(NOW));
-                    let _ = extending.await.unwrap();
+        let ids: Vec<_> = tokens.iter().map(|(id, _)| id.clone()).collect();
+        let racing = [
+            tokio::spawn(refresh_each(Arc::clone(&world), tokens)),
+            tokio::spawn(request_each(Arc::clone(&world), ids)),
+            tokio::spawn(log_in(Arc::clone(&world))),
+            tokio::spawn({
+                let world = Arc::clone(&world);
+                async move {
+                    world.clean_up(serde_json::json!({}), NOW).await;
                 }
-            })
-        };
-        let cleaning = {
-            let world = Arc::clone(&world);
-            tokio::spawn(async move { world.clean_up(serde_json::json!({}), NOW).await })
-        };
+            }),
+        ];
         if round % 2 == 0 {
             tokio::task::yield_now().await;
         }
-        revoke_all(&world.sessions).await;
-        assert_eq!(active(&world).await, 0, "round {round}");
-        world.open("ann", "later", NOW + HOUR).await;
-        refreshing.await.unwrap();
-        cleaning.await.unwrap();
-        assert_eq!(active(&world).await, 1, "round {round}");
+        let spared = (round % 3 == 0).then(|| session_id("7"));
+        match &spared {
+            Some(spared) => {
+                let user = user_id("ann");
+                let revoking = world.sessions.revoke_others(&user, spared, at(NOW));
+                revoking.await.unwrap();
+            }
+            None => {
+                revoke_all(&world.sessions).await;
+            }
+        }
+        let survivors = survivors(&world, spared.as_ref()).await;
+        assert_eq!(survivors, [""; 0], "round {round}");
+        world.open("ann", "after", NOW + HOUR).await;
+        for task in racing {
+            task.await.unwrap();
+        }
+        let survivors = self::survivors(&world, spared.as_ref()).await;
+        assert_eq!(survivors, [""; 0], "round {round}");
+        for (id, is_active) in [("after", true), ("7", spared.is_some())] {
+            let session = world.session("ann", id).await.unwrap();
+            assert_eq!(
+                session["is_active"].as_bool(),
+                Ok(&is_active),
+                "round {round}"
+            );
+        }
+    }
+}
+
+/// Active sessions that existed before the revocation. Their IDs are numbers.
+async fn survivors(world: &World, spared: Option<&SessionId>) -> Vec<String> {
+    let sessions = world.sessions.list(&user_id("ann")).await.unwrap();
+    let active = sessions.into_iter().filter(|it| it.is_active);
+    let earlier = active.filter(|it| it.id.as_str().parse::<u8>().is_ok());
+    let survivors = earlier.filter(|it| Some(&it.id) != spared);
+    survivors.map(|it| it.id.to_string()).collect()
+}
+
+async fn refresh_each(world: Arc<World>, tokens: Vec<(SessionId, RefreshToken)>) {
+    let user = user_id("ann");
+    for (id, token) in &tokens {
+        let (end, now) = (at(NOW + DAY), at(NOW));
+        let using = world.sessions.refresh(&user, id, token.as_str(), end, now);
+        let _ = using.await.unwrap();
+        let extending = world.sessions.extend(&user, id, at(NOW + 2 * DAY), now);
+        let _ = extending.await.unwrap();
+    }
+}
+
+async fn request_each(world: Arc<World>, ids: Vec<SessionId>) {
+    for id in &ids {
+        let token = world.token("ann", id.as_str(), "");
+        authorize(&world, &rest_request(&token)).await;
+    }
+}
+
+async fn log_in(world: Arc<World>) {
+    for number_of in 0..10 {
+        world
+            .open("ann", &format!("later{number_of}"), NOW + HOUR)
+            .await;
     }
 }

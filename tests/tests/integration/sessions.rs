@@ -2,10 +2,11 @@
 
 use axum::http::Method;
 use serde_json::json;
+use session_cleanup_tests::authorizing::sign;
 use session_cleanup_tests::{
     DAY, HOUR, NOW, STATS, World, active_session, counts, number, only, session_id, text, user_id,
 };
-use session_domain::{Reason, RefreshTokenHash, Timestamp, TokenId};
+use session_domain::{RefreshTokenHash, Timestamp, TokenId};
 use session_lifecycle::ports::NewSession;
 use session_lifecycle::{CreateOutcome, UpdateOutcome};
 
@@ -138,7 +139,7 @@ async fn ended_session_never_becomes_active_again() {
     let (user, closed) = (user_id("ann"), session_id("closed"));
     let logout = world
         .sessions
-        .deactivate(&user, &closed, Reason::Logout, at(NOW))
+        .logout(&user, &closed, at(NOW))
         .await
         .unwrap();
     assert_eq!(logout, UpdateOutcome::Updated);
@@ -151,10 +152,7 @@ async fn ended_session_never_becomes_active_again() {
             .unwrap();
         assert_eq!(extended, UpdateOutcome::Ended, "{session}");
     }
-    let again = world
-        .sessions
-        .deactivate(&user, &closed, Reason::Revoked, at(NOW + 5))
-        .await;
+    let again = world.sessions.revoke(&user, &closed, at(NOW + 5)).await;
     assert_eq!(again.unwrap(), UpdateOutcome::Ended);
     let row = world.session("ann", "closed").await.unwrap();
     assert_eq!(text(&row, "deactivation_reason"), "logout");
@@ -163,7 +161,7 @@ async fn ended_session_never_becomes_active_again() {
     let nobody = session_id("none");
     let logout = world
         .sessions
-        .deactivate(&user, &nobody, Reason::Logout, at(NOW))
+        .logout(&user, &nobody, at(NOW))
         .await
         .unwrap();
     assert_eq!(logout, UpdateOutcome::NotFound);
@@ -182,7 +180,7 @@ async fn denies_logged_out_session_and_deletes_it_after_retention() {
     assert_eq!(world.call(Method::GET, STATS, Some(&token)).await.0, 200);
     let logout = world
         .sessions
-        .deactivate(&user, &session, Reason::Logout, at(NOW))
+        .logout(&user, &session, at(NOW))
         .await
         .unwrap();
     assert_eq!(logout, UpdateOutcome::Updated);
@@ -198,4 +196,39 @@ async fn denies_logged_out_session_and_deletes_it_after_retention() {
     assert_eq!(counts(&before), only([]));
     let after = world.clean_up(without_grace, NOW + 30 * DAY).await;
     assert_eq!(counts(&after), only([("sessions_deleted", 1)]));
+}
+
+#[tokio::test]
+async fn accepts_access_token_claims_until_blacklisted() {
+    let world = World::new().await;
+    let variables = world.tokens.variables();
+    let value = |name| &variables.iter().find(|it| it.0 == name).unwrap().1;
+    let (user, session) = (user_id("ann"), session_id("s"));
+    world.open("ann", "s", NOW + HOUR).await;
+    let sessions = world.sessions.clone().access_token_lifetime(60);
+    let (issuer, audience) = (value("JWT_ISSUER"), value("JWT_AUDIENCE"));
+    let claims = |end| {
+        sessions
+            .access_token_claims(&user, &session, at(end), issuer, audience, at(NOW))
+            .scope("sessions:read")
+            .auth_time(at(NOW - HOUR))
+            .client_id("web")
+    };
+    let first = claims(NOW + HOUR);
+    let token = sign(&world, serde_json::to_value(&first).unwrap());
+    assert_eq!(world.call(Method::GET, STATS, Some(&token)).await.0, 200);
+    let denied = world.sessions.blacklist(&user, &first.jti, first.exp);
+    assert_eq!(denied.await.unwrap(), CreateOutcome::Created);
+    let (status, body) = world.call(Method::GET, STATS, Some(&token)).await;
+    assert_eq!((status, body), (401, json!({ "error": "Token revoked" })));
+
+    let other = claims(NOW + 59);
+    assert_ne!(first.jti, other.jti);
+    assert_eq!((first.exp, other.exp), (at(NOW + 60), at(NOW + 59)));
+    let written = serde_json::to_value(&other).unwrap();
+    let expected = json!({
+        "iss": issuer, "aud": audience, "sub": "ann", "sid": "s", "jti": other.jti.as_str(), "iat": NOW,
+        "exp": NOW + 59, "scope": "sessions:read", "auth_time": NOW - HOUR, "client_id": "web",
+    });
+    assert_eq!(written, expected);
 }

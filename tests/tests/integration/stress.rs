@@ -25,7 +25,7 @@ use session_cleanup_tests::{
     DAY, HOUR, Item, NOW, World, active_session, at, inactive_session, item_from, number, sample,
     serve, session_id, text, user_id,
 };
-use session_domain::{Reason, Timestamp};
+use session_domain::Timestamp;
 use session_lifecycle::UpdateOutcome;
 use tokio::task::JoinSet;
 
@@ -267,12 +267,10 @@ impl Stress {
             let session = self.any(&mut rng);
             let now = self.clock.now();
             let (of, id) = (user_id(&user(session)), session_id(&name(session)));
-            let changed = self.world.sessions.deactivate(
-                &of,
-                &id,
-                Reason::Logout,
-                Timestamp::from_seconds(now),
-            );
+            let changed = self
+                .world
+                .sessions
+                .logout(&of, &id, Timestamp::from_seconds(now));
             if changed.await.unwrap() == UpdateOutcome::Updated {
                 worker_log.logged_out.push((session, now));
             }

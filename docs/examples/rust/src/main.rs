@@ -1,4 +1,4 @@
-//! A login service with the library: log in, refresh, blacklist a token, log out.
+//! A login service with the library: log in, refresh, blacklist an access token, log out.
 //!
 //! `cargo run -p session-example` runs it with an embedded DynamoDB. A real login service creates
 //! its client with [`session_lifecycle::connect`].
@@ -11,13 +11,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use session_cleanup_local::dynamodb::{EmbeddedDynamoDb, TABLE_NAME, open};
 use session_cleanup_local::template::Template;
 use session_lifecycle::{
-    CreateOutcome, Days, NewSession, Reason, RefreshOutcome, SessionId, Sessions, Shards, Table,
-    Timestamp, TokenId, UpdateOutcome, UserId,
+    CreateOutcome, Days, NewSession, RefreshOutcome, SessionId, Sessions, Shards, Table, Timestamp,
+    UpdateOutcome, UserId,
 };
 use tokio::net::TcpListener;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
+const ISSUER: &str = "https://id.example";
+const AUDIENCE: &str = "my-api";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -36,31 +38,35 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .max_expires_at(now()?.plus(30 * DAY));
     let token = sessions.login(new, now()?).await?;
     let token = token.ok_or("a session with this ID exists")?;
-    print_line("logged in: the session is stored, with the refresh token's hash")?;
+    let expires_at = now()?.plus(8 * HOUR);
+    let claims = sessions
+        .access_token_claims(&user, &session, expires_at, ISSUER, AUDIENCE, now()?)
+        .scope("orders:read");
+    print_line("logged in: the session is stored, with the hash of its refresh token")?;
 
     // At a refresh: the session expires later, and the client gets another refresh token.
     let later = now()?.plus(16 * HOUR);
     let refreshed = sessions.refresh(&user, &session, token.as_str(), later, now()?);
-    assert!(matches!(
-        refreshed.await?,
-        RefreshOutcome::Refreshed { expires_at, .. } if expires_at == later
-    ));
-    print_line("refreshed: the session expires eight hours later")?;
+    let refreshed = refreshed.await?;
+    assert!(matches!(refreshed, RefreshOutcome::Refreshed { .. }));
+    print_line("refreshed: the session ends eight hours later, and has a new refresh token")?;
 
-    // Deny one access token before it expires, while its session continues.
-    let token = TokenId::parse("jti-of-the-token")?;
-    let stored = sessions.blacklist(&user, &token, now()?.plus(HOUR)).await?;
+    // Another tab of the browser uses the same token at the same time.
+    let repeated = sessions.refresh(&user, &session, token.as_str(), later, now()?);
+    assert_eq!(repeated.await?, refreshed);
+    print_line("repeated: the used refresh token returned the same new one")?;
+
+    // Deny this one access token while its session continues.
+    let stored = sessions.blacklist(&user, &claims.jti, claims.exp).await?;
     assert_eq!(stored, CreateOutcome::Created);
-    print_line("blacklisted an access token until it expires")?;
+    print_line("blacklisted: the access token is denied until it expires")?;
 
-    // At logout: deactivate the session. It never becomes active again.
-    let closed = sessions
-        .deactivate(&user, &session, Reason::Logout, now()?)
-        .await?;
+    // At sign-out: close the session. It never becomes active again.
+    let closed = sessions.logout(&user, &session, now()?).await?;
     assert_eq!(closed, UpdateOutcome::Updated);
     let late = sessions.refresh(&user, &session, token.as_str(), now()?.plus(DAY), now()?);
     assert_eq!(late.await?, RefreshOutcome::Ended);
-    print_line("logged out: the session is inactive permanently")?;
+    print_line("logged out: the session is inactive and stays inactive")?;
 
     dynamodb.stop().await;
     Ok(())

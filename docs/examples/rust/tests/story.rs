@@ -13,6 +13,6 @@ fn example_prints_each_step() {
         .lines()
         .map(|it| it.split([':', ' ']).next())
         .collect();
-    let expected = ["logged", "refreshed", "blacklisted", "logged"].map(Some);
+    let expected = ["logged", "refreshed", "repeated", "blacklisted", "logged"].map(Some);
     assert_eq!(names, expected, "{printed}");
 }

@@ -63,11 +63,9 @@ function timeLabels({ at, scale, stretches }, end) {
     const labels = [];
     let day = '';
     for (const { from, to } of stretches) {
-        const midnight = new Date(from);
-        midnight.setHours(0, 0, 0, 0);
-        // Local time, so that the labels stay round after a change of daylight saving time.
+        // Time on the clock, so that the labels stay round after a change of daylight saving time.
         for (let count = 0; ; count += 1) {
-            const time = new Date(midnight.getFullYear(), midnight.getMonth(), midnight.getDate(), 0, count * minutes);
+            const time = afterMidnight(from, count * minutes);
             // Also ends the loop at an invalid date, which compares as false.
             if (!(time <= to)) break;
             const x = at(time);

@@ -14,7 +14,8 @@ function timeElement(iso) {
     const time = new Date(iso);
     const shown = element('time', '', formatTime(time));
     shown.dateTime = iso;
-    shown.title = `${time.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+    // The time zone that is not selected.
+    shown.title = isUtc ? `${formatLocal(time)}, ${LOCAL_ZONE}` : formatUtc(time);
     return shown;
 }
 
@@ -45,27 +46,72 @@ function showStatistics(statistics, reports) {
     byId('expired-panel').classList.toggle('some', view.isExpired);
 }
 
-function reportRow(report) {
-    const went = outcome(report);
-    const started = element('th', '', timeElement(report.started_at));
-    started.scope = 'row';
-    const result = element('td', 'outcome', ...outcomeElements(went));
-    if (report.dry_run) result.prepend(element('span', 'tag', 'Dry run'), ' ');
-    for (const words of [went.reason, went.also]) if (words) result.append(element('span', 'reason', words));
-    const rejected = rejectedBy(report);
-    if (rejected.length > 0) {
-        const keys = element('ul', '', ...rejected.map((key) => element('li', '', key)));
-        result.append(element('details', 'reason', element('summary', '', `${plural(rejected.length, 'record')} rejected by the table`), keys));
-    }
-    const numbers = [report.sessions_deactivated, deletedBy(report), report.sessions_deleted,
-        report.refresh_tokens_deleted, report.blacklisted_tokens_deleted].map(formatNumber);
-    numbers.push(took(report.duration_ms), formatNumber(report.capacity_units));
-    return element('tr', report.dry_run ? 'dry' : '', started, element('td', 'by', startedBy(report)), result,
-        ...numbers.map((text) => element('td', 'number', text)));
+/** A cell of a table. On a phone, the label is in front of it. */
+function cell(label, className, ...children) {
+    const made = element('td', className, ...children);
+    made.dataset.label = label;
+    return made;
+}
+
+function button(words, name, act) {
+    const made = element('button', 'small', words);
+    made.type = 'button';
+    made.setAttribute('aria-label', name);
+    made.addEventListener('click', act);
+    return made;
+}
+
+/** Replaces the rows of a table. Rows that stay are not moved, so that they keep the focus. */
+function setRows(body, rows) {
+    rows.forEach((row, index) => {
+        if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
+    });
+    while (body.children.length > rows.length) body.lastChild.remove();
+}
+
+/** Shows all fields of an object of the API. `id` is the first, and the one to copy. */
+function showDetails(title, object, id) {
+    setText('details-heading', title);
+    const fields = [[id, object[id]], ...Object.entries(object).filter(([name]) => name !== id)];
+    byId('details-fields').replaceChildren(...fields.map(([name, value]) =>
+        element('div', '', element('dt', '', fieldName(name)), element('dd', '', fieldText(name, value)))));
+    setText('details-status', '');
+    setText('details-copy', `Copy ${fieldName(id)}`);
+    byId('details-copy').onclick = () => navigator.clipboard.writeText(object[id]).then(
+        () => setText('details-status', 'Copied.'),
+        () => setText('details-status', `The browser does not allow it. Copy it from the list: ${object[id]}`),
+    );
+    byId('details').showModal();
+    byId('details-heading').focus();
+}
+
+function showCaller() {
+    const caller = known.statistics?.caller;
+    const { words, isEnding } = tokenView(caller, api.expiry(), Date.now());
+    setText('caller', caller ? others(caller.user_id) : '');
+    byId('caller').title = byId('caller').textContent;
+    setText('token-life', words);
+    byId('token-life').classList.toggle('ending', isEnding);
+    const stack = others(known.statistics?.stack ?? '');
+    setText('stack', stack);
+    byId('stack').hidden = !stack;
+    document.title = stack ? `${stack} – Session Cleanup` : 'Session Cleanup';
+}
+
+// Whether the token may change anything. Null before the first answer.
+let mayChange = null;
+
+/** Enables what changes something, unless the token may only read. */
+function allowChanges(allowed) {
+    mayChange = allowed;
+    const isReader = known.statistics?.caller?.is_admin === false;
+    for (const reason of document.querySelectorAll('.read-only')) reason.hidden = !isReader;
+    for (const it of document.querySelectorAll('#dry-run, #clean-up, #revoke-all, .revoke')) it.disabled = !mayChange;
 }
 
 // The last data that was read with this token.
-let known = { statistics: null, reports: [], charted: [], dryRuns: 0 };
+const NOTHING = { statistics: null, reports: [], next: null, charted: [], dryRuns: 0 };
+let known = { ...NOTHING };
 // Newest run of the bar that is selected with the pointer or the keyboard.
 let chosen = null;
 
@@ -114,7 +160,8 @@ function redrawChart() {
         // The hint reserves the height, so that the layout does not shift.
         setText('readout', column ? readout(column.runs) : HINT);
     };
-    const point = (event) => choose(event.type === 'pointerleave' ? -1
+    // The pointer may leave because the page scrolls: a run that the keyboard selected stays.
+    const point = (event) => choose(event.type === 'pointerleave' ? (document.activeElement === chooser ? Number(chooser.value) : -1)
         : layout.columnAt(event.clientX - drawing.getBoundingClientRect().left));
     drawing.addEventListener('pointermove', point);
     drawing.addEventListener('pointerdown', point);
@@ -130,16 +177,6 @@ function redrawChart() {
         chooser.value = columns.length - 1;
         chooser.setAttribute('aria-valuetext', readout(columns.at(-1).runs));
     }
-}
-
-function showReports(reports) {
-    const real = reports.filter((it) => !it.dry_run).slice(0, CHARTED_RUNS);
-    // The table starts at the same run as the chart, so that it can replace the chart.
-    const shown = real.length < CHARTED_RUNS ? reports : reports.slice(0, reports.indexOf(real.at(-1)) + 1);
-    Object.assign(known, { reports, charted: real.toReversed(), dryRuns: shown.length - real.length });
-    byId('reports').replaceChildren(...shown.map(reportRow));
-    byId('reports-panel').hidden = shown.length === 0;
-    redrawChart();
 }
 
 function showFailure([headline, advice]) {

@@ -1,6 +1,8 @@
-// Events: sign-in, refresh and the dialog.
+// Events: sign-in and refresh.
 
 const REFRESH_MS = 30_000;
+// How often the rest of the token's lifetime is shown.
+const CALLER_MS = 10_000;
 
 const api = createApi(location.pathname.replace(/\/+$/, ''));
 let timer = 0;
@@ -16,16 +18,25 @@ function showSignIn(words) {
     refreshing = null;
     clearTimeout(timer);
     if (byId('dialog').open) closeDialog();
+    byId('details').close();
     for (const id of ['session', 'dashboard', 'footer']) byId(id).hidden = true;
     byId('sign-in').hidden = false;
     // Removes all data that was read with this token.
-    known = { statistics: null, reports: [], charted: [], dryRuns: 0 };
+    known = { ...NOTHING };
     chosen = null;
+    list = PLAIN;
+    rows = new Map();
+    forgetUser();
+    for (const form of ['find', 'filter']) byId(form).reset();
+    byId('details-fields').replaceChildren();
+    byId('details-copy').onclick = null;
+    for (const id of ['dialog-counts', 'dialog-notes']) byId(id).replaceChildren();
+    showCaller();
     byId('dashboard').classList.remove('stale');
     byId('reports').replaceChildren();
     byId('chart').replaceChildren();
     for (const id of ['live', 'expired', 'inactive', 'total', 'oldest', 'last']) setText(id, '–');
-    for (const id of ['oldest-note', 'last-note', 'next', 'next-note', 'advice', 'chart-summary', 'readout', 'status']) setText(id, '');
+    for (const id of ['oldest-note', 'last-note', 'next', 'next-note', 'advice', 'chart-summary', 'readout', 'status', 'reports-status']) setText(id, '');
     byId('run').removeAttribute('aria-valuetext');
     setText('need', 'The sessions are being counted …');
     for (const id of ['malformed', 'advice', 'next-panel']) byId(id).hidden = true;
@@ -52,6 +63,8 @@ function signIn(event) {
     byId('sign-in').hidden = true;
     for (const id of ['session', 'dashboard', 'footer']) byId(id).hidden = false;
     setText('refreshed', 'Refreshing …');
+    allowChanges(null);
+    showCaller();
     byId('need-heading').focus();
     refresh();
 }
@@ -103,7 +116,9 @@ async function readAll() {
             return;
         }
         // The table may be too large to count in time. The reports can be shown without the counts.
-        if (answers[1].status === 'fulfilled') showReports(answers[1].value);
+        if (answers[1].status === 'fulfilled') showReports(answers[1].value.reports, answers[1].value.next);
+        // Without an answer, the API decides when the user tries.
+        allowChanges(known.statistics?.caller?.is_admin ?? true);
         markStale(words);
         return;
     }
@@ -112,9 +127,12 @@ async function readAll() {
     refreshedAt = Date.now();
     byId('dashboard').classList.remove('stale');
     byId('alert').replaceChildren();
-    known.statistics = answers[0].value;
-    showStatistics(answers[0].value, answers[1].value);
-    showReports(answers[1].value);
+    const [{ value: statistics }, { value: { reports, next } }] = answers;
+    known.statistics = statistics;
+    showStatistics(statistics, reports);
+    showReports(reports, next);
+    showCaller();
+    allowChanges(statistics.caller?.is_admin ?? true);
     sayRefreshed(false);
     // Announced once, not at each refresh.
     if (first) setText('status', `Is a cleanup needed? ${byId('need').textContent}${
@@ -122,80 +140,26 @@ async function readAll() {
     else if (wasStale) setText('status', 'The numbers are up to date again.');
 }
 
+/** Shows all times in UTC or in the time zone of the browser. */
+function selectTimeZone(utc) {
+    const times = ['from', 'to'].map((id) => [id, timeOfInput(byId(id).value)]);
+    isUtc = utc;
+    for (const [id, time] of times) byId(id).value = inputOfTime(time);
+    setText('zone', utc ? 'UTC' : LOCAL_ZONE);
+    rows = new Map();
+    if (known.statistics) showStatistics(known.statistics, known.reports);
+    if (known.reports.length > 0) showList();
+    redrawChart();
+    if (found) showFound();
+    if (refreshedAt > 0) sayRefreshed(byId('dashboard').classList.contains('stale'));
+}
+
 // No refresh during a run, because its failure would hide the result of the run. The run refreshes at its end.
-const isAtWork = () => dialog.phase === 'counting' || dialog.phase === 'cleaning';
+const isAtWork = () => dialog.phase === 'counting' || dialog.phase === 'working';
 
 function schedule() {
     clearTimeout(timer);
     if (api.hasToken() && !document.hidden && !refreshing && !isAtWork()) timer = setTimeout(refresh, REFRESH_MS);
-}
-
-let dialog = { phase: 'closed' };
-let ticking = 0;
-
-function showDialog(state) {
-    dialog = state;
-    const view = dialogView(state);
-    setText('dialog-heading', view.title);
-    setText('dialog-status', view.status);
-    byId('dialog-status').className = state.phase === 'failed' ? 'failed' : '';
-    byId('dialog-counts').replaceChildren(...view.counts.map(([name, count]) =>
-        element('div', '', element('dt', '', name), element('dd', '', formatNumber(count)))));
-    byId('dialog-notes').replaceChildren(...view.notes.map((note) => element('li', '', note)));
-    for (const [id, label] of [['dialog-close', view.close], ['dialog-confirm', view.confirm]]) {
-        byId(id).hidden = label === null;
-        setText(id, label ?? '');
-    }
-    byId('dialog-progress').hidden = !view.busy;
-    clearInterval(ticking);
-    if (view.busy) {
-        const begun = Date.now();
-        const tick = () => setText('elapsed', `${Math.round((Date.now() - begun) / 1_000)} s`);
-        tick();
-        ticking = setInterval(tick, 1_000);
-    }
-    if (!byId('dialog').open) byId('dialog').showModal();
-    // Focuses the safe button, or the heading if there is no such button.
-    byId(view.close === null ? 'dialog-heading' : 'dialog-close').focus();
-}
-
-function closeDialog() {
-    dialog.stop?.abort();
-    dialog = { phase: 'closed' };
-    clearInterval(ticking);
-    byId('dialog').close();
-}
-
-/** Makes a call for the dialog. A result that arrives after the dialog was closed or the token forgotten is not shown. */
-async function forDialog(state, doing, makeCall, then) {
-    const mine = visit;
-    showDialog(state);
-    schedule();
-    try {
-        const answer = await makeCall();
-        if (dialog === state) showDialog(then(answer));
-    } catch (failure) {
-        if (!(failure instanceof CallFailed)) throw failure;
-        if (mine !== visit || dialog !== state) return;
-        if (failure.status === 401) showSignIn(failureWords(failure, doing));
-        else showDialog({ ...state, phase: 'failed', failure, doing });
-    } finally {
-        // A refresh that started before the run does not include it, so another one follows.
-        if (mine === visit) await Promise.resolve(refreshing).then(() => mine === visit && refresh());
-    }
-}
-
-function count(dryRunOnly) {
-    const stop = new AbortController();
-    const unseen = known.statistics && unseenNote(known.statistics, known.reports, Date.now());
-    const state = { phase: 'counting', dryRunOnly, reports: [], stop, unseen };
-    forDialog(state, 'count', () => api.dryRun(stop.signal), (preview) => ({ ...state, phase: 'counted', preview }));
-}
-
-function cleanUp() {
-    const state = { ...dialog, phase: 'cleaning', stop: null };
-    forDialog(state, 'clean', api.cleanUp,
-        (report) => ({ ...state, phase: 'cleaned', reports: [...state.reports, report] }));
 }
 
 byId('sign-in').addEventListener('submit', signIn);
@@ -204,10 +168,21 @@ byId('refresh').addEventListener('click', refreshByHand);
 byId('dry-run').addEventListener('click', () => count(true));
 byId('clean-up').addEventListener('click', () => count(false));
 byId('dialog-close').addEventListener('click', closeDialog);
-byId('dialog-confirm').addEventListener('click', cleanUp);
+byId('dialog-confirm').addEventListener('click', () => (dialog.user === undefined ? cleanUp() : revoke()));
+byId('details-close').addEventListener('click', () => byId('details').close());
+byId('find').addEventListener('submit', findUser);
+byId('include-inactive').addEventListener('change', () => {
+    if (found) readSessions({ user: found.user, isAll: byId('include-inactive').checked, sessions: [], next: null });
+});
+byId('older-sessions').addEventListener('click', showOlderSessions);
+byId('revoke-all').addEventListener('click', askRevokeAll);
+byId('filter').addEventListener('submit', filterReports);
+byId('older-reports').addEventListener('click', showOlderReports);
+byId('csv').addEventListener('click', downloadCsv);
+byId('time-zone').addEventListener('change', () => selectTimeZone(byId('time-zone').value === 'utc'));
 byId('dialog').addEventListener('cancel', (event) => {
     event.preventDefault();
-    if (dialog.phase !== 'cleaning') closeDialog();
+    if (dialog.phase !== 'working') closeDialog();
 });
 // Some browsers close the dialog at the second Escape in spite of preventDefault().
 byId('dialog').addEventListener('close', () => {
@@ -232,5 +207,6 @@ new ResizeObserver(([{ contentRect }]) => {
     redrawChart();
 }).observe(byId('chart'));
 
-setText('zone', Intl.DateTimeFormat().resolvedOptions().timeZone);
+setInterval(showCaller, CALLER_MS);
+setText('zone', LOCAL_ZONE);
 showSignIn();

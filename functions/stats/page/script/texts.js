@@ -7,7 +7,7 @@ const others = (text) => text.replace(/\p{Bidi_Control}/gu, '\ufffd');
 
 function startedBy({ trigger, requested_by: user }) {
     if (trigger === 'schedule') return 'schedule';
-    return trigger === 'api' ? others(user ?? 'API') : 'hand';
+    return trigger === 'api' ? others(user ?? 'API') : 'manual';
 }
 
 /** Keys of the records that the table rejected, if the report names them. */
@@ -229,7 +229,7 @@ const counts = (report, [deactivated, deleted]) => [
     [`Inactive sessions ${deleted}`, report.sessions_deleted],
     [`Expired refresh tokens ${deleted}`, report.refresh_tokens_deleted],
     [`Expired blacklisted tokens ${deleted}`, report.blacklisted_tokens_deleted],
-];
+].map(([name, count]) => [name, formatNumber(count)]);
 
 /** Sum of several runs, if one run could not finish the work. */
 function addUp(reports) {
@@ -243,8 +243,8 @@ function addUp(reports) {
     return total;
 }
 
-/** Content of the dialog. `phase` is `counting`, `counted`, `cleaning`, `cleaned` or `failed`. */
-function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unseen }) {
+/** Content of the dialog of a cleanup. `phase` is `counting`, `counted`, `working`, `done` or `failed`. */
+function cleanupView({ phase, dryRunOnly, preview, reports, failure, doing, unseen }) {
     const title = dryRunOnly ? 'Dry run' : 'Clean up';
     const view = { title, busy: false, counts: [], notes: [], close: 'Close', confirm: null };
     const besides = unseen ? [unseen] : [];
@@ -265,11 +265,11 @@ function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unsee
         return { ...shown, status: 'This is what it would do now. Nothing has been changed yet. '
             + 'What is deleted does not come back.', close: 'Cancel', confirm: 'Clean up now' };
     }
-    if (phase === 'cleaning') {
-        return { ...view, busy: true, close: null, status: 'Cleaning up. It goes on if you close this page.' };
+    if (phase === 'working') {
+        return { ...view, busy: true, close: null, status: 'Cleaning up. It continues if you close this page.' };
     }
     const done = reports.length ? addUp(reports) : null;
-    if (phase === 'cleaned') {
+    if (phase === 'done') {
         const last = reports.at(-1);
         return { ...view, counts: counts(done, ['deactivated', 'deleted']), notes: [...notes(done), ...besides],
             confirm: last.complete ? null : 'Go on',
@@ -280,4 +280,19 @@ function dialogView({ phase, dryRunOnly, preview, reports, failure, doing, unsee
     }
     return { ...view, status: failureWords(failure, doing).join(' '),
         counts: done ? counts(done, ['deactivated', 'deleted']) : [] };
+}
+
+/** Name of a member of the API, in words. */
+const fieldName = (name) => name.replace(/_ms$/, '').replaceAll('_', ' ');
+
+/** Value of a member of the API, in words. A time is local and in UTC. */
+function fieldText(name, value) {
+    if (value === null || value === undefined) return '–';
+    if (typeof value === 'boolean') return value ? 'yes' : 'no';
+    if (typeof value === 'number') return name.endsWith('_ms') ? took(value) : formatNumber(value);
+    if (Array.isArray(value)) return value.map((it) => others(String(it))).join(', ');
+    if (name.endsWith('_at') && !Number.isNaN(timeOf(value))) {
+        return `${formatLocal(new Date(value))} (${LOCAL_ZONE}), ${formatUtc(value)}`;
+    }
+    return others(typeof value === 'string' ? value : JSON.stringify(value));
 }

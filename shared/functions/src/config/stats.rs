@@ -25,6 +25,8 @@ pub struct StatsConfig {
     pub scopes: ScopeNames,
     /// `CORS_ORIGIN`.
     pub cors_origin: Option<AllowedOrigin>,
+    /// `STACK_NAME`.
+    pub stack_name: Option<String>,
 }
 
 impl StatsConfig {
@@ -42,6 +44,7 @@ impl StatsConfig {
         let schedule = schedule(&mut reader);
         let scopes = common::scope_names(&mut reader);
         let cors_origin = common::cors_origin(&mut reader);
+        let stack_name = reader.get("STACK_NAME").map(str::to_owned);
         reader.finish(|| {
             Some(Self {
                 table: table?,
@@ -51,6 +54,7 @@ impl StatsConfig {
                 schedule,
                 scopes,
                 cors_origin,
+                stack_name,
             })
         })
     }

@@ -3,7 +3,7 @@
 mod cursor;
 mod view;
 
-use session_domain::{Reason, Session, SessionId, Timestamp, UserId};
+use session_domain::{Session, SessionId, Timestamp, UserId};
 use session_lifecycle::ports::SessionStore;
 use session_lifecycle::{Sessions, SessionsError, UpdateOutcome};
 
@@ -59,7 +59,7 @@ pub struct Closed {
     pub by_this_call: bool,
 }
 
-/// Closes a session of a user. `None` if the user has no such session.
+/// Closes a session of a user, who signs out if it is the `current` one. `None` if the user has no such session.
 ///
 /// # Errors
 ///
@@ -69,10 +69,13 @@ pub async fn close<T: SessionStore>(
     user: &UserId,
     session: &SessionId,
     current: Option<&SessionId>,
-    reason: Reason,
     now: Timestamp,
 ) -> Result<Option<Closed>, SessionsError> {
-    let outcome = sessions.deactivate(user, session, reason, now).await?;
+    let outcome = if current == Some(session) {
+        sessions.logout(user, session, now).await?
+    } else {
+        sessions.revoke(user, session, now).await?
+    };
     // Another writer may have closed it first, with its own reason.
     let found = sessions.get(user, session).await?;
     Ok(found.map(|found| Closed {

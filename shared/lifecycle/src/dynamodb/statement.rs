@@ -106,6 +106,7 @@ impl Statement {
             self.set(REFRESH_PREVIOUS_HASH, used.clone());
             self.set(REFRESH_ROTATED_AT, time(replacement.at));
         }
+        self.set(LAST_USED_AT, time(replacement.at));
         self.set_expiry(replacement.expires_at, replacement.ttl, replacement.due_at);
         self.where_key(change);
         self.require_live(replacement.at, replacement.expires_at);

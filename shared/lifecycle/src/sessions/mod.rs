@@ -1,8 +1,10 @@
 //! The use case of an application: open, refresh, list and close sessions, and blacklist access tokens.
 
+mod access_token;
 mod refresh;
 mod revoke;
 
+pub use self::access_token::AccessTokenClaims;
 pub use self::refresh::RefreshOutcome;
 
 use session_domain::{
@@ -24,6 +26,7 @@ pub struct Sessions<T = Table> {
     store: T,
     policy: RetentionPolicy,
     grace: GracePeriod,
+    access_token_seconds: u32,
 }
 
 /// Outcome of creating a record.
@@ -101,6 +104,13 @@ impl<T> Sessions<T> {
         self
     }
 
+    /// Lifetime of an access token in seconds. The default is 900.
+    #[must_use]
+    pub const fn access_token_lifetime(mut self, seconds: u32) -> Self {
+        self.access_token_seconds = seconds;
+        self
+    }
+
     /// The sessions in a store other than a DynamoDB table, for example in a test.
     #[must_use]
     pub const fn with_store(store: T, retention: Days) -> Self {
@@ -108,6 +118,7 @@ impl<T> Sessions<T> {
             store,
             policy: RetentionPolicy::without_grace(retention),
             grace: GracePeriod::DEFAULT,
+            access_token_seconds: 900,
         }
     }
 }
@@ -221,12 +232,8 @@ impl<T: SessionStore> Sessions<T> {
         .await
     }
 
-    /// Deactivates an active session, because its user signs out or because it is revoked.
-    ///
-    /// # Errors
-    ///
-    /// The store fails.
-    pub async fn deactivate(
+    /// Deactivates an active session.
+    async fn close(
         &self,
         user: &UserId,
         session: &SessionId,

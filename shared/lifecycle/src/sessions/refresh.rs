@@ -91,7 +91,7 @@ impl<T: SessionStore> Sessions<T> {
                 RefreshUse::Unknown => return Ok(RefreshOutcome::NotFound),
                 RefreshUse::Reused => {
                     let closed = self
-                        .deactivate(user, session, Reason::RefreshReused, now)
+                        .close(user, session, Reason::RefreshReused, now)
                         .await?;
                     return Ok(match closed {
                         UpdateOutcome::Updated => RefreshOutcome::Reused,

@@ -1,4 +1,4 @@
-//! The sessions of a user: list them, and sign them out.
+//! The sessions of a user: list them, and close one, the others or all of them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use session_domain::{
 };
 use tokio::time::sleep;
 
-use super::{Reason, Sessions, SessionsError};
+use super::{Reason, Sessions, SessionsError, UpdateOutcome};
 use crate::ports::{Outcome, SessionStore, StoreError};
 
 /// Maximum number of attempts to close a session.
@@ -31,18 +31,50 @@ impl<T: SessionStore> Sessions<T> {
         Ok(self.store.session(user, session).await?)
     }
 
-    /// The sessions of a user, newest first.
+    /// The sessions of a user, newest first, without the hashes of their refresh tokens.
     ///
     /// # Errors
     ///
     /// The store fails.
     pub async fn list(&self, user: &UserId) -> Result<Vec<Session>, SessionsError> {
         let mut sessions = self.store.sessions_of(user).await?;
+        for session in &mut sessions {
+            session.refresh = None;
+        }
         sessions.sort_by(|a, b| {
             let newest = b.created_at.cmp(&a.created_at);
             newest.then_with(|| a.id.as_str().cmp(b.id.as_str()))
         });
         Ok(sessions)
+    }
+
+    /// Closes a session because its user signs out. The authorizer then denies all its access tokens, and
+    /// [`refresh`](Self::refresh) rejects its refresh token.
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    pub async fn logout(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<UpdateOutcome, SessionsError> {
+        self.close(user, session, Reason::Logout, now).await
+    }
+
+    /// Closes a session on behalf of someone else than its user, as [`logout`](Self::logout) does.
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    pub async fn revoke(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<UpdateOutcome, SessionsError> {
+        self.close(user, session, Reason::Revoked, now).await
     }
 
     /// Closes all active sessions of a user. Returns how many it closed.
@@ -53,13 +85,8 @@ impl<T: SessionStore> Sessions<T> {
     /// # Errors
     ///
     /// The store fails. Some sessions may be closed; call it again.
-    pub async fn revoke_all(
-        &self,
-        user: &UserId,
-        reason: Reason,
-        now: Timestamp,
-    ) -> Result<usize, SessionsError> {
-        self.revoke_where(user, reason, now, |_| true).await
+    pub async fn revoke_all(&self, user: &UserId, now: Timestamp) -> Result<usize, SessionsError> {
+        self.revoke_where(user, now, |_| true).await
     }
 
     /// Closes all active sessions of a user but one, as [`revoke_all`](Self::revoke_all) does.
@@ -71,17 +98,15 @@ impl<T: SessionStore> Sessions<T> {
         &self,
         user: &UserId,
         current: &SessionId,
-        reason: Reason,
         now: Timestamp,
     ) -> Result<usize, SessionsError> {
-        self.revoke_where(user, reason, now, |session| session.id != *current)
+        self.revoke_where(user, now, |session| session.id != *current)
             .await
     }
 
     async fn revoke_where(
         &self,
         user: &UserId,
-        reason: Reason,
         now: Timestamp,
         is_meant: impl Fn(&Session) -> bool,
     ) -> Result<usize, SessionsError> {
@@ -95,7 +120,7 @@ impl<T: SessionStore> Sessions<T> {
             op: WriteOp::Deactivate {
                 only_if: DeactivateIf::Active,
                 at: now,
-                reason,
+                reason: Reason::Revoked,
                 shard: session.shard,
                 due,
             },

@@ -155,7 +155,7 @@ fn ann() -> Result<UserId, Box<dyn std::error::Error>> {
 }
 
 #[tokio::test]
-async fn creates_extends_and_deactivates_in_any_store() -> Result<(), Box<dyn std::error::Error>> {
+async fn creates_extends_and_closes_in_any_store() -> Result<(), Box<dyn std::error::Error>> {
     let (sessions, user, session) = (sessions(None), ann()?, SessionId::random());
     let new = NewSession::new(user.clone(), session.clone(), NOW.plus(HOUR));
     let created = sessions.create(new.clone(), NOW).await?;
@@ -166,13 +166,13 @@ async fn creates_extends_and_deactivates_in_any_store() -> Result<(), Box<dyn st
     let later = NOW.plus(2 * HOUR);
     let extended = sessions.extend(&user, &session, later, NOW).await?;
     assert_eq!(extended, UpdateOutcome::Updated);
-    let closed = sessions.deactivate(&user, &session, Reason::Logout, NOW);
+    let closed = sessions.logout(&user, &session, NOW);
     assert_eq!(closed.await?, UpdateOutcome::Updated);
     let ended = sessions.extend(&user, &session, later, NOW).await?;
     assert_eq!(ended, UpdateOutcome::Ended);
 
     let other = SessionId::random();
-    let missing = sessions.deactivate(&user, &other, Reason::Logout, NOW);
+    let missing = sessions.revoke(&user, &other, NOW);
     assert_eq!(missing.await?, UpdateOutcome::NotFound);
     Ok(())
 }
@@ -224,5 +224,16 @@ async fn store_error_keeps_its_kind_and_its_cause() -> Result<(), Box<dyn std::e
     assert_eq!(error.kind(), StoreErrorKind::Throttled);
     let chain = session_domain::error_chain(&SessionsError::from(error));
     assert_eq!(chain, "the table is throttled: testing: a cause");
+    Ok(())
+}
+
+#[tokio::test]
+async fn list_has_no_hash_of_refresh_token() -> Result<(), Box<dyn std::error::Error>> {
+    let (sessions, user) = (sessions(None), ann()?);
+    let new = NewSession::new(user.clone(), SessionId::random(), NOW.plus(HOUR));
+    assert!(sessions.login(new, NOW).await?.is_some());
+    let listed = sessions.list(&user).await?;
+    let refresh: Vec<_> = listed.into_iter().map(|it| it.refresh).collect();
+    assert_eq!(refresh, [None]);
     Ok(())
 }
