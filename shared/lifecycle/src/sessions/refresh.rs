@@ -95,7 +95,7 @@ impl<T: SessionStore> Sessions<T> {
             {
                 return Ok(RefreshOutcome::Refreshed { token, expires_at });
             }
-            let used = match refresh.classify(token, now, self.grace) {
+            let replaced = match refresh.classify(token, now, self.grace) {
                 RefreshUse::Unknown => return Ok(RefreshOutcome::NotFound),
                 RefreshUse::Reused => return self.close_reused(user, session, now).await,
                 RefreshUse::Repeated(token) => {
@@ -113,7 +113,7 @@ impl<T: SessionStore> Sessions<T> {
             let new = RefreshToken::replacing(token, &salt);
             let state = RecordState::Session(SessionState::Active { expires_at });
             let replacement = Replacement {
-                used,
+                used: replaced,
                 used_hash: used_hash.clone(),
                 new_hash: new.hash(),
                 salt,
