@@ -11,16 +11,19 @@
     reason = "a program for developers, which prints, and panics on errors"
 )]
 
+use std::path::Path;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use session_cleanup_local::dynamodb::{self, TABLE_NAME};
 use session_cleanup_local::template::FunctionName;
 use session_cleanup_tests::benchmark::stats::{grouped, mebibytes};
 use session_cleanup_tests::benchmark::{Measured, Metered, SHARDS, store_in_parts};
 use session_cleanup_tests::cost::{Cost, WRITE_UNITS};
-use session_cleanup_tests::{DAY, HOUR, World, sample};
+use session_cleanup_tests::database::DynamoDb;
+use session_cleanup_tests::{DAY, HOUR, World, sample, serve};
 use session_lifecycle::clock;
 
 /// Sessions that began before the time of the revocation.
@@ -33,11 +36,15 @@ const MEMORY: f64 = 64.0;
 
 #[tokio::main]
 async fn main() {
-    let world = World::new().await;
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+    let file = folder.path().join("table.sqlite");
+    let database = dynamodb::open(Some(&file)).expect("a database");
+    let world = World::over(serve(database).await, [], DynamoDb::client).await;
     let now = clock::now().timestamp();
     let mut rng = StdRng::seed_from_u64(1);
     store(&world, OLD, &mut rng, now - 2 * HOUR);
     store(&world, NEW, &mut rng, now - HOUR);
+    index_segments(&file);
     println!("{} sessions stored", grouped(OLD + NEW));
     let revoke = json!({ "created_before": now - HOUR, "reason": "a benchmark" });
 
@@ -61,6 +68,17 @@ async fn main() {
     }
     let most = mebibytes(metered.stop().await);
     println!("most resident memory: {most:.1} MiB, goal {MEMORY:.1}");
+}
+
+/// Adds an index to the embedded DynamoDB, whose parallel scan sorts the whole table for each page without it.
+fn index_segments(file: &Path) {
+    let connection = rusqlite::Connection::open(file).expect("the database");
+    connection
+        .busy_timeout(Duration::from_mins(1))
+        .expect("a timeout");
+    let statement =
+        format!("CREATE INDEX segments ON \"{TABLE_NAME}\" (hash_prefix, pk, sk); ANALYZE;");
+    connection.execute_batch(&statement).expect("an index");
 }
 
 /// Stores live sessions that began at `created_at`.
