@@ -85,7 +85,7 @@ async function* states(visited) {
     await visited.press('Find');
     await visited.waitForText('nobody has no live sessions.');
     yield 'user without sessions';
-    await visited.page.getByLabel('Inlive sessions, too').check();
+    await visited.page.getByLabel('Inactive sessions, too').check();
     await visited.page.getByLabel('User id').fill('ada');
     await visited.press('Find');
     await visited.waitForText(/live session.*inactive/);
@@ -267,7 +267,7 @@ test('A long word does not make the page wider than the screen', async () => {
         await visited.waitForNumbers();
         await visited.waitForText('u'.repeat(256));
         assert.equal(await overflow(visited), 0, `${width}`);
-        await visited.page.getByLabel('Inlive sessions, too').check();
+        await visited.page.getByLabel('Inactive sessions, too').check();
         await visited.page.getByLabel('User id').fill(user);
         await visited.press('Find');
         await visited.waitForText(/live session/);

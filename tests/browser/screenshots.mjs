@@ -43,7 +43,7 @@ try {
         });
         await visited.signIn(world.stack.tokens.admin);
         await visited.waitForNumbers();
-        await visited.page.getByLabel('Inlive sessions, too').check();
+        await visited.page.getByLabel('Inactive sessions, too').check();
         await visited.page.getByLabel('User id').fill('ann');
         await visited.press('Find');
         await visited.waitForText('2 live sessions, 1 inactive.');

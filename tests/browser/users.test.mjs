@@ -66,20 +66,20 @@ test('A user’s sessions are shown newest first, with device, address, times an
     await endVisit(visited);
 });
 
-test('Inlive sessions are shown on request, with reason and time', async () => {
+test('Inactive sessions are shown on request, with reason and time', async () => {
     const user = await userWith({ inactive: 'logout' }, { inactive: 'refresh_reused' }, { inactive: 'own_reason' }, {},
         { expires_at: Math.floor(Date.now() / 1_000) - 10 });
     const visited = await signedIn();
     await visited.find(user);
     assert.equal((await visited.rows()).length, 1);
-    await visited.page.getByLabel('Inlive sessions, too').check();
+    await visited.page.getByLabel('Inactive sessions, too').check();
     await visited.waitForText('1 live session, 4 inactive.');
     const states = (await visited.rows()).map((row) => row.at(-1).replace(/, \d+ \w+, \d\d:\d\d$/, ', time'));
-    assert.deepEqual(states, ['inactive: expired', 'active', 'inactive: own_reason, time',
+    assert.deepEqual(states, ['inactive: expired', 'live', 'inactive: own_reason, time',
         'inactive: an old refresh token was used again, time', 'inactive: signed out, time']);
     // Only live sessions can be revoked.
     assert.equal(await visited.page.locator('#sessions .revoke').count(), 1);
-    await visited.page.getByLabel('Inlive sessions, too').uncheck();
+    await visited.page.getByLabel('Inactive sessions, too').uncheck();
     await visited.page.waitForFunction(() => document.querySelectorAll('#sessions tr').length === 1);
     await endVisit(visited);
 });
@@ -128,7 +128,7 @@ test('Revoking all sessions shows their exact number and devices first', async (
 test('A user without live sessions offers nothing to revoke', async () => {
     const user = await userWith({ inactive: 'logout' });
     const visited = await signedIn();
-    await visited.page.getByLabel('Inlive sessions, too').check();
+    await visited.page.getByLabel('Inactive sessions, too').check();
     await visited.find(user);
     await visited.press('Revoke all …');
     await visited.waitForText('No session is live. There is nothing to revoke.');
@@ -248,7 +248,7 @@ test('Markup in any value of a session is shown as text', async () => {
         { user_agent: product, ip_address: 'a\u202eb' },
     ]);
     const visited = await signedIn();
-    await visited.page.getByLabel('Inlive sessions, too').check();
+    await visited.page.getByLabel('Inactive sessions, too').check();
     await visited.find(user);
     const [shown, hostile] = await visited.rows();
     assert.deepEqual(shown.slice(0, 2), ['<b>bold< b>/1', 'a\ufffdb']);
@@ -312,7 +312,7 @@ for (const [what, method, answer, words] of [
     ['An answer of another service', 'GET', { json: { success: true, data: { sessions: [{}] } } }, 'The answer was not one of the API’s.'],
     ['A session that is gone', 'DELETE', { status: 404, json: { error: 'Session not found' } }, 'This session does not exist any more (404). Find the user again.'],
     ['A revocation that is not allowed', 'DELETE', { status: 403, json: { error: 'Forbidden' } }, 'This token may not revoke sessions (403). That needs the scope sessions:admin.'],
-    ['A revocation without an answer', 'DELETE', { status: 504, json: { error: 'Timed out' } }, 'It is not known whether sessions were revoked: find the user again.'],
+    ['A revocation without an answer', 'DELETE', { status: 504, json: { error: 'Timed out' } }, 'It is not known whether sessions were revoked: press Find again.'],
 ]) {
     test(`${what} is explained, and the page stays usable`, async () => {
         const user = await userWith({});
