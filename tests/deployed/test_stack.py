@@ -529,7 +529,7 @@ def test_keeps_table_and_records_after_stack_deletion(stack):
     log_in(stack, "ann")
     _, report = stack.invoke({})
     functions, events, cloudformation = (stack.cloud.client(it) for it in ("lambda", "events", "cloudformation"))
-    assert len(functions.list_functions()["Functions"]) == 4
+    assert len(functions.list_functions()["Functions"]) == 5
     before = stack.items("USER#")
     stack.delete()
     with pytest.raises(cloudformation.exceptions.ClientError, match="does not exist"):
